@@ -1,0 +1,344 @@
+//! The configuration, checked: what the rest of the program sees.
+//!
+//! `raw` is the file as it is written, `check` resolves it once into these types.
+
+mod secret;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use secret::Secret;
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the state lies, and how much of it.
+    pub state: StateConfig,
+    /// The TAXII services that are polled.
+    pub services: Vec<ServiceConfig>,
+    /// Where events go.
+    pub outputs: Vec<OutputConfig>,
+    /// What is logged, and where to.
+    pub log: LogConfig,
+    /// How long a stop may take before what is in flight is left to the next start.
+    pub shutdown_timeout: Duration,
+}
+
+/// `[state]`
+#[derive(Debug, Clone)]
+pub struct StateConfig {
+    /// The folder that holds everything that must survive.
+    pub directory: PathBuf,
+    /// Bytes that undelivered batches may take.
+    pub max_spool_bytes: u64,
+    /// Free bytes that are left on the file system.
+    pub min_free_disk: u64,
+    /// What is kept of delivered batches.
+    pub archive: ArchiveConfig,
+    /// Bytes of dead letters; when they are reached the output holds.
+    pub max_dead_letter_bytes: u64,
+}
+
+/// `[state] archive`
+#[derive(Debug, Clone)]
+pub struct ArchiveConfig {
+    /// How long a delivered batch is kept; zero keeps none.
+    pub keep: Duration,
+    /// Bytes that the archive may take.
+    pub max_bytes: u64,
+    /// Whether the service's raw answers are kept too.
+    pub keep_raw: bool,
+}
+
+/// `[[service]]`
+#[derive(Debug, Clone)]
+pub struct ServiceConfig {
+    /// The name in events, logs and the state; unique.
+    pub name: String,
+    /// Where Poll_Requests go.
+    pub poll_url: String,
+    /// HTTP Basic authentication, if the service wants it.
+    pub credentials: Option<Credentials>,
+    /// The collections to poll.
+    pub collections: Vec<String>,
+    /// Cron expression with seconds, UTC.
+    pub schedule: String,
+    /// The shortest time between two polls that the provider allows.
+    pub min_poll_interval: Duration,
+    /// What `min_poll_interval` counts for.
+    pub poll_limit_scope: PollLimitScope,
+    /// The longest range that one poll asks for; none is without a limit.
+    pub max_window: Option<Duration>,
+    /// What the first poll of a collection asks for.
+    pub initial_lookback: InitialLookback,
+    /// How long the service keeps its content.
+    pub retention: Duration,
+    /// How far behind the service's clock a window ends.
+    pub settle: Duration,
+    /// Up to this much is waited before a scheduled poll, to spread many collections.
+    pub splay: Duration,
+    /// TLS to the service.
+    pub tls: TlsConfig,
+    /// `http://`, `https://` or `socks5://` proxy; none follows the environment.
+    pub proxy: Option<String>,
+    /// Time to connect, TLS included.
+    pub connect_timeout: Duration,
+    /// Time for a whole request and its answer.
+    pub request_timeout: Duration,
+    /// Bounds on what the service may send.
+    pub limits: Limits,
+}
+
+/// `username` and `password` of a service.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The user.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// `poll_limit_scope`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PollLimitScope {
+    /// One poll for each interval and client (poll URL and user), whatever the collection.
+    Service,
+    /// One poll for each interval and collection.
+    Collection,
+}
+
+/// `initial_lookback`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitialLookback {
+    /// As far back as this.
+    Since(Duration),
+    /// Without timestamps: all that the service has.
+    All,
+}
+
+/// `tls` of a service or an output.
+#[derive(Debug, Clone, Default)]
+pub struct TlsConfig {
+    /// PEM certificates of the authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM certificate chain to show.
+    pub client_cert_file: Option<PathBuf>,
+    /// PEM private key of that certificate.
+    pub client_key_file: Option<PathBuf>,
+}
+
+/// `limits` of a service.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of one answer, after decompression.
+    pub max_response_bytes: u64,
+    /// Parts of one answer.
+    pub max_parts: u32,
+    /// Elements inside one another.
+    pub max_xml_depth: u32,
+    /// Bytes of one text, tag or comment.
+    pub max_text_bytes: u64,
+    /// Properties of one observable.
+    pub max_properties: u32,
+    /// Observables of one indicator.
+    pub max_observables: u32,
+    /// Bytes that one package may take on disk while it waits for its end.
+    pub max_package_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_response_bytes: 4 << 30,
+            max_parts: 1000,
+            max_xml_depth: 100,
+            max_text_bytes: 4 << 20,
+            max_properties: 1000,
+            max_observables: 1_000_000,
+            max_package_bytes: 4 << 30,
+        }
+    }
+}
+
+/// `[[output]]`
+#[derive(Debug, Clone)]
+pub struct OutputConfig {
+    /// The name in logs and the state; unique.
+    pub name: String,
+    /// Which collections go here: names, or `*` for all.
+    pub collections: Vec<String>,
+    /// What happens to polling when this output's pending events fill the spool.
+    pub when_spool_full: WhenSpoolFull,
+    /// Where an output that is new to the state starts.
+    pub start_at: StartAt,
+    /// How much goes out at once.
+    pub batch: BatchConfig,
+    /// How long a failed delivery waits.
+    pub retry: RetryConfig,
+    /// `host` of its events.
+    pub host: String,
+    /// What is particular to its kind.
+    pub kind: OutputKind,
+}
+
+impl OutputConfig {
+    /// Whether events of this collection go here.
+    #[must_use]
+    pub fn takes(&self, collection: &str) -> bool {
+        self.collections
+            .iter()
+            .any(|wanted| wanted == "*" || wanted == collection)
+    }
+}
+
+/// `when_spool_full`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenSpoolFull {
+    /// Polling waits: the service keeps the history.
+    Hold,
+    /// This output's oldest pending events are given up.
+    Release,
+}
+
+/// `start_at`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// With the next batch.
+    Now,
+    /// With the oldest batch in the spool.
+    Oldest,
+}
+
+/// `batch` of an output: a request is sent when one of these is reached.
+#[derive(Debug, Clone)]
+pub struct BatchConfig {
+    /// Bytes before compression.
+    pub max_bytes: usize,
+    /// Events.
+    pub max_events: usize,
+    /// Age of the first event in it.
+    pub max_wait: Duration,
+}
+
+/// `retry` of an output: exponential, with full jitter, for ever.
+#[derive(Debug, Clone)]
+pub struct RetryConfig {
+    /// Ceiling of the first wait.
+    pub initial: Duration,
+    /// Ceiling of every wait.
+    pub max: Duration,
+}
+
+/// `type` of an output.
+#[derive(Debug, Clone)]
+pub enum OutputKind {
+    /// `splunk_hec`
+    SplunkHec(Box<SplunkHecConfig>),
+    /// `syslog`
+    Syslog(SyslogConfig),
+    /// `file`
+    File(FileConfig),
+    /// `stdout`
+    Stdout,
+}
+
+/// A `splunk_hec` output.
+#[derive(Debug, Clone)]
+pub struct SplunkHecConfig {
+    /// Base URLs, without `/services/collector`.
+    pub endpoints: Vec<String>,
+    /// The HEC token.
+    pub token: Secret,
+    /// The index; none leaves it to the token's default.
+    pub index: Option<String>,
+    /// `source`; none is `taxii:<service>/<collection>`.
+    pub source: Option<String>,
+    /// `sourcetype` of `flow` events.
+    pub sourcetype_flow: String,
+    /// `sourcetype` of `incident` events.
+    pub sourcetype_incident: String,
+    /// What differs for a collection.
+    pub overrides: Vec<CollectionOverride>,
+    /// Whether bodies are compressed.
+    pub gzip: bool,
+    /// TLS to Splunk.
+    pub tls: TlsConfig,
+    /// As for a service.
+    pub proxy: Option<String>,
+    /// Time to connect, TLS included.
+    pub connect_timeout: Duration,
+    /// Time for a whole request and its answer.
+    pub request_timeout: Duration,
+}
+
+/// `[[output.override]]`: index, source and sourcetype of one collection.
+#[derive(Debug, Clone)]
+pub struct CollectionOverride {
+    /// The collection.
+    pub collection: String,
+    /// Its index.
+    pub index: Option<String>,
+    /// Its source.
+    pub source: Option<String>,
+    /// Its sourcetype, for every record type.
+    pub sourcetype: Option<String>,
+}
+
+/// A `syslog` output: RFC 5424 with the event's JSON as message.
+#[derive(Debug, Clone)]
+pub struct SyslogConfig {
+    /// `host:port` of the receiver.
+    pub address: String,
+    /// How messages travel.
+    pub transport: SyslogTransport,
+    /// Facility number, 0 to 23.
+    pub facility: u8,
+    /// APP-NAME, at most 48 printable ASCII characters.
+    pub app_name: String,
+    /// Bytes of one message; a larger one is a dead letter.
+    pub max_message_bytes: usize,
+    /// Time to connect.
+    pub connect_timeout: Duration,
+    /// Time for one write.
+    pub write_timeout: Duration,
+}
+
+/// `transport` and `framing` of a syslog output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyslogTransport {
+    /// One message a datagram.
+    Udp,
+    /// RFC 6587 octet counting.
+    TcpOctetCounting,
+    /// Messages end with LF.
+    TcpLf,
+}
+
+/// A `file` output: JSON lines.
+#[derive(Debug, Clone)]
+pub struct FileConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size when it is renamed to `<path>.1`.
+    pub rotate_bytes: u64,
+    /// How many renamed files are kept.
+    pub rotate_keep: u32,
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// A level or a filter such as `info,cta_forwarder::taxii=debug`.
+    pub level: String,
+    /// A daily-rotated JSON log beside standard error.
+    pub file: Option<LogFileConfig>,
+}
+
+/// `[log] file`
+#[derive(Debug, Clone)]
+pub struct LogFileConfig {
+    /// Its folder.
+    pub directory: PathBuf,
+    /// How many days' files are kept.
+    pub keep: usize,
+}

@@ -1,0 +1,110 @@
+//! A secret that cannot be printed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A password or token, and where it came from.
+#[derive(Clone)]
+pub struct Secret {
+    source: SecretSource,
+    value: String,
+}
+
+/// Where a secret is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// The configuration itself holds it.
+    Plain,
+    /// `{ file = "…" }`: read again before each probe of a held output.
+    File(PathBuf),
+    /// `{ env = "…" }`
+    Env(String),
+    /// `{ credential = "…" }`: a file in `$CREDENTIALS_DIRECTORY`.
+    Credential(PathBuf),
+}
+
+/// A secret could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadSecretError {
+    /// The file is missing or unreadable.
+    #[error("the secret file {path:?} cannot be read: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file holds nothing, or more than one line.
+    #[error("the secret file {path:?} must hold the secret alone, on one line")]
+    Shape {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Secret {
+    /// A secret with a known value.
+    #[must_use]
+    pub fn new(source: SecretSource, value: String) -> Self {
+        Self { source, value }
+    }
+
+    /// Reads a secret from a file, without the line break at its end.
+    pub fn read_file(path: &Path) -> Result<Self, ReadSecretError> {
+        let value = read(path)?;
+        Ok(Self::new(SecretSource::File(path.to_owned()), value))
+    }
+
+    /// The value itself: for the header of a request, nothing else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.value
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn source(&self) -> &SecretSource {
+        &self.source
+    }
+
+    /// Reads it again if it lies in a file. A file that cannot be read leaves the old value.
+    pub fn reload(&mut self) -> Result<(), ReadSecretError> {
+        if let SecretSource::File(path) = &self.source {
+            self.value = read(path)?;
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<String, ReadSecretError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ReadSecretError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let value = text.trim_end_matches(['\n', '\r']);
+    if value.is_empty() || value.contains(['\n', '\r', '\0']) {
+        return Err(ReadSecretError::Shape {
+            path: path.to_owned(),
+        });
+    }
+    Ok(value.to_owned())
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret(from {:?}, hidden)", self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_hides_the_value() {
+        let secret = Secret::new(SecretSource::Env("TOKEN".into()), "hunter2".into());
+        let shown = format!("{secret:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("TOKEN"), "{shown}");
+    }
+}

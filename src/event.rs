@@ -1,0 +1,169 @@
+//! The event: one JSON object, its identity and what an output needs to know of it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The same content has the same id for ever, so that duplicates can be found and removed.
+///
+/// Shown as 32 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId([u8; 16]);
+
+impl EventId {
+    /// An id from its 16 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 16 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0 {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not an event id.
+#[derive(Debug, thiserror::Error)]
+#[error("an event id is 32 hexadecimal digits, this is {found:?}")]
+pub struct ParseEventIdError {
+    found: String,
+}
+
+impl FromStr for EventId {
+    type Err = ParseEventIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || ParseEventIdError {
+            found: text.chars().take(40).collect(),
+        };
+        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(error());
+        }
+        let number = u128::from_str_radix(text, 16).map_err(|_| error())?;
+        Ok(Self(number.to_be_bytes()))
+    }
+}
+
+impl Serialize for EventId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What an event tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordType {
+    /// One observable of an incident.
+    Flow,
+    /// An incident that has no observables.
+    Incident,
+}
+
+impl RecordType {
+    /// The value of the event's `recordType`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flow => "flow",
+            Self::Incident => "incident",
+        }
+    }
+}
+
+/// One event as it lies in the spool: the JSON text and what outputs ask of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The event's identity.
+    pub id: EventId,
+    /// What it tells of.
+    pub record_type: RecordType,
+    /// Milliseconds since 1970 UTC: `timestamp`, else `startTime`, else `packageTimestamp`, else
+    /// the end of the window that brought it.
+    pub time_ms: i64,
+    /// One JSON object, without a line break.
+    pub json: String,
+}
+
+/// A line of the spool is not an event.
+#[derive(Debug, thiserror::Error)]
+#[error("not an event: {source}")]
+pub struct ParseEventError {
+    #[from]
+    source: serde_json::Error,
+}
+
+impl Event {
+    /// Reads an event from its line; `window_end` is the time of an event that states none.
+    pub fn parse(json: String, window_end: DateTime<Utc>) -> Result<Self, ParseEventError> {
+        let envelope: Envelope<'_> = serde_json::from_str(&json)?;
+        let time_ms = envelope
+            .own_time_ms()
+            .unwrap_or_else(|| window_end.timestamp_millis());
+        Ok(Self {
+            id: envelope.event_id,
+            record_type: envelope.record_type,
+            time_ms,
+            json,
+        })
+    }
+}
+
+/// The fields of the JSON text that outputs need.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "eventId")]
+    event_id: EventId,
+    #[serde(rename = "recordType")]
+    record_type: RecordType,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow, rename = "startTime")]
+    start_time: Option<&'a RawValue>,
+    #[serde(borrow, rename = "packageTimestamp")]
+    package_timestamp: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl Envelope<'_> {
+    fn own_time_ms(&self) -> Option<i64> {
+        let number = |value: Option<&RawValue>| {
+            value
+                .and_then(|raw| raw.get().parse::<i64>().ok())
+                .filter(|&ms| DateTime::from_timestamp_millis(ms).is_some())
+        };
+        number(self.timestamp)
+            .or_else(|| number(self.start_time))
+            .or_else(|| {
+                let text = self.package_timestamp.as_deref()?;
+                let time = DateTime::parse_from_rfc3339(text).ok()?;
+                Some(time.timestamp_millis())
+            })
+    }
+}

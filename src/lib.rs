@@ -1,0 +1,9 @@
+//! `cta-forwarder` polls TAXII collections, flattens each STIX incident's observables into JSON
+//! events, keeps them safe on disk and delivers them to Splunk HEC or syslog.
+//!
+//! `docs/architecture.md` draws the rooms and the invariants between them.
+
+pub mod clock;
+pub mod config;
+pub mod event;
+pub mod output;

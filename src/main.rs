@@ -1,0 +1,2 @@
+//! The `cta-forwarder` command.
+fn main() {}
