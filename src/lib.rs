@@ -7,3 +7,5 @@ pub mod clock;
 pub mod config;
 pub mod event;
 pub mod output;
+pub mod tape;
+pub mod xml;

@@ -1,0 +1,397 @@
+//! A streaming XML reader with bounds: the common ground of `taxii` and `stix`.
+//!
+//! It names elements and attributes by their local name, whatever the prefix or namespace, reads
+//! an empty element as a start and an end, resolves references, refuses a DOCTYPE and never holds
+//! more than one text or tag. Pure: the bytes come from a [`Read`].
+
+mod source;
+mod text;
+
+use std::borrow::Cow;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use quick_xml::XmlVersion;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::reader::Reader;
+
+use crate::tape::Tape;
+use source::{Source, SourceLimit};
+pub use text::NestedText;
+
+/// Above a limit, what still can be read past, as a multiple of the limit; beyond that the rest of
+/// the document is given up.
+const HARD_LIMIT_FACTOR: u32 = 4;
+
+/// Bounds on one document.
+#[derive(Debug, Clone, Copy)]
+pub struct XmlLimits {
+    /// Bytes of the document.
+    pub max_bytes: u64,
+    /// Elements inside one another.
+    pub max_depth: u32,
+    /// Bytes of one text, tag or comment.
+    pub max_text_bytes: u64,
+}
+
+/// The document cannot be read, or not here.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum XmlError {
+    /// The bytes stopped coming.
+    #[error("{0}")]
+    Read(Arc<io::Error>),
+    /// It is not well-formed XML.
+    #[error("not well-formed XML at byte {offset}: {message}")]
+    Malformed {
+        /// Where, from the start of the document.
+        offset: u64,
+        /// What is wrong.
+        message: String,
+    },
+    /// It ends inside an element.
+    #[error("the document ends at byte {offset}, inside an element: it is cut off")]
+    Truncated {
+        /// Its length.
+        offset: u64,
+    },
+    /// It has a DOCTYPE, which could define entities without bound.
+    #[error("a DOCTYPE is not allowed")]
+    Doctype,
+    /// It declares another encoding than UTF-8.
+    #[error("the encoding {0:?} is not supported, only UTF-8 is")]
+    Encoding(String),
+    /// It is too large.
+    #[error("the document is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// Elements nest too deep.
+    #[error("elements are nested more than {limit} deep")]
+    TooDeep {
+        /// The limit.
+        limit: u32,
+        /// Whether what follows can still be read.
+        recoverable: bool,
+    },
+    /// One text, tag or comment is too long.
+    #[error("a text, tag or comment is longer than {limit} bytes")]
+    TooLong {
+        /// The limit.
+        limit: u64,
+        /// Whether what follows can still be read.
+        recoverable: bool,
+    },
+}
+
+impl XmlError {
+    /// Whether the reader can go on after the element in which this happened.
+    #[must_use]
+    pub fn is_recoverable(&self) -> bool {
+        matches!(
+            self,
+            Self::TooDeep {
+                recoverable: true,
+                ..
+            } | Self::TooLong {
+                recoverable: true,
+                ..
+            }
+        )
+    }
+}
+
+/// What comes next in a document.
+#[derive(Debug)]
+pub enum Token<'x> {
+    /// An element starts.
+    Start(Tag<'x>),
+    /// Text, a piece of it; comments give an empty one.
+    Text(Cow<'x, str>),
+    /// The innermost element ends.
+    End,
+    /// The document ends.
+    Eof,
+}
+
+/// A start tag.
+#[derive(Debug)]
+pub struct Tag<'x>(BytesStart<'x>);
+
+impl Tag<'_> {
+    /// The element's name without its prefix.
+    #[must_use]
+    pub fn local(&self) -> &str {
+        self.0.local_name().into_inner()
+    }
+
+    /// The attribute of this local name, its references resolved.
+    pub fn attribute(&self, local: &str) -> Result<Option<Cow<'_, str>>, XmlError> {
+        let mut attributes = self.0.attributes();
+        for attribute in attributes.with_checks(false) {
+            let attribute = attribute.map_err(|error| malformed(0, error))?;
+            let name = attribute.key.local_name();
+            if name.into_inner() != local || attribute.key.as_namespace_binding().is_some() {
+                continue;
+            }
+            let value = attribute
+                .normalized_value(XmlVersion::Implicit1_0)
+                .map_err(|error| malformed(0, error))?;
+            return Ok(Some(value));
+        }
+        Ok(None)
+    }
+
+    /// The attribute as an owned text; absent is `None`, empty is `Some("")`.
+    pub fn owned(&self, local: &str) -> Result<Option<String>, XmlError> {
+        Ok(self.attribute(local)?.map(Cow::into_owned))
+    }
+}
+
+/// Reads a document token by token.
+pub struct Xml<'r> {
+    reader: Reader<Source<'r>>,
+    buffer: Vec<u8>,
+    depth: u32,
+    owes_end: bool,
+    limits: XmlLimits,
+}
+
+impl<'r> Xml<'r> {
+    /// A reader of the document that `input` gives.
+    pub fn new(input: &'r mut dyn Read, limits: XmlLimits) -> Self {
+        let max_event_bytes = limits
+            .max_text_bytes
+            .saturating_mul(u64::from(HARD_LIMIT_FACTOR));
+        Self {
+            reader: Reader::from_reader(Source::new(input, limits.max_bytes, max_event_bytes)),
+            buffer: Vec::new(),
+            depth: 0,
+            owes_end: false,
+            limits,
+        }
+    }
+
+    /// Lets [`Xml::start_recording`] record to this tape.
+    #[must_use]
+    pub fn with_recording(mut self, tape: &'r mut Tape) -> Self {
+        self.reader.get_mut().record_to(tape);
+        self
+    }
+
+    /// From here on the document's bytes are kept, those kept before are forgotten.
+    pub fn start_recording(&mut self) {
+        self.reader.get_mut().start_recording();
+    }
+
+    /// Ends the recording and gives what it holds.
+    pub fn stop_recording(&mut self) -> Option<&mut Tape> {
+        self.reader.get_mut().stop_recording()
+    }
+
+    /// The limits that this reader keeps.
+    #[must_use]
+    pub fn limits(&self) -> XmlLimits {
+        self.limits
+    }
+
+    /// How many elements are open.
+    #[must_use]
+    pub fn depth(&self) -> u32 {
+        self.depth
+    }
+
+    /// Bytes read so far.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.reader.get_ref().bytes_read()
+    }
+
+    /// The next token.
+    pub fn next(&mut self) -> Result<Token<'_>, XmlError> {
+        if self.owes_end {
+            self.owes_end = false;
+            self.depth -= 1;
+            return Ok(Token::End);
+        }
+        self.buffer.clear();
+        self.reader.get_mut().begin_event();
+        let offset = self.reader.buffer_position();
+        let event = self
+            .reader
+            .read_event_into(&mut self.buffer)
+            .map_err(|error| refuse(offset, error, self.limits))?;
+        let length = match &event {
+            Event::Start(tag) | Event::Empty(tag) => {
+                self.depth += 1;
+                self.owes_end = matches!(event, Event::Empty(_));
+                if self.depth > self.limits.max_depth {
+                    return Err(XmlError::TooDeep {
+                        limit: self.limits.max_depth,
+                        recoverable: self.depth
+                            < self.limits.max_depth.saturating_mul(HARD_LIMIT_FACTOR),
+                    });
+                }
+                tag.len()
+            }
+            Event::End(_) => {
+                self.depth -= 1;
+                0
+            }
+            Event::Text(text) => text.len(),
+            Event::CData(text) => text.len(),
+            _ => 0,
+        };
+        if length as u64 > self.limits.max_text_bytes {
+            return Err(XmlError::TooLong {
+                limit: self.limits.max_text_bytes,
+                recoverable: true,
+            });
+        }
+        match event {
+            Event::Start(tag) | Event::Empty(tag) => Ok(Token::Start(Tag(tag))),
+            Event::End(_) => Ok(Token::End),
+            Event::Text(text) => Ok(Token::Text(normalize(text.into_inner()))),
+            Event::CData(text) => Ok(Token::Text(normalize(text.into_inner()))),
+            Event::GeneralRef(reference) => {
+                if let Some(character) = reference
+                    .resolve_char_ref()
+                    .map_err(|error| malformed(offset, error))?
+                {
+                    return Ok(Token::Text(Cow::Owned(character.to_string())));
+                }
+                let name = reference.into_inner();
+                quick_xml::escape::resolve_xml_entity(&name)
+                    .map(|text| Token::Text(Cow::Borrowed(text)))
+                    .ok_or_else(|| malformed(offset, format!("the entity &{name}; is not defined")))
+            }
+            Event::DocType(_) => Err(XmlError::Doctype),
+            Event::Decl(declaration) => match declaration.encoding() {
+                Some(Ok(encoding))
+                    if !["utf-8", "utf8", "us-ascii", "ascii"]
+                        .iter()
+                        .any(|known| encoding.eq_ignore_ascii_case(known)) =>
+                {
+                    Err(XmlError::Encoding(encoding.into_owned()))
+                }
+                Some(Err(error)) => Err(malformed(offset, error)),
+                _ => Ok(Token::Text(Cow::Borrowed(""))),
+            },
+            Event::Comment(_) | Event::PI(_) => Ok(Token::Text(Cow::Borrowed(""))),
+            Event::Eof if self.depth > 0 => Err(XmlError::Truncated { offset }),
+            Event::Eof => Ok(Token::Eof),
+        }
+    }
+
+    /// Appends the text of the element that has just started, up to its end; elements inside it
+    /// are left out.
+    pub fn text_into(&mut self, out: &mut String) -> Result<(), XmlError> {
+        let depth = self.depth;
+        let limit = self.limits.max_text_bytes;
+        loop {
+            let own = self.depth == depth;
+            match self.next()? {
+                Token::Text(text) if own => {
+                    if (out.len() + text.len()) as u64 > limit {
+                        return Err(XmlError::TooLong {
+                            limit,
+                            recoverable: true,
+                        });
+                    }
+                    out.push_str(&text);
+                }
+                Token::Text(_) | Token::Start(_) => {}
+                Token::End if own => return Ok(()),
+                Token::End => {}
+                // `next` refuses an end of the document inside an element.
+                Token::Eof => return Ok(()),
+            }
+        }
+    }
+
+    /// The text of the element that has just started.
+    pub fn text(&mut self) -> Result<String, XmlError> {
+        let mut text = String::new();
+        self.text_into(&mut text)?;
+        Ok(text)
+    }
+
+    /// Passes over the rest of the element that has just started.
+    pub fn skip(&mut self) -> Result<(), XmlError> {
+        self.skip_to_depth(self.depth.saturating_sub(1))
+    }
+
+    /// Passes over everything until no more than `depth` elements are open, limits that can be
+    /// passed over included.
+    pub fn skip_to_depth(&mut self, depth: u32) -> Result<(), XmlError> {
+        while self.depth > depth {
+            match self.next() {
+                Ok(_) => {}
+                Err(error) if error.is_recoverable() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The text document inside the element that has just started, or `None` if it holds elements
+    /// or nothing.
+    pub fn nested_text(&mut self) -> Result<Option<NestedText<'_, 'r>>, XmlError> {
+        if self.owes_end {
+            return Ok(None);
+        }
+        let mut nested = NestedText::new(self.reader.get_mut());
+        if nested
+            .is_blank()
+            .map_err(|error| XmlError::Read(Arc::new(error)))?
+        {
+            return Ok(None);
+        }
+        Ok(Some(NestedText::new(self.reader.get_mut())))
+    }
+}
+
+/// Line breaks in XML are LF, however they were written.
+fn normalize(text: Cow<'_, str>) -> Cow<'_, str> {
+    if memchr::memchr(b'\r', text.as_bytes()).is_none() {
+        return text;
+    }
+    Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
+fn malformed(offset: u64, message: impl ToString) -> XmlError {
+    XmlError::Malformed {
+        offset,
+        message: message.to_string(),
+    }
+}
+
+fn refuse(offset: u64, error: quick_xml::Error, limits: XmlLimits) -> XmlError {
+    match error {
+        quick_xml::Error::Io(error) => {
+            match error
+                .get_ref()
+                .and_then(|e| e.downcast_ref::<SourceLimit>())
+            {
+                Some(SourceLimit::Document { limit }) => XmlError::TooLarge { limit: *limit },
+                Some(SourceLimit::Event { .. }) => XmlError::TooLong {
+                    limit: limits.max_text_bytes,
+                    recoverable: false,
+                },
+                None if error.kind() == io::ErrorKind::InvalidData => malformed(offset, error),
+                None => XmlError::Read(error),
+            }
+        }
+        quick_xml::Error::Syntax(error) if is_cut_off(&error) => XmlError::Truncated { offset },
+        other => malformed(offset, other),
+    }
+}
+
+/// Whether the document ended inside markup.
+fn is_cut_off(error: &quick_xml::errors::SyntaxError) -> bool {
+    use quick_xml::errors::SyntaxError;
+    !matches!(error, SyntaxError::InvalidBangMarkup)
+}
+
+#[cfg(test)]
+mod tests;
