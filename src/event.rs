@@ -25,14 +25,24 @@ impl EventId {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
+
+    /// The 32 digits, in ASCII.
+    #[must_use]
+    pub fn to_hex(&self) -> [u8; 32] {
+        let digit = |nibble: u8| nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+        let mut hex = [0; 32];
+        let (pairs, _) = hex.as_chunks_mut::<2>();
+        for ([high, low], byte) in pairs.iter_mut().zip(self.0) {
+            *high = digit(byte >> 4);
+            *low = digit(byte & 15);
+        }
+        hex
+    }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -165,5 +175,50 @@ impl Envelope<'_> {
                 let time = DateTime::parse_from_rfc3339(text).ok()?;
                 Some(time.timestamp_millis())
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_32_digits_and_back() {
+        let id = EventId::from_bytes([0, 1, 0x9a, 255, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xf0]);
+        assert_eq!(id.to_string(), "00019aff0405060708090a0b0c0d0ef0");
+        assert_eq!(id.to_hex(), id.to_string().as_bytes());
+        assert_eq!(id.to_string().parse::<EventId>().unwrap(), id);
+        for bad in [
+            "",
+            "00019aff",
+            "+0019aff0405060708090a0b0c0d0ef0",
+            "é0019aff0405060708090a0b0c0d0ef",
+        ] {
+            assert!(bad.parse::<EventId>().is_err(), "{bad}");
+        }
+    }
+
+    #[track_caller]
+    fn check_time(fields: &str, expect: i64) {
+        let window_end = DateTime::from_timestamp_millis(99).unwrap();
+        let json = format!(
+            r#"{{"eventId":"00019aff0405060708090a0b0c0d0ef0","recordType":"flow"{fields}}}"#
+        );
+        let event = Event::parse(json, window_end).unwrap();
+        assert_eq!(event.time_ms, expect, "{fields}");
+    }
+
+    #[test]
+    fn the_time_of_an_event() {
+        let package = r#","packageTimestamp":"2015-01-20T16:11:02.766+01:00""#;
+        check_time(&format!(r#","timestamp":1,"startTime":2{package}"#), 1);
+        check_time(&format!(r#","timestamp":"soon","startTime":2{package}"#), 2);
+        check_time(
+            &format!(r#","timestamp":["1",2]{package}"#),
+            1_421_766_662_766,
+        );
+        check_time(r#","timestamp":999999999999999999"#, 99);
+        check_time(r#","packageTimestamp":"yesterday""#, 99);
+        check_time("", 99);
     }
 }

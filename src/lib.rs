@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod flatten;
 pub mod output;
+pub mod stix;
 pub mod tape;
 pub mod xml;

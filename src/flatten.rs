@@ -1,0 +1,349 @@
+//! Flattens packages into events: one for each observable of an incident, one for an incident
+//! without any.
+//!
+//! An event needs what stands before and after its observable (the incident's title, a tool's name
+//! in the header, a TTP that an idref names), so observables wait on tapes until their package
+//! ends. Events leave in document order.
+
+mod definitions;
+mod fields;
+mod identity;
+mod waiting;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::event::{EventId, RecordType};
+use crate::stix::{
+    Definition, Header, Incident, IncidentStart, Indicator, Named, Observable, PackageStart,
+    PassedOver, ReadPackageError, Visitor,
+};
+use crate::tape::{Scratch, TapeFull};
+use definitions::Definitions;
+use identity::{Identity, Ordinals};
+use waiting::{IncidentRecord, IndicatorRecord, Waiting};
+
+/// Takes the events.
+pub trait EventSink {
+    /// The next event, in document order.
+    fn event(&mut self, event: FlatEvent<'_>) -> io::Result<()>;
+}
+
+/// An event as it leaves.
+#[derive(Debug, Clone, Copy)]
+pub struct FlatEvent<'a> {
+    /// Its identity.
+    pub id: EventId,
+    /// What it tells of.
+    pub record_type: RecordType,
+    /// One JSON object without a line break.
+    pub json: &'a [u8],
+}
+
+/// Bounds on one package.
+#[derive(Debug, Clone, Copy)]
+pub struct FlattenLimits {
+    /// Observables of one indicator, or of an incident outside its indicators.
+    pub max_observables: u32,
+    /// Bytes of the definitions (tools, TTPs, campaigns) of one package.
+    pub max_definition_bytes: usize,
+    /// Bytes that a package may take on disk while it waits for its end.
+    pub max_package_bytes: u64,
+}
+
+/// What was met.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packages.
+    pub packages: u64,
+    /// Incidents.
+    pub incidents: u64,
+    /// Events.
+    pub events: u64,
+    /// What is read and not forwarded.
+    pub passed_over: BTreeMap<PassedOver, u64>,
+}
+
+/// Where the content comes from, as its events say.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The configured name of the service.
+    pub service: &'a str,
+    /// The collection that the service names in its answer.
+    pub collection: &'a str,
+}
+
+/// Turns what it hears of packages into events.
+pub struct Flattener<'s> {
+    sink: &'s mut dyn EventSink,
+    limits: FlattenLimits,
+    counts: Counts,
+    /// The fields of the origin, as JSON text.
+    origin: Vec<u8>,
+    package: Package,
+    waiting: Waiting,
+    open: Vec<Scope>,
+    identity: Identity,
+    record: Vec<u8>,
+}
+
+/// The package that is being read.
+#[derive(Default)]
+struct Package {
+    /// Its start tag's and header's fields, as JSON text.
+    fields: Vec<u8>,
+    definitions: Definitions,
+}
+
+/// An incident or indicator that is open while the package is read.
+struct Scope {
+    kind: ScopeKind,
+    number: u32,
+    id: Option<String>,
+    ordinals: Ordinals,
+}
+
+enum ScopeKind {
+    Incident { url: Option<String> },
+    Indicator,
+}
+
+impl<'s> Flattener<'s> {
+    /// A flattener that gives its events to `sink`.
+    pub fn new(
+        origin: Option<Origin<'_>>,
+        limits: FlattenLimits,
+        scratch: &Arc<dyn Scratch>,
+        sink: &'s mut dyn EventSink,
+    ) -> Self {
+        let mut origin_fields = Vec::new();
+        if let Some(origin) = origin {
+            fields::push(&mut origin_fields, "service", origin.service);
+            fields::push(&mut origin_fields, "collection", origin.collection);
+        }
+        Self {
+            sink,
+            limits,
+            counts: Counts::default(),
+            origin: origin_fields,
+            package: Package::default(),
+            waiting: Waiting::new(scratch, limits.max_package_bytes),
+            open: Vec::new(),
+            identity: Identity::default(),
+            record: Vec::new(),
+        }
+    }
+
+    /// What was met so far.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The id of the innermost open incident.
+    fn open_incident_id(&self) -> &str {
+        let incident = |scope: &&Scope| matches!(scope.kind, ScopeKind::Incident { .. });
+        let scope = self.open.iter().rev().find(incident);
+        scope
+            .and_then(|scope| scope.id.as_deref())
+            .unwrap_or_default()
+    }
+}
+
+impl Visitor for Flattener<'_> {
+    fn package_started(&mut self, package: PackageStart<'_>) -> Result<(), ReadPackageError> {
+        // A package before this one may have been given up in the middle.
+        self.open.clear();
+        self.waiting.clear();
+        self.package = Package::default();
+        let out = &mut self.package.fields;
+        out.extend_from_slice(&self.origin);
+        for (name, value) in [
+            ("packageId", package.id),
+            ("packageTimestamp", package.timestamp),
+        ] {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                fields::push(out, name, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn header(&mut self, header: Header) -> Result<(), ReadPackageError> {
+        let out = &mut self.package.fields;
+        fields::push_joined(out, "packageIntent", &header.intents);
+        fields::push_joined(out, "customer", &header.identities);
+        Ok(())
+    }
+
+    fn definition(&mut self, definition: Definition) -> Result<(), ReadPackageError> {
+        let limit = self.limits.max_definition_bytes;
+        self.package.definitions.add(definition, limit)
+    }
+
+    fn incident_started(&mut self, incident: IncidentStart<'_>) -> Result<(), ReadPackageError> {
+        self.counts.incidents += 1;
+        let number = self.waiting.start_incident().map_err(keep)?;
+        self.open.push(Scope {
+            kind: ScopeKind::Incident {
+                url: incident.url.map(str::to_owned),
+            },
+            number,
+            id: incident.id.map(str::to_owned),
+            ordinals: Ordinals::default(),
+        });
+        Ok(())
+    }
+
+    fn indicator_started(&mut self, id: Option<&str>) -> Result<(), ReadPackageError> {
+        let number = self.waiting.start_indicator().map_err(keep)?;
+        self.open.push(Scope {
+            kind: ScopeKind::Indicator,
+            number,
+            id: id.map(str::to_owned),
+            ordinals: Ordinals::default(),
+        });
+        Ok(())
+    }
+
+    fn observable(&mut self, observable: Observable<'_>) -> Result<(), ReadPackageError> {
+        let mut identity = std::mem::take(&mut self.identity);
+        let incident_id = self.open_incident_id();
+        let indicator_id = match self.open.last() {
+            Some(scope) if matches!(scope.kind, ScopeKind::Indicator) => scope.id.as_deref(),
+            _ => None,
+        };
+        let flow_type = observable.custom_name.unwrap_or_default();
+        identity.of_flow(
+            incident_id,
+            indicator_id.unwrap_or_default(),
+            flow_type,
+            observable.properties,
+        );
+        let limit = self.limits.max_observables;
+        if let Some(scope) = self.open.last_mut() {
+            if scope.ordinals.count() >= limit {
+                return Err(ReadPackageError::Limit {
+                    what: "observables in one indicator",
+                    limit: limit.into(),
+                });
+            }
+            let ordinal = scope.ordinals.next(&identity);
+            identity.push(&ordinal.to_string());
+        }
+
+        let record = &mut self.record;
+        record.clear();
+        for (name, value) in [
+            ("flowType", observable.custom_name),
+            ("compositionOperator", observable.operator),
+        ] {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                fields::push(record, name, value);
+            }
+        }
+        fields::push_properties(record, observable.properties);
+        self.waiting.flow(identity.id(), record).map_err(keep)?;
+        self.identity = identity;
+        Ok(())
+    }
+
+    fn indicator_ended(&mut self, indicator: Indicator) -> Result<(), ReadPackageError> {
+        let Some(scope) = self.open.pop() else {
+            return Ok(());
+        };
+        let mut fields = Vec::new();
+        if let Some(id) = scope.id.filter(|id| !id.is_empty()) {
+            fields::push(&mut fields, "indicatorId", &id);
+        }
+        let record = IndicatorRecord {
+            number: scope.number,
+            fields: text(fields),
+            ttps: indicator.ttps,
+        };
+        self.waiting.end_indicator(&record).map_err(keep)
+    }
+
+    fn incident_ended(&mut self, incident: Incident) -> Result<(), ReadPackageError> {
+        let Some(scope) = self.open.pop() else {
+            return Ok(());
+        };
+        let id = scope.id.unwrap_or_default();
+        let url = match scope.kind {
+            ScopeKind::Incident { url } => url.filter(|url| !url.is_empty()),
+            ScopeKind::Indicator => None,
+        };
+        let identity = self.identity.of_incident(&id);
+        let mut fields = Vec::new();
+        if !id.is_empty() {
+            fields::push(&mut fields, "incidentId", &id);
+        }
+        for (name, values) in [
+            ("incidentTitle", incident.titles),
+            ("incidentUrl", url.into_iter().collect()),
+            ("victim", incident.victims),
+            ("discoveryMethod", incident.discovery_methods),
+            ("confidence", incident.confidences),
+            ("risk", incident.risks),
+            ("riskCategory", incident.risk_categories),
+            ("tool", ids(&incident.tools)),
+            ("campaign", ids(&incident.campaigns)),
+        ] {
+            if let Some(value) = fields::join(&values) {
+                identity.push(name);
+                identity.push(&value);
+                fields::push(&mut fields, name, &value);
+            }
+        }
+        let record = IncidentRecord {
+            number: scope.number,
+            id: identity.id(),
+            fields: text(fields),
+            tools: incident.tools,
+            campaigns: incident.campaigns,
+        };
+        self.waiting.end_incident(&record).map_err(keep)
+    }
+
+    fn passed_over(&mut self, what: PassedOver) {
+        *self.counts.passed_over.entry(what).or_default() += 1;
+    }
+
+    fn package_ended(&mut self) -> Result<(), ReadPackageError> {
+        let events = self
+            .waiting
+            .leave(&self.package.fields, &self.package.definitions, self.sink)
+            .map_err(keep)?;
+        self.counts.packages += 1;
+        self.counts.events += events;
+        self.waiting.clear();
+        Ok(())
+    }
+}
+
+fn ids(names: &[Named]) -> Vec<String> {
+    let id = |named: &Named| match named {
+        Named::Id(id) => Some(id.clone()),
+        Named::Inline(_) => None,
+    };
+    names.iter().filter_map(id).collect()
+}
+
+/// Fields are made of texts, so they are text.
+fn text(fields: Vec<u8>) -> String {
+    String::from_utf8(fields).unwrap_or_default()
+}
+
+fn keep(error: io::Error) -> ReadPackageError {
+    match error.get_ref().and_then(|e| e.downcast_ref::<TapeFull>()) {
+        Some(full) => ReadPackageError::Limit {
+            what: "bytes of one package that wait for its end",
+            limit: full.limit,
+        },
+        None => ReadPackageError::Keep(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,237 @@
+//! Fields as JSON text: `"name":value,` one after the other.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::stix::Properties;
+
+/// Properties that are numbers, by name and never by value: an all-digit hash stays a text.
+const NUMBERS: [&str; 14] = [
+    "timestamp",
+    "xElapsedTime",
+    "scHttpStatus",
+    "csContentBytes",
+    "scContentBytes",
+    "sReputation",
+    "sPort",
+    "cPort",
+    "startTime",
+    "endTime",
+    "client.totalBytes",
+    "server.totalBytes",
+    "client.firstSeenPort",
+    "server.firstSeenPort",
+];
+
+/// Names that are ours, or that Splunk gives a meaning of its own.
+const RESERVED: [&str; 34] = [
+    "eventId",
+    "recordType",
+    "service",
+    "collection",
+    "packageId",
+    "packageTimestamp",
+    "packageIntent",
+    "customer",
+    "incidentId",
+    "incidentTitle",
+    "incidentUrl",
+    "victim",
+    "discoveryMethod",
+    "confidence",
+    "risk",
+    "riskCategory",
+    "tool",
+    "toolName",
+    "toolVendor",
+    "campaign",
+    "campaignName",
+    "indicatorId",
+    "activity",
+    "flowType",
+    "compositionOperator",
+    "host",
+    "source",
+    "sourcetype",
+    "index",
+    "time",
+    "punct",
+    "linecount",
+    "splunk_server",
+    "",
+];
+
+/// The longest number of digits that every JSON reader holds exactly in 64 bits.
+const MAX_DIGITS: usize = 18;
+
+/// Appends `"name":"value",`.
+pub(super) fn push(out: &mut Vec<u8>, name: &str, value: &str) {
+    push_text(out, name);
+    out.push(b':');
+    push_text(out, value);
+    out.push(b',');
+}
+
+/// Appends `"name":"value",` unless there is no value; several are joined by `"; "`.
+pub(super) fn push_joined(out: &mut Vec<u8>, name: &str, values: &[impl AsRef<str>]) {
+    if let Some(value) = join(values) {
+        push(out, name, &value);
+    }
+}
+
+/// Several values as one, none as none.
+pub(super) fn join(values: &[impl AsRef<str>]) -> Option<Cow<'_, str>> {
+    match values {
+        [] => None,
+        [one] => Some(Cow::Borrowed(one.as_ref())),
+        [first, rest @ ..] => {
+            let mut joined = first.as_ref().to_owned();
+            for value in rest {
+                joined.push_str("; ");
+                joined.push_str(value.as_ref());
+            }
+            Some(Cow::Owned(joined))
+        }
+    }
+}
+
+/// Appends the properties of an observable; those of one name become an array where the first
+/// stands.
+pub(super) fn push_properties(out: &mut Vec<u8>, properties: &Properties) {
+    let fields: Vec<(Cow<'_, str>, &str)> = properties
+        .iter()
+        .map(|(name, value)| (field_name(name), value))
+        .collect();
+    if !has_repeated_names(&fields) {
+        for (name, value) in &fields {
+            push_text(out, name);
+            out.push(b':');
+            push_value(out, name, value);
+            out.push(b',');
+        }
+        return;
+    }
+    let mut values: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (name, value) in &fields {
+        values.entry(name).or_default().push(value);
+    }
+    for (name, _) in &fields {
+        match values.remove(name.as_ref()).as_deref() {
+            None => continue,
+            Some([value]) => {
+                push_text(out, name);
+                out.push(b':');
+                push_value(out, name, value);
+            }
+            Some(several) => {
+                push_text(out, name);
+                out.extend_from_slice(b":[");
+                for (place, value) in several.iter().enumerate() {
+                    if place > 0 {
+                        out.push(b',');
+                    }
+                    push_value(out, name, value);
+                }
+                out.push(b']');
+            }
+        }
+        out.push(b',');
+    }
+}
+
+fn field_name(name: &str) -> Cow<'_, str> {
+    if name.starts_with('_') || RESERVED.contains(&name) {
+        Cow::Owned(format!("property_{name}"))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+fn has_repeated_names(fields: &[(Cow<'_, str>, &str)]) -> bool {
+    /// Up to this many, comparing each with each is quicker than a set.
+    const FEW: usize = 32;
+    if fields.len() > FEW {
+        let mut seen = std::collections::HashSet::with_capacity(fields.len());
+        return fields.iter().any(|(name, _)| !seen.insert(name.as_ref()));
+    }
+    fields.iter().enumerate().any(|(place, (name, _))| {
+        fields
+            .iter()
+            .skip(place + 1)
+            .any(|(other, _)| other == name)
+    })
+}
+
+fn push_value(out: &mut Vec<u8>, name: &str, value: &str) {
+    match number(name, value) {
+        Some(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        None => push_text(out, value),
+    }
+}
+
+fn number(name: &str, value: &str) -> Option<i64> {
+    if !NUMBERS.contains(&name) {
+        return None;
+    }
+    let trimmed = value.trim_ascii();
+    let digits = trimmed.strip_prefix('-').unwrap_or(trimmed);
+    if digits.len() > MAX_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    trimmed.parse().ok()
+}
+
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    // Writing to a vector and serializing a text cannot fail.
+    let written = serde_json::to_writer(out, text);
+    debug_assert!(written.is_ok(), "{written:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, value: &str, expect: &str) {
+        let mut out = Vec::new();
+        push_value(&mut out, name, value);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            expect,
+            "{name} = {value:?}"
+        );
+    }
+
+    #[test]
+    fn numbers_by_name_never_by_value() {
+        check("timestamp", "1421623882432", "1421623882432");
+        check("sReputation", " -580\n", "-580");
+        check("scHttpStatus", "007", "7");
+        check("xElapsedTime", "-0", "0");
+        check("xElapsedTime", "999999999999999999", "999999999999999999");
+        check(
+            "xElapsedTime",
+            "1000000000000000000",
+            "\"1000000000000000000\"",
+        );
+        for text in ["", "-", "1.5", "+1", "1e3", "0x10", "１", "1 2", "--1"] {
+            check("sPort", text, &format!("{text:?}"));
+        }
+        check(
+            "scMD5",
+            "12345678901234567890123456789012",
+            "\"12345678901234567890123456789012\"",
+        );
+        check("cIP", "7", "\"7\"");
+    }
+
+    #[test]
+    fn names_that_would_clash() {
+        assert_eq!(field_name("host"), "property_host");
+        assert_eq!(field_name("_time"), "property__time");
+        assert_eq!(field_name("eventId"), "property_eventId");
+        assert_eq!(field_name(""), "property_");
+        assert_eq!(field_name("sIP"), "sIP");
+        assert_eq!(field_name("Host"), "Host");
+    }
+}

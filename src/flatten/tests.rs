@@ -1,0 +1,357 @@
+use super::*;
+use crate::stix::read_packages;
+use crate::tape::MemoryScratch;
+use crate::xml::{Xml, XmlLimits};
+
+#[derive(Default)]
+struct Lines(Vec<String>);
+
+impl EventSink for Lines {
+    fn event(&mut self, event: FlatEvent<'_>) -> io::Result<()> {
+        let line = String::from_utf8(event.json.to_vec()).unwrap();
+        assert!(line.starts_with(&format!("{{\"eventId\":\"{}\"", event.id)));
+        self.0.push(line);
+        Ok(())
+    }
+}
+
+const LIMITS: FlattenLimits = FlattenLimits {
+    max_observables: 50,
+    max_definition_bytes: 1000,
+    max_package_bytes: 1 << 20,
+};
+
+fn flatten(document: &str) -> Result<(Vec<serde_json::Value>, Counts), ReadPackageError> {
+    let limits = XmlLimits {
+        max_bytes: 1 << 20,
+        max_depth: 40,
+        max_text_bytes: 10_000,
+    };
+    let mut input = document.as_bytes();
+    let mut xml = Xml::new(&mut input, limits);
+    let mut lines = Lines::default();
+    let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
+    let mut flattener = Flattener::new(None, LIMITS, &scratch, &mut lines);
+    read_packages(&mut xml, 20, &mut flattener)?;
+    let counts = flattener.counts().clone();
+    let parse = |line: &String| serde_json::from_str(line).unwrap();
+    Ok((lines.0.iter().map(parse).collect(), counts))
+}
+
+fn events(document: &str) -> Vec<serde_json::Value> {
+    flatten(document).unwrap().0
+}
+
+const HEADER: &str = r#"<s:STIX_Header>
+    <s:Package_Intent>Incident</s:Package_Intent>
+    <s:Information_Source>
+      <sc:Identity id="cta:customer-42"/>
+      <sc:Tools><cc:Tool id="cta:tool-cta"><cc:Name>Cognitive
+        Analytics</cc:Name><cc:Vendor>Example</cc:Vendor></cc:Tool></sc:Tools>
+    </s:Information_Source>
+  </s:STIX_Header>"#;
+
+const DEFINITIONS: &str = r#"<s:TTPs><s:TTP id="t-1"><ttp:Title>command and control</ttp:Title></s:TTP></s:TTPs>
+  <s:Campaigns><s:Campaign id="c-1"><Names><Name>Night Owl</Name></Names></s:Campaign></s:Campaigns>"#;
+
+const TITLE: &str = "<inc:Title> malware |\n DGA </inc:Title>";
+const VICTIM: &str = "<inc:Victim><sc:Name>Jane</sc:Name></inc:Victim>";
+const REST: &str = r#"<inc:Discovery_Method>Log Review</inc:Discovery_Method>
+    <inc:Intended_Effect><sc:Value>9</sc:Value><sc:Description>Risk</sc:Description></inc:Intended_Effect>
+    <inc:Intended_Effect><sc:Description>Risk category</sc:Description><sc:Value>data theft</sc:Value></inc:Intended_Effect>
+    <inc:Confidence><sc:Value>High</sc:Value></inc:Confidence>
+    <inc:Related_Campaign idref="c-1"/>
+    <inc:Information_Source><sc:Tools><cc:Tool idref="cta:tool-cta"/></sc:Tools></inc:Information_Source>"#;
+
+const TTP: &str = r#"<ind:Indicated_TTP><sc:TTP idref="t-1"/></ind:Indicated_TTP>"#;
+
+fn flow(properties: &str) -> String {
+    format!(
+        r#"<c:Observable><c:Object><c:Properties custom_name="cta:webflow"><cc:Custom_Properties>{properties}</cc:Custom_Properties></c:Properties></c:Object></c:Observable>"#
+    )
+}
+
+fn observables() -> String {
+    let one = r#"<cc:Property name="timestamp">1421623882432</cc:Property><cc:Property name="csUrl"></cc:Property>"#;
+    format!(
+        r#"<ind:Observable><c:Observable_Composition operator="AND">{}<c:Observable><c:Observable_Composition operator="OR">{}</c:Observable_Composition></c:Observable></c:Observable_Composition></ind:Observable>"#,
+        flow(one),
+        flow(one)
+    )
+}
+
+fn package(parts: &[&str]) -> String {
+    format!(
+        r#"<s:STIX_Package id="p-1" timestamp="2015-01-20T15:11:02.766Z">{}</s:STIX_Package>"#,
+        parts.concat()
+    )
+}
+
+fn incident(parts: &[&str]) -> String {
+    format!(
+        r#"<s:Incidents><s:Incident id="i-1" URL="https://example.com/i?a=1&amp;b=2">{}</s:Incident></s:Incidents>"#,
+        parts.concat()
+    )
+}
+
+fn indicators(parts: &[&str]) -> String {
+    format!(
+        r#"<inc:Related_Indicators><inc:Related_Indicator><sc:Indicator id="n-1">{}</sc:Indicator></inc:Related_Indicator></inc:Related_Indicators>"#,
+        parts.concat()
+    )
+}
+
+#[test]
+fn every_field_has_its_place() {
+    let document = package(&[
+        HEADER,
+        DEFINITIONS,
+        &incident(&[TITLE, VICTIM, &indicators(&[&observables(), TTP]), REST]),
+    ]);
+    let events = events(&document);
+    let expected = |id: &str, operator: &str| {
+        serde_json::json!({
+            "eventId": id,
+            "recordType": "flow",
+            "packageId": "p-1",
+            "packageTimestamp": "2015-01-20T15:11:02.766Z",
+            "packageIntent": "Incident",
+            "customer": "cta:customer-42",
+            "incidentId": "i-1",
+            "incidentTitle": "malware | DGA",
+            "incidentUrl": "https://example.com/i?a=1&b=2",
+            "victim": "Jane",
+            "discoveryMethod": "Log Review",
+            "confidence": "High",
+            "risk": "9",
+            "riskCategory": "data theft",
+            "tool": "cta:tool-cta",
+            "toolName": "Cognitive Analytics",
+            "toolVendor": "Example",
+            "campaign": "c-1",
+            "campaignName": "Night Owl",
+            "indicatorId": "n-1",
+            "activity": "command and control",
+            "flowType": "cta:webflow",
+            "compositionOperator": operator,
+            "timestamp": 1_421_623_882_432_u64,
+            "csUrl": "",
+        })
+    };
+    assert_eq!(
+        events,
+        [
+            // The golden values of `docs/events.md`: they never change.
+            expected("6f2e922e70e600fa676ddbdd3ae6c580", "AND"),
+            expected("a1919a4fe9eb1e3f5534065936738d36", "OR"),
+        ]
+    );
+}
+
+#[test]
+fn order_does_not_matter() {
+    let observables = observables();
+    let forward = package(&[
+        HEADER,
+        DEFINITIONS,
+        &incident(&[TITLE, VICTIM, &indicators(&[&observables, TTP]), REST]),
+    ]);
+    let backward = package(&[
+        &incident(&[REST, &indicators(&[TTP, &observables]), VICTIM, TITLE]),
+        DEFINITIONS,
+        HEADER,
+    ]);
+    assert_eq!(events(&forward), events(&backward));
+}
+
+#[test]
+fn an_incident_without_observables_is_one_event() {
+    let document = package(&[&incident(&[TITLE, REST]), &incident(&[VICTIM]), HEADER]);
+    let (events, counts) = flatten(&document).unwrap();
+    assert_eq!(counts.incidents, 2);
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[0]["recordType"], "incident");
+    assert_eq!(events[0]["eventId"], "f307859167de1fa6c31cc1017593c1a1");
+    assert_eq!(events[0]["toolName"], "Cognitive Analytics");
+    assert_eq!(events[1]["victim"], "Jane");
+    assert_ne!(events[0]["eventId"], events[1]["eventId"]);
+}
+
+#[test]
+fn an_observable_without_composition_or_indicator() {
+    let bare = flow(r#"<cc:Property name="sIP">192.0.2.1</cc:Property>"#);
+    let document = package(&[&incident(&[
+        "<inc:Related_Observables><inc:Related_Observable>",
+        &bare,
+        "</inc:Related_Observable></inc:Related_Observables>",
+        &indicators(&[&bare]),
+    ])]);
+    let events = events(&document);
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[0].get("indicatorId"), None);
+    assert_eq!(events[1]["indicatorId"], "n-1");
+    assert_eq!(events[1].get("compositionOperator"), None);
+    assert_eq!(events[1].get("activity"), None);
+}
+
+#[test]
+fn indicators_and_incidents_inside_one_another() {
+    let one = |name: &str| flow(&format!(r#"<cc:Property name="n">{name}</cc:Property>"#));
+    let document = package(&[&format!(
+        r#"<Incident id="outer"><Title>o</Title>
+          <Indicator id="a">{}<Indicator id="b">{}<Indicated_TTP><TTP><Title>inner</Title></TTP></Indicated_TTP></Indicator>{}
+            <Indicated_TTP><TTP><Title>of a</Title></TTP></Indicated_TTP></Indicator>
+          <Incident id="inner"/>
+          <Incident idref="elsewhere"/>
+          <Indicator id="c">{}</Indicator></Incident>"#,
+        one("1"),
+        one("2"),
+        one("3"),
+        one("4")
+    )]);
+    let rows: Vec<String> = events(&document)
+        .iter()
+        .map(|event| {
+            [
+                "incidentId",
+                "incidentTitle",
+                "indicatorId",
+                "activity",
+                "n",
+            ]
+            .map(|name| event[name].as_str().unwrap_or("-").to_owned())
+            .join(" ")
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "outer o a of a 1",
+            "outer o b inner 2",
+            "outer o a of a 3",
+            "inner - - - -",
+            "outer o c - 4"
+        ]
+    );
+}
+
+#[test]
+fn repeated_and_reserved_names() {
+    let document = package(&[&incident(&[&flow(
+        r#"<cc:Property name="sPort">80</cc:Property><cc:Property name="host">h</cc:Property>
+           <cc:Property name="sPort">x</cc:Property><cc:Property name="property_host">g</cc:Property>
+           <cc:Property>no name</cc:Property><cc:Property name="_raw">r</cc:Property>"#,
+    )])]);
+    let event = &events(&document)[0];
+    assert_eq!(event["sPort"], serde_json::json!([80, "x"]));
+    assert_eq!(event["property_host"], serde_json::json!(["h", "g"]));
+    assert_eq!(event["property_"], "no name");
+    assert_eq!(event["property__raw"], "r");
+    assert_eq!(event.get("host"), None);
+}
+
+#[test]
+fn values_are_verbatim() {
+    let document = package(&[&incident(&[&flow(
+        "<cc:Property name=\"csUrl\"> a&amp;b<![CDATA[<c>]]>\td<!-- x -->\u{e9} \"\\</cc:Property>",
+    )])]);
+    assert_eq!(events(&document)[0]["csUrl"], " a&b<c>\td\u{e9} \"\\");
+}
+
+#[test]
+fn what_is_outside_of_incidents_is_counted() {
+    let document = package(&[
+        "<Indicators><Indicator>",
+        &flow(""),
+        "</Indicator></Indicators>",
+    ]);
+    let (events, counts) = flatten(&document).unwrap();
+    assert!(events.is_empty());
+    assert_eq!(counts.passed_over[&PassedOver::Indicator], 1);
+    assert_eq!(counts.passed_over[&PassedOver::Observable], 1);
+}
+
+#[track_caller]
+fn check_refused(document: &str, expect: &str) {
+    let error = flatten(document).unwrap_err();
+    assert_eq!(error.to_string(), expect);
+}
+
+#[test]
+fn what_is_no_package() {
+    check_refused("<html/>", "no STIX_Package, the content is <html>");
+    check_refused("", "no STIX_Package, the content is empty or plain text");
+    check_refused(
+        "just text",
+        "no STIX_Package, the content is empty or plain text",
+    );
+}
+
+#[test]
+fn every_limit_is_named() {
+    let property = r#"<cc:Property name="n">1</cc:Property>"#;
+    let document = package(&[&incident(&[&flow(&property.repeat(21))])]);
+    check_refused(&document, "more than 20 properties in one observable");
+    let document = package(&[&incident(&[&indicators(&[&flow("").repeat(51)])])]);
+    check_refused(&document, "more than 50 observables in one indicator");
+    let document = package(&[&format!(
+        r#"<TTP id="x"><Title>{}</Title></TTP>"#,
+        "y".repeat(1000)
+    )]);
+    check_refused(
+        &document,
+        "more than 1000 bytes of definitions in one package",
+    );
+    let long = format!(
+        r#"<cc:Property name="n">{}</cc:Property>"#,
+        "y".repeat(9000)
+    );
+    let many = incident(&[&flow(&long)]).repeat(117);
+    let document = package(&[&many.chars().take(1_040_000).collect::<String>()]);
+    assert!(flatten(&document).is_err());
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever is done to a document's bytes, the reader answers and does not panic.
+        #[test]
+        fn no_mutation_panics(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 1..20)
+        ) {
+            let mut bytes = package(&[
+                HEADER, DEFINITIONS, &incident(&[TITLE, &indicators(&[&observables(), TTP]), REST]),
+            ]).into_bytes();
+            for (place, byte, change) in changes {
+                if bytes.is_empty() {
+                    break;
+                }
+                let place = place.index(bytes.len());
+                match change {
+                    0 => bytes[place] = byte,
+                    1 => bytes.insert(place, byte),
+                    2 => { bytes.remove(place); }
+                    _ => bytes.truncate(place),
+                }
+            }
+            if let Ok(text) = String::from_utf8(bytes) {
+                let _ = flatten(&text);
+            }
+        }
+
+        /// Two flows with different content never share an id, identical ones are told apart.
+        #[test]
+        fn ids_are_unique(values in prop::collection::vec("[ab]{0,2}", 1..30)) {
+            let flows: String = values
+                .iter()
+                .map(|value| flow(&format!(r#"<cc:Property name="v">{value}</cc:Property>"#)))
+                .collect();
+            let events = events(&package(&[&incident(&[&indicators(&[&flows])])]));
+            let ids: std::collections::HashSet<_> =
+                events.iter().map(|event| event["eventId"].to_string()).collect();
+            prop_assert_eq!(ids.len(), values.len());
+        }
+    }
+}
