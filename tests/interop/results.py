@@ -3,6 +3,7 @@
 Arguments, if any, are the names of the scripts to run.
 """
 
+import signal
 import sys
 import time
 import unittest
@@ -16,12 +17,16 @@ HERE = Path(__file__).parent
 def main(names):
     if not agent.binary().is_file():
         sys.exit(f"no agent at {agent.binary()}: run `cargo build --release`, or set CTA_FORWARDER")
+    # Leaves by the door, so that the processes of the test that runs are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     loader = unittest.TestLoader()
     names = names or sorted(path.stem for path in HERE.glob("test_*.py"))
     result = Result()
     loader.loadTestsFromNames(names).run(result)
-    print(f"{result.passed} passed, {len(result.failures) + len(result.errors)} failed")
-    sys.exit(0 if result.wasSuccessful() and result.passed else 1)
+    failed = len(result.failures) + len(result.errors)
+    print(f"{result.passed} passed, {failed} failed")
+    # Nothing run is nothing shown.
+    sys.exit(0 if result.passed and not failed else 1)
 
 
 class Result(unittest.TestResult):
@@ -49,14 +54,22 @@ class Result(unittest.TestResult):
         super().addError(test, error)
         self._explain(test, self.errors)
 
+    def addSubTest(self, test, part, error):
+        super().addSubTest(test, part, error)
+        if error:
+            failed = issubclass(error[0], test.failureException)
+            self._explain(part, self.failures if failed else self.errors, logs_of=test)
+
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
         self._say("skipped", test, f": {reason}")
 
-    def _explain(self, test, kind):
+    def _explain(self, test, kind, logs_of=None):
         _, trace = kind[-1]
         self._say("FAILED", test)
-        print(trace, test.logs() if hasattr(test, "logs") else "", sep="\n", flush=True)
+        # What failed may not be a test of ours: a script that cannot be loaded, say.
+        logs = getattr(logs_of or test, "logs", lambda: "")
+        print(trace, logs(), sep="\n", flush=True)
 
     def _say(self, word, test, more=""):
         seconds = time.monotonic() - self._started
