@@ -150,7 +150,9 @@ def odd_values(number):
 def odd_structure(number):
     """Nothing where the schema puts it: the header last, no composition, one inside another."""
     alone = f"<ind:Observable>{content_of(web_flow(number, 0))}</ind:Observable>"
-    nested = composition("AND", [web_flow(number, 1), composition_inside("OR", [web_flow(number, 2)])])
+    nested = composition(
+        "AND", [web_flow(number, 1), composition_inside("OR", [web_flow(number, 2)])]
+    )
     incidents = f"""
       <s:Incident id="cta:incident-{number}-odd" timestamp="2015-01-20T15:11:02.766Z"
           URL="https://cta.example.com/incident?id={number}&amp;tab=1">

@@ -17,8 +17,8 @@ HERE = Path(__file__).parent
 def main(names):
     if not agent.binary().is_file():
         sys.exit(f"no agent at {agent.binary()}: run `cargo build --release`, or set CTA_FORWARDER")
-    # Leaves by the door, so that the processes of the test that runs are stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    # As Ctrl-C: leaves by the door, so that the processes of the test that runs are stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     loader = unittest.TestLoader()
     names = names or sorted(path.stem for path in HERE.glob("test_*.py"))
     result = Result()
@@ -77,4 +77,7 @@ class Result(unittest.TestResult):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit("stopped")

@@ -38,7 +38,9 @@ class OpenTaxii(InteropTest):
         self.run_until(agent, published)
 
         # Between the last window that was asked for and the next: nothing may fall through.
-        asked = max(request.inclusive_end_timestamp_label for request in self.requests("Poll_Request"))
+        asked = max(
+            request.inclusive_end_timestamp_label for request in self.requests("Poll_Request")
+        )
         later = cta.packages(BLOCKS_PER_PART + 2, start=len(published))
         self.server.publish(
             (asked + timedelta(microseconds=block), package)
@@ -69,7 +71,9 @@ class OpenTaxii(InteropTest):
         """The agent holds, says what to mend, and loses nothing by it."""
         published = cta.packages(2)
         yesterday = datetime.now(timezone.utc) - timedelta(days=1)
-        self.server.publish((yesterday + timedelta(minutes=i), one) for i, one in enumerate(published))
+        self.server.publish(
+            (yesterday + timedelta(minutes=i), one) for i, one in enumerate(published)
+        )
 
         agent = Agent(self.folder, self.poll_url, password="not-the-password")
         process = self.until_stopped(agent.start())

@@ -77,7 +77,9 @@ class Requests(InteropTest):
         for poll in polls:
             self.assertIs(poll.poll_parameters.allow_asynch, False)
             self.assertEqual(poll.poll_parameters.response_type, RT_FULL)
-        fulfillments = [one for one in messages if isinstance(one, messages_11.PollFulfillmentRequest)]
+        fulfillments = [
+            one for one in messages if isinstance(one, messages_11.PollFulfillmentRequest)
+        ]
         self.assertEqual(
             {one.result_id for one in fulfillments},
             {answer.result_id for answer in self.answers() if getattr(answer, "more", False)},

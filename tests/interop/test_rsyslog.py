@@ -41,7 +41,8 @@ class Rsyslog(InteropTest):
         process = self.until_stopped(agent.start())
         for name in RECEIVERS:
             process.wait_until(
-                lambda: len(syslog.messages(name)) >= len(wanted), f"{len(wanted)} messages of {name}"
+                lambda: len(syslog.messages(name)) >= len(wanted),
+                f"{len(wanted)} messages of {name}",
             )
         self.assertEqual(process.stop(), 0, "exit code after SIGTERM")
 
