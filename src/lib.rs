@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 pub mod event;
 pub mod flatten;
+pub mod observe;
 pub mod output;
 pub mod stix;
 pub mod tape;

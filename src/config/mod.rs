@@ -2,12 +2,21 @@
 //!
 //! `raw` is the file as it is written, `check` resolves it once into these types.
 
+mod check;
+mod document;
+mod load;
+mod problem;
+mod raw;
 mod secret;
+mod spelling;
+mod value;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use secret::Secret;
+pub use load::{CheckCron, Environment, LoadError, Loaded};
+pub use problem::Problem;
+pub use secret::{ReadSecretError, Secret, SecretSource};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]

@@ -1,0 +1,142 @@
+//! From the raw file to the checked [`Config`].
+//!
+//! A value that is wrong is told and replaced by some other value, so that the search goes on; a
+//! `Config` with such a value never leaves this room.
+
+mod output;
+mod secret;
+mod service;
+mod value;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::document::{Document, Span};
+use super::load::{CheckCron, Environment, Loaded};
+use super::problem::Problem;
+use super::raw::{RawArchive, RawConfig, RawLog, RawState, Setting};
+use super::{ArchiveConfig, Config, LogConfig, LogFileConfig, StateConfig};
+
+/// Resolves the file into a configuration, or tells every problem in it.
+pub(super) fn check(
+    document: &Document<'_>,
+    environment: &Environment,
+    check_cron: CheckCron,
+) -> Result<Loaded, Vec<Problem>> {
+    let mut checker = Checker {
+        document,
+        environment,
+        check_cron,
+        problems: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let config = document
+        .deserialize(&mut checker.problems)
+        .map(|raw| checker.config(raw));
+    match config {
+        Some(config) if checker.problems.is_empty() => Ok(Loaded {
+            config,
+            warnings: checker.warnings,
+        }),
+        _ => Err(checker.problems),
+    }
+}
+
+struct Checker<'a> {
+    document: &'a Document<'a>,
+    environment: &'a Environment,
+    check_cron: CheckCron,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Checker<'_> {
+    fn config(&mut self, raw: RawConfig) -> Config {
+        let state = self.state(raw.state);
+        let services = self.services(raw.service);
+        let outputs = self.outputs(raw.output, &services);
+        Config {
+            state,
+            services,
+            outputs,
+            log: self.log(raw.log),
+            shutdown_timeout: self.positive_period(raw.shutdown_timeout, Duration::from_secs(30)),
+        }
+    }
+
+    fn state(&mut self, raw: Setting<RawState>) -> StateConfig {
+        let span = raw.as_ref().map(toml::Spanned::span);
+        let raw = raw.map(toml::Spanned::into_inner).unwrap_or_default();
+        StateConfig {
+            directory: match span {
+                Some(span) => self.required_path(raw.directory, &span, "directory"),
+                None => {
+                    self.missing(
+                        None,
+                        "state",
+                        "a heading [state] with a directory is needed",
+                    );
+                    PathBuf::new()
+                }
+            },
+            max_spool_bytes: self.positive_size(raw.max_spool_bytes, 2 << 30),
+            min_free_disk: self.positive_size(raw.min_free_disk, 512 << 20),
+            archive: self.archive(raw.archive),
+            max_dead_letter_bytes: self.positive_size(raw.max_dead_letter_bytes, 256 << 20),
+        }
+    }
+
+    fn archive(&mut self, raw: RawArchive) -> ArchiveConfig {
+        const DAY: Duration = Duration::from_secs(86_400);
+        ArchiveConfig {
+            keep: raw.keep.map_or(30 * DAY, |keep| keep.into_inner().0),
+            max_bytes: self.positive_size(raw.max_bytes, 1 << 30),
+            keep_raw: raw.keep_raw.unwrap_or(false),
+        }
+    }
+
+    fn log(&mut self, raw: RawLog) -> LogConfig {
+        let file = raw.file.map(|file| {
+            let span = file.span();
+            let file = file.into_inner();
+            LogFileConfig {
+                directory: self.required_path(file.directory, &span, "directory"),
+                keep: self.positive_count(file.keep, 14) as usize,
+            }
+        });
+        LogConfig {
+            level: self.log_level(raw.level),
+            file,
+        }
+    }
+
+    fn log_level(&mut self, level: Setting<String>) -> String {
+        let Some(level) = level else {
+            return "info".to_owned();
+        };
+        if let Err(what) = crate::observe::logging::check_filter(level.get_ref()) {
+            self.refuse(&level.span(), what);
+        }
+        level.into_inner()
+    }
+
+    fn refuse(&mut self, at: &Span, what: impl Into<String>) {
+        self.problems.push(self.document.problem(at, what));
+    }
+
+    fn warn(&mut self, at: &Span, what: impl Into<String>) {
+        self.warnings.push(self.document.problem(at, what));
+    }
+
+    /// Tells that a key is missing, unless its value was refused already.
+    fn missing(&mut self, table: Option<&Span>, key: &str, what: &str) {
+        let problem = self.document.missing(table, key, what);
+        let told = |other: &Problem| {
+            let rest = other.key.strip_prefix(&problem.key);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
+        };
+        if !self.problems.iter().any(told) {
+            self.problems.push(problem);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `type = "splunk_hec"`
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use crate::config::check::Checker;
+use crate::config::document::Span;
+use crate::config::raw::{RawOutput, RawOverride, RawSecret, Setting};
+use crate::config::{CollectionOverride, Secret, SecretSource, ServiceConfig, SplunkHecConfig};
+
+impl Checker<'_> {
+    pub(super) fn splunk_hec(
+        &mut self,
+        raw: RawOutput,
+        table: &Span,
+        services: &[ServiceConfig],
+    ) -> SplunkHecConfig {
+        SplunkHecConfig {
+            endpoints: self.endpoints(raw.endpoints, table),
+            token: self.token(raw.token, table),
+            index: self.text(raw.index),
+            source: self.text(raw.source),
+            sourcetype_flow: self
+                .text(raw.sourcetype_flow)
+                .unwrap_or_else(|| "cisco:cta:flow".to_owned()),
+            sourcetype_incident: self
+                .text(raw.sourcetype_incident)
+                .unwrap_or_else(|| "cisco:cta:incident".to_owned()),
+            overrides: self.overrides(raw.r#override, services),
+            gzip: raw.gzip.unwrap_or(true),
+            tls: self.tls(raw.tls),
+            proxy: self.proxy(raw.proxy),
+            connect_timeout: self.positive_period(raw.connect_timeout, Duration::from_secs(10)),
+            request_timeout: self.positive_period(raw.request_timeout, Duration::from_secs(60)),
+        }
+    }
+
+    fn endpoints(&mut self, setting: Setting<Vec<Spanned<String>>>, table: &Span) -> Vec<String> {
+        let example = "such as [\"https://splunk.example.com:8088\"]";
+        let Some(setting) = setting else {
+            let what = format!("write the URLs of Splunk's HTTP Event Collector, {example}");
+            self.missing(Some(table), "endpoints", &what);
+            return Vec::new();
+        };
+        if setting.get_ref().is_empty() {
+            self.refuse(
+                &setting.span(),
+                format!("empty; write at least one URL, {example}"),
+            );
+        }
+        let mut endpoints = Vec::new();
+        for endpoint in setting.into_inner() {
+            let span = endpoint.span();
+            if let Some(url) = self.url(&endpoint, &["https", "http"]) {
+                if url.path().contains("/services/collector") || url.query().is_some() {
+                    let what = format!("write the base URL alone, {example}; the path is added");
+                    self.refuse(&span, what);
+                }
+                self.warn_of_clear_text(&span, &url, "the token");
+            }
+            let endpoint = endpoint.get_ref().trim_end_matches('/').to_owned();
+            if endpoints.contains(&endpoint) {
+                self.refuse(&span, "this endpoint stands here twice");
+            }
+            endpoints.push(endpoint);
+        }
+        endpoints
+    }
+
+    fn token(&mut self, setting: Setting<RawSecret>, table: &Span) -> Secret {
+        if setting.is_none() {
+            let what = "write where the HEC token is: { file = \"/path\" }, { env = \"NAME\" } \
+                        or { credential = \"name\" }";
+            self.missing(Some(table), "token", what);
+        }
+        setting
+            .and_then(|setting| self.secret(setting, |c| c.is_ascii_graphic()))
+            .unwrap_or_else(|| Secret::new(SecretSource::Plain, String::new()))
+    }
+
+    fn overrides(
+        &mut self,
+        raw: Vec<Spanned<RawOverride>>,
+        services: &[ServiceConfig],
+    ) -> Vec<CollectionOverride> {
+        let mut overrides: Vec<CollectionOverride> = Vec::new();
+        for entry in raw {
+            let table = entry.span();
+            let entry = entry.into_inner();
+            if let Some(name) = &entry.collection {
+                self.warn_of_unknown_collection(name, services);
+                if overrides
+                    .iter()
+                    .any(|other| other.collection == *name.get_ref())
+                {
+                    let what = format!("{:?} has an override already", name.get_ref());
+                    self.refuse(&name.span(), what);
+                }
+            }
+            let what = "write the collection that this is for";
+            let entry = CollectionOverride {
+                collection: self.required_text(entry.collection, &table, "collection", what),
+                index: self.text(entry.index),
+                source: self.text(entry.source),
+                sourcetype: self.text(entry.sourcetype),
+            };
+            if entry.index.is_none() && entry.source.is_none() && entry.sourcetype.is_none() {
+                let what = "changes nothing; write index, source or sourcetype";
+                self.refuse(&table, what);
+            }
+            overrides.push(entry);
+        }
+        overrides
+    }
+}

@@ -1,0 +1,115 @@
+//! Where secrets come from.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use toml::Spanned;
+
+use super::Checker;
+use crate::config::document::Span;
+use crate::config::raw::RawSecret;
+use crate::config::{Secret, SecretSource};
+
+impl Checker<'_> {
+    /// Reads a secret. `allowed` says which characters its use permits.
+    pub(super) fn secret(
+        &mut self,
+        setting: Spanned<RawSecret>,
+        allowed: fn(char) -> bool,
+    ) -> Option<Secret> {
+        let span = setting.span();
+        let secret = match setting.into_inner() {
+            RawSecret::Plain(value) => self.plain(&span, value),
+            RawSecret::File(path) => {
+                let path = self.path(Spanned::new(span.clone(), path));
+                path.is_absolute().then(|| self.file(&span, &path))?
+            }
+            RawSecret::Env(name) => self.variable(&span, name),
+            RawSecret::Credential(name) => self.credential(&span, &name),
+        }?;
+        if secret.expose().is_empty() {
+            self.refuse(&span, "the secret is empty");
+        } else if !secret.expose().chars().all(allowed) {
+            self.refuse(&span, "the secret holds a character that cannot be sent");
+        }
+        Some(secret)
+    }
+
+    fn plain(&mut self, span: &Span, value: String) -> Option<Secret> {
+        self.warn(
+            span,
+            "a secret in the configuration is seen by all who see the file; better write \
+             { file = \"/path\" } or { credential = \"name\" }",
+        );
+        Some(Secret::new(SecretSource::Plain, value))
+    }
+
+    fn file(&mut self, span: &Span, path: &Path) -> Option<Secret> {
+        match Secret::read_file(path) {
+            Ok(secret) => {
+                self.warn_if_world_readable(span, path);
+                Some(secret)
+            }
+            Err(error) => {
+                self.refuse(span, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn warn_if_world_readable(&mut self, span: &Span, path: &Path) {
+        let is_open = |mode: u32| mode & 0o004 != 0;
+        if std::fs::metadata(path).is_ok_and(|file| is_open(file.permissions().mode())) {
+            let what = format!(
+                "the secret file {path:?} can be read by every user of this machine; \
+                 chmod o-rwx it"
+            );
+            self.warn(span, what);
+        }
+    }
+
+    fn variable(&mut self, span: &Span, name: String) -> Option<Secret> {
+        let Some(value) = self.environment.variable(&name) else {
+            self.refuse(
+                span,
+                format!("the environment variable {name:?} is not set"),
+            );
+            return None;
+        };
+        let Some(value) = value.to_str() else {
+            self.refuse(
+                span,
+                format!("the environment variable {name:?} is not UTF-8"),
+            );
+            return None;
+        };
+        let value = value.to_owned();
+        Some(Secret::new(SecretSource::Env(name), value))
+    }
+
+    fn credential(&mut self, span: &Span, name: &str) -> Option<Secret> {
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            self.refuse(span, format!("{name:?} is not the name of a credential"));
+            return None;
+        }
+        let Some(directory) = self.environment.credentials_directory() else {
+            let what = format!(
+                "the credential {name:?} needs $CREDENTIALS_DIRECTORY; run under systemd with \
+                 LoadCredential={name}:/path"
+            );
+            self.refuse(span, what);
+            return None;
+        };
+        let path = directory.join(name);
+        match Secret::read_file(&path) {
+            Ok(secret) => Some(Secret::new(
+                SecretSource::Credential(path),
+                secret.expose().to_owned(),
+            )),
+            Err(error) => {
+                self.refuse(span, error.to_string());
+                None
+            }
+        }
+    }
+}

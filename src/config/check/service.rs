@@ -1,0 +1,215 @@
+//! `[[service]]`
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::Checker;
+use crate::config::document::Span;
+use crate::config::raw::{RawLimits, RawSecret, RawService, Setting};
+use crate::config::{Credentials, InitialLookback, Limits, PollLimitScope, ServiceConfig};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Checker<'_> {
+    pub(super) fn services(&mut self, raw: Vec<Spanned<RawService>>) -> Vec<ServiceConfig> {
+        if raw.is_empty() {
+            let what = "at least one [[service]] to poll is needed";
+            self.missing(None, "service", what);
+        }
+        let mut names = Vec::new();
+        raw.into_iter()
+            .map(|service| self.service(service, &mut names))
+            .collect()
+    }
+
+    fn service(&mut self, raw: Spanned<RawService>, names: &mut Vec<String>) -> ServiceConfig {
+        let table = raw.span();
+        let raw = raw.into_inner();
+        let places = Places {
+            max_window: raw.max_window.as_ref().map(Spanned::span),
+            initial_lookback: raw.initial_lookback.as_ref().map(Spanned::span),
+            retention: raw.retention.as_ref().map(Spanned::span),
+            min_poll_interval: raw.min_poll_interval.as_ref().map(Spanned::span),
+            settle: raw.settle.as_ref().map(Spanned::span),
+        };
+        let has_credentials = raw.username.is_some();
+        let service = ServiceConfig {
+            name: self.name(raw.name, &table, names),
+            poll_url: self.poll_url(raw.poll_url, &table, has_credentials),
+            credentials: self.credentials(raw.username, raw.password, &table),
+            collections: self.polled_collections(raw.collections, &table),
+            schedule: self.schedule(raw.schedule),
+            min_poll_interval: self.positive_period(raw.min_poll_interval, 10 * MINUTE),
+            poll_limit_scope: raw
+                .poll_limit_scope
+                .map_or(PollLimitScope::Service, |scope| scope.into_inner().0),
+            max_window: raw
+                .max_window
+                .map_or(Some(3 * DAY), |window| window.into_inner().0),
+            initial_lookback: raw
+                .initial_lookback
+                .map_or(InitialLookback::Since(30 * DAY), |lookback| {
+                    lookback.into_inner().0
+                }),
+            retention: self.positive_period(raw.retention, 30 * DAY),
+            settle: raw.settle.map_or(MINUTE, |settle| settle.into_inner().0),
+            splay: raw
+                .splay
+                .map_or(Duration::ZERO, |splay| splay.into_inner().0),
+            tls: self.tls(raw.tls),
+            proxy: self.proxy(raw.proxy),
+            connect_timeout: self.positive_period(raw.connect_timeout, Duration::from_secs(10)),
+            request_timeout: self.positive_period(raw.request_timeout, 10 * MINUTE),
+            limits: self.limits(raw.limits),
+        };
+        self.durations_agree(&service, &table, &places);
+        service
+    }
+
+    fn poll_url(&mut self, url: Setting<String>, table: &Span, has_credentials: bool) -> String {
+        let Some(url) = url else {
+            let what = "write the URL of the service's poll service";
+            self.missing(Some(table), "poll_url", what);
+            return String::new();
+        };
+        let parsed = self.url(&url, &["https", "http"]);
+        if let Some(parsed) = parsed.filter(|_| has_credentials) {
+            self.warn_of_clear_text(&url.span(), &parsed, "the password");
+        }
+        url.into_inner()
+    }
+
+    fn credentials(
+        &mut self,
+        username: Setting<String>,
+        password: Setting<RawSecret>,
+        table: &Span,
+    ) -> Option<Credentials> {
+        match (&username, &password) {
+            (Some(_), None) => self.missing(Some(table), "password", "username needs it"),
+            (None, Some(_)) => self.missing(Some(table), "username", "password needs it"),
+            _ => {}
+        }
+        if let Some(username) = username
+            .as_ref()
+            .filter(|name| name.get_ref().contains(':'))
+        {
+            let what = "holds a colon, which HTTP Basic authentication cannot send";
+            self.refuse(&username.span(), what);
+        }
+        let username = self.text(username);
+        let password = self.secret(password?, |c| !c.is_control());
+        Some(Credentials {
+            username: username?,
+            password: password?,
+        })
+    }
+
+    fn polled_collections(
+        &mut self,
+        collections: Setting<Vec<Spanned<String>>>,
+        table: &Span,
+    ) -> Vec<String> {
+        let Some(collections) = collections else {
+            let what = "name at least one collection to poll";
+            self.missing(Some(table), "collections", what);
+            return Vec::new();
+        };
+        self.collections(collections, false)
+    }
+
+    fn schedule(&mut self, schedule: Setting<String>) -> String {
+        let Some(schedule) = schedule else {
+            return "0 */10 * * * *".to_owned();
+        };
+        if let Err(why) = (self.check_cron)(schedule.get_ref()) {
+            let what = format!(
+                "{:?} is not a schedule: {why}; write six fields (second, minute, hour, day, \
+                 month, weekday; UTC), such as \"0 */10 * * * *\"",
+                schedule.get_ref()
+            );
+            self.refuse(&schedule.span(), what);
+        }
+        schedule.into_inner()
+    }
+
+    fn limits(&mut self, raw: RawLimits) -> Limits {
+        let default = Limits::default();
+        Limits {
+            max_response_bytes: self
+                .positive_size(raw.max_response_bytes, default.max_response_bytes),
+            max_parts: self.positive_count(raw.max_parts, default.max_parts),
+            max_xml_depth: self.positive_count(raw.max_xml_depth, default.max_xml_depth),
+            max_text_bytes: self.positive_size(raw.max_text_bytes, default.max_text_bytes),
+            max_properties: self.positive_count(raw.max_properties, default.max_properties),
+            max_observables: self.positive_count(raw.max_observables, default.max_observables),
+            max_package_bytes: self.positive_size(raw.max_package_bytes, default.max_package_bytes),
+        }
+    }
+
+    fn durations_agree(&mut self, service: &ServiceConfig, table: &Span, places: &Places) {
+        let shown = humantime::format_duration;
+        let turns = match service.poll_limit_scope {
+            PollLimitScope::Service => u32::try_from(service.collections.len()).unwrap_or(u32::MAX),
+            PollLimitScope::Collection => 1,
+        };
+        let round = service.min_poll_interval.saturating_mul(turns.max(1));
+        if let Some(window) = service.max_window {
+            let at = places
+                .max_window
+                .as_ref()
+                .or(places.min_poll_interval.as_ref());
+            if window <= round {
+                let what = format!(
+                    "polls could never keep up: the longest window is {}, and a collection has \
+                     its turn every {} (min_poll_interval, times {turns} with \
+                     poll_limit_scope = \"service\")",
+                    shown(window),
+                    shown(round),
+                );
+                self.refuse(at.unwrap_or(table), what);
+            } else if window <= service.settle {
+                let what = format!(
+                    "the longest window is {}, it must be longer than settle, which is {}",
+                    shown(window),
+                    shown(service.settle),
+                );
+                self.refuse(at.or(places.settle.as_ref()).unwrap_or(table), what);
+            }
+        }
+        if service.retention <= service.settle {
+            let what = format!(
+                "content is kept for {}, that must be longer than settle, which is {}",
+                shown(service.retention),
+                shown(service.settle),
+            );
+            let at = places.retention.as_ref().or(places.settle.as_ref());
+            self.refuse(at.unwrap_or(table), what);
+        }
+        if let InitialLookback::Since(lookback) = service.initial_lookback
+            && lookback > service.retention
+        {
+            let what = format!(
+                "looks back {}, yet the service keeps its content for {} only (retention)",
+                shown(lookback),
+                shown(service.retention),
+            );
+            let at = places
+                .initial_lookback
+                .as_ref()
+                .or(places.retention.as_ref());
+            self.warn(at.unwrap_or(table), what);
+        }
+    }
+}
+
+/// Where the durations that must agree are written, as far as they are.
+struct Places {
+    max_window: Option<Span>,
+    initial_lookback: Option<Span>,
+    retention: Option<Span>,
+    min_poll_interval: Option<Span>,
+    settle: Option<Span>,
+}

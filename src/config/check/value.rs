@@ -1,0 +1,235 @@
+//! Checks of single values, the same for every section.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use toml::Spanned;
+
+use super::Checker;
+use crate::config::TlsConfig;
+use crate::config::document::Span;
+use crate::config::raw::{RawTls, Setting};
+use crate::config::value::{Count, Period, Size};
+
+const MORE_THAN_ZERO: &str = "must be more than zero";
+
+/// The longest name of a service or an output, in bytes: it becomes part of file names.
+const MAX_NAME_BYTES: usize = 64;
+
+impl Checker<'_> {
+    pub(super) fn positive_period(
+        &mut self,
+        setting: Setting<Period>,
+        default: Duration,
+    ) -> Duration {
+        let value = |period: &Period| (period.0, period.0.is_zero());
+        self.positive(setting.as_ref(), default, value)
+    }
+
+    pub(super) fn positive_size(&mut self, setting: Setting<Size>, default: u64) -> u64 {
+        self.positive(setting.as_ref(), default, |size| (size.0, size.0 == 0))
+    }
+
+    pub(super) fn positive_count(&mut self, setting: Setting<Count>, default: u32) -> u32 {
+        self.positive(setting.as_ref(), default, |count| (count.0, count.0 == 0))
+    }
+
+    /// A size that is held in memory.
+    pub(super) fn memory_size(&mut self, setting: Setting<Size>, default: usize) -> usize {
+        let Some(size) = setting else { return default };
+        let span = size.span();
+        let bytes = self.positive_size(Some(size), 0);
+        usize::try_from(bytes).unwrap_or_else(|_| {
+            self.refuse(&span, "more than this machine can address");
+            default
+        })
+    }
+
+    fn positive<T, V>(
+        &mut self,
+        setting: Option<&Spanned<T>>,
+        default: V,
+        value: impl Fn(&T) -> (V, bool),
+    ) -> V {
+        let Some(setting) = setting else {
+            return default;
+        };
+        let (value, is_zero) = value(setting.get_ref());
+        if is_zero {
+            self.refuse(&setting.span(), MORE_THAN_ZERO);
+        }
+        value
+    }
+
+    /// A text that is not empty and fits on a line.
+    pub(super) fn text(&mut self, setting: Setting<String>) -> Option<String> {
+        let setting = setting?;
+        if setting.get_ref().is_empty() {
+            self.refuse(&setting.span(), "empty; write a text or leave the key out");
+        } else if setting.get_ref().chars().any(char::is_control) {
+            self.refuse(&setting.span(), "holds a control character");
+        }
+        Some(setting.into_inner())
+    }
+
+    pub(super) fn required_text(
+        &mut self,
+        setting: Setting<String>,
+        table: &Span,
+        key: &str,
+        what: &str,
+    ) -> String {
+        if setting.is_none() {
+            self.missing(Some(table), key, what);
+        }
+        self.text(setting).unwrap_or_default()
+    }
+
+    /// The name of a service or an output: unique, and safe in a file name.
+    pub(super) fn name(
+        &mut self,
+        setting: Setting<String>,
+        table: &Span,
+        taken: &mut Vec<String>,
+    ) -> String {
+        let Some(name) = setting else {
+            let what = "give it a name of its own, for logs, commands and the state";
+            self.missing(Some(table), "name", what);
+            return String::new();
+        };
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let text = name.get_ref();
+        if text.is_empty() || text.len() > MAX_NAME_BYTES || !text.bytes().all(allowed) {
+            let what = format!(
+                "{text:?} is not a name; write 1 to {MAX_NAME_BYTES} letters, digits, \
+                 dots, dashes or underscores"
+            );
+            self.refuse(&name.span(), what);
+        } else if taken.contains(text) {
+            let what = format!("{text:?} is taken already; each name must be unique");
+            self.refuse(&name.span(), what);
+        }
+        taken.push(text.clone());
+        name.into_inner()
+    }
+
+    pub(super) fn path(&mut self, setting: Spanned<PathBuf>) -> PathBuf {
+        if !setting.get_ref().is_absolute() {
+            let what = format!(
+                "{:?} is not an absolute path; begin it with \"/\"",
+                setting.get_ref()
+            );
+            self.refuse(&setting.span(), what);
+        }
+        setting.into_inner()
+    }
+
+    pub(super) fn required_path(
+        &mut self,
+        setting: Setting<PathBuf>,
+        table: &Span,
+        key: &str,
+    ) -> PathBuf {
+        let Some(setting) = setting else {
+            self.missing(Some(table), key, "write an absolute path");
+            return PathBuf::new();
+        };
+        self.path(setting)
+    }
+
+    /// A URL of one of these schemes. It is never quoted: it may hold a password.
+    pub(super) fn url(&mut self, setting: &Spanned<String>, schemes: &[&str]) -> Option<Url> {
+        let schemes_shown = schemes.join("://, ") + "://";
+        let url = Url::parse(setting.get_ref())
+            .ok()
+            .filter(|url| schemes.contains(&url.scheme()) && url.has_host());
+        let Some(url) = url else {
+            let what = format!("not a URL; write one that begins with {schemes_shown}");
+            self.refuse(&setting.span(), what);
+            return None;
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            let what = "a URL with a user or password in it would be logged; take them out of it";
+            self.refuse(&setting.span(), what);
+        }
+        Some(url)
+    }
+
+    pub(super) fn proxy(&mut self, setting: Option<Spanned<String>>) -> Option<String> {
+        let setting = setting?;
+        self.url(&setting, &["http", "https", "socks5", "socks5h"]);
+        Some(setting.into_inner())
+    }
+
+    /// Secrets go to this URL: not in the clear, if it leaves the machine.
+    pub(super) fn warn_of_clear_text(&mut self, at: &Span, url: &Url, secret: &str) {
+        let host = url.host_str().unwrap_or_default();
+        let is_local = host == "localhost"
+            || host
+                .trim_matches(['[', ']'])
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback());
+        if url.scheme() == "http" && !is_local {
+            self.warn(
+                at,
+                format!("{secret} goes over the network in clear text; use https://"),
+            );
+        }
+    }
+
+    pub(super) fn tls(&mut self, raw: RawTls) -> TlsConfig {
+        match (&raw.client_cert_file, &raw.client_key_file) {
+            (Some(cert), None) => self.refuse(&cert.span(), "needs client_key_file beside it"),
+            (None, Some(key)) => self.refuse(&key.span(), "needs client_cert_file beside it"),
+            _ => {}
+        }
+        TlsConfig {
+            ca_file: self.readable_file(raw.ca_file),
+            client_cert_file: self.readable_file(raw.client_cert_file),
+            client_key_file: self.readable_file(raw.client_key_file),
+        }
+    }
+
+    fn readable_file(&mut self, setting: Setting<PathBuf>) -> Option<PathBuf> {
+        let setting = setting?;
+        let span = setting.span();
+        let path = self.path(setting);
+        if path.is_absolute()
+            && let Err(error) = std::fs::File::open(&path).and_then(|file| regular(&file))
+        {
+            self.refuse(&span, format!("the file {path:?} cannot be read: {error}"));
+        }
+        Some(path)
+    }
+
+    /// Names of collections, each once. `*` is one only where `star` says so.
+    pub(super) fn collections(
+        &mut self,
+        setting: Spanned<Vec<Spanned<String>>>,
+        star: bool,
+    ) -> Vec<String> {
+        if setting.get_ref().is_empty() {
+            self.refuse(&setting.span(), "empty; name at least one collection");
+        }
+        let mut names: Vec<String> = Vec::new();
+        for name in setting.into_inner() {
+            let span = name.span();
+            if names.contains(name.get_ref()) {
+                self.refuse(&span, format!("{:?} stands here twice", name.get_ref()));
+            }
+            if name.get_ref() == "*" && !star {
+                self.refuse(&span, "\"*\" cannot be polled; name each collection");
+            }
+            names.extend(self.text(Some(name)));
+        }
+        names
+    }
+}
+
+fn regular(file: &std::fs::File) -> std::io::Result<()> {
+    if file.metadata()?.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! The file as it is written: every key, nothing checked beyond the shape of its value.
+//!
+//! All keys are optional here, so that a missing one is told beside all other problems.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use toml::Spanned;
+
+use super::value::{Count, Facility, Period, PeriodOrAll, PeriodOrNone, Size, Word};
+use super::{PollLimitScope, StartAt, WhenSpoolFull};
+
+/// A key that may be left out, with the place of its value.
+pub(super) type Setting<T> = Option<Spanned<T>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawConfig {
+    pub shutdown_timeout: Setting<Period>,
+    pub state: Setting<RawState>,
+    #[serde(default)]
+    pub service: Vec<Spanned<RawService>>,
+    #[serde(default)]
+    pub output: Vec<Spanned<RawOutput>>,
+    #[serde(default)]
+    pub log: RawLog,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawState {
+    pub directory: Setting<PathBuf>,
+    pub max_spool_bytes: Setting<Size>,
+    pub min_free_disk: Setting<Size>,
+    pub max_dead_letter_bytes: Setting<Size>,
+    #[serde(default)]
+    pub archive: RawArchive,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawArchive {
+    pub keep: Setting<Period>,
+    pub max_bytes: Setting<Size>,
+    pub keep_raw: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawService {
+    pub name: Setting<String>,
+    pub poll_url: Setting<String>,
+    pub username: Setting<String>,
+    pub password: Setting<RawSecret>,
+    pub collections: Setting<Vec<Spanned<String>>>,
+    pub schedule: Setting<String>,
+    pub min_poll_interval: Setting<Period>,
+    pub poll_limit_scope: Setting<Word<PollLimitScope>>,
+    pub max_window: Setting<PeriodOrNone>,
+    pub initial_lookback: Setting<PeriodOrAll>,
+    pub retention: Setting<Period>,
+    pub settle: Setting<Period>,
+    pub splay: Setting<Period>,
+    #[serde(default)]
+    pub tls: RawTls,
+    pub proxy: Setting<String>,
+    pub connect_timeout: Setting<Period>,
+    pub request_timeout: Setting<Period>,
+    #[serde(default)]
+    pub limits: RawLimits,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawTls {
+    pub ca_file: Setting<PathBuf>,
+    pub client_cert_file: Setting<PathBuf>,
+    pub client_key_file: Setting<PathBuf>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawLimits {
+    pub max_response_bytes: Setting<Size>,
+    pub max_parts: Setting<Count>,
+    pub max_xml_depth: Setting<Count>,
+    pub max_text_bytes: Setting<Size>,
+    pub max_properties: Setting<Count>,
+    pub max_observables: Setting<Count>,
+    pub max_package_bytes: Setting<Size>,
+}
+
+/// The keys of every output type in one: [`OutputType::own_keys`] says which belong to which.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawOutput {
+    pub name: Setting<String>,
+    pub r#type: Setting<Word<OutputType>>,
+    pub collections: Setting<Vec<Spanned<String>>>,
+    pub when_spool_full: Setting<Word<WhenSpoolFull>>,
+    pub start_at: Setting<Word<StartAt>>,
+    pub host: Setting<String>,
+    #[serde(default)]
+    pub batch: RawBatch,
+    #[serde(default)]
+    pub retry: RawRetry,
+
+    pub endpoints: Setting<Vec<Spanned<String>>>,
+    pub token: Setting<RawSecret>,
+    pub index: Setting<String>,
+    pub source: Setting<String>,
+    pub sourcetype_flow: Setting<String>,
+    pub sourcetype_incident: Setting<String>,
+    #[serde(default)]
+    pub r#override: Vec<Spanned<RawOverride>>,
+    pub gzip: Option<bool>,
+    #[serde(default)]
+    pub tls: RawTls,
+    pub proxy: Setting<String>,
+    pub request_timeout: Setting<Period>,
+
+    pub connect_timeout: Setting<Period>,
+
+    pub address: Setting<String>,
+    pub transport: Setting<Word<SyslogProtocol>>,
+    pub framing: Setting<Word<SyslogFraming>>,
+    pub facility: Setting<Facility>,
+    pub app_name: Setting<String>,
+    pub max_message_bytes: Setting<Size>,
+    pub write_timeout: Setting<Period>,
+
+    pub path: Setting<PathBuf>,
+    pub rotate_bytes: Setting<Size>,
+    pub rotate_keep: Setting<Count>,
+}
+
+/// `type` of an output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OutputType {
+    SplunkHec,
+    Syslog,
+    File,
+    Stdout,
+}
+
+/// `transport` of a syslog output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum SyslogProtocol {
+    Tcp,
+    Udp,
+}
+
+/// `framing` of a syslog output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum SyslogFraming {
+    OctetCounting,
+    LineFeed,
+}
+
+impl OutputType {
+    /// The keys that not every output has.
+    pub(super) fn own_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::SplunkHec => &[
+                "endpoints",
+                "token",
+                "index",
+                "source",
+                "sourcetype_flow",
+                "sourcetype_incident",
+                "override",
+                "gzip",
+                "tls",
+                "proxy",
+                "connect_timeout",
+                "request_timeout",
+            ],
+            Self::Syslog => &[
+                "address",
+                "transport",
+                "framing",
+                "facility",
+                "app_name",
+                "max_message_bytes",
+                "connect_timeout",
+                "write_timeout",
+            ],
+            Self::File => &["path", "rotate_bytes", "rotate_keep"],
+            Self::Stdout => &[],
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawBatch {
+    pub max_bytes: Setting<Size>,
+    pub max_events: Setting<Count>,
+    pub max_wait: Setting<Period>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawRetry {
+    pub initial: Setting<Period>,
+    pub max: Setting<Period>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawOverride {
+    pub collection: Setting<String>,
+    pub index: Setting<String>,
+    pub source: Setting<String>,
+    pub sourcetype: Setting<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawLog {
+    pub level: Setting<String>,
+    pub file: Setting<RawLogFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawLogFile {
+    pub directory: Setting<PathBuf>,
+    pub keep: Setting<Count>,
+}
+
+/// Where a secret is, or the secret itself. It has no `Debug` on purpose.
+pub(super) enum RawSecret {
+    Plain(String),
+    File(PathBuf),
+    Env(String),
+    Credential(String),
+}
+
+impl RawSecret {
+    /// The keys whose values are secret: nothing below them may be shown.
+    pub(super) const KEYS: [&'static str; 2] = ["password", "token"];
+
+    /// What is said of every value that has not the shape of a secret.
+    pub(super) const ALLOWED: &'static str = "not a secret; write { file = \"/path\" }, \
+         { env = \"NAME\" } or { credential = \"name\" }, or the secret itself in quotes";
+}
+
+impl<'de> Deserialize<'de> for RawSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawSecretVisitor)
+    }
+}
+
+struct RawSecretVisitor;
+
+impl<'de> Visitor<'de> for RawSecretVisitor {
+    type Value = RawSecret;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(RawSecret::ALLOWED)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RawSecret, E> {
+        Ok(RawSecret::Plain(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawSecret, A::Error> {
+        let refused = || de::Error::custom(RawSecret::ALLOWED);
+        let (kind, place) = map.next_entry::<String, String>()?.ok_or_else(refused)?;
+        if map.next_key::<String>()?.is_some() {
+            return Err(refused());
+        }
+        match kind.as_str() {
+            "file" => Ok(RawSecret::File(place.into())),
+            "env" => Ok(RawSecret::Env(place)),
+            "credential" => Ok(RawSecret::Credential(place)),
+            _ => Err(refused()),
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Values as a person writes them: durations, sizes, counts and words of a fixed vocabulary.
+//!
+//! Each type's error says what is written and what is allowed.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+use super::raw::{OutputType, SyslogFraming, SyslogProtocol};
+use super::{InitialLookback, PollLimitScope, StartAt, WhenSpoolFull};
+
+/// Beyond this a duration is a mistake, and sums of times would leave the calendar.
+const LONGEST_PERIOD: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// A duration such as `"10m"`; it may be zero.
+#[derive(Clone, Copy)]
+pub(super) struct Period(pub Duration);
+
+/// A duration or `"none"`.
+#[derive(Clone, Copy)]
+pub(super) struct PeriodOrNone(pub Option<Duration>);
+
+/// A duration or `"all"`.
+#[derive(Clone, Copy)]
+pub(super) struct PeriodOrAll(pub InitialLookback);
+
+/// Bytes: a number, or a text such as `"2GiB"`; it may be zero.
+#[derive(Clone, Copy)]
+pub(super) struct Size(pub u64);
+
+/// A whole number; it may be zero.
+#[derive(Clone, Copy)]
+pub(super) struct Count(pub u32);
+
+/// A syslog facility's number, from its number or its name.
+#[derive(Clone, Copy)]
+pub(super) struct Facility(pub u8);
+
+/// One word of `T`'s vocabulary.
+#[derive(Clone, Copy)]
+pub(super) struct Word<T>(pub T);
+
+/// A closed set of words.
+pub(super) trait Vocabulary: Copy + 'static {
+    /// Every word with its meaning.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+impl Vocabulary for PollLimitScope {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("service", Self::Service), ("collection", Self::Collection)];
+}
+
+impl Vocabulary for OutputType {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("splunk_hec", Self::SplunkHec),
+        ("syslog", Self::Syslog),
+        ("file", Self::File),
+        ("stdout", Self::Stdout),
+    ];
+}
+
+impl Vocabulary for WhenSpoolFull {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("hold", Self::Hold), ("release", Self::Release)];
+}
+
+impl Vocabulary for StartAt {
+    const WORDS: &'static [(&'static str, Self)] = &[("now", Self::Now), ("oldest", Self::Oldest)];
+}
+
+impl Vocabulary for SyslogProtocol {
+    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("udp", Self::Udp)];
+}
+
+impl Vocabulary for SyslogFraming {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("octet_counting", Self::OctetCounting),
+        ("lf", Self::LineFeed),
+    ];
+}
+
+/// The facilities in the order of their numbers.
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+    "ftp", "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4",
+    "local5", "local6", "local7",
+];
+
+impl FromScalar for Period {
+    fn from_scalar(written: &Scalar) -> Result<Self, String> {
+        period(written, r#"such as "10m" or "3d""#).map(Self)
+    }
+}
+
+impl FromScalar for PeriodOrNone {
+    fn from_scalar(written: &Scalar) -> Result<Self, String> {
+        match written {
+            Scalar::Text(text) if text == "none" => Ok(Self(None)),
+            _ => period(written, r#"such as "10m", "3d", or "none""#).map(|time| Self(Some(time))),
+        }
+    }
+}
+
+impl FromScalar for PeriodOrAll {
+    fn from_scalar(written: &Scalar) -> Result<Self, String> {
+        match written {
+            Scalar::Text(text) if text == "all" => Ok(Self(InitialLookback::All)),
+            _ => period(written, r#"such as "10m", "3d", or "all""#)
+                .map(|time| Self(InitialLookback::Since(time))),
+        }
+    }
+}
+
+fn period(written: &Scalar, example: &str) -> Result<Duration, String> {
+    let time = match written {
+        // humantime reads "M" as a month, who writes it means a minute: better to ask.
+        Scalar::Text(text) if !text.contains('M') => humantime::parse_duration(text).ok(),
+        _ => None,
+    };
+    match time {
+        Some(time) if time <= LONGEST_PERIOD => Ok(time),
+        Some(_) => Err(format!("{written} is longer than 100 years")),
+        None => Err(format!(
+            "{written} is not a duration; write a number and a unit, {example}"
+        )),
+    }
+}
+
+impl FromScalar for Size {
+    fn from_scalar(written: &Scalar) -> Result<Self, String> {
+        let bytes = match written {
+            Scalar::Text(text) => text.parse::<ByteSize>().ok().map(|size| size.as_u64()),
+            Scalar::Integer(bytes) => u64::try_from(*bytes).ok(),
+            Scalar::Other(_) => None,
+        };
+        bytes.map(Self).ok_or_else(|| {
+            format!(
+                "{written} is not a size; write a number of bytes or a number and a unit, such \
+                 as 1000000, \"512MiB\" or \"2GiB\""
+            )
+        })
+    }
+}
+
+impl FromScalar for Count {
+    fn from_scalar(written: &Scalar) -> Result<Self, String> {
+        let number = match written {
+            Scalar::Integer(number) => u32::try_from(*number).ok(),
+            _ => None,
+        };
+        number.map(Self).ok_or_else(|| {
+            format!(
+                "{written} is not a count; write a whole number from 1 to {}",
+                u32::MAX
+            )
+        })
+    }
+}
+
+impl FromScalar for Facility {
+    fn from_scalar(written: &Scalar) -> Result<Self, String> {
+        let number = match written {
+            Scalar::Text(text) => FACILITIES.iter().position(|name| name == text),
+            Scalar::Integer(number) => usize::try_from(*number).ok(),
+            Scalar::Other(_) => None,
+        };
+        number
+            .filter(|&number| number < FACILITIES.len())
+            .and_then(|number| u8::try_from(number).ok())
+            .map(Self)
+            .ok_or_else(|| {
+                format!(
+                    "{written} is not a syslog facility; write a number from 0 to 23 or one of {}",
+                    FACILITIES.join(", ")
+                )
+            })
+    }
+}
+
+impl<T: Vocabulary> FromScalar for Word<T> {
+    fn from_scalar(written: &Scalar) -> Result<Self, String> {
+        let meaning = match written {
+            Scalar::Text(text) => T::WORDS.iter().find(|(word, _)| word == text),
+            _ => None,
+        };
+        meaning.map(|&(_, meaning)| Self(meaning)).ok_or_else(|| {
+            let words: Vec<_> = T::WORDS
+                .iter()
+                .map(|(word, _)| format!("{word:?}"))
+                .collect();
+            format!("{written} is not allowed; write {}", words.join(" or "))
+        })
+    }
+}
+
+/// A single value as it is written.
+enum Scalar {
+    Text(String),
+    Integer(i64),
+    /// A number with a fraction or a truth value: nothing here is written so.
+    Other(String),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Other(written) => f.write_str(written),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a number")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(text.to_owned()))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Integer(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Scalar, E> {
+        Ok(i64::try_from(number)
+            .map_or_else(|_| Scalar::Other(number.to_string()), Scalar::Integer))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Scalar, E> {
+        Ok(Scalar::Other(number.to_string()))
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Other(value.to_string()))
+    }
+}
+
+trait FromScalar: Sized {
+    fn from_scalar(written: &Scalar) -> Result<Self, String>;
+}
+
+fn deserialize_scalar<'de, T: FromScalar, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    T::from_scalar(&Scalar::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+/// A blanket `impl<T: FromScalar> Deserialize for T` is not ours to write.
+macro_rules! deserialize_from_scalar {
+    ($($type:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserialize_scalar(deserializer)
+            }
+        }
+    )*};
+}
+
+deserialize_from_scalar!(Period, PeriodOrNone, PeriodOrAll, Size, Count, Facility);
+
+impl<'de, T: Vocabulary> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize_scalar(deserializer)
+    }
+}
