@@ -61,7 +61,10 @@ impl<'a> Document<'a> {
                 Some(secret) => (secret, RawSecret::ALLOWED.to_owned()),
                 None => (span, reword(error.message())),
             };
-            problems.push(self.problem(&span, what));
+            let problem = self.problem(&span, what);
+            if problems.last() != Some(&problem) {
+                problems.push(problem);
+            }
             if !remove(&mut rest, &span) {
                 return None;
             }
@@ -219,12 +222,19 @@ fn shown(key: &str) -> String {
     }
 }
 
-/// A message of serde in our words.
+/// A message of serde in our words, without the value that it quotes: a URL with a password in it
+/// may stand where a list is expected.
 fn reword(message: &str) -> String {
     if message == "invalid type: map, expected a sequence" {
-        return "a table where a list is expected; each heading has two brackets, as in \
+        return "a table where a list is expected; write each heading in two brackets, as in \
                 [[service]]"
             .to_owned();
+    }
+    if let Some(types) = message.strip_prefix("invalid type: ")
+        && let Some((found, expected)) = types.rsplit_once(", expected ")
+    {
+        let found = found.split([' ', '`']).next().unwrap_or_default();
+        return format!("{} where {} is expected", type_of(found), type_of(expected));
     }
     let Some(names) = message.strip_prefix("unknown field ") else {
         return message.to_owned();
@@ -233,6 +243,19 @@ fn reword(message: &str) -> String {
     match names.split_first() {
         Some((written, known)) => unknown_key(written, known),
         None => "unknown key".to_owned(),
+    }
+}
+
+/// The word that users of TOML know for a type of serde.
+fn type_of(name: &str) -> &str {
+    match name {
+        "map" | "a map" => "a table",
+        "sequence" | "a sequence" => "a list",
+        "string" | "a string" | "path string" => "a text in quotes",
+        "boolean" | "a boolean" => "true or false",
+        "integer" => "a number",
+        "floating" => "a number with a fraction",
+        other => other,
     }
 }
 

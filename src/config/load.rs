@@ -59,10 +59,7 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        let invalid = |mut problems: Vec<Problem>| {
-            problems.sort_by_key(|problem| problem.line);
-            LoadError::Invalid { problems }
-        };
+        let invalid = |problems| LoadError::Invalid { problems };
         let document = Document::parse(path, &text).map_err(|problem| invalid(vec![problem]))?;
         check::check(&document, environment, check_cron).map_err(invalid)
     }

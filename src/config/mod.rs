@@ -9,6 +9,8 @@ mod problem;
 mod raw;
 mod secret;
 mod spelling;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::path::PathBuf;

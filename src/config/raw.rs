@@ -2,10 +2,17 @@
 //!
 //! All keys are optional here, so that a missing one is told beside all other problems.
 
+#![expect(
+    clippy::struct_field_names,
+    reason = "the fields are the keys of the file"
+)]
+
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
@@ -15,32 +22,36 @@ use super::{PollLimitScope, StartAt, WhenSpoolFull};
 /// A key that may be left out, with the place of its value.
 pub(super) type Setting<T> = Option<Spanned<T>>;
 
+/// A table, and only that: serde would also take a list of values in the order of the fields.
+#[derive(Default)]
+pub(super) struct Section<T>(pub T);
+
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
     pub shutdown_timeout: Setting<Period>,
-    pub state: Setting<RawState>,
+    pub state: Setting<Section<RawState>>,
     #[serde(default)]
-    pub service: Vec<Spanned<RawService>>,
+    pub service: Vec<Spanned<Section<RawService>>>,
     #[serde(default)]
-    pub output: Vec<Spanned<RawOutput>>,
+    pub output: Vec<Spanned<Section<RawOutput>>>,
     #[serde(default)]
-    pub log: RawLog,
+    pub log: Section<RawLog>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawState {
     pub directory: Setting<PathBuf>,
     pub max_spool_bytes: Setting<Size>,
     pub min_free_disk: Setting<Size>,
     pub max_dead_letter_bytes: Setting<Size>,
     #[serde(default)]
-    pub archive: RawArchive,
+    pub archive: Section<RawArchive>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawArchive {
     pub keep: Setting<Period>,
     pub max_bytes: Setting<Size>,
@@ -48,7 +59,7 @@ pub(super) struct RawArchive {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawService {
     pub name: Setting<String>,
     pub poll_url: Setting<String>,
@@ -64,16 +75,16 @@ pub(super) struct RawService {
     pub settle: Setting<Period>,
     pub splay: Setting<Period>,
     #[serde(default)]
-    pub tls: RawTls,
+    pub tls: Section<RawTls>,
     pub proxy: Setting<String>,
     pub connect_timeout: Setting<Period>,
     pub request_timeout: Setting<Period>,
     #[serde(default)]
-    pub limits: RawLimits,
+    pub limits: Section<RawLimits>,
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawTls {
     pub ca_file: Setting<PathBuf>,
     pub client_cert_file: Setting<PathBuf>,
@@ -81,7 +92,7 @@ pub(super) struct RawTls {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawLimits {
     pub max_response_bytes: Setting<Size>,
     pub max_parts: Setting<Count>,
@@ -94,7 +105,7 @@ pub(super) struct RawLimits {
 
 /// The keys of every output type in one: [`OutputType::own_keys`] says which belong to which.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawOutput {
     pub name: Setting<String>,
     pub r#type: Setting<Word<OutputType>>,
@@ -103,9 +114,9 @@ pub(super) struct RawOutput {
     pub start_at: Setting<Word<StartAt>>,
     pub host: Setting<String>,
     #[serde(default)]
-    pub batch: RawBatch,
+    pub batch: Section<RawBatch>,
     #[serde(default)]
-    pub retry: RawRetry,
+    pub retry: Section<RawRetry>,
 
     pub endpoints: Setting<Vec<Spanned<String>>>,
     pub token: Setting<RawSecret>,
@@ -114,10 +125,10 @@ pub(super) struct RawOutput {
     pub sourcetype_flow: Setting<String>,
     pub sourcetype_incident: Setting<String>,
     #[serde(default)]
-    pub r#override: Vec<Spanned<RawOverride>>,
+    pub r#override: Vec<Spanned<Section<RawOverride>>>,
     pub gzip: Option<bool>,
     #[serde(default)]
-    pub tls: RawTls,
+    pub tls: Section<RawTls>,
     pub proxy: Setting<String>,
     pub request_timeout: Setting<Period>,
 
@@ -194,7 +205,7 @@ impl OutputType {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawBatch {
     pub max_bytes: Setting<Size>,
     pub max_events: Setting<Count>,
@@ -202,14 +213,14 @@ pub(super) struct RawBatch {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawRetry {
     pub initial: Setting<Period>,
     pub max: Setting<Period>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawOverride {
     pub collection: Setting<String>,
     pub index: Setting<String>,
@@ -218,17 +229,37 @@ pub(super) struct RawOverride {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawLog {
     pub level: Setting<String>,
-    pub file: Setting<RawLogFile>,
+    pub file: Setting<Section<RawLogFile>>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table")]
+#[serde(deny_unknown_fields)]
 pub(super) struct RawLogFile {
     pub directory: Setting<PathBuf>,
     pub keep: Setting<Count>,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Section<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SectionVisitor(PhantomData))
+    }
+}
+
+struct SectionVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for SectionVisitor<T> {
+    type Value = Section<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Section<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Section)
+    }
 }
 
 /// Where a secret is, or the secret itself. It has no `Debug` on purpose.

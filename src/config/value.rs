@@ -48,6 +48,35 @@ pub(super) trait Vocabulary: Copy + 'static {
     const WORDS: &'static [(&'static str, Self)];
 }
 
+/// The words of a vocabulary, for a message.
+pub(super) fn one_of<T: Vocabulary>() -> String {
+    let words: Vec<String> = T::WORDS
+        .iter()
+        .map(|(word, _)| format!("{word:?}"))
+        .collect();
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// A duration as a person would write it: in the largest unit that has no fraction.
+pub(super) fn shown(time: Duration) -> String {
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1000, "s"),
+    ];
+    let millis = time.as_millis();
+    let unit = units.iter().find(|(unit, _)| millis.is_multiple_of(*unit));
+    unit.map_or_else(
+        || format!("{millis}ms"),
+        |(unit, name)| format!("{}{name}", millis / unit),
+    )
+}
+
 impl Vocabulary for PollLimitScope {
     const WORDS: &'static [(&'static str, Self)] =
         &[("service", Self::Service), ("collection", Self::Collection)];
@@ -186,13 +215,9 @@ impl<T: Vocabulary> FromScalar for Word<T> {
             Scalar::Text(text) => T::WORDS.iter().find(|(word, _)| word == text),
             _ => None,
         };
-        meaning.map(|&(_, meaning)| Self(meaning)).ok_or_else(|| {
-            let words: Vec<_> = T::WORDS
-                .iter()
-                .map(|(word, _)| format!("{word:?}"))
-                .collect();
-            format!("{written} is not allowed; write {}", words.join(" or "))
-        })
+        meaning
+            .map(|&(_, meaning)| Self(meaning))
+            .ok_or_else(|| format!("{written} is not allowed; write {}", one_of::<T>()))
     }
 }
 

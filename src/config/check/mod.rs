@@ -11,10 +11,12 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use toml::Spanned;
+
 use super::document::{Document, Span};
 use super::load::{CheckCron, Environment, Loaded};
 use super::problem::Problem;
-use super::raw::{RawArchive, RawConfig, RawLog, RawState, Setting};
+use super::raw::{RawArchive, RawConfig, RawLog, RawState, Section, Setting};
 use super::{ArchiveConfig, Config, LogConfig, LogFileConfig, StateConfig};
 
 /// Resolves the file into a configuration, or tells every problem in it.
@@ -33,6 +35,8 @@ pub(super) fn check(
     let config = document
         .deserialize(&mut checker.problems)
         .map(|raw| checker.config(raw));
+    checker.warnings.sort_by_key(|warning| warning.line);
+    checker.problems.sort_by_key(|problem| problem.line);
     match config {
         Some(config) if checker.problems.is_empty() => Ok(Loaded {
             config,
@@ -53,35 +57,45 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn config(&mut self, raw: RawConfig) -> Config {
         let state = self.state(raw.state);
+        let polled: Vec<Spanned<String>> = raw
+            .service
+            .iter()
+            .filter_map(|service| service.get_ref().0.collections.as_ref())
+            .flat_map(|collections| collections.get_ref().iter().cloned())
+            .collect();
         let services = self.services(raw.service);
         let outputs = self.outputs(raw.output, &services);
+        for collection in polled {
+            if !outputs
+                .iter()
+                .any(|output| output.takes(collection.get_ref()))
+            {
+                let what = "no output takes this collection: its events would go nowhere";
+                self.warn(&collection.span(), what);
+            }
+        }
         Config {
             state,
             services,
             outputs,
-            log: self.log(raw.log),
+            log: self.log(raw.log.0),
             shutdown_timeout: self.positive_period(raw.shutdown_timeout, Duration::from_secs(30)),
         }
     }
 
-    fn state(&mut self, raw: Setting<RawState>) -> StateConfig {
-        let span = raw.as_ref().map(toml::Spanned::span);
-        let raw = raw.map(toml::Spanned::into_inner).unwrap_or_default();
+    fn state(&mut self, raw: Setting<Section<RawState>>) -> StateConfig {
+        if raw.is_none() {
+            self.missing(None, "state", "write [state] with a directory");
+        }
+        let span = raw.as_ref().map(Spanned::span);
+        let raw = raw.map(Spanned::into_inner).unwrap_or_default().0;
         StateConfig {
-            directory: match span {
-                Some(span) => self.required_path(raw.directory, &span, "directory"),
-                None => {
-                    self.missing(
-                        None,
-                        "state",
-                        "a heading [state] with a directory is needed",
-                    );
-                    PathBuf::new()
-                }
-            },
+            directory: span.map_or_else(PathBuf::new, |span| {
+                self.required_path(raw.directory, &span, "directory")
+            }),
             max_spool_bytes: self.positive_size(raw.max_spool_bytes, 2 << 30),
             min_free_disk: self.positive_size(raw.min_free_disk, 512 << 20),
-            archive: self.archive(raw.archive),
+            archive: self.archive(raw.archive.0),
             max_dead_letter_bytes: self.positive_size(raw.max_dead_letter_bytes, 256 << 20),
         }
     }
@@ -98,7 +112,7 @@ impl Checker<'_> {
     fn log(&mut self, raw: RawLog) -> LogConfig {
         let file = raw.file.map(|file| {
             let span = file.span();
-            let file = file.into_inner();
+            let file = file.into_inner().0;
             LogFileConfig {
                 directory: self.required_path(file.directory, &span, "directory"),
                 keep: self.positive_count(file.keep, 14) as usize,

@@ -19,7 +19,10 @@ impl Checker<'_> {
     ) -> Option<Secret> {
         let span = setting.span();
         let secret = match setting.into_inner() {
-            RawSecret::Plain(value) => self.plain(&span, value),
+            RawSecret::Plain(value) => {
+                self.warn_of_plain(&span);
+                Some(Secret::new(SecretSource::Plain, value))
+            }
             RawSecret::File(path) => {
                 let path = self.path(Spanned::new(span.clone(), path));
                 path.is_absolute().then(|| self.file(&span, &path))?
@@ -35,13 +38,12 @@ impl Checker<'_> {
         Some(secret)
     }
 
-    fn plain(&mut self, span: &Span, value: String) -> Option<Secret> {
+    fn warn_of_plain(&mut self, span: &Span) {
         self.warn(
             span,
             "a secret in the configuration is seen by all who see the file; better write \
              { file = \"/path\" } or { credential = \"name\" }",
         );
-        Some(Secret::new(SecretSource::Plain, value))
     }
 
     fn file(&mut self, span: &Span, path: &Path) -> Option<Secret> {
@@ -61,8 +63,8 @@ impl Checker<'_> {
         let is_open = |mode: u32| mode & 0o004 != 0;
         if std::fs::metadata(path).is_ok_and(|file| is_open(file.permissions().mode())) {
             let what = format!(
-                "the secret file {path:?} can be read by every user of this machine; \
-                 chmod o-rwx it"
+                "the secret file {} can be read by every user of this machine; chmod o-rwx it",
+                path.display()
             );
             self.warn(span, what);
         }

@@ -6,14 +6,18 @@ use toml::Spanned;
 
 use super::Checker;
 use crate::config::document::Span;
-use crate::config::raw::{RawLimits, RawSecret, RawService, Setting};
+use crate::config::raw::{RawLimits, RawSecret, RawService, Section, Setting};
+use crate::config::value::shown;
 use crate::config::{Credentials, InitialLookback, Limits, PollLimitScope, ServiceConfig};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
 impl Checker<'_> {
-    pub(super) fn services(&mut self, raw: Vec<Spanned<RawService>>) -> Vec<ServiceConfig> {
+    pub(super) fn services(
+        &mut self,
+        raw: Vec<Spanned<Section<RawService>>>,
+    ) -> Vec<ServiceConfig> {
         if raw.is_empty() {
             let what = "at least one [[service]] to poll is needed";
             self.missing(None, "service", what);
@@ -24,9 +28,13 @@ impl Checker<'_> {
             .collect()
     }
 
-    fn service(&mut self, raw: Spanned<RawService>, names: &mut Vec<String>) -> ServiceConfig {
+    fn service(
+        &mut self,
+        raw: Spanned<Section<RawService>>,
+        names: &mut Vec<String>,
+    ) -> ServiceConfig {
         let table = raw.span();
-        let raw = raw.into_inner();
+        let raw = raw.into_inner().0;
         let places = Places {
             max_window: raw.max_window.as_ref().map(Spanned::span),
             initial_lookback: raw.initial_lookback.as_ref().map(Spanned::span),
@@ -58,11 +66,11 @@ impl Checker<'_> {
             splay: raw
                 .splay
                 .map_or(Duration::ZERO, |splay| splay.into_inner().0),
-            tls: self.tls(raw.tls),
+            tls: self.tls(raw.tls.0),
             proxy: self.proxy(raw.proxy),
             connect_timeout: self.positive_period(raw.connect_timeout, Duration::from_secs(10)),
             request_timeout: self.positive_period(raw.request_timeout, 10 * MINUTE),
-            limits: self.limits(raw.limits),
+            limits: self.limits(raw.limits.0),
         };
         self.durations_agree(&service, &table, &places);
         service
@@ -150,7 +158,6 @@ impl Checker<'_> {
     }
 
     fn durations_agree(&mut self, service: &ServiceConfig, table: &Span, places: &Places) {
-        let shown = humantime::format_duration;
         let turns = match service.poll_limit_scope {
             PollLimitScope::Service => u32::try_from(service.collections.len()).unwrap_or(u32::MAX),
             PollLimitScope::Collection => 1,
@@ -163,11 +170,10 @@ impl Checker<'_> {
                 .or(places.min_poll_interval.as_ref());
             if window <= round {
                 let what = format!(
-                    "polls could never keep up: the longest window is {}, and a collection has \
-                     its turn every {} (min_poll_interval, times {turns} with \
-                     poll_limit_scope = \"service\")",
+                    "polls could never keep up: a window of at most {} for each collection, and \
+                     {turns} to poll, one every {} (min_poll_interval)",
                     shown(window),
-                    shown(round),
+                    shown(service.min_poll_interval),
                 );
                 self.refuse(at.unwrap_or(table), what);
             } else if window <= service.settle {

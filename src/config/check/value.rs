@@ -12,8 +12,6 @@ use crate::config::document::Span;
 use crate::config::raw::{RawTls, Setting};
 use crate::config::value::{Count, Period, Size};
 
-const MORE_THAN_ZERO: &str = "must be more than zero";
-
 /// The longest name of a service or an output, in bytes: it becomes part of file names.
 const MAX_NAME_BYTES: usize = 64;
 
@@ -23,16 +21,15 @@ impl Checker<'_> {
         setting: Setting<Period>,
         default: Duration,
     ) -> Duration {
-        let value = |period: &Period| (period.0, period.0.is_zero());
-        self.positive(setting.as_ref(), default, value)
+        self.positive(setting, default, |period| period.0)
     }
 
     pub(super) fn positive_size(&mut self, setting: Setting<Size>, default: u64) -> u64 {
-        self.positive(setting.as_ref(), default, |size| (size.0, size.0 == 0))
+        self.positive(setting, default, |size| size.0)
     }
 
     pub(super) fn positive_count(&mut self, setting: Setting<Count>, default: u32) -> u32 {
-        self.positive(setting.as_ref(), default, |count| (count.0, count.0 == 0))
+        self.positive(setting, default, |count| count.0)
     }
 
     /// A size that is held in memory.
@@ -46,18 +43,19 @@ impl Checker<'_> {
         })
     }
 
-    fn positive<T, V>(
+    fn positive<T, V: Default + PartialEq>(
         &mut self,
-        setting: Option<&Spanned<T>>,
+        setting: Setting<T>,
         default: V,
-        value: impl Fn(&T) -> (V, bool),
+        value: impl FnOnce(T) -> V,
     ) -> V {
         let Some(setting) = setting else {
             return default;
         };
-        let (value, is_zero) = value(setting.get_ref());
-        if is_zero {
-            self.refuse(&setting.span(), MORE_THAN_ZERO);
+        let span = setting.span();
+        let value = value(setting.into_inner());
+        if value == V::default() {
+            self.refuse(&span, "must be more than zero");
         }
         value
     }
@@ -118,7 +116,7 @@ impl Checker<'_> {
         if !setting.get_ref().is_absolute() {
             let what = format!(
                 "{:?} is not an absolute path; begin it with \"/\"",
-                setting.get_ref()
+                setting.get_ref().display()
             );
             self.refuse(&setting.span(), what);
         }
@@ -198,7 +196,8 @@ impl Checker<'_> {
         if path.is_absolute()
             && let Err(error) = std::fs::File::open(&path).and_then(|file| regular(&file))
         {
-            self.refuse(&span, format!("the file {path:?} cannot be read: {error}"));
+            let what = format!("the file {} cannot be read: {error}", path.display());
+            self.refuse(&span, what);
         }
         Some(path)
     }

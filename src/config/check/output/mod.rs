@@ -10,8 +10,8 @@ use toml::Spanned;
 
 use super::Checker;
 use crate::config::document::Span;
-use crate::config::raw::{OutputType, RawBatch, RawOutput, RawRetry, Setting};
-use crate::config::value::{Vocabulary, Word};
+use crate::config::raw::{OutputType, RawBatch, RawOutput, RawRetry, Section, Setting};
+use crate::config::value::{Vocabulary, Word, one_of, shown};
 use crate::config::{
     BatchConfig, FileConfig, OutputConfig, OutputKind, RetryConfig, ServiceConfig, StartAt,
     WhenSpoolFull,
@@ -23,7 +23,7 @@ const LARGE_HEC_BODY_BYTES: usize = 5_000_000;
 impl Checker<'_> {
     pub(super) fn outputs(
         &mut self,
-        raw: Vec<Spanned<RawOutput>>,
+        raw: Vec<Spanned<Section<RawOutput>>>,
         services: &[ServiceConfig],
     ) -> Vec<OutputConfig> {
         if raw.is_empty() {
@@ -36,6 +36,7 @@ impl Checker<'_> {
         for output in raw {
             let path = output
                 .get_ref()
+                .0
                 .path
                 .as_ref()
                 .map(|path| (path.span(), path.get_ref().clone()));
@@ -50,22 +51,23 @@ impl Checker<'_> {
     /// Two writers in one file would tear each other's lines.
     fn unshared(&mut self, span: &Span, path: PathBuf, taken: &mut Vec<PathBuf>) {
         if taken.contains(&path) {
-            self.refuse(span, format!("another output writes to {path:?} already"));
+            let what = format!("another output writes to {} already", path.display());
+            self.refuse(span, what);
         }
         taken.push(path);
     }
 
     fn output(
         &mut self,
-        raw: Spanned<RawOutput>,
+        raw: Spanned<Section<RawOutput>>,
         services: &[ServiceConfig],
         names: &mut Vec<String>,
     ) -> Option<OutputConfig> {
         let table = raw.span();
-        let mut raw = raw.into_inner();
+        let mut raw = raw.into_inner().0;
         let name = self.name(raw.name.take(), &table, names);
         let Some(Word(kind)) = raw.r#type.take().map(Spanned::into_inner) else {
-            let what = format!("write type = {}", shown_words::<OutputType>());
+            let what = format!("write type = {}", one_of::<OutputType>());
             self.missing(Some(&table), "type", &what);
             return None;
         };
@@ -82,8 +84,8 @@ impl Checker<'_> {
                 .start_at
                 .take()
                 .map_or(StartAt::Now, |word| word.into_inner().0),
-            batch: self.batch(std::mem::take(&mut raw.batch), kind),
-            retry: self.retry(std::mem::take(&mut raw.retry)),
+            batch: self.batch(std::mem::take(&mut raw.batch.0), kind),
+            retry: self.retry(std::mem::take(&mut raw.retry.0)),
             host: self.host(host, kind),
             kind: match kind {
                 OutputType::SplunkHec => {
@@ -170,7 +172,6 @@ impl Checker<'_> {
         if let Some(span) = span
             && retry.max < retry.initial
         {
-            let shown = humantime::format_duration;
             let what = format!(
                 "the longest wait, {}, is shorter than the first, {}",
                 shown(retry.max),
@@ -208,12 +209,4 @@ fn word_of(kind: OutputType) -> &'static str {
         .iter()
         .find(|(_, other)| *other == kind)
         .map_or("", |(word, _)| word)
-}
-
-fn shown_words<T: Vocabulary>() -> String {
-    let words: Vec<String> = T::WORDS
-        .iter()
-        .map(|(word, _)| format!("{word:?}"))
-        .collect();
-    words.join(" or ")
 }

@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use crate::config::check::Checker;
 use crate::config::document::Span;
-use crate::config::raw::{RawOutput, RawOverride, RawSecret, Setting};
+use crate::config::raw::{RawOutput, RawOverride, RawSecret, Section, Setting};
 use crate::config::{CollectionOverride, Secret, SecretSource, ServiceConfig, SplunkHecConfig};
 
 impl Checker<'_> {
@@ -29,7 +29,7 @@ impl Checker<'_> {
                 .unwrap_or_else(|| "cisco:cta:incident".to_owned()),
             overrides: self.overrides(raw.r#override, services),
             gzip: raw.gzip.unwrap_or(true),
-            tls: self.tls(raw.tls),
+            tls: self.tls(raw.tls.0),
             proxy: self.proxy(raw.proxy),
             connect_timeout: self.positive_period(raw.connect_timeout, Duration::from_secs(10)),
             request_timeout: self.positive_period(raw.request_timeout, Duration::from_secs(60)),
@@ -81,13 +81,13 @@ impl Checker<'_> {
 
     fn overrides(
         &mut self,
-        raw: Vec<Spanned<RawOverride>>,
+        raw: Vec<Spanned<Section<RawOverride>>>,
         services: &[ServiceConfig],
     ) -> Vec<CollectionOverride> {
         let mut overrides: Vec<CollectionOverride> = Vec::new();
         for entry in raw {
             let table = entry.span();
-            let entry = entry.into_inner();
+            let entry = entry.into_inner().0;
             if let Some(name) = &entry.collection {
                 self.warn_of_unknown_collection(name, services);
                 if overrides
