@@ -1,6 +1,7 @@
 //! The configuration, checked: what the rest of the program sees.
 //!
-//! `raw` is the file as it is written, `check` resolves it once into these types.
+//! `raw` is the file as it is written, `check` resolves it once into these types; `document` knows
+//! where in the file each thing stands. Secrets never leave this room in a message.
 
 mod check;
 mod document;

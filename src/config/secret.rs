@@ -1,6 +1,8 @@
 //! A secret that cannot be printed.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A password or token, and where it came from.
@@ -76,13 +78,20 @@ impl Secret {
     }
 }
 
+/// No password is that long: whoever names another file by mistake gets an answer.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+
 fn read(path: &Path) -> Result<String, ReadSecretError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ReadSecretError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_SECRET_BYTES + 1).read_to_string(&mut text))
+        .map_err(|source| ReadSecretError::File {
+            path: path.to_owned(),
+            source,
+        })?;
     let value = text.trim_end_matches(['\n', '\r']);
-    if value.is_empty() || value.contains(['\n', '\r', '\0']) {
+    let is_too_long = text.len() as u64 > MAX_SECRET_BYTES;
+    if is_too_long || value.is_empty() || value.contains(['\n', '\r', '\0']) {
         return Err(ReadSecretError::Shape {
             path: path.to_owned(),
         });
@@ -106,5 +115,27 @@ mod tests {
         let shown = format!("{secret:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("TOKEN"), "{shown}");
+    }
+
+    #[test]
+    fn a_file_holds_the_secret_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let mut secret = Secret::new(SecretSource::File(path.clone()), "old".into());
+        let too_long = "x".repeat(64 * 1024 + 1);
+        for (content, expect) in [
+            ("a", Some("a")),
+            ("a b\r\n", Some("a b")),
+            ("\n", None),
+            ("a\nb\n", None),
+            (&too_long, None),
+            (&too_long[1..], Some(&too_long[1..])),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let before = secret.expose().to_owned();
+            let read = secret.reload();
+            assert_eq!(read.is_ok(), expect.is_some(), "{content:.10}");
+            assert_eq!(secret.expose(), expect.unwrap_or(&before));
+        }
     }
 }

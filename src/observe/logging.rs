@@ -81,6 +81,7 @@ fn leads_to_journal() -> bool {
 
 /// Keeps the log file open; dropped last, it writes what is still on its way.
 #[derive(Debug)]
+#[must_use = "the log file ends with its guard"]
 pub struct LogGuard {
     file: Option<(WorkerGuard, ErrorCounter)>,
 }
@@ -144,12 +145,12 @@ fn parse_filter(text: &str) -> Result<EnvFilter, String> {
         )
     };
     // A part without "=" would otherwise be a target, so that "verbose" silenced everything else.
-    let is_level = |part: &str| LEVELS.contains(&part.trim());
+    let is_level = |part: &str| LEVELS.contains(&part);
     let is_known = |part: &str| part.contains(['=', '[', ']']) || is_level(part);
     if !text.split(',').all(is_known) {
         return Err(allowed());
     }
-    let filter = match text.trim() {
+    let filter = match text {
         level @ ("debug" | "trace") => format!("info,cta_forwarder={level}"),
         filter => filter.to_owned(),
     };
@@ -282,3 +283,6 @@ fn priority_of(level: Level) -> u8 {
         Level::DEBUG | Level::TRACE => 7,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,12 +53,11 @@ impl Folder {
     /// What a person is told: the errors, or else the warnings.
     fn told(&self, text: &str) -> String {
         let told = match self.load(text) {
-            Ok(loaded) => loaded
-                .warnings
-                .iter()
-                .map(|warning| format!("warning: {warning}\n"))
-                .collect(),
-            Err(error) => format!("{error}\n"),
+            Ok(loaded) => {
+                let warnings = loaded.warnings.iter();
+                lines(warnings.map(|warning| format!("warning: {warning}")))
+            }
+            Err(error) => error.to_string(),
         };
         let folder = self.path().to_str().unwrap();
         let file = format!("{folder}/cta-forwarder.toml:");
@@ -99,8 +98,8 @@ fn table(heading: &str, usual: &[&str], lines: &str) -> String {
     let key = |line: &str| line.trim().split(['=', '.', ' ']).next().map(str::to_owned);
     let own: Vec<_> = lines.lines().map(key).collect();
     let usual = usual.iter().filter(|line| !own.contains(&key(line)));
-    let usual: String = usual.map(|line| format!("{line}\n")).collect();
-    format!("{heading}\n{usual}{lines}\n")
+    let usual: Vec<&str> = usual.copied().collect();
+    format!("{heading}\n{}\n{lines}\n", usual.join("\n"))
 }
 
 /// A configuration whose service, at the end, has these lines.
@@ -130,11 +129,11 @@ fn file(lines: &str) -> String {
 #[track_caller]
 fn check(text: &str, expect: &str) {
     let told = Folder::new().told(text);
-    let expect: String = expect
-        .lines()
-        .map(str::trim_start)
-        .filter(|line| !line.is_empty())
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let expect = expect.lines().map(|line| line.trim_start().to_owned());
+    let expect = lines(expect.filter(|line| !line.is_empty()));
     assert_eq!(told, expect, "\nof\n{text}");
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -7,15 +7,15 @@ fn tls_files() {
     check(&service("tls = { ca_file = 'DIR/ca.pem' }"), "");
     check(
         &service("tls = { ca_file = 'DIR/none.pem' }"),
-        r#"
+        "
             FILE:11: service[0].tls.ca_file: the file DIR/none.pem cannot be read: No such file or directory (os error 2)
-        "#,
+        ",
     );
     check(
         &service("tls = { ca_file = 'DIR' }"),
-        r#"
+        "
             FILE:11: service[0].tls.ca_file: the file DIR cannot be read: is a directory
-        "#,
+        ",
     );
     check(
         &service("tls = { ca_file = 'ca.pem' }"),
@@ -31,15 +31,15 @@ fn tls_files() {
     );
     check(
         &service("tls = { client_cert_file = 'DIR/ca.pem' }"),
-        r#"
+        "
             FILE:11: service[0].tls.client_cert_file: needs client_key_file beside it
-        "#,
+        ",
     );
     check(
         &output(&SPLUNK, "tls = { client_key_file = 'DIR/ca.pem' }"),
-        r#"
+        "
             FILE:13: output[0].tls.client_key_file: needs client_cert_file beside it
-        "#,
+        ",
     );
 }
 
@@ -61,9 +61,9 @@ fn paths() {
             table("[[service]]", &SERVICE, ""),
             table("[[output]]", &STDOUT, "")
         ),
-        r#"
+        "
             FILE:1: state.directory: missing; write an absolute path
-        "#,
+        ",
     );
     check(
         &output(&FILE, "path = 'out.jsonl'"),
@@ -73,9 +73,9 @@ fn paths() {
     );
     check(
         &output(&["name = 'f'", "type = 'file'"], ""),
-        r#"
+        "
             FILE:8: output[0].path: missing; write an absolute path
-        "#,
+        ",
     );
     check(
         &format!(
@@ -83,9 +83,9 @@ fn paths() {
             output(&FILE, ""),
             table("[[output]]", &FILE, "name = 'second'")
         ),
-        r#"
+        "
             FILE:15: output[1].path: another output writes to /out.jsonl already
-        "#,
+        ",
     );
 }
 
@@ -100,28 +100,28 @@ fn splunk() {
     );
     check(
         &output(&SPLUNK, "index = ''\nsourcetype_flow = ''"),
-        r#"
+        "
             FILE:13: output[0].index: empty; write a text or leave the key out
             FILE:14: output[0].sourcetype_flow: empty; write a text or leave the key out
-        "#,
+        ",
     );
     check(
         &output(&SPLUNK, "batch = { max_bytes = '6MB' }"),
-        r#"
+        "
             warning: FILE:13: output[0].batch.max_bytes: Splunk Cloud refuses bodies of more than about 5 MB
-        "#,
+        ",
     );
     check(
         &output(&SPLUNK, "[[output.override]]\ncollection = 'flows'"),
-        r#"
+        "
             FILE:13: output[0].override[0]: changes nothing; write index, source or sourcetype
-        "#,
+        ",
     );
     check(
         &output(&SPLUNK, "[[output.override]]\nindex = 'a'"),
-        r#"
+        "
             FILE:13: output[0].override[0].collection: missing; write the collection that this is for
-        "#,
+        ",
     );
     check(
         &output(
@@ -169,15 +169,15 @@ fn syslog() {
     );
     check(
         &output(&SYSLOG, "transport = 'udp'\nmax_message_bytes = '64KiB'"),
-        r#"
+        "
             FILE:13: output[0].max_message_bytes: a datagram holds at most 65507 bytes
-        "#,
+        ",
     );
     check(
         &output(&SYSLOG, "facility = 24"),
-        r#"
+        "
             FILE:12: output[0].facility: 24 is not a syslog facility; write a number from 0 to 23 or one of kern, user, mail, daemon, auth, syslog, lpr, news, uucp, cron, authpriv, ftp, ntp, audit, alert, clock, local0, local1, local2, local3, local4, local5, local6, local7
-        "#,
+        ",
     );
     check(
         &output(&SYSLOG, "facility = 'local8'"),
@@ -187,16 +187,16 @@ fn syslog() {
     );
     check(
         &output(&SYSLOG, "app_name = 'a b'\nhost = 'a b'"),
-        r#"
+        "
             FILE:12: output[0].app_name: syslog allows 1 to 48 printable ASCII characters without a space
             FILE:13: output[0].host: syslog allows 1 to 255 printable ASCII characters without a space
-        "#,
+        ",
     );
     check(
         &output(&STDOUT, "host = ''"),
-        r#"
+        "
             FILE:11: output[0].host: empty; write a text or leave the key out
-        "#,
+        ",
     );
 }
 
@@ -214,10 +214,10 @@ fn log() {
     );
     check(
         &file("[log]\nfile = { keep = 0 }"),
-        r#"
+        "
             FILE:13: log.file.directory: missing; write an absolute path
             FILE:13: log.file.keep: must be more than zero
-        "#,
+        ",
     );
     check(
         &file("[log]\nfile = { directory = 'log' }"),

@@ -87,6 +87,15 @@ fn a_secret_in_a_value_of_another_shape() {
 }
 
 #[test]
+fn a_secret_without_its_quotes() {
+    for number in ["731731731", "731.731731", "0x731731731", "1731-07-31"] {
+        let folder = Folder::new();
+        let error = folder.load(&with_both(number, number)).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("731"), "{error}");
+    }
+}
+
+#[test]
 fn a_secret_under_any_single_slip_of_the_keyboard() {
     let password = format!("'{SECRET}'");
     let text = with_both(&password, "{ env = 'TOKEN' }");
@@ -114,7 +123,6 @@ fn the_environment_shows_names_only() {
     );
 }
 
-#[cfg(unix)]
 #[test]
 fn a_variable_that_is_not_utf_8_is_not_shown() {
     use std::ffi::OsString;

@@ -15,9 +15,9 @@ fn where_a_secret_may_be() {
     );
     check(
         &output(&SPLUNK, "token = { file = 'DIR/open-secret' }"),
-        r#"
+        "
             warning: FILE:12: output[0].token: the secret file DIR/open-secret can be read by every user of this machine; chmod o-rwx it
-        "#,
+        ",
     );
 }
 
@@ -49,9 +49,9 @@ fn a_secret_that_is_not_there() {
     );
     check(
         &output(&SPLUNK, "token = { env = 'EMPTY' }"),
-        r#"
+        "
             FILE:12: output[0].token: the secret is empty
-        "#,
+        ",
     );
     check(
         &output(&SPLUNK, "token = { credential = 'nowhere' }"),
@@ -67,9 +67,9 @@ fn a_secret_that_is_not_there() {
     );
     check(
         &output(&SPLUNK, "token = ''"),
-        r#"
+        "
             FILE:12: output[0].token: the secret is empty
-        "#,
+        ",
     );
 }
 
@@ -77,9 +77,9 @@ fn a_secret_that_is_not_there() {
 fn a_secret_that_cannot_be_sent() {
     check(
         &output(&SPLUNK, "token = { file = 'DIR/odd-secret' }"),
-        r#"
+        "
             FILE:12: output[0].token: the secret holds a character that cannot be sent
-        "#,
+        ",
     );
     check(
         &service("username = 'u'\npassword = { file = 'DIR/odd-secret' }"),
@@ -87,9 +87,9 @@ fn a_secret_that_cannot_be_sent() {
     );
     check(
         &service("username = 'u'\npassword = \"a\\u0000b\""),
-        r#"
+        "
             FILE:12: service[0].password: the secret holds a character that cannot be sent
-        "#,
+        ",
     );
 }
 
@@ -97,21 +97,21 @@ fn a_secret_that_cannot_be_sent() {
 fn user_and_password_come_together() {
     check(
         &service("username = 'u'"),
-        r#"
+        "
             FILE:7: service[0].password: missing; username needs it
-        "#,
+        ",
     );
     check(
         &service("password = { file = 'DIR/secret' }"),
-        r#"
+        "
             FILE:7: service[0].username: missing; password needs it
-        "#,
+        ",
     );
     check(
         &service("username = 'u:v'\npassword = { file = 'DIR/secret' }"),
-        r#"
+        "
             FILE:11: service[0].username: holds a colon, which HTTP Basic authentication cannot send
-        "#,
+        ",
     );
     check(
         &service("username = 'u'\npassword = 3"),

@@ -6,11 +6,11 @@ use super::*;
 fn an_empty_file_lacks_everything() {
     check(
         "",
-        r#"
+        "
             FILE: state: missing; write [state] with a directory
             FILE: service: missing; at least one [[service]] to poll is needed
             FILE: output: missing; at least one [[output]] is needed, or events go nowhere
-        "#,
+        ",
     );
 }
 
@@ -24,9 +24,9 @@ fn keys_that_nobody_knows() {
     );
     check(
         &service("polling = true"),
-        r#"
+        "
             FILE:11: service[0].polling: unknown key; allowed are name, poll_url, username, password, collections, schedule, min_poll_interval, poll_limit_scope, max_window, initial_lookback, retention, settle, splay, tls, proxy, connect_timeout, request_timeout, limits
-        "#,
+        ",
     );
     check(
         &service("limits = { max_part = 3 }"),
@@ -93,94 +93,91 @@ fn keys_of_another_type() {
 fn values_of_a_wrong_shape() {
     check(
         &service("name = 3"),
-        r#"
+        "
             FILE:10: service[0].name: a number where a text in quotes is expected
-        "#,
+        ",
     );
     check(
         &service("collections = 'flows'"),
-        r#"
+        "
             FILE:10: service[0].collections: a text in quotes where a list is expected
-        "#,
+        ",
     );
     check(
         &service("collections = ['flows', 3]"),
-        r#"
+        "
             FILE:10: service[0].collections[1]: a number where a text in quotes is expected
-        "#,
+        ",
     );
     check(
         &service("limits = 3"),
-        r#"
+        "
             FILE:11: service[0].limits: a number where a table is expected
-        "#,
+        ",
     );
     check(
         &service("schedule = [1]"),
-        r#"
+        "
             FILE:11: service[0].schedule: a list where a text in quotes is expected
-        "#,
+        ",
     );
     check(
         &output(&SPLUNK, "gzip = 'yes'"),
-        r#"
+        "
             FILE:13: output[0].gzip: a text in quotes where true or false is expected
-        "#,
+        ",
     );
     check(
-        &format!(
-            "{STATE}[service]\nname = 'a'\n{}",
-            table("[[output]]", &STDOUT, "")
-        ),
-        r#"
+        &format!("{STATE}[service]\nname = 'a'\n{}", table("[[output]]", &STDOUT, "")),
+        "
             FILE:3: service: a table where a list is expected; write each heading in two brackets, as in [[service]]
-        "#,
+        ",
     );
     check(
         &format!("service = 3\n{STATE}{}", table("[[output]]", &STDOUT, "")),
-        r#"
+        "
             FILE:1: service: a number where a list is expected
-        "#,
+        ",
     );
     check(
         &file("[[log]]\nlevel = 'info'"),
-        r#"
+        "
             FILE:12: log[0]: a list where a table is expected
-        "#,
+        ",
     );
     check(
         &service("max_window = {}"),
-        r#"
+        "
             FILE:11: service[0].max_window: a table where a text or a number is expected
-        "#,
+        ",
     );
     check(
         &service("limits = [1, 2, 3]"),
-        r#"
+        "
             FILE:11: service[0].limits: a list where a table is expected
-        "#,
+        ",
     );
     check(
         &output(
             &SPLUNK,
             "endpoints = 'https://u:hunter2@splunk.example.com'",
         ),
-        r#"
+        "
             FILE:12: output[0].endpoints: a text in quotes where a list is expected
-        "#,
+        ",
     );
     check(
         &output(&FILE, "path = 3"),
-        r#"
+        "
             FILE:11: output[0].path: a number where a text in quotes is expected
-        "#,
+        ",
     );
     check(
         &service("tls = 1.5\nname = true"),
-        r#"
+        "
             FILE:10: service[0].tls: a number with a fraction where a table is expected
             FILE:11: service[0].name: true or false where a text in quotes is expected
-        "#,
+        ",
     );
 }
 
@@ -235,20 +232,20 @@ fn all_problems_at_once_in_the_order_of_the_file() {
 fn what_is_no_toml() {
     check(
         "[state\ndirectory = 1",
-        r#"
+        "
             FILE:1: not TOML: unclosed table, expected `]`
-        "#,
+        ",
     );
     check(
         "[state]\ndirectory = /var/lib",
-        r#"
+        "
             FILE:2: not TOML: string values must be quoted, expected literal string
-        "#,
+        ",
     );
     check(
         "[state]\ndirectory = '/a'\ndirectory = '/b'",
-        r#"
+        "
             FILE:3: not TOML: duplicate key
-        "#,
+        ",
     );
 }

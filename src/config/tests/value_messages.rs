@@ -48,16 +48,16 @@ fn durations() {
     );
     check(
         &service("min_poll_interval = '0s'\nconnect_timeout = '0s'"),
-        r#"
+        "
             FILE:11: service[0].min_poll_interval: must be more than zero
             FILE:12: service[0].connect_timeout: must be more than zero
-        "#,
+        ",
     );
     check(
         &format!("shutdown_timeout = '0s'\n{}", file("")),
-        r#"
+        "
             FILE:1: shutdown_timeout: must be more than zero
-        "#,
+        ",
     );
 }
 
@@ -71,10 +71,10 @@ fn sizes_and_counts() {
     );
     check(
         &service("limits = { max_response_bytes = 0, max_parts = 0 }"),
-        r#"
+        "
             FILE:11: service[0].limits.max_response_bytes: must be more than zero
             FILE:11: service[0].limits.max_parts: must be more than zero
-        "#,
+        ",
     );
     check(
         &service("limits = { max_response_bytes = -1, max_parts = -1 }"),
@@ -92,20 +92,20 @@ fn sizes_and_counts() {
     );
     check(
         &service("limits = { max_parts = 5000000000 }"),
-        r#"
+        "
             FILE:11: service[0].limits.max_parts: 5000000000 is not a count; write a whole number from 1 to 4294967295
-        "#,
+        ",
     );
     check(
         &output(
             &SPLUNK,
             "batch = { max_bytes = 0, max_events = 0, max_wait = '0s' }",
         ),
-        r#"
+        "
             FILE:13: output[0].batch.max_bytes: must be more than zero
             FILE:13: output[0].batch.max_events: must be more than zero
             FILE:13: output[0].batch.max_wait: must be more than zero
-        "#,
+        ",
     );
 }
 
@@ -147,9 +147,9 @@ fn names() {
 fn collections() {
     check(
         &service("collections = []"),
-        r#"
+        "
             FILE:10: service[0].collections: empty; name at least one collection
-        "#,
+        ",
     );
     check(
         &service("collections = ['flows', 'flows']"),
@@ -182,9 +182,9 @@ fn collections() {
     );
     check(
         &output(&STDOUT, "collections = []"),
-        r#"
+        "
             FILE:11: output[0].collections: empty; name at least one collection
-        "#,
+        ",
     );
     check(&output(&STDOUT, "collections = ['*', 'flows']"), "");
 }
@@ -193,29 +193,27 @@ fn collections() {
 fn urls() {
     check(
         &service("poll_url = 'taxii.example.com'"),
-        r#"
+        "
             FILE:10: service[0].poll_url: not a URL; write one that begins with https://, http://
-        "#,
+        ",
     );
     check(
         &service("poll_url = 'ftp://taxii.example.com'"),
-        r#"
+        "
             FILE:10: service[0].poll_url: not a URL; write one that begins with https://, http://
-        "#,
+        ",
     );
     check(
         &service("poll_url = 'https://hunter2:hunter2@taxii.example.com'"),
-        r#"
+        "
             FILE:10: service[0].poll_url: a URL with a user or password in it would be logged; take them out of it
-        "#,
+        ",
     );
     check(
-        &service(
-            "poll_url = 'http://taxii.example.com/'\nusername = 'u'\npassword = { file = 'DIR/secret' }",
-        ),
-        r#"
+        &service("poll_url = 'http://taxii.example.com/'\nusername = 'u'\npassword = { file = 'DIR/secret' }"),
+        "
             warning: FILE:10: service[0].poll_url: the password goes over the network in clear text; use https://
-        "#,
+        ",
     );
     check(
         &service(
@@ -231,15 +229,15 @@ fn urls() {
     );
     check(
         &service("proxy = 'proxy:3128'"),
-        r#"
+        "
             FILE:11: service[0].proxy: not a URL; write one that begins with http://, https://, socks5://, socks5h://
-        "#,
+        ",
     );
     check(
         &service("proxy = 'socks5://u:hunter2@proxy:1080'"),
-        r#"
+        "
             FILE:11: service[0].proxy: a URL with a user or password in it would be logged; take them out of it
-        "#,
+        ",
     );
     check(
         &output(&SPLUNK, "endpoints = []"),
@@ -261,9 +259,9 @@ fn urls() {
             &SPLUNK,
             "endpoints = ['https://s:8088', 'https://s:8088/', 'http://s:8088']",
         ),
-        r#"
+        "
             FILE:12: output[0].endpoints[1]: this endpoint stands here twice
-        "#,
+        ",
     );
 }
 
@@ -281,15 +279,15 @@ fn schedules() {
 fn durations_that_do_not_go_together() {
     check(
         &service("max_window = '10m'"),
-        r#"
+        "
             FILE:11: service[0].max_window: polls could never keep up: a window of at most 10m for each collection, and 1 to poll, one every 10m (min_poll_interval)
-        "#,
+        ",
     );
     check(
         &service("collections = ['a', 'b', 'c']\nmin_poll_interval = '1d'"),
-        r#"
+        "
             FILE:11: service[0].min_poll_interval: polls could never keep up: a window of at most 3d for each collection, and 3 to poll, one every 1d (min_poll_interval)
-        "#,
+        ",
     );
     check(
         &service(
@@ -299,32 +297,32 @@ fn durations_that_do_not_go_together() {
     );
     check(
         &service("max_window = '20m'\nsettle = '20m'"),
-        r#"
+        "
             FILE:11: service[0].max_window: the longest window is 20m, it must be longer than settle, which is 20m
-        "#,
+        ",
     );
     check(
         &service("retention = '1m'\ninitial_lookback = 'all'"),
-        r#"
+        "
             FILE:11: service[0].retention: content is kept for 1m, that must be longer than settle, which is 1m
-        "#,
+        ",
     );
     check(
         &service("initial_lookback = '60d'"),
-        r#"
+        "
             warning: FILE:11: service[0].initial_lookback: looks back 60d, yet the service keeps its content for 30d only (retention)
-        "#,
+        ",
     );
     check(
         &service("settle = '1500ms'\nmin_poll_interval = '100ms'\nmax_window = '1s'"),
-        r#"
+        "
             FILE:13: service[0].max_window: the longest window is 1s, it must be longer than settle, which is 1500ms
-        "#,
+        ",
     );
     check(
         &output(&STDOUT, "retry = { initial = '10m' }"),
-        r#"
+        "
             FILE:11: output[0].retry.initial: the longest wait, 5m, is shorter than the first, 10m
-        "#,
+        ",
     );
 }
