@@ -5,10 +5,12 @@
 
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod event;
 pub mod flatten;
 pub mod observe;
 pub mod output;
 pub mod stix;
 pub mod tape;
+pub mod tls;
 pub mod xml;

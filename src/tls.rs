@@ -1,0 +1,372 @@
+//! HTTP over TLS as every client of ours does it.
+//!
+//! The ring provider, no redirects (they would turn a POST into a GET, or carry credentials to
+//! somebody else), our own authorities or the system's, and errors that name the file.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, ClientBuilder, Identity, Proxy};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use crate::config::TlsConfig;
+
+/// A client cannot be set up from its configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildClientError {
+    /// A file is missing or unreadable.
+    #[error("{key} {path:?} cannot be read: {source}")]
+    Read {
+        /// The key of the configuration that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file does not hold what its key promises.
+    #[error("{key} {path:?} {problem}")]
+    Content {
+        /// The key of the configuration that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// One half of a client certificate.
+    #[error("{given} is set without {missing}: a client certificate needs both")]
+    HalfIdentity {
+        /// The key that is there.
+        given: &'static str,
+        /// The key that is not.
+        missing: &'static str,
+    },
+    /// The proxy's URL, which may hold a password and is not repeated here.
+    #[error("proxy is not a URL such as http://proxy.example.com:3128: {source}")]
+    Proxy {
+        /// Why.
+        source: reqwest::Error,
+    },
+}
+
+/// Starts a client: the caller adds what is particular to it and builds it.
+///
+/// Without an own authority the system's are trusted. On a machine that has none, plain HTTP works
+/// and every HTTPS server is unknown.
+pub fn client_builder(
+    tls: &TlsConfig,
+    proxy: Option<&str>,
+    connect_timeout: Duration,
+    request_timeout: Duration,
+) -> Result<ClientBuilder, BuildClientError> {
+    // The second call's error only says that there was a first.
+    let _ = ring::default_provider().install_default();
+
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("cta-forwarder/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .connect_timeout(connect_timeout)
+        .timeout(request_timeout);
+    if let Some(path) = &tls.ca_file {
+        builder = builder.tls_certs_only(read_authorities(path)?);
+    } else if !system_has_authorities() {
+        tracing::warn!(
+            "this machine has no certificate authorities, so no https:// server will be trusted: \
+             install the ca-certificates package or set ca_file"
+        );
+        builder = builder.tls_certs_only([]);
+    }
+    if let Some(identity) = read_identity(tls)? {
+        builder = builder.identity(identity);
+    }
+    if let Some(url) = proxy {
+        let proxy = Proxy::all(url).map_err(|error| BuildClientError::Proxy {
+            source: error.without_url(),
+        })?;
+        builder = builder.proxy(proxy);
+    }
+    Ok(builder)
+}
+
+/// A client that trusts the system refuses to be built where there is nothing to trust.
+fn system_has_authorities() -> bool {
+    reqwest::Client::builder().no_proxy().build().is_ok()
+}
+
+fn read_authorities(path: &Path) -> Result<Vec<Certificate>, BuildClientError> {
+    let chain = read_certificates("ca_file", path)?;
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in &chain {
+        roots
+            .add(certificate.clone())
+            .map_err(|error| BuildClientError::Content {
+                key: "ca_file",
+                path: path.to_owned(),
+                problem: format!("holds a certificate that cannot be an authority: {error}"),
+            })?;
+    }
+    chain
+        .iter()
+        .map(|der| Certificate::from_der(der))
+        .collect::<Result<_, _>>()
+        .map_err(|error| BuildClientError::Content {
+            key: "ca_file",
+            path: path.to_owned(),
+            problem: format!("holds a certificate that cannot be used: {error}"),
+        })
+}
+
+fn read_identity(tls: &TlsConfig) -> Result<Option<Identity>, BuildClientError> {
+    const CERT: &str = "client_cert_file";
+    const KEY: &str = "client_key_file";
+    let (cert_path, key_path) = match (&tls.client_cert_file, &tls.client_key_file) {
+        (None, None) => return Ok(None),
+        (Some(cert), Some(key)) => (cert, key),
+        (Some(_), None) => {
+            return Err(BuildClientError::HalfIdentity {
+                given: CERT,
+                missing: KEY,
+            });
+        }
+        (None, Some(_)) => {
+            return Err(BuildClientError::HalfIdentity {
+                given: KEY,
+                missing: CERT,
+            });
+        }
+    };
+    let of_key = |problem: String| BuildClientError::Content {
+        key: KEY,
+        path: key_path.clone(),
+        problem,
+    };
+
+    let chain = read_certificates(CERT, cert_path)?;
+    let key_pem = read(KEY, key_path)?;
+    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| {
+        of_key("holds no private key in PEM form (an encrypted one cannot be used)".into())
+    })?;
+    let signer = ring::sign::any_supported_type(&key)
+        .map_err(|error| of_key(format!("holds a key that cannot be used: {error}")))?;
+    CertifiedKey::new(chain, signer)
+        .keys_match()
+        .map_err(|error| of_key(format!("does not belong to {CERT} {cert_path:?}: {error}")))?;
+
+    let mut both = read(CERT, cert_path)?;
+    both.push(b'\n');
+    both.extend_from_slice(&key_pem);
+    Identity::from_pem(&both)
+        .map(Some)
+        .map_err(|error| of_key(format!("and {CERT} cannot be used together: {error}")))
+}
+
+fn read_certificates(
+    key: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, BuildClientError> {
+    let content = |problem: String| BuildClientError::Content {
+        key,
+        path: path.to_owned(),
+        problem,
+    };
+    let pem = read(key, path)?;
+    let certificates = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| content(format!("is not well-formed PEM: {error}")))?;
+    if certificates.is_empty() {
+        return Err(content("holds no certificate in PEM form".into()));
+    }
+    Ok(certificates)
+}
+
+fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, BuildClientError> {
+    std::fs::read(path).map_err(|source| BuildClientError::Read {
+        key,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::Arc;
+    use std::thread::JoinHandle;
+
+    use rustls::server::WebPkiClientVerifier;
+    use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures/tls")
+            .join(name)
+    }
+
+    fn with_client_certificate() -> TlsConfig {
+        TlsConfig {
+            ca_file: Some(fixture("ca.pem")),
+            client_cert_file: Some(fixture("client.pem")),
+            client_key_file: Some(fixture("client.key")),
+        }
+    }
+
+    fn message(tls: &TlsConfig) -> String {
+        client_builder(tls, None, PATIENCE, PATIENCE)
+            .unwrap_err()
+            .to_string()
+    }
+
+    /// Answers one request, if the handshake goes through, over TLS that asks for a certificate.
+    fn serve_one() -> (SocketAddr, JoinHandle<Result<(), std::io::Error>>) {
+        let _ = ring::default_provider().install_default();
+        let mut roots = RootCertStore::empty();
+        for root in read_certificates("ca_file", &fixture("ca.pem")).unwrap() {
+            roots.add(root).unwrap();
+        }
+        let config = ServerConfig::builder()
+            .with_client_cert_verifier(
+                WebPkiClientVerifier::builder(Arc::new(roots))
+                    .build()
+                    .unwrap(),
+            )
+            .with_single_cert(
+                read_certificates("cert", &fixture("server.pem")).unwrap(),
+                PrivateKeyDer::from_pem_slice(&read("key", &fixture("server.key")).unwrap())
+                    .unwrap(),
+            )
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (socket, _) = listener.accept()?;
+            let session = ServerConnection::new(Arc::new(config)).unwrap();
+            let mut stream = StreamOwned::new(session, socket);
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte)?;
+                head.extend_from_slice(&byte);
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")?;
+            stream.conn.send_close_notify();
+            stream.flush()
+        });
+        (address, server)
+    }
+
+    async fn get(tls: &TlsConfig, address: SocketAddr) -> Result<u16, reqwest::Error> {
+        let client = client_builder(tls, None, PATIENCE, PATIENCE)
+            .unwrap()
+            .no_proxy()
+            .build()
+            .unwrap();
+        let answer = client.get(format!("https://{address}/")).send().await?;
+        Ok(answer.status().as_u16())
+    }
+
+    #[tokio::test]
+    async fn own_authority_and_client_certificate_open_the_door() {
+        let (address, server) = serve_one();
+        assert_eq!(get(&with_client_certificate(), address).await.unwrap(), 204);
+        server.join().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_the_client_certificate_it_stays_shut() {
+        let (address, server) = serve_one();
+        let tls = TlsConfig {
+            ca_file: Some(fixture("ca.pem")),
+            ..TlsConfig::default()
+        };
+        assert!(get(&tls, address).await.is_err());
+        assert!(server.join().unwrap().is_err());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_authority_is_refused() {
+        let (address, server) = serve_one();
+        assert!(get(&TlsConfig::default(), address).await.is_err());
+        assert!(server.join().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_client_that_trusts_nobody_can_be_built() {
+        let _ = ring::default_provider().install_default();
+        reqwest::Client::builder()
+            .tls_certs_only([])
+            .build()
+            .unwrap();
+    }
+
+    #[test]
+    fn errors_name_the_key_and_the_file() {
+        let missing = message(&TlsConfig {
+            ca_file: Some(fixture("none.pem")),
+            ..TlsConfig::default()
+        });
+        assert!(
+            missing.starts_with("ca_file ") && missing.contains("none.pem"),
+            "{missing}"
+        );
+
+        let no_certificate = message(&TlsConfig {
+            ca_file: Some(fixture("README.md")),
+            ..TlsConfig::default()
+        });
+        assert!(
+            no_certificate.contains("README.md\" holds no certificate"),
+            "{no_certificate}"
+        );
+
+        let no_key = message(&TlsConfig {
+            client_key_file: Some(fixture("client.pem")),
+            ..with_client_certificate()
+        });
+        assert!(
+            no_key.contains("client.pem\" holds no private key"),
+            "{no_key}"
+        );
+
+        let stranger = message(&TlsConfig {
+            client_key_file: Some(fixture("server.key")),
+            ..with_client_certificate()
+        });
+        assert!(
+            stranger.contains("server.key\" does not belong to client_cert_file"),
+            "{stranger}"
+        );
+
+        let half = message(&TlsConfig {
+            client_key_file: None,
+            ..with_client_certificate()
+        });
+        assert!(
+            half.contains("client_cert_file is set without client_key_file"),
+            "{half}"
+        );
+    }
+
+    #[test]
+    fn a_proxy_that_is_no_url_is_refused_without_its_password() {
+        let error = client_builder(
+            &TlsConfig::default(),
+            Some("http://user:hunter2@"),
+            PATIENCE,
+            PATIENCE,
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(error.starts_with("proxy is not a URL"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
