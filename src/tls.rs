@@ -155,7 +155,12 @@ fn read_identity(tls: &TlsConfig) -> Result<Option<Identity>, BuildClientError> 
         .map_err(|error| of_key(format!("holds a key that cannot be used: {error}")))?;
     CertifiedKey::new(chain, signer)
         .keys_match()
-        .map_err(|error| of_key(format!("does not belong to {CERT} {cert_path:?}: {error}")))?;
+        .map_err(|error| {
+            of_key(format!(
+                "does not belong to {CERT} {}: {error}",
+                cert_path.display()
+            ))
+        })?;
 
     let mut both = read(CERT, cert_path)?;
     both.push(b'\n');

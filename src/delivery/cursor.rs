@@ -207,7 +207,7 @@ mod tests {
                 prop_assert_eq!(cursor.count_finished(), model.len() as u64);
                 for line in 0..LINES + 15 {
                     prop_assert_eq!(cursor.is_finished(line), model.contains(&line));
-                    let next = (line..).find(|n| !model.contains(n)).unwrap();
+                    let next = (line..=LINES + 15).find(|n| !model.contains(n)).unwrap();
                     prop_assert_eq!(cursor.next_unfinished(line), next);
                 }
                 prop_assert_eq!(cursor.low(), cursor.next_unfinished(0));

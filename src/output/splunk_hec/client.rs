@@ -1,0 +1,134 @@
+//! One request to the collector and its answer: the only file here that does I/O.
+
+use std::error::Error as _;
+
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER,
+};
+use reqwest::{Client, Response, Url};
+
+use super::super::BuildOutputError;
+use super::reply::Answer;
+use crate::config::{Secret, SplunkHecConfig};
+use crate::tls::client_builder;
+
+/// Bytes of an answer that are read; the collector's own are below a hundred.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// A pool of connections and the token that goes with every request.
+#[derive(Debug)]
+pub(super) struct HecClient {
+    http: Client,
+    authorization: HeaderValue,
+}
+
+/// An answer that was read.
+#[derive(Debug)]
+pub(super) struct Received {
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl HecClient {
+    /// Connects to nothing yet.
+    pub(super) fn new(config: &SplunkHecConfig) -> Result<Self, BuildOutputError> {
+        let http = client_builder(
+            &config.tls,
+            config.proxy.as_deref(),
+            config.connect_timeout,
+            config.request_timeout,
+        )?
+        .build()
+        .map_err(|source| BuildOutputError::Http { source })?;
+        Ok(Self {
+            http,
+            authorization: authorization(&config.token)?,
+        })
+    }
+
+    /// Uses another token from now on.
+    pub(super) fn set_token(&mut self, token: &Secret) -> Result<(), BuildOutputError> {
+        self.authorization = authorization(token)?;
+        Ok(())
+    }
+
+    /// Posts a body; the error is a connection fault, for the operator.
+    pub(super) async fn post(
+        &self,
+        url: Url,
+        body: Vec<u8>,
+        gzipped: bool,
+    ) -> Result<Received, String> {
+        let to = url.to_string();
+        let mut request = self
+            .http
+            .post(url)
+            .header(AUTHORIZATION, self.authorization.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
+        if gzipped {
+            request = request.header(CONTENT_ENCODING, "gzip");
+        }
+        let exchange = async { read(request.send().await?).await };
+        exchange
+            .await
+            .map_err(|error| format!("POST to {to} failed: {}", story(error)))
+    }
+}
+
+impl Received {
+    /// What is judged of it.
+    pub(super) fn answer(&self) -> Answer<'_> {
+        Answer {
+            status: self.status,
+            retry_after: self.header(&RETRY_AFTER),
+            date: self.header(&DATE),
+            body: &self.body,
+        }
+    }
+
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+fn authorization(token: &Secret) -> Result<HeaderValue, BuildOutputError> {
+    let mut value = HeaderValue::from_str(&format!("Splunk {}", token.expose()))
+        .map_err(|_| BuildOutputError::Token)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+async fn read(mut response: Response) -> Result<Received, reqwest::Error> {
+    let mut body = Vec::new();
+    while body.len() < MAX_ANSWER_BYTES {
+        let Some(chunk) = response.chunk().await? else {
+            break;
+        };
+        body.extend_from_slice(&chunk);
+    }
+    body.truncate(MAX_ANSWER_BYTES);
+    Ok(Received {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        body,
+    })
+}
+
+/// The error with its causes: the first alone says little more than that there was one.
+fn story(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut story = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !story.ends_with(&cause_text) {
+            story.push_str(": ");
+            story.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    story
+}

@@ -1,0 +1,300 @@
+//! Events as the collector wants them: one envelope after the other, with nothing between.
+//!
+//! An unknown key in an envelope answers 200 and silently loses that event and all behind it, so
+//! there is only `time`, `host`, `source`, `sourcetype`, `index` and `event`.
+
+use std::io::{self, Write as _};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+use super::super::{BatchOrigin, Outgoing};
+use crate::config::{CollectionOverride, SplunkHecConfig};
+use crate::event::RecordType;
+
+const BEFORE_TIME: &str = r#"{"time":"#;
+const BEFORE_EVENT: &str = r#","event":"#;
+const AFTER_EVENT: &str = "}";
+/// `-9223372036854775.808`
+const MAX_TIME_BYTES: usize = 21;
+
+/// What the configuration says about envelopes.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    host: String,
+    index: Option<String>,
+    source: Option<String>,
+    sourcetype_flow: String,
+    sourcetype_incident: String,
+    overrides: Vec<CollectionOverride>,
+}
+
+impl Encoder {
+    pub(super) fn new(config: &SplunkHecConfig, host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            index: config.index.clone(),
+            source: config.source.clone(),
+            sourcetype_flow: config.sourcetype_flow.clone(),
+            sourcetype_incident: config.sourcetype_incident.clone(),
+            overrides: config.overrides.clone(),
+        }
+    }
+
+    /// The index of a collection's events; none is the token's default.
+    pub(super) fn index(&self, origin: &BatchOrigin) -> Option<&str> {
+        self.overridden(origin, |own| own.index.as_deref())
+            .or(self.index.as_deref())
+    }
+
+    /// All envelopes; their size is known before, so nothing is copied twice.
+    pub(super) fn encode(&self, events: &[Outgoing]) -> Vec<u8> {
+        let mut labels = Labels::default();
+        let mut bytes = 0;
+        for out in events {
+            bytes += BEFORE_TIME.len() + MAX_TIME_BYTES + BEFORE_EVENT.len() + AFTER_EVENT.len();
+            bytes += labels.of(self, out).len() + out.event.json.len();
+        }
+        let mut body = Vec::with_capacity(bytes);
+        for out in events {
+            body.extend_from_slice(BEFORE_TIME.as_bytes());
+            push_time(out.event.time_ms, &mut body);
+            body.extend_from_slice(labels.of(self, out).as_bytes());
+            body.extend_from_slice(BEFORE_EVENT.as_bytes());
+            body.extend_from_slice(out.event.json.as_bytes());
+            body.extend_from_slice(AFTER_EVENT.as_bytes());
+        }
+        body
+    }
+
+    /// The most that an envelope of this origin takes beyond the event.
+    pub(super) fn framing_bytes(&self, origin: &BatchOrigin) -> usize {
+        let labels = [RecordType::Flow, RecordType::Incident]
+            .map(|record_type| self.labels(origin, record_type).len());
+        BEFORE_TIME.len()
+            + MAX_TIME_BYTES
+            + labels.into_iter().max().unwrap_or_default()
+            + BEFORE_EVENT.len()
+            + AFTER_EVENT.len()
+    }
+
+    /// `,"host":…,"source":…,"sourcetype":…` and the index, if there is one.
+    fn labels(&self, origin: &BatchOrigin, record_type: RecordType) -> String {
+        let source = self
+            .overridden(origin, |own| own.source.as_deref())
+            .or(self.source.as_deref())
+            .map_or_else(
+                || format!("taxii:{}/{}", origin.service, origin.collection),
+                str::to_owned,
+            );
+        let sourcetype = self
+            .overridden(origin, |own| own.sourcetype.as_deref())
+            .unwrap_or(match record_type {
+                RecordType::Flow => &self.sourcetype_flow,
+                RecordType::Incident => &self.sourcetype_incident,
+            });
+        let mut labels = format!(
+            r#","host":{},"source":{},"sourcetype":{}"#,
+            quoted(&self.host),
+            quoted(&source),
+            quoted(sourcetype)
+        );
+        if let Some(index) = self.index(origin) {
+            labels.push_str(r#","index":"#);
+            labels.push_str(&quoted(index));
+        }
+        labels
+    }
+
+    fn overridden<'a>(
+        &'a self,
+        origin: &BatchOrigin,
+        field: impl Fn(&'a CollectionOverride) -> Option<&'a str>,
+    ) -> Option<&'a str> {
+        self.overrides
+            .iter()
+            .filter(|own| own.collection == origin.collection)
+            .find_map(field)
+    }
+}
+
+/// The labels that were needed last: neighbours mostly share them.
+#[derive(Default)]
+struct Labels<'a> {
+    last: Option<(&'a BatchOrigin, RecordType)>,
+    text: String,
+}
+
+impl<'a> Labels<'a> {
+    fn of(&mut self, encoder: &Encoder, out: &'a Outgoing) -> &str {
+        let wanted = (&*out.origin, out.event.record_type);
+        let same = self.last.is_some_and(|(origin, record_type)| {
+            std::ptr::eq(origin, wanted.0) && record_type == wanted.1
+        });
+        if !same {
+            self.text = encoder.labels(wanted.0, wanted.1);
+            self.last = Some(wanted);
+        }
+        &self.text
+    }
+}
+
+/// Compresses a body; the fastest level, since events compress well at any.
+pub(super) fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+/// Seconds with three decimals; a float would not hold every millisecond.
+fn push_time(time_ms: i64, body: &mut Vec<u8>) {
+    let sign = if time_ms < 0 { "-" } else { "" };
+    let (seconds, millis) = (time_ms.unsigned_abs() / 1000, time_ms.unsigned_abs() % 1000);
+    body.extend_from_slice(format!("{sign}{seconds}.{millis:03}").as_bytes());
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use proptest::prelude::*;
+
+    use super::super::super::loopback::{outgoing, outgoing_of};
+    use super::super::tests::config;
+    use super::*;
+
+    fn encoder(change: impl FnOnce(&mut SplunkHecConfig)) -> Encoder {
+        let mut config = config(&[]);
+        change(&mut config);
+        Encoder::new(&config, "agent")
+    }
+
+    fn text(encoder: &Encoder, events: &[Outgoing]) -> String {
+        String::from_utf8(encoder.encode(events)).unwrap()
+    }
+
+    #[test]
+    fn golden() {
+        let events = [
+            outgoing(r#"{"n":1}"#),
+            outgoing_of("webflows", RecordType::Incident, r#"{"n":"\u0000é"}"#),
+        ];
+        assert_eq!(
+            text(&encoder(|_| {}), &events),
+            concat!(
+                r#"{"time":1421623882.432,"host":"agent","source":"taxii:cta/webflows","#,
+                r#""sourcetype":"cisco:cta:flow","index":"security","event":{"n":1}}"#,
+                r#"{"time":1421623882.432,"host":"agent","source":"taxii:cta/webflows","#,
+                r#""sourcetype":"cisco:cta:incident","index":"security","event":{"n":"\u0000é"}}"#,
+            )
+        );
+    }
+
+    #[test]
+    fn a_collection_overrides_what_it_names() {
+        let encoder = encoder(|config| {
+            config.index = None;
+            config.source = Some("a \"source\"".into());
+            config.overrides = vec![
+                CollectionOverride {
+                    collection: "special".into(),
+                    index: Some("own".into()),
+                    source: None,
+                    sourcetype: Some("own:type".into()),
+                },
+                CollectionOverride {
+                    collection: "special".into(),
+                    index: None,
+                    source: Some("own source".into()),
+                    sourcetype: None,
+                },
+            ];
+        });
+        assert_eq!(
+            text(&encoder, &[outgoing("{}")]),
+            r#"{"time":1421623882.432,"host":"agent","source":"a \"source\"","sourcetype":"cisco:cta:flow","event":{}}"#
+        );
+        assert_eq!(
+            text(
+                &encoder,
+                &[outgoing_of("special", RecordType::Incident, "{}")]
+            ),
+            r#"{"time":1421623882.432,"host":"agent","source":"own source","sourcetype":"own:type","index":"own","event":{}}"#
+        );
+    }
+
+    #[test]
+    fn time_is_exact_to_the_millisecond() {
+        for (time_ms, expected) in [
+            (1_421_623_882_432, "1421623882.432"),
+            (1_421_623_882_000, "1421623882.000"),
+            (7, "0.007"),
+            (0, "0.000"),
+            (-1, "-0.001"),
+            (-1_500, "-1.500"),
+            (i64::MAX, "9223372036854775.807"),
+            (i64::MIN, "-9223372036854775.808"),
+        ] {
+            let mut text = Vec::new();
+            push_time(time_ms, &mut text);
+            assert_eq!(String::from_utf8(text).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn gzip_says_the_same() {
+        let body = text(&encoder(|_| {}), &vec![outgoing(r#"{"n":1}"#); 100]);
+        let packed = gzip(body.as_bytes()).unwrap();
+        assert!(packed.len() < body.len() / 5);
+        let mut unpacked = String::new();
+        flate2::read::GzDecoder::new(&*packed)
+            .read_to_string(&mut unpacked)
+            .unwrap();
+        assert_eq!(unpacked, body);
+    }
+
+    proptest! {
+        #[test]
+        fn envelopes_are_json_with_the_event_as_it_was(
+            texts in prop::collection::vec("(?s).{0,30}", 1..8),
+            collection in "(?s).{0,10}",
+            time_ms: i64,
+        ) {
+            let encoder = encoder(|_| {});
+            let events: Vec<_> = texts
+                .iter()
+                .map(|text| {
+                    let json = serde_json::json!({ "text": text }).to_string();
+                    let mut out = outgoing_of(&collection, RecordType::Incident, &json);
+                    out.event.time_ms = time_ms;
+                    out
+                })
+                .collect();
+            let body = encoder.encode(&events);
+            let most: usize = events
+                .iter()
+                .map(|out| encoder.framing_bytes(&out.origin) + out.event.json.len())
+                .sum();
+            prop_assert!(body.len() <= most);
+            let envelopes: Vec<Value> = serde_json::Deserializer::from_slice(&body)
+                .into_iter()
+                .collect::<Result<_, _>>()
+                .unwrap();
+            prop_assert_eq!(envelopes.len(), texts.len());
+            for (envelope, text) in envelopes.iter().zip(&texts) {
+                let keys: Vec<_> = envelope.as_object().unwrap().keys().collect();
+                prop_assert_eq!(
+                    keys,
+                    ["event", "host", "index", "source", "sourcetype", "time"]
+                );
+                prop_assert_eq!(&envelope["event"]["text"], text);
+                prop_assert_eq!(&envelope["source"], &format!("taxii:cta/{collection}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! RFC 5424 messages with the event's JSON, over UDP or TCP.
+
+mod format;
+mod transport;
+
+use crate::config::SyslogConfig;
+
+use self::format::Format;
+use self::transport::{SendError, Transport};
+use super::{Outgoing, Problem, Verdict};
+
+/// One connection, kept between calls.
+#[derive(Debug)]
+pub struct Syslog {
+    format: Format,
+    max_message_bytes: usize,
+    transport: Transport,
+}
+
+impl Syslog {
+    /// Opens nothing yet.
+    #[must_use]
+    pub(super) fn new(config: &SyslogConfig, host: &str) -> Self {
+        let process = std::process::id();
+        Self {
+            format: Format::new(config.facility, host, &config.app_name, process),
+            max_message_bytes: config.max_message_bytes,
+            transport: Transport::new(config),
+        }
+    }
+
+    /// Sends all events before the first one that is too large.
+    pub(super) async fn send(&mut self, events: &[Outgoing]) -> Verdict {
+        let mut messages = Vec::with_capacity(events.len());
+        let mut too_large = None;
+        for (index, out) in events.iter().enumerate() {
+            let message = self.format.message(&out.event);
+            if message.len() > self.max_message_bytes {
+                too_large = Some((index, message.len()));
+                break;
+            }
+            messages.push(message);
+        }
+        match self.transport.send(&messages).await {
+            Ok(()) => {}
+            Err(SendError::TooLarge { index, reason }) => return refused(index, reason),
+            Err(SendError::Fault { reason }) => {
+                return Verdict::Retry {
+                    delivered: 0,
+                    reason,
+                    after: None,
+                };
+            }
+        }
+        match too_large {
+            None => Verdict::Delivered { slow_down: false },
+            Some((index, bytes)) => refused(
+                index,
+                format!(
+                    "the message of {bytes} bytes is over max_message_bytes ({})",
+                    self.max_message_bytes
+                ),
+            ),
+        }
+    }
+
+    /// Whether a connection can be opened; over UDP, whether the name resolves.
+    pub(super) async fn probe(&mut self) -> Result<(), Problem> {
+        self.transport.open().await.map_err(|reason| Problem {
+            reason,
+            mend: "see that the receiver runs and that address is right".into(),
+        })
+    }
+
+    /// Ends the connection in order.
+    pub(super) async fn close(&mut self) {
+        self.transport.close().await;
+    }
+
+    pub(super) fn framing_bytes(&self) -> usize {
+        self.format.max_header_bytes() + transport::MAX_FRAME_BYTES
+    }
+}
+
+fn refused(index: usize, reason: String) -> Verdict {
+    Verdict::Refused {
+        index,
+        code: "syslog-too-large".into(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+    use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+    use super::super::loopback::{closed_port, outgoing};
+    use super::*;
+    use crate::config::SyslogTransport;
+
+    const DELIVERED: Verdict = Verdict::Delivered { slow_down: false };
+
+    fn output(address: SocketAddr, transport: SyslogTransport) -> Syslog {
+        let config = SyslogConfig {
+            address: address.to_string(),
+            transport,
+            facility: 16,
+            app_name: "cta-forwarder".into(),
+            max_message_bytes: 200,
+            connect_timeout: Duration::from_secs(20),
+            write_timeout: Duration::from_secs(20),
+        };
+        Syslog {
+            format: Format::new(16, "agent", "cta-forwarder", 42),
+            ..Syslog::new(&config, "agent")
+        }
+    }
+
+    fn message(json: &str) -> String {
+        format!("<134>1 2015-01-18T23:31:22.432Z agent cta-forwarder 42 flow - {json}")
+    }
+
+    async fn listen() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    async fn line(socket: &mut BufReader<TcpStream>) -> String {
+        let mut line = String::new();
+        socket.read_line(&mut line).await.unwrap();
+        line
+    }
+
+    #[tokio::test]
+    async fn udp_is_one_message_a_datagram() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut output = output(receiver.local_addr().unwrap(), SyslogTransport::Udp);
+        let events = [outgoing(r#"{"n":1}"#), outgoing(r#"{"n":2}"#)];
+        assert_eq!(output.send(&events).await, DELIVERED);
+        let mut datagram = [0; 1000];
+        for expected in [message(r#"{"n":1}"#), message(r#"{"n":2}"#)] {
+            let length = receiver.recv(&mut datagram).await.unwrap();
+            assert_eq!(datagram[..length], *expected.as_bytes());
+        }
+    }
+
+    #[tokio::test]
+    async fn udp_to_a_closed_port_of_this_machine_is_tried_again() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = receiver.local_addr().unwrap();
+        drop(receiver);
+        let mut output = output(address, SyslogTransport::Udp);
+        let verdict = output.send(&[outgoing("{}")]).await;
+        assert!(
+            matches!(verdict, Verdict::Retry { delivered: 0, .. }),
+            "{verdict:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn tcp_counts_octets_and_keeps_the_connection() {
+        let (listener, address) = listen().await;
+        let mut output = output(address, SyslogTransport::TcpOctetCounting);
+        let events = [outgoing(r#"{"n":1}"#), outgoing(r#"{"n":"é"}"#)];
+        assert_eq!(output.send(&events).await, DELIVERED);
+        assert_eq!(output.send(&events[..1]).await, DELIVERED);
+        output.close().await;
+
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut stream = String::new();
+        socket.read_to_string(&mut stream).await.unwrap();
+        let (first, second) = (message(r#"{"n":1}"#), message(r#"{"n":"é"}"#));
+        assert_eq!(stream, format!("69 {first}72 {second}69 {first}"));
+    }
+
+    #[tokio::test]
+    async fn tcp_ends_messages_with_lf_whatever_the_json_looks_like() {
+        let (listener, address) = listen().await;
+        let mut output = output(address, SyslogTransport::TcpLf);
+        assert_eq!(output.send(&[outgoing("{\n\"n\":1}")]).await, DELIVERED);
+        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
+        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
+        assert_eq!(line(&mut socket).await, message("{ \"n\":1}\n"));
+        assert_eq!(line(&mut socket).await, message("{}\n"));
+    }
+
+    #[tokio::test]
+    async fn tcp_connects_again_before_it_writes_to_a_closed_connection() {
+        let (listener, address) = listen().await;
+        let mut output = output(address, SyslogTransport::TcpLf);
+        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
+        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
+        line(&mut socket).await;
+        drop(socket);
+
+        assert_eq!(output.send(&[outgoing(r#"{"n":2}"#)]).await, DELIVERED);
+        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
+        assert_eq!(line(&mut socket).await, message("{\"n\":2}\n"));
+    }
+
+    #[tokio::test]
+    async fn tcp_to_a_closed_port_is_tried_again() {
+        let address = closed_port().await;
+        let mut output = output(address, SyslogTransport::TcpLf);
+        let verdict = output.send(&[outgoing("{}")]).await;
+        let Verdict::Retry {
+            delivered: 0,
+            reason,
+            ..
+        } = verdict
+        else {
+            panic!("{verdict:?}");
+        };
+        assert!(reason.contains(&address.to_string()), "{reason}");
+        assert!(output.probe().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_does_not_read_is_tried_again_on_a_new_connection() {
+        let (listener, address) = listen().await;
+        let mut output = output(address, SyslogTransport::TcpLf);
+        output.max_message_bytes = usize::MAX;
+        output.transport.write_timeout = Duration::from_millis(1);
+        let large = outgoing(&format!("{:?}", "x".repeat(64 << 20)));
+        let verdict = output.send(&[large]).await;
+        assert!(
+            matches!(verdict, Verdict::Retry { delivered: 0, .. }),
+            "{verdict:?}"
+        );
+        let half = listener.accept().await.unwrap();
+
+        output.transport.write_timeout = Duration::from_secs(20);
+        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
+        drop(half);
+        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
+        assert_eq!(line(&mut socket).await, message("{}\n"));
+    }
+
+    #[tokio::test]
+    async fn a_dropped_send_leaves_no_half_message_in_the_stream() {
+        let (listener, address) = listen().await;
+        let mut output = output(address, SyslogTransport::TcpLf);
+        output.max_message_bytes = usize::MAX;
+        let large = [outgoing(&format!("{:?}", "x".repeat(64 << 20)))];
+        let half = tokio::select! {
+            verdict = output.send(&large) => panic!("nobody reads: {verdict:?}"),
+            half = async {
+                let mut half = listener.accept().await.unwrap().0;
+                half.read_u8().await.unwrap();
+                half
+            } => half,
+        };
+        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
+        drop(half);
+        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
+        assert_eq!(line(&mut socket).await, message("{}\n"));
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_refused_after_what_stands_before_it() {
+        let (listener, address) = listen().await;
+        let mut output = output(address, SyslogTransport::TcpLf);
+        let long = outgoing(&format!("{:?}", "x".repeat(200)));
+        let verdict = output.send(&[outgoing("{}"), long, outgoing("{}")]).await;
+        let Verdict::Refused {
+            index: 1,
+            code,
+            reason,
+        } = verdict
+        else {
+            panic!("{verdict:?}");
+        };
+        assert_eq!(code, "syslog-too-large");
+        assert!(reason.contains("max_message_bytes (200)"), "{reason}");
+        output.close().await;
+        let mut stream = String::new();
+        let (mut socket, _) = listener.accept().await.unwrap();
+        socket.read_to_string(&mut stream).await.unwrap();
+        assert_eq!(stream, message("{}\n"));
+    }
+
+    #[tokio::test]
+    async fn udp_refuses_what_no_datagram_can_hold() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut output = output(receiver.local_addr().unwrap(), SyslogTransport::Udp);
+        output.max_message_bytes = usize::MAX;
+        let long = outgoing(&format!("{:?}", "x".repeat(70_000)));
+        let verdict = output.send(&[outgoing("{}"), long]).await;
+        assert!(
+            matches!(verdict, Verdict::Refused { index: 1, .. }),
+            "{verdict:?}"
+        );
+    }
+}
