@@ -1,8 +1,8 @@
 //! How many events go out at once: halved when it is too much, grown back gently.
 
-/// The growth after a success, as a part of the configured size: sixteen successes from one event
-/// to all, so that a receiver's limit is not run into again at once.
-const STEPS: usize = 16;
+/// The growth after a success, as a part of the present size: six successes make good one halving,
+/// so that a receiver's limit is not run into again at once.
+const STEP: usize = 8;
 
 /// The present limit on the events of one request.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl BatchSize {
 
     /// A request was taken.
     pub fn delivered(&mut self) {
-        self.now = (self.now + (self.max / STEPS).max(1)).min(self.max);
+        self.now = (self.now + (self.now / STEP).max(1)).min(self.max);
     }
 }
 
@@ -83,16 +83,18 @@ mod tests {
     #[test]
     fn grows_back_in_steps_and_never_beyond() {
         let mut size = BatchSize::new(1600);
-        size.too_large(2);
-        assert_eq!(size.limit(), 1);
-        size.delivered();
-        assert_eq!(size.limit(), 101);
-        for _ in 0..100 {
+        size.too_large(1600);
+        let mut limits = Vec::new();
+        for _ in 0..7 {
             size.delivered();
+            limits.push(size.limit());
         }
-        assert_eq!(size.limit(), 1600);
+        assert_eq!(limits, [900, 1012, 1138, 1280, 1440, 1600, 1600]);
         size.slow_down();
         assert_eq!(size.limit(), 800);
+        size.too_large(2);
+        size.delivered();
+        assert_eq!(size.limit(), 2);
     }
 
     proptest! {
@@ -116,7 +118,10 @@ mod tests {
                     prop_assert_eq!(answer, TooMuch::Halve { limit: sent / 2 });
                 }
                 requests += 1;
-                prop_assert!(requests <= 3 * total + 20, "it does not end");
+                prop_assert!(
+                    requests <= 2 * total + 20,
+                    "more than one refusal for each event"
+                );
             }
         }
     }
