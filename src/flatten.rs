@@ -30,6 +30,12 @@ pub trait EventSink {
     fn event(&mut self, event: FlatEvent<'_>) -> io::Result<()>;
 }
 
+impl<T: EventSink + ?Sized> EventSink for &mut T {
+    fn event(&mut self, event: FlatEvent<'_>) -> io::Result<()> {
+        (**self).event(event)
+    }
+}
+
 /// An event as it leaves.
 #[derive(Debug, Clone, Copy)]
 pub struct FlatEvent<'a> {
@@ -65,6 +71,18 @@ pub struct Counts {
     pub passed_over: BTreeMap<PassedOver, u64>,
 }
 
+impl Counts {
+    /// Adds what was met elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.packages += other.packages;
+        self.incidents += other.incidents;
+        self.events += other.events;
+        for (what, count) in &other.passed_over {
+            *self.passed_over.entry(*what).or_default() += count;
+        }
+    }
+}
+
 /// Where the content comes from, as its events say.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
@@ -75,8 +93,8 @@ pub struct Origin<'a> {
 }
 
 /// Turns what it hears of packages into events.
-pub struct Flattener<'s> {
-    sink: &'s mut dyn EventSink,
+pub struct Flattener<S> {
+    sink: S,
     limits: FlattenLimits,
     counts: Counts,
     /// The fields of the origin, as JSON text.
@@ -109,13 +127,13 @@ enum ScopeKind {
     Indicator,
 }
 
-impl<'s> Flattener<'s> {
+impl<S: EventSink> Flattener<S> {
     /// A flattener that gives its events to `sink`.
     pub fn new(
         origin: Option<Origin<'_>>,
         limits: FlattenLimits,
         scratch: &Arc<dyn Scratch>,
-        sink: &'s mut dyn EventSink,
+        sink: S,
     ) -> Self {
         let mut origin_fields = Vec::new();
         if let Some(origin) = origin {
@@ -141,6 +159,16 @@ impl<'s> Flattener<'s> {
         &self.counts
     }
 
+    /// Goes back to what had been met before, without the events that left since.
+    pub fn restore(&mut self, counts: Counts) {
+        self.counts = counts;
+    }
+
+    /// Where the events go.
+    pub fn sink(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
     /// The id of the innermost open incident.
     fn open_incident_id(&self) -> &str {
         let incident = |scope: &&Scope| matches!(scope.kind, ScopeKind::Incident { .. });
@@ -151,7 +179,7 @@ impl<'s> Flattener<'s> {
     }
 }
 
-impl Visitor for Flattener<'_> {
+impl<S: EventSink> Visitor for Flattener<S> {
     fn package_started(&mut self, package: PackageStart<'_>) -> Result<(), ReadPackageError> {
         // A package before this one may have been given up in the middle.
         self.open.clear();
@@ -313,7 +341,11 @@ impl Visitor for Flattener<'_> {
     fn package_ended(&mut self) -> Result<(), ReadPackageError> {
         let events = self
             .waiting
-            .leave(&self.package.fields, &self.package.definitions, self.sink)
+            .leave(
+                &self.package.fields,
+                &self.package.definitions,
+                &mut self.sink,
+            )
             .map_err(keep)?;
         self.counts.packages += 1;
         self.counts.events += events;

@@ -6,11 +6,14 @@
 pub mod clock;
 pub mod config;
 pub mod delivery;
+pub mod disk;
 pub mod event;
 pub mod flatten;
 pub mod observe;
 pub mod output;
+pub mod state;
 pub mod stix;
 pub mod tape;
+pub mod taxii;
 pub mod tls;
 pub mod xml;

@@ -46,6 +46,9 @@ pub enum BuildClientError {
         /// The key that is not.
         missing: &'static str,
     },
+    /// The client as a whole.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Build(#[source] reqwest::Error),
     /// The proxy's URL, which may hold a password and is not repeated here.
     #[error("proxy is not a URL such as http://proxy.example.com:3128: {source}")]
     Proxy {

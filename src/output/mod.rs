@@ -131,12 +131,6 @@ pub enum BuildOutputError {
         /// Why.
         source: std::io::Error,
     },
-    /// The HTTP client as a whole.
-    #[error("the HTTP client cannot be set up: {source}")]
-    Http {
-        /// Why.
-        source: reqwest::Error,
-    },
 }
 
 /// One configured output.

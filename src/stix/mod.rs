@@ -7,7 +7,7 @@ mod reader;
 use std::io;
 
 pub use properties::Properties;
-pub use reader::read_packages;
+pub use reader::{PackageTag, read_package, read_packages};
 use serde::{Deserialize, Serialize};
 
 use crate::xml::XmlError;

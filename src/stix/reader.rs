@@ -17,23 +17,13 @@ pub fn read_packages(
     max_properties: u32,
     visitor: &mut dyn Visitor,
 ) -> Result<()> {
-    let mut reader = PackageReader {
-        xml,
-        visitor,
-        max_properties,
-        incidents: 0,
-        frame: Frame::default(),
-    };
+    let mut reader = PackageReader::new(xml, max_properties, visitor);
     let mut packages = 0_u32;
     loop {
         match reader.xml.next()? {
             Token::Start(tag) if tag.local() == "STIX_Package" => {
-                let (id, timestamp) = (tag.attribute("id")?, tag.attribute("timestamp")?);
-                reader.visitor.package_started(PackageStart {
-                    id: id.as_deref(),
-                    timestamp: timestamp.as_deref(),
-                })?;
-                reader.package()?;
+                let start = PackageTag::of(&tag)?;
+                reader.package(&start)?;
                 packages += 1;
             }
             Token::Start(tag) => {
@@ -44,6 +34,33 @@ pub fn read_packages(
             Token::End | Token::Eof if packages == 0 => return Err(ReadPackageError::NoElement),
             Token::End | Token::Eof => return Ok(()),
         }
+    }
+}
+
+/// Reads the package whose start tag has just been read.
+pub fn read_package(
+    xml: &mut Xml<'_>,
+    start: &PackageTag,
+    max_properties: u32,
+    visitor: &mut dyn Visitor,
+) -> Result<()> {
+    PackageReader::new(xml, max_properties, visitor).package(start)
+}
+
+/// The start tag of a package.
+#[derive(Debug)]
+pub struct PackageTag {
+    id: Option<String>,
+    timestamp: Option<String>,
+}
+
+impl PackageTag {
+    /// What matters of the tag.
+    pub fn of(tag: &Tag<'_>) -> std::result::Result<Self, XmlError> {
+        Ok(Self {
+            id: tag.owned("id")?,
+            timestamp: tag.owned("timestamp")?,
+        })
     }
 }
 
@@ -138,8 +155,22 @@ impl Element {
     }
 }
 
-impl PackageReader<'_, '_> {
-    fn package(&mut self) -> Result<()> {
+impl<'p, 'r> PackageReader<'p, 'r> {
+    fn new(xml: &'p mut Xml<'r>, max_properties: u32, visitor: &'p mut dyn Visitor) -> Self {
+        Self {
+            xml,
+            visitor,
+            max_properties,
+            incidents: 0,
+            frame: Frame::default(),
+        }
+    }
+
+    fn package(&mut self, start: &PackageTag) -> Result<()> {
+        self.visitor.package_started(PackageStart {
+            id: start.id.as_deref(),
+            timestamp: start.timestamp.as_deref(),
+        })?;
         loop {
             match self.xml.next()? {
                 Token::Start(tag) if tag.local() == "STIX_Header" => self.header()?,

@@ -56,7 +56,10 @@ pub enum XmlError {
     },
     /// It has a DOCTYPE, which could define entities without bound.
     #[error("a DOCTYPE is not allowed")]
-    Doctype,
+    Doctype {
+        /// Whether it is that of an HTML page.
+        html: bool,
+    },
     /// It declares another encoding than UTF-8.
     #[error("the encoding {0:?} is not supported, only UTF-8 is")]
     Encoding(String),
@@ -125,6 +128,12 @@ impl Tag<'_> {
         self.0.local_name().into_inner()
     }
 
+    /// The name as it is written.
+    #[must_use]
+    pub fn qualified(&self) -> &str {
+        self.0.name().into_inner()
+    }
+
     /// The attribute of this local name, its references resolved.
     pub fn attribute(&self, local: &str) -> Result<Option<Cow<'_, str>>, XmlError> {
         let mut attributes = self.0.attributes();
@@ -179,9 +188,13 @@ impl<'r> Xml<'r> {
         self
     }
 
-    /// From here on the document's bytes are kept, those kept before are forgotten.
-    pub fn start_recording(&mut self) {
-        self.reader.get_mut().start_recording();
+    /// From here on the document's bytes are kept, behind `prologue`; those kept before are
+    /// forgotten.
+    pub fn start_recording(&mut self, prologue: &[u8]) -> Result<(), XmlError> {
+        self.reader
+            .get_mut()
+            .start_recording(prologue)
+            .map_err(|error| XmlError::Read(Arc::new(error)))
     }
 
     /// Ends the recording and gives what it holds.
@@ -265,7 +278,11 @@ impl<'r> Xml<'r> {
                     .map(|text| Token::Text(Cow::Borrowed(text)))
                     .ok_or_else(|| malformed(offset, format!("the entity &{name}; is not defined")))
             }
-            Event::DocType(_) => Err(XmlError::Doctype),
+            Event::DocType(kind) => Err(XmlError::Doctype {
+                html: kind
+                    .get(..4)
+                    .is_some_and(|name| name.eq_ignore_ascii_case("html")),
+            }),
             Event::Decl(declaration) => match declaration.encoding() {
                 Some(Ok(encoding))
                     if !["utf-8", "utf8", "us-ascii", "ascii"]

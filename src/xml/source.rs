@@ -55,11 +55,13 @@ impl<'r> Source<'r> {
         self.recording = Some(tape);
     }
 
-    pub(super) fn start_recording(&mut self) {
+    pub(super) fn start_recording(&mut self, prologue: &[u8]) -> io::Result<()> {
         if let Some(tape) = &mut self.recording {
             tape.clear();
+            tape.append(prologue)?;
             self.is_recording = true;
         }
+        Ok(())
     }
 
     pub(super) fn stop_recording(&mut self) -> Option<&mut Tape> {

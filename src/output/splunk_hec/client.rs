@@ -11,7 +11,7 @@ use reqwest::{Client, Response, Url};
 use super::super::BuildOutputError;
 use super::reply::Answer;
 use crate::config::{Secret, SplunkHecConfig};
-use crate::tls::client_builder;
+use crate::tls::{BuildClientError, client_builder};
 
 /// Bytes of an answer that are read; the collector's own are below a hundred.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -41,7 +41,7 @@ impl HecClient {
             config.request_timeout,
         )?
         .build()
-        .map_err(|source| BuildOutputError::Http { source })?;
+        .map_err(BuildClientError::Build)?;
         Ok(Self {
             http,
             authorization: authorization(&config.token)?,

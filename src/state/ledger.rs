@@ -1,0 +1,430 @@
+//! The ledger: an append-only log of what happened, and the truth.
+//!
+//! A record is a line of JSON that ends with its own CRC, so that anyone can read it and a torn or
+//! flipped one is noticed. A segment opens with a snapshot, so that only the last one is read.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::picture::Picture;
+use super::record::Record;
+use crate::disk;
+
+/// A segment is closed when it has grown to this.
+const SEGMENT_BYTES: u64 = 8 << 20;
+/// Closed segments that are kept for people to look at.
+const KEEP_SEGMENTS: usize = 8;
+
+/// The open ledger.
+#[derive(Debug)]
+pub struct Ledger {
+    folder: PathBuf,
+    segment: u64,
+    /// None after a failed write: what lies on disk is not known, so a new segment is begun.
+    file: Option<File>,
+    bytes: u64,
+    segment_bytes: u64,
+    number: u64,
+}
+
+/// The ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenLedgerError {
+    /// The disk fails.
+    #[error("the ledger {path:?} cannot be read or written: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There are segments, but none tells the whole state.
+    #[error(
+        "no segment of the ledger {path:?} opens with a snapshot that can be read: restore the \
+         folder, or move the whole state folder away to begin anew"
+    )]
+    NoSnapshot {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// A record was not written: as far as the state goes, it did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The disk fails.
+    #[error("the ledger {path:?} cannot be written: {source}; free space or mend the disk")]
+    Io {
+        /// The segment.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The record cannot be put in words.
+    #[error("a ledger record cannot be encoded: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// A record as it is written.
+#[derive(Serialize, Deserialize)]
+struct Entry<R> {
+    number: u64,
+    at: DateTime<Utc>,
+    #[serde(flatten)]
+    record: R,
+}
+
+/// What stands between the record and its CRC.
+const CRC_KEY: &str = ",\"crc32\":\"";
+
+impl Ledger {
+    /// Opens the ledger in `folder`, or begins it; gives what it tells.
+    pub fn open(folder: &Path, now: DateTime<Utc>) -> Result<(Self, Picture), OpenLedgerError> {
+        Self::open_with(folder, now, SEGMENT_BYTES)
+    }
+
+    fn open_with(
+        folder: &Path,
+        now: DateTime<Utc>,
+        segment_bytes: u64,
+    ) -> Result<(Self, Picture), OpenLedgerError> {
+        let io_error = |source| OpenLedgerError::Io {
+            path: folder.to_owned(),
+            source,
+        };
+        disk::create_folder(folder).map_err(io_error)?;
+        let segments = segments(folder).map_err(io_error)?;
+        let mut ledger = Self {
+            folder: folder.to_owned(),
+            segment: segments.last().copied().unwrap_or(0),
+            file: None,
+            bytes: 0,
+            segment_bytes,
+            number: 0,
+        };
+        let mut picture = None;
+        for segment in segments.iter().rev().copied() {
+            let path = ledger.path(segment);
+            let text = fs::read(&path).map_err(io_error)?;
+            let Some(read) = read_segment(&text, &path) else {
+                continue;
+            };
+            if read.is_whole && segment == ledger.segment {
+                ledger.file = Some(disk::append_file(&path).map_err(io_error)?);
+                ledger.bytes = text.len() as u64;
+            }
+            picture = Some(read.picture);
+            break;
+        }
+        let picture = match picture {
+            Some(picture) => picture,
+            None if segments.is_empty() => Picture {
+                next_seq: 1,
+                ..Picture::default()
+            },
+            None => {
+                return Err(OpenLedgerError::NoSnapshot {
+                    path: folder.to_owned(),
+                });
+            }
+        };
+        ledger.number = picture.number;
+        if ledger.file.is_none() {
+            ledger
+                .begin_segment(now, &picture)
+                .map_err(|error| match error {
+                    AppendError::Io { path, source } => OpenLedgerError::Io { path, source },
+                    AppendError::Encode(source) => io_error(io::Error::other(source)),
+                })?;
+        }
+        Ok((ledger, picture))
+    }
+
+    /// Appends a record to what `before` tells, and gives its number. When this returns the record
+    /// is durable; when it fails, it never was.
+    pub fn append(
+        &mut self,
+        now: DateTime<Utc>,
+        record: &Record,
+        before: &Picture,
+    ) -> Result<u64, AppendError> {
+        if self.file.is_none() || self.bytes >= self.segment_bytes {
+            self.begin_segment(now, before)?;
+        }
+        self.write(now, record)
+    }
+
+    fn begin_segment(&mut self, now: DateTime<Utc>, picture: &Picture) -> Result<(), AppendError> {
+        self.file = None;
+        let segment = self.segment + 1;
+        let path = self.path(segment);
+        let begin = || {
+            let file = disk::create_file(&path)?;
+            disk::sync_folder(&self.folder)?;
+            Ok(file)
+        };
+        let file = begin().map_err(|source| AppendError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        // Whatever becomes of the file, its name is used up.
+        self.segment = segment;
+        self.file = Some(file);
+        self.bytes = 0;
+        let snapshot = Record::Snapshot {
+            picture: Box::new(picture.clone()),
+        };
+        self.write(now, &snapshot)?;
+        self.remove_old_segments();
+        Ok(())
+    }
+
+    fn write(&mut self, now: DateTime<Utc>, record: &Record) -> Result<u64, AppendError> {
+        let number = self.number + 1;
+        let line = encode(number, now, record)?;
+        let path = self.path(self.segment);
+        // Taken out, and put back only when all went well.
+        let written = match self.file.take() {
+            Some(mut file) => file
+                .write_all(line.as_bytes())
+                .and_then(|()| file.sync_data())
+                .map(|()| self.file = Some(file)),
+            None => Err(io::Error::other("no segment is open")),
+        };
+        written.map_err(|source| AppendError::Io { path, source })?;
+        self.bytes += line.len() as u64;
+        self.number = number;
+        Ok(number)
+    }
+
+    fn remove_old_segments(&self) {
+        let segments = segments(&self.folder).unwrap_or_default();
+        let surplus = segments.len().saturating_sub(KEEP_SEGMENTS);
+        for segment in segments.into_iter().take(surplus) {
+            if let Err(error) = fs::remove_file(self.path(segment)) {
+                tracing::warn!(%error, segment, "an old ledger segment cannot be removed");
+            }
+        }
+    }
+
+    fn path(&self, segment: u64) -> PathBuf {
+        self.folder.join(format!("{segment:08}.jsonl"))
+    }
+}
+
+/// The numbers of the segments, oldest first.
+fn segments(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".jsonl"));
+        segments.extend(number.and_then(|number| number.parse::<u64>().ok()));
+    }
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+fn encode(number: u64, at: DateTime<Utc>, record: &Record) -> Result<String, serde_json::Error> {
+    let mut line = serde_json::to_string(&Entry { number, at, record })?;
+    // The closing brace comes after the checksum.
+    line.pop();
+    let crc = crc32fast::hash(line.as_bytes());
+    line.push_str(&format!("{CRC_KEY}{crc:08x}\"}}\n"));
+    Ok(line)
+}
+
+fn decode(line: &str) -> Option<Entry<Record>> {
+    let (body, crc) = line.rsplit_once(CRC_KEY)?;
+    let crc = u32::from_str_radix(crc.strip_suffix("\"}")?, 16).ok()?;
+    if crc32fast::hash(body.as_bytes()) != crc {
+        return None;
+    }
+    serde_json::from_str(&format!("{body}}}")).ok()
+}
+
+struct ReadSegment {
+    picture: Picture,
+    /// Whether every line could be read.
+    is_whole: bool,
+}
+
+/// What a segment tells; none if it does not open with a snapshot.
+fn read_segment(text: &[u8], path: &Path) -> Option<ReadSegment> {
+    let mut picture: Option<Picture> = None;
+    let mut is_whole = text.ends_with(b"\n");
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    let lines = text.split(|&byte| byte == b'\n').enumerate();
+    for (index, line) in lines {
+        match std::str::from_utf8(line).ok().and_then(decode) {
+            Some(entry) => match (&mut picture, &entry.record) {
+                (Some(picture), record) => picture.apply(entry.number, entry.at, record),
+                (None, Record::Snapshot { picture: snapshot }) => {
+                    let mut snapshot = (**snapshot).clone();
+                    snapshot.number = entry.number;
+                    picture = Some(snapshot);
+                }
+                (None, _) => return None,
+            },
+            None if picture.is_none() => return None,
+            None => {
+                is_whole = false;
+                tracing::warn!(
+                    file = %path.display(),
+                    line = index + 1,
+                    "a ledger record is torn or damaged and is left out; a new segment is begun"
+                );
+            }
+        }
+    }
+    Some(ReadSegment {
+        picture: picture?,
+        is_whole,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::record::CollectionKey;
+    use crate::taxii::Timestamp;
+    use std::fs::OpenOptions;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_400_000_000 + second, 0).unwrap()
+    }
+
+    fn gap(until: i64) -> Record {
+        Record::Gap {
+            key: CollectionKey {
+                service: "s".into(),
+                collection: "c".into(),
+            },
+            gap: crate::taxii::exchange::Gap {
+                after: Timestamp::from(at(0)),
+                until: Timestamp::from(at(until)),
+            },
+            reason: "test".into(),
+        }
+    }
+
+    struct Fixture {
+        folder: tempfile::TempDir,
+        ledger: Ledger,
+        picture: Picture,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let (ledger, picture) = Ledger::open_with(folder.path(), at(0), 1000).unwrap();
+            Self {
+                folder,
+                ledger,
+                picture,
+            }
+        }
+
+        fn append(&mut self, second: i64) -> u64 {
+            let record = gap(second);
+            let number = self
+                .ledger
+                .append(at(second), &record, &self.picture)
+                .unwrap();
+            self.picture.apply(number, at(second), &record);
+            number
+        }
+
+        fn reopen(&mut self) {
+            let (ledger, picture) = Ledger::open_with(self.folder.path(), at(99), 1000).unwrap();
+            self.ledger = ledger;
+            self.picture = picture;
+        }
+
+        fn gaps(&self) -> u64 {
+            self.picture.collections.get("s/c").map_or(0, |c| c.gaps)
+        }
+    }
+
+    #[test]
+    fn what_is_appended_is_there_after_a_reopen() {
+        let mut fixture = Fixture::new();
+        for second in 1..=50 {
+            fixture.append(second);
+            let before = fixture.picture.clone();
+            fixture.reopen();
+            assert_eq!(fixture.picture.collections, before.collections);
+            assert!(fixture.picture.number >= before.number);
+        }
+        assert_eq!(fixture.gaps(), 50);
+        let left = segments(fixture.folder.path()).unwrap();
+        assert_eq!(left.len(), KEEP_SEGMENTS, "{left:?}");
+    }
+
+    #[test]
+    fn numbers_only_rise() {
+        let mut fixture = Fixture::new();
+        let mut last = 0;
+        for second in 1..30 {
+            let number = fixture.append(second);
+            assert!(number > last);
+            last = number;
+            fixture.reopen();
+        }
+    }
+
+    #[test]
+    fn a_torn_tail_costs_only_itself() {
+        let mut fixture = Fixture::new();
+        fixture.append(1);
+        fixture.append(2);
+        let path = fixture.ledger.path(fixture.ledger.segment);
+        let length = fs::metadata(&path).unwrap().len();
+        for cut in 1..20 {
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
+            file.set_len(length - cut).unwrap();
+            fixture.reopen();
+            assert_eq!(fixture.gaps(), 1, "cut by {cut}");
+            for segment in segments(fixture.folder.path()).unwrap() {
+                if fixture.ledger.path(segment) != path {
+                    fs::remove_file(fixture.ledger.path(segment)).unwrap();
+                }
+            }
+        }
+        fixture.reopen();
+        fixture.append(3);
+        fixture.reopen();
+        assert_eq!(fixture.gaps(), 2);
+    }
+
+    #[test]
+    fn a_flipped_byte_costs_one_record() {
+        let mut fixture = Fixture::new();
+        fixture.append(1);
+        fixture.append(2);
+        let path = fixture.ledger.path(fixture.ledger.segment);
+        let mut bytes = fs::read(&path).unwrap();
+        let second_line = bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+        bytes[second_line + 60] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        fixture.reopen();
+        assert_eq!(fixture.gaps(), 1);
+        fixture.append(3);
+        fixture.reopen();
+        assert_eq!(fixture.gaps(), 2);
+    }
+
+    #[test]
+    fn without_any_snapshot_it_is_refused() {
+        let fixture = Fixture::new();
+        fs::write(fixture.ledger.path(1), "{}\n").unwrap();
+        let error = Ledger::open(fixture.folder.path(), at(1)).unwrap_err();
+        assert!(
+            matches!(error, OpenLedgerError::NoSnapshot { .. }),
+            "{error}"
+        );
+    }
+}

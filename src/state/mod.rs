@@ -1,0 +1,126 @@
+//! What must survive: the [`ledger`] is the truth, the [`store`] its current picture.
+
+pub mod ledger;
+mod lock;
+mod picture;
+mod record;
+mod store;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+
+use crate::delivery::Cursor;
+use ledger::{AppendError, Ledger, OpenLedgerError};
+pub use lock::{LockError, StateLock};
+pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture};
+pub use record::{CollectionKey, Finished, Origin, PolledCounts, Record};
+use store::Store;
+
+/// The state cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenStateError {
+    /// Its folder cannot be made.
+    #[error(
+        "the state folder {path:?} cannot be made: {source}; check state.directory and its owner"
+    )]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] OpenLedgerError),
+    /// The store can be neither opened nor rebuilt.
+    #[error("{path:?} can be neither opened nor made anew: {source}")]
+    Store {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        source: sled_error::Error,
+    },
+}
+
+pub use store::sled_error;
+
+/// Ledger and store behind one lock.
+#[derive(Debug)]
+pub struct State {
+    inner: Mutex<Inner>,
+    is_doubtful: bool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ledger: Ledger,
+    picture: Picture,
+    store: Store,
+}
+
+impl State {
+    /// Opens the state below `directory`, or makes it; the caller holds the [`StateLock`].
+    pub fn open(directory: &Path, now: DateTime<Utc>) -> Result<Self, OpenStateError> {
+        crate::disk::create_folder(directory).map_err(|source| OpenStateError::Folder {
+            path: directory.to_owned(),
+            source,
+        })?;
+        let (ledger, picture) = Ledger::open(&directory.join("ledger"), now)?;
+        let path = directory.join("state.sled");
+        let (store, is_doubtful) = Store::open(&path, &directory.join("quarantine"), &picture)
+            .map_err(|source| OpenStateError::Store { path, source })?;
+        Ok(Self {
+            inner: Mutex::new(Inner {
+                ledger,
+                picture,
+                store,
+            }),
+            is_doubtful,
+        })
+    }
+
+    /// Whether the store knew more than the ledger tells: then every gate starts closed.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.is_doubtful
+    }
+
+    /// Looks at the current picture.
+    pub fn look<T>(&self, look: impl FnOnce(&Picture) -> T) -> T {
+        look(&self.lock().picture)
+    }
+
+    /// Appends a record: when this returns it is durable. Blocks while the disk works.
+    pub fn append(&self, now: DateTime<Utc>, record: &Record) -> Result<(), AppendError> {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let number = inner.ledger.append(now, record, &inner.picture)?;
+        inner.picture.apply(number, now, record);
+        // The ledger is the truth: what the store misses is brought up at the next start.
+        if let Err(error) = inner.store.apply(record, &inner.picture) {
+            tracing::warn!(%error, "the store could not be brought up to the ledger; it is at the next start");
+        }
+        Ok(())
+    }
+
+    /// The cursor of an output inside a batch.
+    #[must_use]
+    pub fn cursor(&self, output: &str, seq: u64) -> Cursor {
+        self.lock().store.cursor(output, seq)
+    }
+
+    /// Keeps cursors of an output: when this returns they are durable.
+    pub fn set_cursors(
+        &self,
+        output: &str,
+        cursors: &[(u64, Cursor)],
+    ) -> Result<(), sled_error::Error> {
+        self.lock().store.set_cursors(output, cursors)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,181 @@
+//! The records of the ledger: what happened, in the words of the disk format.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::picture::Picture;
+use crate::taxii::Timestamp;
+use crate::taxii::exchange::Gap;
+use crate::taxii::window::PollWindow;
+
+/// A collection of a service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CollectionKey {
+    /// The configured name of the service.
+    pub service: String,
+    /// The collection.
+    pub collection: String,
+}
+
+impl fmt::Display for CollectionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.service, self.collection)
+    }
+}
+
+/// Where a batch comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A scheduled poll: the only one that moves the checkpoint.
+    Poll,
+    /// A poll that a person asked for.
+    Manual,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Record {
+    /// Opens a segment: all that the segments before it tell.
+    Snapshot {
+        /// The picture at that moment.
+        picture: Box<Picture>,
+    },
+    /// A poll is about to be sent: the gate closes at this record's time.
+    PollStarted {
+        /// The gate.
+        gate: String,
+        /// What is polled.
+        #[serde(flatten)]
+        key: CollectionKey,
+        /// What is asked for.
+        window: PollWindow,
+    },
+    /// The head of the answer came, or no byte of the request was sent: the gate counts from this
+    /// record's time, or is as it was.
+    PollAnswered {
+        /// The gate.
+        gate: String,
+        /// Whether the service can have counted the poll.
+        counts: bool,
+    },
+    /// The content of a window is here.
+    Polled {
+        /// What was polled.
+        #[serde(flatten)]
+        key: CollectionKey,
+        /// Why.
+        origin: Origin,
+        /// What was asked for.
+        window: PollWindow,
+        /// Where the next window begins, in the service's own words; none of a manual poll.
+        checkpoint: Option<Timestamp>,
+        /// The batch; none if there were no events.
+        seq: Option<u64>,
+        /// Which outputs owe the batch.
+        outputs: Vec<String>,
+        /// What it brought.
+        counts: PolledCounts,
+        /// The service's clock minus ours.
+        clock_offset_ms: Option<i64>,
+    },
+    /// A poll failed in a way that may shorten the window.
+    PollFailed {
+        /// What was polled.
+        #[serde(flatten)]
+        key: CollectionKey,
+        /// How many times in a row.
+        failures: u32,
+        /// The longest window from now on.
+        span: Option<Duration>,
+        /// Why.
+        reason: String,
+    },
+    /// Content that is lost at the source.
+    Gap {
+        /// Of what.
+        #[serde(flatten)]
+        key: CollectionKey,
+        /// The range.
+        gap: Gap,
+        /// Why.
+        reason: String,
+    },
+    /// A window was given up: its answer lies in `quarantine/`.
+    WindowAbandoned {
+        /// Of what.
+        #[serde(flatten)]
+        key: CollectionKey,
+        /// The window.
+        window: PollWindow,
+        /// Where the next window begins.
+        checkpoint: Timestamp,
+        /// The file in `quarantine/`.
+        file: String,
+    },
+    /// An output has done with a batch.
+    OutputFinished {
+        /// The output.
+        output: String,
+        /// The batch.
+        seq: u64,
+        /// What became of its events.
+        #[serde(flatten)]
+        finished: Finished,
+    },
+    /// An output is new: it owes these batches.
+    OutputAdded {
+        /// The output.
+        output: String,
+        /// The batches in the spool that it owes.
+        owes: Vec<u64>,
+    },
+    /// An output is gone for good: it owes nothing any more.
+    OutputForgotten {
+        /// The output.
+        output: String,
+    },
+}
+
+/// What a poll brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolledCounts {
+    /// Events.
+    pub events: u64,
+    /// Incidents.
+    pub incidents: u64,
+    /// Packages.
+    pub packages: u64,
+    /// Content blocks, those set aside included.
+    pub blocks: u64,
+    /// Content blocks set aside as dead letters.
+    pub refused_blocks: u64,
+    /// Parts of the answer.
+    pub parts: u32,
+    /// Bytes of the answer.
+    pub bytes: u64,
+}
+
+/// What became of a batch's events at one output: the sum is the batch's count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// The receiver has them.
+    pub delivered: u64,
+    /// Set aside, since no retry can deliver them.
+    pub dead_letters: u64,
+    /// Given up by a person.
+    pub discarded: u64,
+    /// Given up since the spool was full.
+    pub abandoned: u64,
+}
+
+impl Finished {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.delivered + self.dead_letters + self.discarded + self.abandoned
+    }
+}

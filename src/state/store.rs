@@ -1,0 +1,221 @@
+//! The current picture in sled: checkpoints, gates, what is owed, and the cursors inside batches.
+//!
+//! Only this file names sled. The ledger is the truth: sled 0.34 opens a damaged file without an
+//! error and may show an older state, so its number is compared with the ledger's at each start.
+
+use std::fs;
+use std::path::Path;
+
+use super::picture::Picture;
+use super::record::Record;
+use crate::delivery::Cursor;
+
+/// sled's errors, named once.
+pub mod sled_error {
+    pub use sled::Error;
+}
+
+/// Keys begin with one of these and a slash.
+mod prefix {
+    pub(super) const COLLECTION: &str = "collection";
+    pub(super) const GATE: &str = "gate";
+    pub(super) const CLOCK: &str = "clock";
+    pub(super) const OUTPUT: &str = "output";
+    pub(super) const BATCH: &str = "batch";
+    pub(super) const CURSOR: &str = "cursor";
+}
+
+/// The number of the last record that is in the store.
+const NUMBER: &str = "number";
+
+/// The open store.
+#[derive(Debug)]
+pub(super) struct Store {
+    db: sled::Db,
+}
+
+impl Store {
+    /// Opens the store and brings it to `picture`. Also tells whether it knew more than the ledger
+    /// does, in which case the ledger is not to be trusted with the time of the last poll.
+    pub(super) fn open(
+        path: &Path,
+        quarantine: &Path,
+        picture: &Picture,
+    ) -> sled::Result<(Self, bool)> {
+        let opened = Self::open_db(path).and_then(|db| Ok((number(&db)?, db)));
+        let (found, db) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(
+                    %error,
+                    store = %path.display(),
+                    "the store cannot be opened: it is moved to quarantine/ and made anew from the \
+                     ledger; events of open batches may be sent twice"
+                );
+                let aside = quarantine.join(format!("state.sled-{}", picture.number));
+                crate::disk::create_folder(quarantine)?;
+                fs::rename(path, aside)?;
+                (None, Self::open_db(path)?)
+            }
+        };
+        let store = Self { db };
+        let is_doubtful = found.is_some_and(|found| found > picture.number);
+        if is_doubtful {
+            tracing::error!(
+                store = found,
+                ledger = picture.number,
+                "the ledger ends before the store does: records are missing from it; all gates stay \
+                 closed for one interval"
+            );
+        }
+        if found != Some(picture.number) {
+            store.rebuild(picture)?;
+        }
+        Ok((store, is_doubtful))
+    }
+
+    fn open_db(path: &Path) -> sled::Result<sled::Db> {
+        sled::Config::new()
+            .path(path)
+            .cache_capacity(8 << 20)
+            .flush_every_ms(None)
+            .open()
+    }
+
+    /// Brings what a record has changed up to `picture`.
+    pub(super) fn apply(&self, record: &Record, picture: &Picture) -> sled::Result<()> {
+        let mut batch = sled::Batch::default();
+        match record {
+            Record::PollStarted { gate, .. } | Record::PollAnswered { gate, .. } => {
+                put(&mut batch, prefix::GATE, gate, picture.gates.get(gate));
+            }
+            Record::Polled { key, seq, .. } => {
+                put_collection(&mut batch, &key.to_string(), picture);
+                let offset = picture.clock_offsets_ms.get(&key.service);
+                put(&mut batch, prefix::CLOCK, &key.service, offset);
+                if let Some(seq) = seq {
+                    put_batch(&mut batch, *seq, picture);
+                }
+            }
+            Record::PollFailed { key, .. }
+            | Record::Gap { key, .. }
+            | Record::WindowAbandoned { key, .. } => {
+                put_collection(&mut batch, &key.to_string(), picture);
+            }
+            Record::OutputFinished { output, seq, .. } => {
+                put_output(&mut batch, output, picture);
+                put_batch(&mut batch, *seq, picture);
+                batch.remove(cursor_key(output, *seq).as_bytes());
+            }
+            Record::Snapshot { .. }
+            | Record::OutputAdded { .. }
+            | Record::OutputForgotten { .. } => return self.rebuild(picture),
+        }
+        put_number(&mut batch, picture);
+        self.db.apply_batch(batch)?;
+        self.db.flush().map(drop)
+    }
+
+    /// Writes the whole picture; cursors of batches that are still owed stay.
+    fn rebuild(&self, picture: &Picture) -> sled::Result<()> {
+        let mut batch = sled::Batch::default();
+        for entry in self.db.iter() {
+            let (key, _) = entry?;
+            if !is_open_cursor(&key, picture) {
+                batch.remove(key);
+            }
+        }
+        for key in picture.collections.keys() {
+            put_collection(&mut batch, key, picture);
+        }
+        for (gate, at) in &picture.gates {
+            put(&mut batch, prefix::GATE, gate, Some(at));
+        }
+        for (service, offset) in &picture.clock_offsets_ms {
+            put(&mut batch, prefix::CLOCK, service, Some(offset));
+        }
+        for output in picture.outputs.keys() {
+            put_output(&mut batch, output, picture);
+        }
+        for seq in picture.batches.keys() {
+            put_batch(&mut batch, *seq, picture);
+        }
+        put_number(&mut batch, picture);
+        self.db.apply_batch(batch)?;
+        self.db.flush().map(drop)
+    }
+
+    /// The cursor of an output inside a batch; one that is not known is at the start.
+    pub(super) fn cursor(&self, output: &str, seq: u64) -> Cursor {
+        let stored = self.db.get(cursor_key(output, seq)).ok().flatten();
+        stored
+            .and_then(|json| serde_json::from_slice(&json).ok())
+            .unwrap_or_default()
+    }
+
+    /// Keeps cursors, durably.
+    pub(super) fn set_cursors(&self, output: &str, cursors: &[(u64, Cursor)]) -> sled::Result<()> {
+        let mut batch = sled::Batch::default();
+        for (seq, cursor) in cursors {
+            batch.insert(cursor_key(output, *seq).as_bytes(), json(cursor));
+        }
+        self.db.apply_batch(batch)?;
+        self.db.flush().map(drop)
+    }
+}
+
+fn number(db: &sled::Db) -> sled::Result<Option<u64>> {
+    let stored = db.get(NUMBER)?;
+    Ok(stored.and_then(|json| serde_json::from_slice(&json).ok()))
+}
+
+fn put_number(batch: &mut sled::Batch, picture: &Picture) {
+    batch.insert(NUMBER, json(&picture.number));
+}
+
+fn put_collection(batch: &mut sled::Batch, key: &str, picture: &Picture) {
+    put(batch, prefix::COLLECTION, key, picture.collections.get(key));
+}
+
+fn put_output(batch: &mut sled::Batch, output: &str, picture: &Picture) {
+    put(batch, prefix::OUTPUT, output, picture.outputs.get(output));
+}
+
+fn put_batch(batch: &mut sled::Batch, seq: u64, picture: &Picture) {
+    put(
+        batch,
+        prefix::BATCH,
+        &seq.to_string(),
+        picture.batches.get(&seq),
+    );
+}
+
+fn put<T: serde::Serialize>(batch: &mut sled::Batch, prefix: &str, name: &str, value: Option<&T>) {
+    let key = format!("{prefix}/{name}");
+    match value {
+        Some(value) => batch.insert(key.as_bytes(), json(value)),
+        None => batch.remove(key.as_bytes()),
+    }
+}
+
+fn cursor_key(output: &str, seq: u64) -> String {
+    format!("{}/{output}/{seq}", prefix::CURSOR)
+}
+
+fn is_open_cursor(key: &[u8], picture: &Picture) -> bool {
+    let open = || {
+        let key = std::str::from_utf8(key).ok()?;
+        let (output, seq) = key
+            .strip_prefix(prefix::CURSOR)?
+            .strip_prefix('/')?
+            .rsplit_once('/')?;
+        let batch = picture.batches.get(&seq.parse().ok()?)?;
+        Some(batch.outputs.contains(output))
+    };
+    open().unwrap_or(false)
+}
+
+/// Numbers, texts and plain structures always have a JSON form.
+fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}

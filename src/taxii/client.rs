@@ -1,0 +1,147 @@
+//! Sends requests to a TAXII service over HTTP.
+
+use std::error::Error;
+use std::io::Read;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use super::fault::Fault;
+use super::message::{self, Request};
+use crate::config::{Credentials, ReadSecretError, ServiceConfig};
+use crate::tls::{BuildClientError, client_builder};
+
+/// A client of one service.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    poll_url: String,
+    protocol: &'static str,
+    credentials: Option<Credentials>,
+}
+
+/// The head of an answer; its body is still to come.
+#[derive(Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The service's clock, to the second, as its `Date` header tells it.
+    pub date: Option<DateTime<Utc>>,
+    /// `Retry-After`
+    pub retry_after: Option<Duration>,
+    response: reqwest::Response,
+}
+
+impl Client {
+    /// Reads the certificates; connects to nothing.
+    pub fn new(config: &ServiceConfig) -> Result<Self, BuildClientError> {
+        let builder = client_builder(
+            &config.tls,
+            config.proxy.as_deref(),
+            config.connect_timeout,
+            config.request_timeout,
+        )?;
+        let http = builder.build().map_err(BuildClientError::Build)?;
+        let is_https = config.poll_url.starts_with("https:");
+        Ok(Self {
+            http,
+            poll_url: config.poll_url.clone(),
+            protocol: if is_https {
+                message::PROTOCOL_HTTPS
+            } else {
+                message::PROTOCOL_HTTP
+            },
+            credentials: config.credentials.clone(),
+        })
+    }
+
+    /// Reads the password again if it lies in a file: it may have been mended.
+    pub fn reload_password(&mut self) -> Result<(), ReadSecretError> {
+        match &mut self.credentials {
+            Some(credentials) => credentials.password.reload(),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub async fn send(&self, request: &Request) -> Result<Reply, Fault> {
+        let mut post = self
+            .http
+            .post(&self.poll_url)
+            .header(CONTENT_TYPE, message::CONTENT_TYPE)
+            .header(ACCEPT, message::CONTENT_TYPE)
+            .header("X-TAXII-Content-Type", message::MESSAGE_BINDING)
+            .header("X-TAXII-Accept", message::MESSAGE_BINDING)
+            .header("X-TAXII-Services", message::SERVICES)
+            .header("X-TAXII-Protocol", self.protocol)
+            .body(request.xml.clone());
+        if let Some(credentials) = &self.credentials {
+            let password = credentials.password.expose();
+            post = post.basic_auth(&credentials.username, Some(password));
+        }
+        let response = post.send().await.map_err(|error| {
+            let is_connect = error.is_connect();
+            let reason = reason(&error.without_url());
+            if is_connect {
+                Fault::Connect { reason }
+            } else {
+                Fault::Connection { reason }
+            }
+        })?;
+        let date = http_date(response.headers(), DATE.as_str());
+        Ok(Reply {
+            status: response.status().as_u16(),
+            date,
+            retry_after: retry_after(response.headers(), date),
+            response,
+        })
+    }
+}
+
+impl Reply {
+    /// Gives the body, decompressed, to `read`, which runs on this thread and may block.
+    ///
+    /// The runtime must have several threads.
+    pub fn read<T>(self, read: impl FnOnce(&mut dyn Read) -> T) -> T {
+        let chunks = self
+            .response
+            .bytes_stream()
+            .map_err(|error| std::io::Error::other(reason(&error.without_url())));
+        let mut body = SyncIoBridge::new(StreamReader::new(chunks));
+        tokio::task::block_in_place(|| read(&mut body))
+    }
+}
+
+fn http_date(headers: &HeaderMap, name: &str) -> Option<DateTime<Utc>> {
+    let text = headers.get(name)?.to_str().ok()?;
+    let date = DateTime::parse_from_rfc2822(text).ok()?;
+    Some(date.to_utc())
+}
+
+/// `Retry-After` is a number of seconds or a date.
+fn retry_after(headers: &HeaderMap, date: Option<DateTime<Utc>>) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = http_date(headers, RETRY_AFTER.as_str())?;
+    (until - date?).to_std().ok()
+}
+
+/// An error with all that lies behind it: reqwest's own text is but the outermost.
+fn reason(error: &dyn Error) -> String {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if !reason.contains(&text) {
+            reason.push_str(": ");
+            reason.push_str(&text);
+        }
+        source = error.source();
+    }
+    reason
+}

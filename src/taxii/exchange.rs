@@ -1,0 +1,497 @@
+//! One poll, in as many parts as its answer has: a state machine without I/O.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+use super::fault::Fault;
+use super::message::Request;
+use super::response::PollPart;
+use super::status::{StatusMessage, StatusType};
+use super::window::{GAP_TOLERANCE, PollWindow};
+use crate::flatten::Counts;
+
+/// A poll that is under way.
+#[derive(Debug)]
+pub struct Exchange {
+    collection: String,
+    window: PollWindow,
+    /// Whether there was a checkpoint: only then a gap can be told.
+    has_checkpoint: bool,
+    settle: TimeDelta,
+    max_parts: u32,
+    /// The part that is asked for next, from 1.
+    part: u32,
+    result_id: Option<String>,
+    latest_end: Option<Timestamp>,
+    so_far: Totals,
+    gap: Option<Gap>,
+    warnings: Vec<Warning>,
+}
+
+/// What an exchange has brought, over its parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Parts of the answer.
+    pub parts: u32,
+    /// Bytes, after decompression.
+    pub bytes: u64,
+    /// Content_Blocks.
+    pub blocks: u64,
+    /// Content_Blocks that were set aside.
+    pub refused_blocks: u64,
+    /// What the blocks held.
+    pub counts: Counts,
+    /// The service's message ids.
+    pub message_ids: Vec<String>,
+}
+
+/// Content that the service no longer has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Up to here it was fetched.
+    pub after: Timestamp,
+    /// From here on it is fetched.
+    pub until: Timestamp,
+}
+
+/// What was not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What it is about: each is told once for a collection.
+    pub kind: WarningKind,
+    /// What was seen.
+    pub text: String,
+}
+
+/// What a warning is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WarningKind {
+    /// The answer belongs to another request.
+    InResponseTo,
+    /// The answer states no end, or one that cannot be.
+    End,
+    /// The parts are not numbered as they should be.
+    PartNumber,
+    /// Something else in the head of the answer.
+    Head,
+}
+
+/// What follows a part.
+#[derive(Debug)]
+pub enum Progress {
+    /// There are more parts.
+    More,
+    /// The answer is whole.
+    Complete(Box<Completed>),
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completed {
+    /// What was asked for.
+    pub window: PollWindow,
+    /// Where the next window begins.
+    pub checkpoint: Timestamp,
+    /// What is missing before this answer.
+    pub gap: Option<Gap>,
+    /// What it brought.
+    pub totals: Totals,
+    /// What was not as it should be.
+    pub warnings: Vec<Warning>,
+}
+
+impl Exchange {
+    /// A poll of `window`, which begins at `checkpoint` unless the service no longer has that.
+    #[must_use]
+    pub fn new(
+        collection: &str,
+        window: PollWindow,
+        checkpoint: Option<&Timestamp>,
+        settle: TimeDelta,
+        max_parts: u32,
+    ) -> Self {
+        let gap = match (checkpoint, &window.exclusive_begin) {
+            (Some(checkpoint), Some(begin)) if begin.time() - checkpoint.time() > GAP_TOLERANCE => {
+                Some(Gap {
+                    after: checkpoint.clone(),
+                    until: begin.clone(),
+                })
+            }
+            _ => None,
+        };
+        Self {
+            collection: collection.to_owned(),
+            window,
+            has_checkpoint: checkpoint.is_some(),
+            settle,
+            max_parts,
+            part: 1,
+            result_id: None,
+            latest_end: None,
+            so_far: Totals::default(),
+            gap,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The part that is asked for next, from 1.
+    #[must_use]
+    pub fn part(&self) -> u32 {
+        self.part
+    }
+
+    /// What to send next: the poll itself, or the request for a further part.
+    #[must_use]
+    pub fn request(&self, message_id: String) -> Request {
+        match &self.result_id {
+            None => Request::poll(message_id, &self.collection, &self.window),
+            Some(result) => Request::fulfillment(message_id, &self.collection, result, self.part),
+        }
+    }
+
+    /// A Status_Message came instead of a part.
+    #[must_use]
+    pub fn refused(&self, http: u16, message: StatusMessage) -> Fault {
+        let message = Box::new(message);
+        let is_expired = matches!(
+            message.status,
+            StatusType::NotFound
+                | StatusType::AsynchronousPollError
+                | StatusType::InvalidResponsePart
+        );
+        if self.part > 1 && is_expired {
+            let part = self.part;
+            return Fault::ResultExpired { part, message };
+        }
+        Fault::Status { http, message }
+    }
+
+    /// A part came.
+    pub fn received(
+        &mut self,
+        part: PollPart,
+        message_id: &str,
+        server_now: DateTime<Utc>,
+    ) -> Result<Progress, Fault> {
+        self.check_head(&part, message_id);
+        if self.part == 1 {
+            self.check_begin(part.begin.as_ref());
+        }
+        if let Some(end) = part.end {
+            let latest = self.latest_end.get_or_insert_with(|| end.clone());
+            if end.time() > latest.time() {
+                *latest = end;
+            }
+        }
+        let so_far = &mut self.so_far;
+        so_far.parts += 1;
+        so_far.bytes += part.bytes;
+        so_far.blocks += part.blocks;
+        so_far.refused_blocks += part.refused_blocks;
+        so_far.counts.add(&part.counts);
+        so_far.message_ids.extend(part.message_id);
+        if !part.more {
+            return self.complete(server_now).map(Progress::Complete);
+        }
+        if self.part >= self.max_parts {
+            let limit = self.max_parts;
+            return Err(Fault::TooManyParts { limit });
+        }
+        self.result_id = part.result_id.or(self.result_id.take());
+        if self.result_id.is_none() {
+            return Err(Fault::Unreadable {
+                reason: "it says that there is more, but not under which result_id".to_owned(),
+            });
+        }
+        self.part += 1;
+        Ok(Progress::More)
+    }
+
+    fn check_head(&mut self, part: &PollPart, message_id: &str) {
+        if let Some(other) = &part.in_response_to
+            && other != message_id
+        {
+            let text = format!("the answer is in response to {other:?}, asked was {message_id:?}");
+            self.warn(WarningKind::InResponseTo, text);
+        }
+        if let Some(number) = part.part_number
+            && number != self.part
+        {
+            let text = format!(
+                "the answer is numbered part {number}, asked was part {}",
+                self.part
+            );
+            self.warn(WarningKind::PartNumber, text);
+        }
+        for warning in &part.warnings {
+            self.warn(WarningKind::Head, warning.clone());
+        }
+    }
+
+    /// A later part may state a later begin; only the first one's tells what is missing.
+    fn check_begin(&mut self, stated: Option<&Timestamp>) {
+        let (Some(stated), Some(asked)) = (stated, &self.window.exclusive_begin) else {
+            return;
+        };
+        if self.has_checkpoint && stated.time() - asked.time() > GAP_TOLERANCE {
+            let after = match &self.gap {
+                Some(gap) => gap.after.clone(),
+                None => asked.clone(),
+            };
+            self.gap = Some(Gap {
+                after,
+                until: stated.clone(),
+            });
+        }
+    }
+
+    fn complete(&mut self, server_now: DateTime<Utc>) -> Result<Box<Completed>, Fault> {
+        let settled = Timestamp::from(server_now - self.settle);
+        let requested = match &self.window.inclusive_end {
+            Some(end) if end.time() <= settled.time() => end.clone(),
+            _ => settled,
+        };
+        let checkpoint = match self.latest_end.take() {
+            Some(end) if end.time() <= server_now => end,
+            Some(end) => {
+                let text = format!(
+                    "the answer says that it is complete up to {end}, which the service's clock \
+                     has not reached; going on from {requested}"
+                );
+                self.warn(WarningKind::End, text);
+                requested
+            }
+            None => {
+                let text = format!(
+                    "the answer states no Inclusive_End_Timestamp; going on from {requested}, \
+                     the end that was asked for"
+                );
+                self.warn(WarningKind::End, text);
+                requested
+            }
+        };
+        if let Some(begin) = &self.window.exclusive_begin
+            && checkpoint.time() <= begin.time()
+        {
+            return Err(Fault::NoProgress { end: checkpoint });
+        }
+        Ok(Box::new(Completed {
+            window: self.window.clone(),
+            checkpoint,
+            gap: self.gap.take(),
+            totals: std::mem::take(&mut self.so_far),
+            warnings: std::mem::take(&mut self.warnings),
+        }))
+    }
+
+    fn warn(&mut self, kind: WarningKind, text: String) {
+        if self.warnings.iter().all(|known| known.kind != kind) {
+            self.warnings.push(Warning { kind, text });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(text: &str) -> Timestamp {
+        Timestamp::parse(&format!("2015-01-{text}T00:00:00Z")).unwrap()
+    }
+
+    fn exchange(checkpoint: Option<&str>, begin: &str, end: &str) -> Exchange {
+        let window = PollWindow {
+            exclusive_begin: Some(stamp(begin)),
+            inclusive_end: Some(stamp(end)),
+        };
+        let checkpoint = checkpoint.map(stamp);
+        Exchange::new("c", window, checkpoint.as_ref(), TimeDelta::seconds(60), 3)
+    }
+
+    fn part(begin: Option<&str>, end: Option<&str>) -> PollPart {
+        PollPart {
+            begin: begin.map(stamp),
+            end: end.map(stamp),
+            in_response_to: Some("m".into()),
+            ..PollPart::default()
+        }
+    }
+
+    fn more(part: PollPart) -> PollPart {
+        PollPart {
+            more: true,
+            result_id: Some("r".into()),
+            ..part
+        }
+    }
+
+    /// What comes of these parts, in short.
+    #[track_caller]
+    fn check(mut exchange: Exchange, parts: Vec<PollPart>, now: &str, expect: &str) {
+        let mut got = String::new();
+        for part in parts {
+            match exchange.received(part, "m", stamp(now).time()) {
+                Ok(Progress::More) => got.push_str("more, "),
+                Ok(Progress::Complete(done)) => {
+                    got.push_str(&done.checkpoint.text()[8..10]);
+                    if let Some(gap) = done.gap {
+                        let days = (&gap.after.text()[8..10], &gap.until.text()[8..10]);
+                        got.push_str(&format!(", gap {} to {}", days.0, days.1));
+                    }
+                    for warning in done.warnings {
+                        got.push_str(&format!(", {:?}", warning.kind));
+                    }
+                }
+                Err(fault) => got.push_str(&fault.to_string()),
+            }
+        }
+        assert_eq!(got, expect);
+    }
+
+    #[test]
+    fn the_checkpoint_is_the_services_word() {
+        check(
+            exchange(Some("10"), "10", "13"),
+            vec![part(Some("10"), Some("12"))],
+            "20",
+            "12",
+        );
+        check(
+            exchange(Some("10"), "10", "13"),
+            vec![part(None, Some("14"))],
+            "20",
+            "14",
+        );
+        check(
+            exchange(Some("10"), "10", "13"),
+            vec![part(None, None)],
+            "20",
+            "13, End",
+        );
+    }
+
+    #[test]
+    fn an_end_in_the_services_future_is_not_believed() {
+        let mut exchange = exchange(Some("10"), "10", "13");
+        let now = stamp("12").time();
+        let Ok(Progress::Complete(done)) = exchange.received(part(None, Some("13")), "m", now)
+        else {
+            panic!("not complete");
+        };
+        assert_eq!(done.checkpoint.text(), "2015-01-11T23:59:00Z");
+        check(
+            super::tests::exchange(Some("10"), "10", "13"),
+            vec![part(None, Some("15"))],
+            "14",
+            "13, End",
+        );
+    }
+
+    #[test]
+    fn no_progress() {
+        check(
+            exchange(Some("10"), "10", "13"),
+            vec![part(None, Some("10"))],
+            "20",
+            "the answer makes no progress: it ends at 2015-01-10T00:00:00Z, and that is where it \
+             was asked to begin",
+        );
+    }
+
+    #[test]
+    fn gaps() {
+        // Of an existing checkpoint alone, and on the first part alone.
+        check(
+            exchange(None, "10", "13"),
+            vec![part(Some("11"), Some("13"))],
+            "20",
+            "13",
+        );
+        check(
+            exchange(Some("10"), "10", "13"),
+            vec![part(Some("11"), Some("13"))],
+            "20",
+            "13, gap 10 to 11",
+        );
+        check(
+            exchange(Some("05"), "10", "13"),
+            vec![part(Some("10"), Some("13"))],
+            "20",
+            "13, gap 05 to 10",
+        );
+        check(
+            exchange(Some("05"), "10", "13"),
+            vec![
+                more(part(Some("11"), Some("12"))),
+                part(Some("12"), Some("13")),
+            ],
+            "20",
+            "more, 13, gap 05 to 11",
+        );
+    }
+
+    #[test]
+    fn parts() {
+        let three = || more(part(None, Some("11")));
+        check(
+            exchange(Some("10"), "10", "13"),
+            vec![
+                more(part(None, Some("13"))),
+                more(part(None, Some("12"))),
+                part(None, None),
+            ],
+            "20",
+            "more, more, 13",
+        );
+        check(
+            exchange(Some("10"), "10", "13"),
+            vec![three(), three(), three()],
+            "20",
+            "more, more, the answer has more than 3 parts (limits.max_parts)",
+        );
+        let lost = PollPart {
+            more: true,
+            ..part(None, None)
+        };
+        check(
+            exchange(Some("10"), "10", "13"),
+            vec![lost],
+            "20",
+            "the answer cannot be read: it says that there is more, but not under which result_id",
+        );
+    }
+
+    #[test]
+    fn requests_follow_the_parts() {
+        let mut exchange = exchange(Some("10"), "10", "13");
+        assert!(exchange.request("m".into()).xml.contains("Poll_Request"));
+        exchange
+            .received(more(part(None, None)), "m", stamp("20").time())
+            .unwrap();
+        let request = exchange.request("n".into()).xml;
+        assert!(
+            request.contains(r#"result_id="r" result_part_number="2""#),
+            "{request}"
+        );
+    }
+
+    #[test]
+    fn odd_heads_are_told_once() {
+        let odd = PollPart {
+            in_response_to: Some("x".into()),
+            part_number: Some(7),
+            ..more(part(None, Some("13")))
+        };
+        let last = PollPart {
+            more: false,
+            ..odd.clone()
+        };
+        check(
+            exchange(Some("10"), "10", "13"),
+            vec![odd, last],
+            "20",
+            "more, 13, InResponseTo, PartNumber",
+        );
+    }
+}

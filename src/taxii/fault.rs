@@ -1,0 +1,239 @@
+//! What can go wrong with a poll, and what is done about it.
+
+use std::time::Duration;
+
+use super::Timestamp;
+use super::status::{StatusMessage, StatusType};
+
+/// A poll failed. The text is for the operator: what happened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Fault {
+    /// No connection, and no byte of the request was sent.
+    #[error("cannot connect: {reason}")]
+    Connect {
+        /// Why.
+        reason: String,
+    },
+    /// The request was sent, its answer did not come.
+    #[error("the connection failed before the answer came: {reason}")]
+    Connection {
+        /// Why.
+        reason: String,
+    },
+    /// An HTTP status without a TAXII message.
+    #[error("the service answers HTTP {status}")]
+    Http {
+        /// The status.
+        status: u16,
+        /// `Retry-After`
+        retry_after: Option<Duration>,
+    },
+    /// A Status_Message instead of an answer.
+    #[error("the service answers {message}")]
+    Status {
+        /// The HTTP status.
+        http: u16,
+        /// The message.
+        message: Box<StatusMessage>,
+    },
+    /// The answer cannot be read: truncated, malformed, too large, no TAXII.
+    #[error("the answer cannot be read: {reason}")]
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+    /// The answer would not move the checkpoint.
+    #[error(
+        "the answer makes no progress: it ends at {end}, and that is where it was asked to begin"
+    )]
+    NoProgress {
+        /// The stated end.
+        end: Timestamp,
+    },
+    /// More parts than allowed.
+    #[error("the answer has more than {limit} parts (limits.max_parts)")]
+    TooManyParts {
+        /// The limit.
+        limit: u32,
+    },
+    /// The service no longer has the result whose next part was asked for.
+    #[error("the service no longer has part {part} of its answer: {message}")]
+    ResultExpired {
+        /// The part.
+        part: u32,
+        /// What the service said.
+        message: Box<StatusMessage>,
+    },
+}
+
+/// What is done about a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reaction {
+    /// The same window again within this slot: the service has seen nothing of the request.
+    SameSlot,
+    /// The same window again when the gate opens.
+    NextGate,
+    /// The same window again when the gate opens, but not before this.
+    Wait(Duration),
+    /// A person must mend something; probed whenever the gate opens.
+    Hold {
+        /// What to mend.
+        mend: String,
+    },
+    /// The same window again when the gate opens; a shorter one if it goes on.
+    Shrink,
+}
+
+impl Fault {
+    /// What is done about it.
+    #[must_use]
+    pub fn reaction(&self) -> Reaction {
+        match self {
+            Self::Connect { .. } => Reaction::SameSlot,
+            Self::Connection { .. } | Self::NoProgress { .. } | Self::ResultExpired { .. } => {
+                Reaction::NextGate
+            }
+            Self::Http {
+                status,
+                retry_after,
+            } => match (mend_for_http(*status), retry_after) {
+                (Some(mend), _) => Reaction::Hold { mend },
+                (None, Some(wait)) => Reaction::Wait(*wait),
+                (None, None) => Reaction::NextGate,
+            },
+            Self::Status { http, message } => status_reaction(*http, message),
+            Self::Unreadable { .. } | Self::TooManyParts { .. } => Reaction::Shrink,
+        }
+    }
+}
+
+fn mend_for_http(status: u16) -> Option<String> {
+    let mend = match status {
+        401 | 403 | 404 => {
+            "check username, password, poll_url and that the account may read the collection; \
+             this service answers 404 and 401 alike for accounts that it does not accept"
+        }
+        407 => "the proxy asks for authentication: put its user and password into proxy",
+        400 | 405 | 406 | 413 | 415 => {
+            "the service does not understand the request: check that poll_url is that of a \
+             TAXII 1.1 poll service"
+        }
+        300..=399 => "poll_url has moved: set it to the address that the service redirects to",
+        _ => return None,
+    };
+    Some(mend.to_owned())
+}
+
+fn status_reaction(http: u16, message: &StatusMessage) -> Reaction {
+    let mend = match message.status {
+        StatusType::Retry => {
+            return message
+                .estimated_wait()
+                .map_or(Reaction::NextGate, Reaction::Wait);
+        }
+        StatusType::Unauthorized | StatusType::Denied => {
+            "check username and password, and with the provider that the account may read the \
+             collection"
+        }
+        StatusType::NotFound => "check the name of the collection with the provider",
+        StatusType::BadMessage => {
+            "the service refuses the request: check the name of the collection and poll_url, \
+             then the service's message above"
+        }
+        StatusType::UnsupportedContent
+        | StatusType::UnsupportedMessage
+        | StatusType::UnsupportedProtocol
+        | StatusType::UnsupportedQuery
+        | StatusType::PollingUnsupported => {
+            "check that poll_url is that of a TAXII 1.1 poll service for this collection"
+        }
+        _ => match mend_for_http(http) {
+            Some(mend) => return Reaction::Hold { mend },
+            None => return Reaction::NextGate,
+        },
+    };
+    Reaction::Hold {
+        mend: mend.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(status: StatusType) -> Fault {
+        Fault::Status {
+            http: 200,
+            message: Box::new(StatusMessage {
+                status,
+                in_response_to: None,
+                message: None,
+                details: vec![("ESTIMATED_WAIT".into(), " 90 ".into())],
+            }),
+        }
+    }
+
+    #[track_caller]
+    fn check(fault: &Fault, expect: &str) {
+        let got = match fault.reaction() {
+            Reaction::SameSlot => "same slot".to_owned(),
+            Reaction::NextGate => "next gate".to_owned(),
+            Reaction::Wait(wait) => format!("wait {wait:?}"),
+            Reaction::Hold { .. } => "hold".to_owned(),
+            Reaction::Shrink => "shrink".to_owned(),
+        };
+        assert_eq!(got, expect, "of {fault}");
+    }
+
+    #[test]
+    fn reactions() {
+        let http = |status, retry_after| Fault::Http {
+            status,
+            retry_after,
+        };
+        let reason = String::new;
+        check(&Fault::Connect { reason: reason() }, "same slot");
+        check(&Fault::Connection { reason: reason() }, "next gate");
+        check(&Fault::Unreadable { reason: reason() }, "shrink");
+        check(&Fault::TooManyParts { limit: 1 }, "shrink");
+        for code in [401, 403, 404, 400, 406, 413, 415, 302, 407] {
+            check(&http(code, None), "hold");
+        }
+        for code in [500, 502, 503, 429, 418] {
+            check(&http(code, None), "next gate");
+        }
+        check(&http(503, Some(Duration::from_secs(5))), "wait 5s");
+        check(&status(StatusType::Retry), "wait 90s");
+        for kind in [
+            StatusType::Unauthorized,
+            StatusType::Denied,
+            StatusType::BadMessage,
+            StatusType::NotFound,
+            StatusType::UnsupportedMessage,
+            StatusType::PollingUnsupported,
+        ] {
+            check(&status(kind), "hold");
+        }
+        for kind in [
+            StatusType::Failure,
+            StatusType::Pending,
+            StatusType::Success,
+        ] {
+            check(&status(kind), "next gate");
+        }
+    }
+
+    #[test]
+    fn a_failure_with_an_http_status_that_tells_more() {
+        let fault = Fault::Status {
+            http: 404,
+            message: Box::new(StatusMessage {
+                status: StatusType::Failure,
+                in_response_to: None,
+                message: None,
+                details: Vec::new(),
+            }),
+        };
+        check(&fault, "hold");
+    }
+}

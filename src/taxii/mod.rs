@@ -1,0 +1,14 @@
+//! TAXII 1.1 as a client speaks it. Only `client` does I/O; what to ask for, when, and what an
+//! answer means are plain values with the time as an argument.
+
+pub mod client;
+pub mod exchange;
+pub mod fault;
+pub mod gate;
+pub mod message;
+pub mod response;
+pub mod status;
+mod timestamp;
+pub mod window;
+
+pub use timestamp::Timestamp;

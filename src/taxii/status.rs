@@ -1,0 +1,158 @@
+//! Status_Message: what a service says instead of an answer.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::xml::{Tag, Token, Xml, XmlError};
+
+/// A service's status message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusMessage {
+    /// `@status_type`
+    pub status: StatusType,
+    /// `@in_response_to`
+    pub in_response_to: Option<String>,
+    /// Message, as the service wrote it.
+    pub message: Option<String>,
+    /// Status_Detail/Detail: `@name` and text.
+    pub details: Vec<(String, String)>,
+}
+
+/// `@status_type`, of TAXII 1.0 and 1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the specification's")]
+pub enum StatusType {
+    AsynchronousPollError,
+    BadMessage,
+    Denied,
+    DestinationCollectionError,
+    Failure,
+    InvalidResponsePart,
+    NetworkError,
+    NotFound,
+    Pending,
+    PollingUnsupported,
+    Retry,
+    Success,
+    Unauthorized,
+    UnsupportedContent,
+    UnsupportedMessage,
+    UnsupportedProtocol,
+    UnsupportedQuery,
+}
+
+const NAMES: [(StatusType, &str); 17] = [
+    (StatusType::AsynchronousPollError, "ASYNCHRONOUS_POLL_ERROR"),
+    (StatusType::BadMessage, "BAD_MESSAGE"),
+    (StatusType::Denied, "DENIED"),
+    (
+        StatusType::DestinationCollectionError,
+        "DESTINATION_COLLECTION_ERROR",
+    ),
+    (StatusType::Failure, "FAILURE"),
+    (StatusType::InvalidResponsePart, "INVALID_RESPONSE_PART"),
+    (StatusType::NetworkError, "NETWORK_ERROR"),
+    (StatusType::NotFound, "NOT_FOUND"),
+    (StatusType::Pending, "PENDING"),
+    (StatusType::PollingUnsupported, "POLLING_UNSUPPORTED"),
+    (StatusType::Retry, "RETRY"),
+    (StatusType::Success, "SUCCESS"),
+    (StatusType::Unauthorized, "UNAUTHORIZED"),
+    (StatusType::UnsupportedContent, "UNSUPPORTED_CONTENT"),
+    (StatusType::UnsupportedMessage, "UNSUPPORTED_MESSAGE"),
+    (StatusType::UnsupportedProtocol, "UNSUPPORTED_PROTOCOL"),
+    (StatusType::UnsupportedQuery, "UNSUPPORTED_QUERY"),
+];
+
+impl StatusType {
+    /// A type that is not known is a failure.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        NAMES
+            .iter()
+            .find(|(_, known)| *known == name.trim())
+            .map_or(Self::Failure, |(status, _)| *status)
+    }
+
+    /// The specification's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        NAMES
+            .iter()
+            .find(|(status, _)| *status == self)
+            .map_or("FAILURE", |(_, name)| name)
+    }
+}
+
+impl fmt::Display for StatusMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.status.name())?;
+        if let Some(message) = &self.message {
+            write!(f, ": {message}")?;
+        }
+        for (name, value) in &self.details {
+            write!(f, " ({name}: {value})")?;
+        }
+        Ok(())
+    }
+}
+
+impl StatusMessage {
+    /// The detail of this name.
+    #[must_use]
+    pub fn detail(&self, name: &str) -> Option<&str> {
+        let mut details = self.details.iter();
+        details
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// How long the service asks to wait.
+    #[must_use]
+    pub fn estimated_wait(&self) -> Option<Duration> {
+        let seconds = self.detail("ESTIMATED_WAIT")?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+
+    /// Reads the message whose start tag is `tag`'s.
+    pub(super) fn start(tag: &Tag<'_>) -> Result<Self, XmlError> {
+        let status = tag.attribute("status_type")?;
+        Ok(Self {
+            status: StatusType::from_name(status.as_deref().unwrap_or_default()),
+            in_response_to: tag.owned("in_response_to")?,
+            message: None,
+            details: Vec::new(),
+        })
+    }
+
+    /// Reads what follows the start tag.
+    pub(super) fn finish(mut self, xml: &mut Xml<'_>) -> Result<Self, XmlError> {
+        loop {
+            let depth = xml.depth();
+            match xml.next()? {
+                Token::Start(tag) => match tag.local() {
+                    "Message" => self.message = folded(&xml.text()?),
+                    "Status_Detail" => {}
+                    "Detail" => {
+                        let name = tag.owned("name")?.unwrap_or_default();
+                        let value = folded(&xml.text()?).unwrap_or_default();
+                        self.details.push((name, value));
+                    }
+                    _ => xml.skip()?,
+                },
+                Token::Text(_) => {}
+                // The end of Status_Detail.
+                Token::End if depth > 1 => {}
+                Token::End | Token::Eof => return Ok(self),
+            }
+        }
+    }
+}
+
+/// One line, of a length that fits a log.
+fn folded(text: &str) -> Option<String> {
+    const MAX_CHARACTERS: usize = 500;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line: String = words.join(" ").chars().take(MAX_CHARACTERS).collect();
+    (!line.is_empty()).then_some(line)
+}

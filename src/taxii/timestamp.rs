@@ -1,0 +1,115 @@
+//! A timestamp with the text that it was written in.
+
+use std::fmt;
+
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A moment, and its text as the service wrote it: what is sent back is what was received.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Timestamp {
+    time: DateTime<Utc>,
+    text: String,
+}
+
+/// The text is not a timestamp.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{text:?} is not a timestamp such as 2015-01-20T15:11:00.649Z")]
+pub struct ParseTimestampError {
+    text: String,
+}
+
+impl Timestamp {
+    /// Reads an xs:dateTime; without a zone, which TAXII forbids, it is taken as UTC.
+    pub fn parse(text: &str) -> Result<Self, ParseTimestampError> {
+        let text = text.trim();
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            return Ok(Self {
+                time: time.to_utc(),
+                text: text.to_owned(),
+            });
+        }
+        NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
+            .map(|time| Self::from(time.and_utc()))
+            .map_err(|_| ParseTimestampError {
+                text: text.chars().take(64).collect(),
+            })
+    }
+
+    /// The moment.
+    #[must_use]
+    pub fn time(&self) -> DateTime<Utc> {
+        self.time
+    }
+
+    /// The text, as it was received.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    /// TAXII allows at most six fraction digits.
+    fn from(time: DateTime<Utc>) -> Self {
+        Self {
+            time,
+            text: time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expect: &str) {
+        let got = Timestamp::parse(text).map_or_else(
+            |error| error.to_string(),
+            |stamp| format!("{} {}", stamp.text(), stamp.time().to_rfc3339()),
+        );
+        assert_eq!(got, expect);
+    }
+
+    #[test]
+    fn texts_are_kept() {
+        check(
+            " 2015-01-20T16:11:00.649000+01:00 ",
+            "2015-01-20T16:11:00.649000+01:00 2015-01-20T15:11:00.649+00:00",
+        );
+        check(
+            "2015-01-20T15:11:00",
+            "2015-01-20T15:11:00Z 2015-01-20T15:11:00+00:00",
+        );
+        check(
+            "yesterday",
+            "\"yesterday\" is not a timestamp such as 2015-01-20T15:11:00.649Z",
+        );
+    }
+}
