@@ -11,6 +11,7 @@ pub mod event;
 pub mod flatten;
 pub mod observe;
 pub mod output;
+pub mod spool;
 pub mod state;
 pub mod stix;
 pub mod tape;

@@ -1,0 +1,122 @@
+//! Delivered batches, kept by age and size.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::config::ArchiveConfig;
+use crate::disk;
+
+/// Delivered batches by their number.
+#[derive(Debug)]
+pub(super) struct Archive {
+    folder: PathBuf,
+    keep: Duration,
+    max_bytes: u64,
+    batches: Mutex<BTreeMap<u64, Archived>>,
+}
+
+#[derive(Debug)]
+struct Archived {
+    bytes: u64,
+    since: DateTime<Utc>,
+}
+
+impl Archive {
+    pub(super) fn open(folder: PathBuf, config: &ArchiveConfig) -> io::Result<Self> {
+        disk::create_folder(&folder)?;
+        let mut batches = BTreeMap::new();
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(seq) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let modified = entry.metadata()?.modified().unwrap_or(SystemTime::now());
+            let archived = Archived {
+                bytes: folder_bytes(&entry.path())?,
+                since: modified.into(),
+            };
+            batches.insert(seq, archived);
+        }
+        Ok(Self {
+            folder,
+            keep: config.keep,
+            max_bytes: config.max_bytes,
+            batches: Mutex::new(batches),
+        })
+    }
+
+    /// Takes over a batch that nobody owes any more.
+    pub(super) fn take(
+        &self,
+        from: &Path,
+        seq: u64,
+        bytes: u64,
+        now: DateTime<Utc>,
+    ) -> io::Result<()> {
+        if self.keep.is_zero() || bytes > self.max_bytes {
+            return fs::remove_dir_all(from);
+        }
+        // Not synced: should it be in its old place after a crash, nothing is owed there either.
+        fs::rename(from, self.path(seq))?;
+        self.lock().insert(seq, Archived { bytes, since: now });
+        self.evict(now);
+        Ok(())
+    }
+
+    /// Removes the oldest until what is left is neither too old nor too much.
+    pub(super) fn evict(&self, now: DateTime<Utc>) {
+        let keep = TimeDelta::from_std(self.keep).unwrap_or(TimeDelta::MAX);
+        let mut batches = self.lock();
+        let mut bytes: u64 = batches.values().map(|batch| batch.bytes).sum();
+        while let Some(oldest) = batches.first_entry() {
+            if bytes <= self.max_bytes && now - oldest.get().since <= keep {
+                return;
+            }
+            let seq = *oldest.key();
+            bytes -= oldest.remove().bytes;
+            self.remove(seq);
+        }
+    }
+
+    /// Removes everything, when the disk is needed for what is not delivered; tells how much it
+    /// was.
+    pub(super) fn evict_all(&self) -> u64 {
+        let batches = std::mem::take(&mut *self.lock());
+        let mut bytes = 0;
+        for (seq, batch) in batches {
+            bytes += batch.bytes;
+            self.remove(seq);
+        }
+        bytes
+    }
+
+    fn remove(&self, seq: u64) {
+        let path = self.path(seq);
+        if let Err(error) = fs::remove_dir_all(&path) {
+            tracing::warn!(%error, path = %path.display(), "an archived batch cannot be removed");
+        }
+    }
+
+    fn path(&self, seq: u64) -> PathBuf {
+        self.folder.join(format!("{seq:012}"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Archived>> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn folder_bytes(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        bytes += entry?.metadata()?.len();
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,317 @@
+//! Batches on disk, the queue between polling and delivery: stage, commit, next, done.
+//!
+//! Plain files and one rename, so that anyone can look inside with `zstdcat … | jq`.
+
+mod archive;
+mod batch;
+mod dead_letter;
+mod reader;
+mod staging;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::watch;
+
+use crate::config::StateConfig;
+use crate::disk;
+use archive::Archive;
+pub use batch::{BatchHead, EventFile};
+pub use dead_letter::{
+    BlockLetter, Content, DeadLetter, DeadLetters, EventLetter, KeepLetterError,
+};
+pub use reader::BatchReader;
+pub use staging::{Mark, NoRoom, Staging};
+
+/// The spool of a state folder.
+#[derive(Debug)]
+pub struct Spool {
+    state: PathBuf,
+    staging: PathBuf,
+    ready: PathBuf,
+    quarantine: PathBuf,
+    max_bytes: u64,
+    min_free_disk: u64,
+    dead_letters: DeadLetters,
+    archive: Archive,
+    batches: Mutex<BTreeMap<u64, Arc<BatchHead>>>,
+    staged: AtomicU64,
+    changes: watch::Sender<u64>,
+}
+
+/// The spool cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The disk fails.
+    #[error("{action} {path:?} failed: {source}; free space or mend the disk")]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no room.
+    #[error(
+        "the spool is full: {pending} bytes wait for delivery, {limit} are allowed \
+         (state.max_spool_bytes), and {free} bytes of disk are free, of which {min_free} must \
+         stay (state.min_free_disk)"
+    )]
+    Full {
+        /// Bytes that wait for delivery.
+        pending: u64,
+        /// What they may be.
+        limit: u64,
+        /// Free bytes of disk.
+        free: u64,
+        /// What must stay free.
+        min_free: u64,
+    },
+    /// A dead letter could not be kept.
+    #[error(transparent)]
+    DeadLetter(#[from] KeepLetterError),
+}
+
+impl Spool {
+    /// Opens the spool below the state folder: what was being staged is removed, what is ready is
+    /// found.
+    pub fn open(config: &StateConfig) -> Result<Self, SpoolError> {
+        let state = config.directory.clone();
+        let spool = state.join("spool");
+        let staging = spool.join("staging");
+        let ready = spool.join("ready");
+        let quarantine = state.join("quarantine");
+        for folder in [&staging, &ready, &quarantine] {
+            disk::create_folder(folder).map_err(io_error("making", folder))?;
+        }
+        let letters = spool.join("dead-letters");
+        let dead_letters = DeadLetters::open(letters.clone(), config.max_dead_letter_bytes)
+            .map_err(io_error("reading", &letters))?;
+        let archived = state.join("archive");
+        let archive = Archive::open(archived.clone(), &config.archive)
+            .map_err(io_error("reading", &archived))?;
+        let spool = Self {
+            state,
+            staging,
+            ready,
+            quarantine,
+            max_bytes: config.max_spool_bytes,
+            min_free_disk: config.min_free_disk,
+            dead_letters,
+            archive,
+            batches: Mutex::default(),
+            staged: AtomicU64::new(0),
+            changes: watch::Sender::new(0),
+        };
+        spool
+            .remove_staging()
+            .map_err(io_error("clearing", &spool.staging))?;
+        spool
+            .find_ready()
+            .map_err(io_error("reading", &spool.ready))?;
+        Ok(spool)
+    }
+
+    /// Begins a batch, if there is room for one.
+    pub fn stage(&self) -> Result<Staging, SpoolError> {
+        let room = self.room()?;
+        let id = self.staged.fetch_add(1, Ordering::Relaxed);
+        let folder = self.staging.join(format!("{}-{id}", std::process::id()));
+        Staging::create(folder.clone(), room).map_err(io_error("staging in", &folder))
+    }
+
+    /// Ends the writing of a batch: its events and the blocks that were refused are durable then,
+    /// but not yet in place.
+    pub fn finish(
+        &self,
+        staging: &mut Staging,
+        at: DateTime<Utc>,
+        service: &str,
+        collection: &str,
+    ) -> Result<Vec<EventFile>, SpoolError> {
+        let finished = staging.finish();
+        finished.map_err(io_error("staging in", staging.folder()))?;
+        let (folder, letters) = (staging.folder(), staging.letters());
+        self.dead_letters
+            .keep_blocks(at, service, collection, folder, letters)?;
+        Ok(staging.files().to_vec())
+    }
+
+    /// Puts a finished batch in place. When this returns it is durable, and a restart finds it; its
+    /// ledger record is the caller's to append.
+    pub fn commit(&self, staging: Staging, head: BatchHead) -> Result<(), SpoolError> {
+        let from = staging.folder();
+        let to = self.folder(head.seq);
+        let put_in_place = || -> io::Result<()> {
+            for letter in staging.letters() {
+                fs::remove_file(from.join(&letter.file))?;
+            }
+            let mut json = serde_json::to_vec_pretty(&head)?;
+            json.push(b'\n');
+            disk::write_file(&from.join(batch::FILE_NAME), &json)?;
+            disk::sync_folder(from)?;
+            disk::rename(from, &to)
+        };
+        put_in_place().map_err(io_error("committing to", &to))?;
+        staging.keep();
+        self.lock().insert(head.seq, Arc::new(head));
+        Ok(())
+    }
+
+    /// Wakes whoever waits for a batch to come or go.
+    pub fn announce(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Changes whenever a batch comes or goes.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The batches in place, oldest first.
+    #[must_use]
+    pub fn batches(&self) -> Vec<Arc<BatchHead>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// The head of a batch.
+    #[must_use]
+    pub fn batch(&self, seq: u64) -> Option<Arc<BatchHead>> {
+        self.lock().get(&seq).cloned()
+    }
+
+    /// Reads the events of a batch from line `from`.
+    pub fn read(&self, head: &BatchHead, from: u64) -> Result<BatchReader, SpoolError> {
+        let folder = self.folder(head.seq);
+        BatchReader::open(&folder, head, from).map_err(io_error("reading", &folder))
+    }
+
+    /// Nobody owes the batch any more: it goes to the archive, or away.
+    pub fn done(&self, seq: u64, now: DateTime<Utc>) -> Result<(), SpoolError> {
+        let folder = self.folder(seq);
+        let Some(head) = self.lock().remove(&seq) else {
+            return Ok(());
+        };
+        let taken = self.archive.take(&folder, seq, head.bytes(), now);
+        self.announce();
+        taken.map_err(io_error("archiving", &folder))
+    }
+
+    /// Bytes that wait for delivery.
+    #[must_use]
+    pub fn pending_bytes(&self) -> u64 {
+        self.lock().values().map(|head| head.bytes()).sum()
+    }
+
+    /// Bytes that may wait for delivery.
+    #[must_use]
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
+    /// Whether there is no room for another batch: outputs that may release what they owe do so.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self.room(), Err(SpoolError::Full { .. }))
+    }
+
+    /// Dead letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.dead_letters
+    }
+
+    /// Where damaged and unreadable things are kept for a person.
+    #[must_use]
+    pub fn quarantine(&self) -> &Path {
+        &self.quarantine
+    }
+
+    /// Removes what the archive keeps too long.
+    pub fn evict_archive(&self, now: DateTime<Utc>) {
+        self.archive.evict(now);
+    }
+
+    /// Bytes that one more batch may take. A single one may be larger than the spool when nothing
+    /// else waits: it could never come in otherwise.
+    fn room(&self) -> Result<u64, SpoolError> {
+        let pending = self.pending_bytes();
+        let spare = || -> Result<(u64, u64), SpoolError> {
+            let free = disk::free_bytes(&self.state).map_err(io_error("measuring", &self.state))?;
+            Ok((free, free.saturating_sub(self.min_free_disk)))
+        };
+        let (mut free, mut left) = spare()?;
+        if left == 0 && self.archive.evict_all() > 0 {
+            (free, left) = spare()?;
+        }
+        if pending > 0 {
+            left = left.min(self.max_bytes.saturating_sub(pending));
+        }
+        if left == 0 {
+            return Err(SpoolError::Full {
+                pending,
+                limit: self.max_bytes,
+                free,
+                min_free: self.min_free_disk,
+            });
+        }
+        Ok(left)
+    }
+
+    fn folder(&self, seq: u64) -> PathBuf {
+        self.ready.join(format!("{seq:012}"))
+    }
+
+    fn remove_staging(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.staging)? {
+            fs::remove_dir_all(entry?.path())?;
+        }
+        Ok(())
+    }
+
+    fn find_ready(&self) -> io::Result<()> {
+        let mut batches = self.lock();
+        for entry in fs::read_dir(&self.ready)? {
+            let entry = entry?;
+            let folder = entry.path();
+            match BatchHead::read(&folder) {
+                Ok(head) => {
+                    batches.insert(head.seq, Arc::new(head));
+                }
+                Err(error) => {
+                    tracing::error!(
+                        batch = %folder.display(),
+                        %error,
+                        "the head of a batch cannot be read: the batch is moved to quarantine/; \
+                         poll its window again"
+                    );
+                    disk::rename(&folder, &self.quarantine.join(entry.file_name()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<BatchHead>>> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolError {
+    let path = path.to_owned();
+    move |source| SpoolError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! A batch that is being written: invisible until it is committed, removed if it never is.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zstd::stream::write::Encoder;
+
+use super::batch::EventFile;
+use super::dead_letter::{BlockLetter, StagedLetter};
+use crate::disk;
+use crate::flatten::{EventSink, FlatEvent};
+use crate::tape::{Scratch, ScratchFile, Tape};
+use crate::taxii::response::{RefusedBlock, ResponseSink};
+
+/// Bytes of one event file before compression.
+const FILE_BYTES: u64 = 8 << 20;
+/// Events are handed to the compressor in pieces of about this many bytes.
+const PIECE_BYTES: usize = 1 << 20;
+/// Fast, and five to ten times smaller.
+const ZSTD_LEVEL: i32 = 1;
+/// Memory for the events of one content block, which count only when it is whole.
+const BLOCK_MEMORY: usize = 4 << 20;
+
+/// The batch would grow beyond what the spool has room for. It travels inside an [`io::Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the spool has no room: {needed} bytes are needed, {room} are left")]
+pub struct NoRoom {
+    /// Bytes of this batch so far.
+    pub needed: u64,
+    /// Bytes that it may take.
+    pub room: u64,
+}
+
+/// Events on their way into the spool.
+pub struct Staging {
+    folder: PathBuf,
+    room: u64,
+    files: Vec<EventFile>,
+    open: Option<OpenFile>,
+    /// The events of the content block that is being read, as records.
+    block: Tape,
+    letters: Vec<StagedLetter>,
+    is_kept: bool,
+}
+
+struct OpenFile {
+    encoder: Encoder<'static, File>,
+    name: String,
+    crc: crc32fast::Hasher,
+    events: u64,
+    bytes_before: u64,
+}
+
+/// How much was staged: what comes later can be taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    files: usize,
+    letters: usize,
+}
+
+/// Scratch files in the staging folder, without a name: a crash leaves none.
+struct StagingScratch(PathBuf);
+
+impl Scratch for StagingScratch {
+    fn create(&self) -> io::Result<Box<dyn ScratchFile>> {
+        Ok(Box::new(tempfile::tempfile_in(&self.0)?))
+    }
+}
+
+impl Staging {
+    pub(super) fn create(folder: PathBuf, room: u64) -> io::Result<Self> {
+        disk::create_folder(&folder)?;
+        let scratch: Arc<dyn Scratch> = Arc::new(StagingScratch(folder.clone()));
+        Ok(Self {
+            block: Tape::new(scratch, BLOCK_MEMORY, u64::MAX),
+            folder,
+            room,
+            files: Vec::new(),
+            open: None,
+            letters: Vec::new(),
+            is_kept: false,
+        })
+    }
+
+    /// Where what must wait can spill to.
+    #[must_use]
+    pub fn scratch(&self) -> Arc<dyn Scratch> {
+        Arc::new(StagingScratch(self.folder.clone()))
+    }
+
+    /// How many events are staged.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        let open = self.open.as_ref().map_or(0, |file| file.events);
+        open + self.files.iter().map(|file| file.events).sum::<u64>()
+    }
+
+    /// Remembers how much is staged, for [`Staging::take_back`].
+    pub fn mark(&mut self) -> io::Result<Mark> {
+        self.close_file()?;
+        Ok(Mark {
+            files: self.files.len(),
+            letters: self.letters.len(),
+        })
+    }
+
+    /// Takes back everything since the mark.
+    pub fn take_back(&mut self, mark: &Mark) -> io::Result<()> {
+        self.block.clear();
+        if let Some(open) = self.open.take() {
+            fs::remove_file(self.folder.join(open.name))?;
+        }
+        for file in self.files.drain(mark.files..) {
+            fs::remove_file(self.folder.join(file.name))?;
+        }
+        for letter in self.letters.drain(mark.letters..) {
+            fs::remove_file(self.folder.join(letter.file))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// All is staged; every file is durable.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.block.clear();
+        self.close_file()
+    }
+
+    pub(super) fn files(&self) -> &[EventFile] {
+        &self.files
+    }
+
+    pub(super) fn letters(&self) -> &[StagedLetter] {
+        &self.letters
+    }
+
+    /// The folder has been renamed into place.
+    pub(super) fn keep(mut self) {
+        self.is_kept = true;
+    }
+
+    fn append(&mut self, lines: &[u8], events: u64) -> io::Result<()> {
+        let open = match &mut self.open {
+            Some(open) => open,
+            None => {
+                let name = format!("events-{:04}.jsonl.zst", self.files.len() + 1);
+                let file = disk::create_file(&self.folder.join(&name))?;
+                let mut encoder = Encoder::new(file, ZSTD_LEVEL)?;
+                encoder.include_checksum(true)?;
+                self.open.insert(OpenFile {
+                    encoder,
+                    name,
+                    crc: crc32fast::Hasher::new(),
+                    events: 0,
+                    bytes_before: 0,
+                })
+            }
+        };
+        open.encoder.write_all(lines)?;
+        open.crc.update(lines);
+        open.events += events;
+        open.bytes_before += lines.len() as u64;
+        if open.bytes_before >= FILE_BYTES {
+            self.close_file()?;
+        }
+        Ok(())
+    }
+
+    fn close_file(&mut self) -> io::Result<()> {
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        let file = open.encoder.finish()?;
+        file.sync_all()?;
+        self.files.push(EventFile {
+            name: open.name,
+            events: open.events,
+            bytes: file.metadata()?.len(),
+            crc32: format!("{:08x}", open.crc.finalize()),
+        });
+        let needed = self.files.iter().map(|file| file.bytes).sum();
+        if needed > self.room {
+            let room = self.room;
+            return Err(io::Error::other(NoRoom { needed, room }));
+        }
+        Ok(())
+    }
+}
+
+impl EventSink for Staging {
+    fn event(&mut self, event: FlatEvent<'_>) -> io::Result<()> {
+        self.block.append_record(event.json)
+    }
+}
+
+impl ResponseSink for Staging {
+    fn block_read(&mut self) -> io::Result<()> {
+        let scratch = self.scratch();
+        let empty = Tape::new(scratch, BLOCK_MEMORY, u64::MAX);
+        let mut block = std::mem::replace(&mut self.block, empty);
+        let mut reader = block.rewind()?;
+        let (mut record, mut lines, mut events) = (Vec::new(), Vec::new(), 0);
+        while reader.read_record(&mut record)? {
+            lines.append(&mut record);
+            lines.push(b'\n');
+            events += 1;
+            if lines.len() >= PIECE_BYTES {
+                self.append(&lines, events)?;
+                lines.clear();
+                events = 0;
+            }
+        }
+        if events > 0 {
+            self.append(&lines, events)?;
+        }
+        drop(reader);
+        // Back again, for its memory.
+        block.clear();
+        self.block = block;
+        Ok(())
+    }
+
+    fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()> {
+        self.block.clear();
+        let name = format!("block-{:04}.xml", self.letters.len() + 1);
+        let mut file = disk::create_file(&self.folder.join(&name))?;
+        io::copy(&mut (&mut block.raw.rewind()?).take(u64::MAX), &mut file)?;
+        file.sync_all()?;
+        tracing::error!(
+            block = block.number,
+            binding = block.binding,
+            reason = %block.reason,
+            "a content block cannot be read: it is set aside in spool/dead-letters/, the rest of \
+             the answer goes on"
+        );
+        self.letters.push(StagedLetter {
+            file: name,
+            letter: BlockLetter {
+                number: block.number,
+                binding: block.binding.map(str::to_owned),
+                reason: block.reason,
+            },
+        });
+        Ok(())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            tracing::warn!(
+                %error,
+                folder = %self.folder.display(),
+                "a staging folder cannot be removed; the next start does it"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Staging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Staging")
+            .field("folder", &self.folder)
+            .field("events", &self.events())
+            .finish_non_exhaustive()
+    }
+}
