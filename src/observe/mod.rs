@@ -1,3 +1,4 @@
 //! What the agent tells of itself.
 
+pub mod board;
 pub mod logging;

@@ -40,7 +40,11 @@ pub struct Spool {
     dead_letters: DeadLetters,
     archive: Archive,
     batches: Mutex<BTreeMap<u64, Arc<BatchHead>>>,
+    keep_raw: bool,
     staged: AtomicU64,
+    next_seq: AtomicU64,
+    /// Bytes that a poll could not have: outputs that may release what they owe make room.
+    wanted: AtomicU64,
     changes: watch::Sender<u64>,
 }
 
@@ -72,6 +76,16 @@ pub enum SpoolError {
         free: u64,
         /// What must stay free.
         min_free: u64,
+    },
+    /// A batch is larger than what is left.
+    #[error(
+        "the spool has no room for this window: it takes more than {needed} bytes, {room} are left"
+    )]
+    TooLarge {
+        /// Bytes that it took so far.
+        needed: u64,
+        /// Bytes that it may take.
+        room: u64,
     },
     /// A dead letter could not be kept.
     #[error(transparent)]
@@ -106,7 +120,10 @@ impl Spool {
             dead_letters,
             archive,
             batches: Mutex::default(),
+            keep_raw: config.archive.keep_raw,
             staged: AtomicU64::new(0),
+            next_seq: AtomicU64::new(1),
+            wanted: AtomicU64::new(0),
             changes: watch::Sender::new(0),
         };
         spool
@@ -123,7 +140,8 @@ impl Spool {
         let room = self.room()?;
         let id = self.staged.fetch_add(1, Ordering::Relaxed);
         let folder = self.staging.join(format!("{}-{id}", std::process::id()));
-        Staging::create(folder.clone(), room).map_err(io_error("staging in", &folder))
+        Staging::create(folder.clone(), room, self.keep_raw)
+            .map_err(io_error("staging in", &folder))
     }
 
     /// Ends the writing of a batch: its events and the blocks that were refused are durable then,
@@ -162,6 +180,28 @@ impl Spool {
         staging.keep();
         self.lock().insert(head.seq, Arc::new(head));
         Ok(())
+    }
+
+    /// Reads what was staged and will not be committed.
+    pub fn read_staged(
+        &self,
+        mut staging: Staging,
+        at: DateTime<Utc>,
+        service: &str,
+        collection: &str,
+    ) -> Result<BatchReader, SpoolError> {
+        let files = self.finish(&mut staging, at, service, collection)?;
+        Ok(BatchReader::of_staged(staging, files))
+    }
+
+    /// A number for a batch; it is never given again.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Numbers below this one were used before the start.
+    pub fn begin_at(&self, seq: u64) {
+        self.next_seq.fetch_max(seq, Ordering::Relaxed);
     }
 
     /// Wakes whoever waits for a batch to come or go.
@@ -216,10 +256,18 @@ impl Spool {
         self.max_bytes
     }
 
-    /// Whether there is no room for another batch: outputs that may release what they owe do so.
+    /// A poll needs this much room and has not got it; zero takes that back.
+    pub fn want(&self, bytes: u64) {
+        if self.wanted.swap(bytes, Ordering::Relaxed) != bytes {
+            self.announce();
+        }
+    }
+
+    /// Whether a poll waits for room: outputs that may release what they owe do so.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        matches!(self.room(), Err(SpoolError::Full { .. }))
+    pub fn is_room_wanted(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        wanted > 0 && self.pending_bytes() > 0 && self.room().map_or(true, |room| room < wanted)
     }
 
     /// Dead letters.

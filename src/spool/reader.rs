@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use zstd::stream::read::Decoder;
 
 use super::batch::{BatchHead, EventFile};
+use super::staging::Staging;
 
 /// The lines of a batch, in order.
 pub struct BatchReader {
@@ -15,6 +16,8 @@ pub struct BatchReader {
     files: std::vec::IntoIter<EventFile>,
     open: Option<BufReader<Decoder<'static, BufReader<File>>>>,
     line: u64,
+    /// What is read is removed with this.
+    _staging: Option<Staging>,
 }
 
 impl BatchReader {
@@ -35,9 +38,21 @@ impl BatchReader {
             files: files.into_iter(),
             open: None,
             line: before,
+            _staging: None,
         };
         while reader.line < from && reader.next_line()?.is_some() {}
         Ok(reader)
+    }
+
+    /// Reads what was staged and will not be committed.
+    pub(super) fn of_staged(staging: Staging, files: Vec<EventFile>) -> Self {
+        Self {
+            folder: staging.folder().to_owned(),
+            files: files.into_iter(),
+            open: None,
+            line: 0,
+            _staging: Some(staging),
+        }
     }
 
     /// The next line's number and text, without its line break.

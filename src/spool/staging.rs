@@ -6,12 +6,14 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use zstd::stream::write::Encoder;
 
 use super::batch::EventFile;
 use super::dead_letter::{BlockLetter, StagedLetter};
 use crate::disk;
 use crate::flatten::{EventSink, FlatEvent};
+use crate::state::CollectionKey;
 use crate::tape::{Scratch, ScratchFile, Tape};
 use crate::taxii::response::{RefusedBlock, ResponseSink};
 
@@ -19,6 +21,8 @@ use crate::taxii::response::{RefusedBlock, ResponseSink};
 const FILE_BYTES: u64 = 8 << 20;
 /// Events are handed to the compressor in pieces of about this many bytes.
 const PIECE_BYTES: usize = 1 << 20;
+/// Of an answer that cannot be read this much is still kept, for a person to look at.
+const MAX_UNREAD_BYTES: u64 = 64 << 20;
 /// Fast, and five to ten times smaller.
 const ZSTD_LEVEL: i32 = 1;
 /// Memory for the events of one content block, which count only when it is whole.
@@ -43,6 +47,9 @@ pub struct Staging {
     /// The events of the content block that is being read, as records.
     block: Tape,
     letters: Vec<StagedLetter>,
+    /// Whether the service's answers are kept as they come, and how many were.
+    keep_raw: bool,
+    raw_files: u32,
     is_kept: bool,
 }
 
@@ -71,7 +78,7 @@ impl Scratch for StagingScratch {
 }
 
 impl Staging {
-    pub(super) fn create(folder: PathBuf, room: u64) -> io::Result<Self> {
+    pub(super) fn create(folder: PathBuf, room: u64, keep_raw: bool) -> io::Result<Self> {
         disk::create_folder(&folder)?;
         let scratch: Arc<dyn Scratch> = Arc::new(StagingScratch(folder.clone()));
         Ok(Self {
@@ -81,6 +88,8 @@ impl Staging {
             files: Vec::new(),
             open: None,
             letters: Vec::new(),
+            keep_raw,
+            raw_files: 0,
             is_kept: false,
         })
     }
@@ -120,6 +129,46 @@ impl Staging {
             fs::remove_file(self.folder.join(letter.file))?;
         }
         Ok(())
+    }
+
+    /// From here on the service's answers are kept beside the events.
+    pub fn keep_raw(&mut self) {
+        self.keep_raw = true;
+    }
+
+    /// The answer, which is copied while it is read if it is to be kept.
+    pub fn record_raw<'b>(&mut self, body: &'b mut dyn Read) -> io::Result<RawReader<'b>> {
+        let copy = if self.keep_raw {
+            self.raw_files += 1;
+            let name = format!("answer-{:04}.xml.zst", self.raw_files);
+            let file = disk::create_file(&self.folder.join(name))?;
+            Some(Encoder::new(file, ZSTD_LEVEL)?)
+        } else {
+            None
+        };
+        Ok(RawReader { body, copy })
+    }
+
+    /// Moves everything to a folder of its own in `quarantine`, for a person; gives its name.
+    pub fn quarantine(
+        self,
+        quarantine: &Path,
+        key: &CollectionKey,
+        at: DateTime<Utc>,
+    ) -> io::Result<String> {
+        let safe = |text: &str| -> String {
+            let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+            text.chars().take(64).map(letter).collect()
+        };
+        let name = format!(
+            "{}-{}-{}",
+            at.format("%Y%m%dT%H%M%S%3fZ"),
+            safe(&key.service),
+            safe(&key.collection)
+        );
+        disk::rename(&self.folder, &quarantine.join(&name))?;
+        self.keep();
+        Ok(name)
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -190,6 +239,37 @@ impl Staging {
             return Err(io::Error::other(NoRoom { needed, room }));
         }
         Ok(())
+    }
+}
+
+/// Reads an answer, and copies it if it is to be kept.
+pub struct RawReader<'b> {
+    body: &'b mut dyn Read,
+    copy: Option<Encoder<'static, File>>,
+}
+
+impl RawReader<'_> {
+    /// Ends the copy. What nobody read goes into it too: an answer that cannot be read is of use
+    /// only when it is whole.
+    pub fn finish(mut self) -> io::Result<()> {
+        if self.copy.is_some() {
+            // Where the connection fails, the copy ends.
+            let _ = io::copy(&mut (&mut self).take(MAX_UNREAD_BYTES), &mut io::sink());
+        }
+        match self.copy {
+            Some(copy) => copy.finish()?.sync_all(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Read for RawReader<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.body.read(out)?;
+        if let (Some(copy), Some(bytes)) = (&mut self.copy, out.get(..read)) {
+            copy.write_all(bytes)?;
+        }
+        Ok(read)
     }
 }
 

@@ -11,6 +11,9 @@ use super::status::{StatusMessage, StatusType};
 use super::window::{GAP_TOLERANCE, PollWindow};
 use crate::flatten::Counts;
 
+/// A `Date` header tells the time to the second.
+const CLOCK_PRECISION: TimeDelta = TimeDelta::seconds(1);
+
 /// A poll that is under way.
 #[derive(Debug)]
 pub struct Exchange {
@@ -253,7 +256,7 @@ impl Exchange {
             _ => settled,
         };
         let checkpoint = match self.latest_end.take() {
-            Some(end) if end.time() <= server_now => end,
+            Some(end) if end.time() <= server_now + CLOCK_PRECISION => end,
             Some(end) => {
                 let text = format!(
                     "the answer says that it is complete up to {end}, which the service's clock \

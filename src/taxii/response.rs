@@ -26,6 +26,16 @@ pub trait ResponseSink: EventSink {
     fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()>;
 }
 
+impl<T: ResponseSink + ?Sized> ResponseSink for &mut T {
+    fn block_read(&mut self) -> io::Result<()> {
+        (**self).block_read()
+    }
+
+    fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()> {
+        (**self).block_refused(block)
+    }
+}
+
 /// A Content_Block that cannot be read.
 #[derive(Debug)]
 pub struct RefusedBlock<'a> {

@@ -1,0 +1,86 @@
+//! The board: what every part of the agent is doing, for `status`.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Where pollers and forwarders write what they do.
+#[derive(Debug, Default)]
+pub struct Board {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    collections: BTreeMap<String, CollectionActivity>,
+    outputs: BTreeMap<String, OutputActivity>,
+}
+
+/// What the poller of a collection is doing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CollectionActivity {
+    /// When it may be polled again.
+    pub next_poll_at: Option<DateTime<Utc>>,
+    /// What the last poll brought, or why it failed.
+    pub last_result: Option<String>,
+    /// When that was.
+    pub last_result_at: Option<DateTime<Utc>>,
+    /// Why it waits for a person, or for room.
+    pub hold: Option<Hold>,
+}
+
+/// What the forwarder of an output is doing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutputActivity {
+    /// When something was last delivered.
+    pub delivered_at: Option<DateTime<Utc>>,
+    /// Events delivered since the start.
+    pub delivered: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Why the last try failed; none after a success.
+    pub last_failure: Option<String>,
+    /// Why it waits for a person.
+    pub hold: Option<Hold>,
+}
+
+/// Why something waits, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// What happened.
+    pub reason: String,
+    /// What to do about it.
+    pub mend: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+impl Board {
+    /// Writes what a collection's poller does.
+    pub fn collection(&self, key: &str, write: impl FnOnce(&mut CollectionActivity)) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        write(inner.collections.entry(key.to_owned()).or_default());
+    }
+
+    /// Writes what an output's forwarder does.
+    pub fn output(&self, name: &str, write: impl FnOnce(&mut OutputActivity)) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        write(inner.outputs.entry(name.to_owned()).or_default());
+    }
+
+    /// All collections, by `service/collection`.
+    #[must_use]
+    pub fn collections(&self) -> BTreeMap<String, CollectionActivity> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.collections.clone()
+    }
+
+    /// All outputs.
+    #[must_use]
+    pub fn outputs(&self) -> BTreeMap<String, OutputActivity> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.outputs.clone()
+    }
+}

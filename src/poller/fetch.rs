@@ -1,0 +1,194 @@
+//! Fetches one window: sends the poll, reads its parts into the staging area.
+
+use std::io::{self, Read};
+
+use chrono::TimeDelta;
+
+use super::{PollError, Poller};
+use crate::config::Limits;
+use crate::flatten::Origin;
+use crate::spool::{NoRoom, SpoolError, Staging};
+use crate::state::{CollectionKey, Record};
+use crate::taxii::Timestamp;
+use crate::taxii::client::Reply;
+use crate::taxii::exchange::{Completed, Exchange, Progress};
+use crate::taxii::fault::{Fault, Reaction};
+use crate::taxii::response::{Answer, ReadResponseError, read_answer};
+use crate::taxii::window::PollWindow;
+
+/// How often a part is asked for; any part may be asked for again.
+const PART_ATTEMPTS: u32 = 3;
+/// Of an answer that is no success only this much is read, for the message in it.
+const MAX_REFUSAL_BYTES: u64 = 1 << 20;
+
+/// A new id for a message.
+pub(super) fn message_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+impl Poller {
+    /// Polls a window, all of its parts; the gate closes with the first byte.
+    pub(super) async fn fetch(
+        &mut self,
+        key: &CollectionKey,
+        window: &PollWindow,
+        checkpoint: Option<&Timestamp>,
+        staging: &mut Staging,
+        keep_raw: bool,
+    ) -> Result<Completed, PollError> {
+        let settle = TimeDelta::from_std(self.service.settle).unwrap_or_default();
+        let max_parts = self.service.limits.max_parts;
+        let window = window.clone();
+        let mut exchange = Exchange::new(
+            &key.collection,
+            window.clone(),
+            checkpoint,
+            settle,
+            max_parts,
+        );
+        if keep_raw {
+            staging.keep_raw();
+        }
+        self.append(&Record::PollStarted {
+            gate: self.gate_name.clone(),
+            key: key.clone(),
+            window,
+        })?;
+        self.gate.polled(self.house.clock.now());
+        loop {
+            if let Progress::Complete(completed) = self.part(key, &mut exchange, staging).await? {
+                return Ok(*completed);
+            }
+        }
+    }
+
+    /// Fetches the next part. The first is asked for once, for the gate's sake; a later one again
+    /// if it fails in a way that may pass.
+    async fn part(
+        &mut self,
+        key: &CollectionKey,
+        exchange: &mut Exchange,
+        staging: &mut Staging,
+    ) -> Result<Progress, PollError> {
+        let attempts = if exchange.part() == 1 {
+            1
+        } else {
+            PART_ATTEMPTS
+        };
+        let mut attempt = 1;
+        loop {
+            let mark = staging.mark().map_err(staging_error)?;
+            let error = match self.attempt(key, exchange, staging).await {
+                Ok(progress) => return Ok(progress),
+                Err(error) => error,
+            };
+            let may_pass = match &error {
+                PollError::Fault(Fault::ResultExpired { .. } | Fault::TooManyParts { .. }) => false,
+                PollError::Fault(fault) => !matches!(fault.reaction(), Reaction::Hold { .. }),
+                _ => false,
+            };
+            if attempt >= attempts || !may_pass {
+                return Err(error);
+            }
+            tracing::warn!(collection = %key, part = exchange.part(), %error, "a part could not be fetched; asking for it again");
+            attempt += 1;
+            staging.take_back(&mark).map_err(staging_error)?;
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        key: &CollectionKey,
+        exchange: &mut Exchange,
+        staging: &mut Staging,
+    ) -> Result<Progress, PollError> {
+        let id = message_id();
+        let request = exchange.request(id.clone());
+        let sent = self.client.send(&request).await;
+        let now = self.house.clock.now();
+        let is_poll = exchange.part() == 1;
+        if is_poll {
+            // The head of the answer is the latest moment that the service can have counted from.
+            self.gate.polled(now);
+        }
+        let reply = sent?;
+        self.connects = 0;
+        self.learn(reply.date);
+        if is_poll {
+            let gate = self.gate_name.clone();
+            self.append(&Record::PollAnswered { gate, counts: true })?;
+        }
+        let origin = Origin {
+            service: &key.service,
+            collection: &key.collection,
+        };
+        let limits = &self.service.limits;
+        let http = reply.status;
+        match read_reply(reply, origin, limits, staging)? {
+            Answer::Poll(part) => {
+                let server_now = self.server_clock.now(self.house.clock.now());
+                Ok(exchange.received(*part, &id, server_now)?)
+            }
+            Answer::Status(message) => Err(exchange.refused(http, message).into()),
+            Answer::Package(_) => Err(Fault::Unreadable {
+                reason: "a bare STIX package instead of a Poll_Response".to_owned(),
+            }
+            .into()),
+        }
+    }
+}
+
+fn read_reply(
+    reply: Reply,
+    origin: Origin<'_>,
+    limits: &Limits,
+    staging: &mut Staging,
+) -> Result<Answer, PollError> {
+    let (http, retry_after) = (reply.status, reply.retry_after);
+    let scratch = staging.scratch();
+    if (200..300).contains(&http) {
+        let read = reply.read(|body| -> Result<_, ReadResponseError> {
+            let mut body = staging.record_raw(body).map_err(ReadResponseError::Keep)?;
+            let answer = read_answer(&mut body, Some(origin), limits, &scratch, &mut *staging);
+            // Also what could not be read is kept whole, as far as it came.
+            body.finish().map_err(ReadResponseError::Keep)?;
+            answer
+        });
+        return read.map_err(|error| match error {
+            ReadResponseError::Keep(error) => staging_error(error),
+            error => Fault::Unreadable {
+                reason: error.to_string(),
+            }
+            .into(),
+        });
+    }
+    // A status message may come with any HTTP status, and tells more than it.
+    let read = reply.read(|body| {
+        let mut body = body.take(MAX_REFUSAL_BYTES);
+        read_answer(&mut body, Some(origin), limits, &scratch, &mut *staging)
+    });
+    match read {
+        Ok(Answer::Status(message)) => Ok(Answer::Status(message)),
+        _ => Err(Fault::Http {
+            status: http,
+            retry_after,
+        }
+        .into()),
+    }
+}
+
+/// What was read could not be kept.
+fn staging_error(source: io::Error) -> PollError {
+    match source
+        .get_ref()
+        .and_then(|error| error.downcast_ref::<NoRoom>())
+    {
+        Some(&NoRoom { needed, room }) => SpoolError::TooLarge { needed, room }.into(),
+        None => SpoolError::Io {
+            action: "staging",
+            path: "spool/staging".into(),
+            source,
+        }
+        .into(),
+    }
+}

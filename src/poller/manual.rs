@@ -1,0 +1,133 @@
+//! A poll that a person asks for: it waits for the gate and moves no checkpoint.
+
+use std::time::Duration;
+
+use super::{PollError, Poller};
+use crate::spool::BatchReader;
+use crate::state::{CollectionKey, Origin};
+use crate::taxii::Timestamp;
+use crate::taxii::exchange::Completed;
+use crate::taxii::window::PollWindow;
+
+/// What a person asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManualPoll {
+    /// The collection.
+    pub collection: String,
+    /// After this moment.
+    pub begin: Timestamp,
+    /// Up to this one.
+    pub end: Timestamp,
+    /// Where the events go.
+    pub destination: Destination,
+}
+
+/// Where the events of a manual poll go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// Back to the person, as JSON lines.
+    Person,
+    /// To an output, like any other batch.
+    Output(String),
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct ManualResult {
+    /// What the answer brought.
+    pub completed: Completed,
+    /// The events, if they go to the person.
+    pub events: Option<BatchReader>,
+    /// The batch, if they go to an output.
+    pub seq: Option<u64>,
+}
+
+/// A manual poll failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ManualPollError {
+    /// The gate is closed.
+    #[error("the provider allows one poll in {interval:?}: the gate opens in {closed:?}")]
+    GateClosed {
+        /// How long it stays closed.
+        closed: Duration,
+        /// The time between two polls.
+        interval: Duration,
+    },
+    /// There is no such output.
+    #[error("there is no output {name:?}; there are: {known}")]
+    UnknownOutput {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The poll failed; the text says how.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Poller {
+    /// How long the gate stays closed.
+    #[must_use]
+    pub fn closed_for(&self) -> Duration {
+        self.gate.closed_for(self.house.clock.now())
+    }
+
+    /// Polls by hand, now. A closed gate is an error: the caller waits and asks again.
+    pub async fn poll_by_hand(
+        &mut self,
+        poll: &ManualPoll,
+    ) -> Result<ManualResult, ManualPollError> {
+        let closed = self.closed_for();
+        if !closed.is_zero() {
+            let interval = self.gate.interval();
+            return Err(ManualPollError::GateClosed { closed, interval });
+        }
+        if let Destination::Output(name) = &poll.destination {
+            let outputs = &self.house.outputs;
+            if outputs.iter().all(|output| output.name != *name) {
+                let known: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
+                return Err(ManualPollError::UnknownOutput {
+                    name: name.clone(),
+                    known: known.join(", "),
+                });
+            }
+        }
+        self.fetch_by_hand(poll)
+            .await
+            .map_err(|error| ManualPollError::Failed(error.to_string()))
+    }
+
+    async fn fetch_by_hand(&mut self, poll: &ManualPoll) -> Result<ManualResult, PollError> {
+        let key = CollectionKey {
+            service: self.service.name.clone(),
+            collection: poll.collection.clone(),
+        };
+        let window = PollWindow {
+            exclusive_begin: Some(poll.begin.clone()),
+            inclusive_end: Some(poll.end.clone()),
+        };
+        let mut staging = self.house.spool.stage()?;
+        let completed = self.fetch(&key, &window, None, &mut staging, false).await?;
+        let (events, seq) = match &poll.destination {
+            Destination::Person => {
+                let spool = &self.house.spool;
+                let now = self.house.clock.now().utc;
+                let events = tokio::task::block_in_place(|| {
+                    spool.read_staged(staging, now, &key.service, &key.collection)
+                })?;
+                (Some(events), None)
+            }
+            Destination::Output(name) => {
+                let takers = vec![name.clone()];
+                let seq = self.commit(&key, Origin::Manual, &completed, staging, takers)?;
+                (None, seq)
+            }
+        };
+        Ok(ManualResult {
+            completed,
+            events,
+            seq,
+        })
+    }
+}
