@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod disk;
 pub mod event;
 pub mod flatten;
+pub mod house;
 pub mod observe;
 pub mod output;
 pub mod poller;

@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::clock::{Clock, Now};
-use crate::config::{OutputConfig, PollLimitScope, ServiceConfig};
-use crate::observe::board::{Board, Hold};
-use crate::spool::{BatchHead, Spool, SpoolError, Staging};
-use crate::state::{CollectionKey, Origin, PolledCounts, Record, State};
+use crate::clock::Now;
+use crate::config::{PollLimitScope, ServiceConfig};
+use crate::house::House;
+use crate::observe::board::Hold;
+use crate::spool::{BatchHead, SpoolError, Staging};
+use crate::state::{CollectionKey, Origin, PolledCounts, Record};
 use crate::taxii::Timestamp;
 use crate::taxii::client::Client;
 use crate::taxii::exchange::Completed;
@@ -40,33 +41,6 @@ const CONNECTS_IN_SLOT: u32 = 3;
 const ROOM_WAIT: Duration = Duration::from_secs(30);
 /// How long a poller waits after its own disk failed.
 const DISK_WAIT: Duration = Duration::from_secs(30);
-
-/// What all pollers and forwarders share.
-#[derive(Debug, Clone)]
-pub struct House {
-    /// Where the time comes from.
-    pub clock: Arc<dyn Clock>,
-    /// What must survive.
-    pub state: Arc<State>,
-    /// The queue.
-    pub spool: Arc<Spool>,
-    /// What everybody is doing.
-    pub board: Arc<Board>,
-    /// The outputs: who takes which collection.
-    pub outputs: Arc<Vec<OutputConfig>>,
-}
-
-impl House {
-    /// The outputs that take a collection.
-    #[must_use]
-    pub fn takers(&self, collection: &str) -> Vec<String> {
-        let takers = self
-            .outputs
-            .iter()
-            .filter(|output| output.takes(collection));
-        takers.map(|output| output.name.clone()).collect()
-    }
-}
 
 /// Polls the collections that share one gate.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-use crate::delivery::Cursor;
+use crate::delivery::Progress;
 use ledger::{AppendError, Ledger, OpenLedgerError};
 pub use lock::{LockError, StateLock};
 pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture};
@@ -105,19 +105,19 @@ impl State {
         Ok(())
     }
 
-    /// The cursor of an output inside a batch.
+    /// How far an output is inside a batch.
     #[must_use]
-    pub fn cursor(&self, output: &str, seq: u64) -> Cursor {
-        self.lock().store.cursor(output, seq)
+    pub fn progress(&self, output: &str, seq: u64) -> Progress {
+        self.lock().store.progress(output, seq)
     }
 
-    /// Keeps cursors of an output: when this returns they are durable.
-    pub fn set_cursors(
+    /// Keeps how far an output is: when this returns it is durable.
+    pub fn set_progress(
         &self,
         output: &str,
-        cursors: &[(u64, Cursor)],
+        progress: &[(u64, Progress)],
     ) -> Result<(), sled_error::Error> {
-        self.lock().store.set_cursors(output, cursors)
+        self.lock().store.set_progress(output, progress)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::picture::Picture;
 use super::record::Record;
-use crate::delivery::Cursor;
+use crate::delivery::Progress;
 
 /// sled's errors, named once.
 pub mod sled_error {
@@ -145,19 +145,23 @@ impl Store {
         self.db.flush().map(drop)
     }
 
-    /// The cursor of an output inside a batch; one that is not known is at the start.
-    pub(super) fn cursor(&self, output: &str, seq: u64) -> Cursor {
+    /// How far an output is inside a batch; where nothing is known, at the start.
+    pub(super) fn progress(&self, output: &str, seq: u64) -> Progress {
         let stored = self.db.get(cursor_key(output, seq)).ok().flatten();
         stored
             .and_then(|json| serde_json::from_slice(&json).ok())
             .unwrap_or_default()
     }
 
-    /// Keeps cursors, durably.
-    pub(super) fn set_cursors(&self, output: &str, cursors: &[(u64, Cursor)]) -> sled::Result<()> {
+    /// Keeps how far an output is, durably.
+    pub(super) fn set_progress(
+        &self,
+        output: &str,
+        progress: &[(u64, Progress)],
+    ) -> sled::Result<()> {
         let mut batch = sled::Batch::default();
-        for (seq, cursor) in cursors {
-            batch.insert(cursor_key(output, *seq).as_bytes(), json(cursor));
+        for (seq, progress) in progress {
+            batch.insert(cursor_key(output, *seq).as_bytes(), json(progress));
         }
         self.db.apply_batch(batch)?;
         self.db.flush().map(drop)
