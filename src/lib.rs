@@ -13,6 +13,7 @@ pub mod house;
 pub mod observe;
 pub mod output;
 pub mod poller;
+pub mod simulator;
 pub mod spool;
 pub mod state;
 pub mod stix;

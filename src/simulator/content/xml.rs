@@ -1,0 +1,407 @@
+//! Writes a package as XML, in one of the many ways that mean the same.
+
+use chrono::SecondsFormat;
+use fastrand::Rng;
+
+use super::model::{Composition, Definition, Flow, Incident, IndicatedTtp, Indicator, Package};
+
+/// `package` as an element that declares all its namespaces.
+pub(super) fn write(package: &Package, random: &mut Rng) -> String {
+    let style = STYLES
+        .get(random.usize(..STYLES.len()))
+        .unwrap_or(&STYLE_OF_THE_SAMPLE);
+    Writer { style, random }.package(package)
+}
+
+/// The prefixes, with their colon, for each namespace.
+struct Style {
+    stix: &'static str,
+    common: &'static str,
+    incident: &'static str,
+    indicator: &'static str,
+    ttp: &'static str,
+    campaign: &'static str,
+    cybox: &'static str,
+    cybox_common: &'static str,
+}
+
+const STYLE_OF_THE_SAMPLE: Style = Style {
+    stix: "s:",
+    common: "sc:",
+    incident: "inc:",
+    indicator: "ind:",
+    ttp: "ttp:",
+    campaign: "camp:",
+    cybox: "c:",
+    cybox_common: "cc:",
+};
+
+const STYLES: &[Style] = &[
+    STYLE_OF_THE_SAMPLE,
+    Style {
+        stix: "",
+        ..STYLE_OF_THE_SAMPLE
+    },
+    Style {
+        stix: "stix:",
+        common: "stixCommon:",
+        incident: "incident:",
+        indicator: "indicator:",
+        ttp: "stix-ttp:",
+        campaign: "campaign:",
+        cybox: "cybox:",
+        cybox_common: "cyboxCommon:",
+    },
+];
+
+impl Style {
+    fn namespaces(&self) -> String {
+        let bound = [
+            (self.stix, "http://stix.mitre.org/stix-1"),
+            (self.common, "http://stix.mitre.org/common-1"),
+            (self.incident, "http://stix.mitre.org/Incident-1"),
+            (self.indicator, "http://stix.mitre.org/Indicator-2"),
+            (self.ttp, "http://stix.mitre.org/TTP-1"),
+            (self.campaign, "http://stix.mitre.org/Campaign-1"),
+            (self.cybox, "http://cybox.mitre.org/cybox-2"),
+            (self.cybox_common, "http://cybox.mitre.org/common-2"),
+            ("co:", "http://cybox.mitre.org/objects#CustomObject-1"),
+            ("cta:", "http://cisco.com/td/cta"),
+            ("xsi:", "http://www.w3.org/2001/XMLSchema-instance"),
+        ];
+        let declarations = bound.map(|(prefix, namespace)| match prefix.strip_suffix(':') {
+            Some(prefix) => format!(" xmlns:{prefix}=\"{namespace}\""),
+            None => format!(" xmlns=\"{namespace}\""),
+        });
+        declarations.concat()
+    }
+}
+
+struct Writer<'a> {
+    style: &'a Style,
+    random: &'a mut Rng,
+}
+
+impl Writer<'_> {
+    fn package(mut self, package: &Package) -> String {
+        let prefix = self.style.stix;
+        let timestamp = package
+            .timestamp
+            .to_rfc3339_opts(SecondsFormat::Millis, true);
+        let mut children = vec![self.header(package)];
+        if !package.incidents.is_empty() {
+            let incidents = self.each(&package.incidents, Self::incident);
+            children.push(element(prefix, "Incidents", &incidents));
+        }
+        let ttps = self.each(&package.ttps, Self::ttp);
+        children.push(element(prefix, "TTPs", &ttps));
+        let campaigns = self.each(&package.campaigns, Self::campaign);
+        children.push(element(prefix, "Campaigns", &campaigns));
+        self.random.shuffle(&mut children);
+        format!(
+            "<{prefix}STIX_Package{} id=\"{}\" timestamp=\"{timestamp}\" version=\"1.1.1\">\n{}\n</{prefix}STIX_Package>",
+            self.style.namespaces(),
+            package.id,
+            children.join("\n"),
+        )
+    }
+
+    fn header(&mut self, package: &Package) -> String {
+        let Style {
+            stix,
+            common,
+            cybox_common,
+            ..
+        } = self.style;
+        let tools = super::vocabulary::TOOLS.iter().zip([
+            "Cognitive Threat Analytics",
+            "Advanced\nMalware  Protection",
+        ]);
+        let tools: String = tools
+            .map(|(id, name)| {
+                let name = self.text_element(cybox_common, "Name", name);
+                let vendor = self.text_element(cybox_common, "Vendor", "Cisco");
+                format!("<{cybox_common}Tool id=\"{id}\">{name}{vendor}</{cybox_common}Tool>\n")
+            })
+            .collect();
+        let identity = format!("<{common}Identity id=\"{}\"/>\n", package.customer);
+        let tools = element(common, "Tools", &tools);
+        let mut children = [
+            self.text_element(stix, "Package_Intent", "Incident"),
+            element(stix, "Information_Source", &(identity + &tools)),
+        ];
+        self.random.shuffle(&mut children);
+        element(stix, "STIX_Header", &children.concat())
+    }
+
+    fn ttp(&mut self, ttp: &Definition) -> String {
+        let Style {
+            stix, ttp: prefix, ..
+        } = self.style;
+        let title = self.text_element(prefix, "Title", &ttp.title);
+        format!(
+            "<{stix}TTP id=\"{}\" xsi:type=\"{prefix}TTPType\">{title}</{stix}TTP>\n",
+            ttp.id
+        )
+    }
+
+    fn campaign(&mut self, campaign: &Definition) -> String {
+        let Style {
+            stix,
+            campaign: prefix,
+            ..
+        } = self.style;
+        let title = if self.random.bool() {
+            self.text_element(prefix, "Title", &campaign.title)
+        } else {
+            let name = self.text_element(prefix, "Name", &campaign.title);
+            element(prefix, "Names", &name)
+        };
+        format!(
+            "<{stix}Campaign id=\"{}\" xsi:type=\"{prefix}CampaignType\">{title}</{stix}Campaign>\n",
+            campaign.id
+        )
+    }
+
+    fn incident(&mut self, incident: &Incident) -> String {
+        let Style {
+            stix,
+            common,
+            incident: prefix,
+            cybox_common,
+            ..
+        } = self.style;
+        let url = incident
+            .url
+            .iter()
+            .map(|url| format!(" URL=\"{}\"", attribute(url)));
+        let url: String = url.collect();
+        let tools = incident.tools.iter();
+        let tools: String = tools
+            .map(|id| format!("<{cybox_common}Tool idref=\"{id}\"/>"))
+            .collect();
+        let campaigns = incident.campaigns.iter();
+        let indicators: String = self.each(&incident.indicators, Self::indicator);
+        // Several of one kind stay together, since their order counts.
+        let mut children = vec![
+            incident
+                .title
+                .iter()
+                .map(|title| self.text_element(prefix, "Title", title))
+                .collect(),
+            self.each(&incident.victims, |of, name| {
+                let name = of.text_element(common, "Name", name);
+                element(prefix, "Victim", &name)
+            }),
+            self.each(incident.discovery_method.as_slice(), |of, method| {
+                of.text_element(prefix, "Discovery_Method", method)
+            }),
+            self.each(incident.confidence.as_slice(), |of, confidence| {
+                let value = of.text_element(common, "Value", confidence);
+                element(prefix, "Confidence", &value)
+            }),
+            self.each(&incident.risks, |of, risk| of.intended_effect("Risk", risk)),
+            self.each(&incident.risk_categories, |of, category| {
+                of.intended_effect("Risk category", category)
+            }),
+            element(
+                prefix,
+                "Information_Source",
+                &element(common, "Tools", &tools),
+            ),
+            campaigns
+                .map(|id| format!("<{prefix}Related_Campaign idref=\"{id}\"/>"))
+                .collect(),
+            element(prefix, "Related_Indicators", &indicators),
+            format!(
+                "<!-- an assessment & more --><{prefix}Impact_Assessment><{prefix}Impact_Qualification>Unknown</{prefix}Impact_Qualification></{prefix}Impact_Assessment>"
+            ),
+        ];
+        if incident.indicators.is_empty() && self.random.bool() {
+            children.retain(|child| !child.contains("Related_Indicators"));
+        }
+        self.random.shuffle(&mut children);
+        format!(
+            "<{stix}Incident xsi:type=\"{prefix}IncidentType\" id=\"{}\"{url}>\n{}\n</{stix}Incident>\n",
+            incident.id,
+            children.join("\n")
+        )
+    }
+
+    fn intended_effect(&mut self, description: &str, value: &str) -> String {
+        let Style {
+            common, incident, ..
+        } = self.style;
+        let mut children = [
+            self.text_element(common, "Value", value),
+            self.text_element(common, "Description", description),
+        ];
+        self.random.shuffle(&mut children);
+        element(incident, "Intended_Effect", &children.concat())
+    }
+
+    fn indicator(&mut self, indicator: &Indicator) -> String {
+        let Style {
+            common,
+            incident,
+            indicator: prefix,
+            ttp,
+            ..
+        } = self.style;
+        let id = indicator.id.iter().map(|id| format!(" id=\"{id}\""));
+        let id: String = id.collect();
+        let activity = match &indicator.ttp {
+            IndicatedTtp::Reference { id } => {
+                format!("<{common}TTP idref=\"{id}\" xsi:type=\"{ttp}TTPType\"/>")
+            }
+            IndicatedTtp::Inline { title } => {
+                let title = self.text_element(ttp, "Title", title);
+                format!("<{common}TTP xsi:type=\"{ttp}TTPType\">{title}</{common}TTP>")
+            }
+        };
+        let campaign = indicator.campaign.iter().map(|id| {
+            let campaign = format!("<{common}Campaign idref=\"{id}\"/>");
+            element(
+                prefix,
+                "Related_Campaigns",
+                &element(prefix, "Related_Campaign", &campaign),
+            )
+        });
+        let mut children = [
+            element(prefix, "Indicated_TTP", &activity),
+            campaign.collect(),
+            self.observables(indicator),
+        ];
+        self.random.shuffle(&mut children);
+        let indicator = format!(
+            "<{common}Indicator xsi:type=\"{prefix}IndicatorType\"{id}>\n{}\n</{common}Indicator>",
+            children.join("\n")
+        );
+        element(incident, "Related_Indicator", &indicator)
+    }
+
+    fn observables(&mut self, indicator: &Indicator) -> String {
+        let Style {
+            indicator: prefix,
+            cybox,
+            ..
+        } = self.style;
+        let composition = |operator: &str, content: &str| {
+            format!(
+                "<{cybox}Observable_Composition operator=\"{operator}\">\n{content}</{cybox}Observable_Composition>\n"
+            )
+        };
+        let mut observables: Vec<String> = indicator
+            .flows
+            .iter()
+            .map(|flow| self.object(flow))
+            .collect();
+        if observables.is_empty() {
+            return String::new();
+        }
+        let wrapped = |objects: &[String]| -> String {
+            objects
+                .iter()
+                .map(|object| element(cybox, "Observable", object))
+                .collect()
+        };
+        match indicator.composition {
+            Composition::None => observables
+                .iter()
+                .map(|object| element(prefix, "Observable", object))
+                .collect(),
+            Composition::One(operator) => element(
+                prefix,
+                "Observable",
+                &composition(operator, &wrapped(&observables)),
+            ),
+            Composition::Nested(outer, inner) => {
+                let last_half = observables.split_off(observables.len() / 2);
+                let inner = element(
+                    cybox,
+                    "Observable",
+                    &composition(inner, &wrapped(&last_half)),
+                );
+                element(
+                    prefix,
+                    "Observable",
+                    &composition(outer, &(wrapped(&observables) + &inner)),
+                )
+            }
+        }
+    }
+
+    fn object(&mut self, flow: &Flow) -> String {
+        let Style {
+            cybox,
+            cybox_common,
+            ..
+        } = self.style;
+        let properties = self.each(&flow.properties, |of, (name, value)| {
+            let value = of.text(value);
+            format!("<{cybox_common}Property name=\"{name}\">{value}</{cybox_common}Property>\n")
+        });
+        let flow_type = flow
+            .flow_type
+            .iter()
+            .map(|name| format!(" custom_name=\"{name}\""));
+        let flow_type: String = flow_type.collect();
+        let custom = element(cybox_common, "Custom_Properties", &properties);
+        let properties = format!(
+            "<{cybox}Properties xsi:type=\"co:CustomObjectType\"{flow_type}>{custom}</{cybox}Properties>"
+        );
+        element(cybox, "Object", &properties)
+    }
+
+    fn each<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T) -> String) -> String {
+        items.iter().map(|item| write(self, item)).collect()
+    }
+
+    fn text_element(&mut self, prefix: &str, name: &str, text: &str) -> String {
+        let text = self.text(text);
+        format!("<{prefix}{name}>{text}</{prefix}{name}>\n")
+    }
+
+    /// `text` in one of the ways in which XML can write it.
+    fn text(&mut self, text: &str) -> String {
+        match self.random.u8(..10) {
+            0 => cdata(text),
+            1 => text
+                .chars()
+                .map(|c| format!("&#x{:x};", u32::from(c)))
+                .collect(),
+            2 => {
+                let middle = text
+                    .char_indices()
+                    .nth(text.chars().count() / 2)
+                    .map_or(0, |(at, _)| at);
+                let (start, end) = text.split_at(middle);
+                format!("{}<!-- & here it goes on -->{}", escaped(start), cdata(end))
+            }
+            _ => escaped(text),
+        }
+    }
+}
+
+/// An element around `content`.
+fn element(prefix: &str, name: &str, content: &str) -> String {
+    format!("<{prefix}{name}>\n{content}</{prefix}{name}>\n")
+}
+
+/// `text` as the content of an element.
+pub(in crate::simulator) fn escaped(text: &str) -> String {
+    // The `>` too, since `]]>` may not stand in a text.
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+/// `text` as the value of an attribute in double quotes.
+pub(in crate::simulator) fn attribute(text: &str) -> String {
+    escaped(text).replace('"', "&quot;").replace('\n', "&#10;")
+}
+
+/// `text` as CDATA, in two sections where it contains the end of one.
+pub(in crate::simulator) fn cdata(text: &str) -> String {
+    format!("<![CDATA[{}]]>", text.replace("]]>", "]]]]><![CDATA[>"))
+}

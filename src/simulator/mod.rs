@@ -1,0 +1,16 @@
+//! A TAXII service like CTA's and a Splunk HTTP Event Collector, on loopback.
+//!
+//! They behave as the real ones do, faults included, and remember what they were asked. The demo,
+//! the command `simulate`, the tests over HTTP and the benchmarks stand on them. They share no
+//! code with the readers and writers that they test: they parse requests, write content and
+//! compute event ids in their own way.
+
+mod body;
+mod fault;
+mod journal;
+#[cfg(test)]
+mod raw_client;
+mod server;
+mod tree;
+
+pub mod content;
