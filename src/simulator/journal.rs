@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use serde::Serializer;
 use tokio::sync::watch;
 
 /// A bounded record of what happened: the oldest entries go first.
@@ -65,6 +66,17 @@ impl<T: Clone> Journal<T> {
         // It fails only when the sender is gone, and that is `self`'s.
         let _ = total.wait_for(|total| *total >= count).await;
     }
+}
+
+/// Headers as they may be shown to others.
+pub(crate) fn without_credentials<S: Serializer>(
+    headers: &[(String, String)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(headers.iter().map(|(name, value)| match name.as_str() {
+        "authorization" => (name, "(not shown)"),
+        _ => (name, value.as_str()),
+    }))
 }
 
 #[cfg(test)]

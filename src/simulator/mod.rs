@@ -14,3 +14,6 @@ mod server;
 mod tree;
 
 pub mod content;
+pub mod cta;
+
+pub use self::fault::ArmedFault;

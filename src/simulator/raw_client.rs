@@ -78,7 +78,7 @@ pub(crate) async fn open(
         body.len()
     );
     for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
+        head = head + name + ": " + value + "\r\n";
     }
     head += "\r\n";
     let mut stream = TcpStream::connect(address)

@@ -183,7 +183,7 @@ async fn serve(stream: TcpStream, handler: Handler, mut stopped: watch::Receiver
     let served = tokio::select! {
         served = &mut connection => served,
         _ = stopped.changed() => {
-            Pin::new(&mut connection).graceful_shutdown();
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
             (&mut connection).await
         }
     };

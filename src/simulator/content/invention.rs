@@ -110,7 +110,7 @@ impl Inventor<'_> {
             confidence: self.maybe(|of| of.word(words::CONFIDENCES)),
             risks: self.maybe(|of| of.word(words::RISKS)).into_iter().collect(),
             risk_categories: self.some_of(words::RISK_CATEGORIES),
-            tools: self.some_of(words::TOOLS),
+            tools: self.some_of(&words::TOOLS.map(|(id, _)| id)),
             campaigns: self.some_campaigns(),
             indicators,
             id,

@@ -3,8 +3,11 @@
 mod identity;
 mod invention;
 mod model;
+mod style;
 mod vocabulary;
 mod xml;
+
+pub(super) use self::xml::{attribute, cdata, escaped};
 
 use chrono::{DateTime, Utc};
 

@@ -35,7 +35,11 @@ pub(super) const RISKS: &[&str] = &["3", "5", "9", "high"];
 
 pub(super) const RISK_CATEGORIES: &[&str] = &["malware", "information stealer", "botnet & C2"];
 
-pub(super) const TOOLS: &[&str] = &["cta:tool-cta", "cta:tool-amp"];
+/// Ids and names.
+pub(super) const TOOLS: &[(&str, &str); 2] = &[
+    ("cta:tool-cta", "Cognitive Threat Analytics"),
+    ("cta:tool-amp", "Advanced\nMalware  Protection"),
+];
 
 pub(super) const URLS: &[&str] = &[
     "",

@@ -4,6 +4,8 @@ use chrono::SecondsFormat;
 use fastrand::Rng;
 
 use super::model::{Composition, Definition, Flow, Incident, IndicatedTtp, Indicator, Package};
+use super::style::{STYLE_OF_THE_SAMPLE, STYLES, Style};
+use super::vocabulary::TOOLS;
 
 /// `package` as an element that declares all its namespaces.
 pub(super) fn write(package: &Package, random: &mut Rng) -> String {
@@ -11,70 +13,6 @@ pub(super) fn write(package: &Package, random: &mut Rng) -> String {
         .get(random.usize(..STYLES.len()))
         .unwrap_or(&STYLE_OF_THE_SAMPLE);
     Writer { style, random }.package(package)
-}
-
-/// The prefixes, with their colon, for each namespace.
-struct Style {
-    stix: &'static str,
-    common: &'static str,
-    incident: &'static str,
-    indicator: &'static str,
-    ttp: &'static str,
-    campaign: &'static str,
-    cybox: &'static str,
-    cybox_common: &'static str,
-}
-
-const STYLE_OF_THE_SAMPLE: Style = Style {
-    stix: "s:",
-    common: "sc:",
-    incident: "inc:",
-    indicator: "ind:",
-    ttp: "ttp:",
-    campaign: "camp:",
-    cybox: "c:",
-    cybox_common: "cc:",
-};
-
-const STYLES: &[Style] = &[
-    STYLE_OF_THE_SAMPLE,
-    Style {
-        stix: "",
-        ..STYLE_OF_THE_SAMPLE
-    },
-    Style {
-        stix: "stix:",
-        common: "stixCommon:",
-        incident: "incident:",
-        indicator: "indicator:",
-        ttp: "stix-ttp:",
-        campaign: "campaign:",
-        cybox: "cybox:",
-        cybox_common: "cyboxCommon:",
-    },
-];
-
-impl Style {
-    fn namespaces(&self) -> String {
-        let bound = [
-            (self.stix, "http://stix.mitre.org/stix-1"),
-            (self.common, "http://stix.mitre.org/common-1"),
-            (self.incident, "http://stix.mitre.org/Incident-1"),
-            (self.indicator, "http://stix.mitre.org/Indicator-2"),
-            (self.ttp, "http://stix.mitre.org/TTP-1"),
-            (self.campaign, "http://stix.mitre.org/Campaign-1"),
-            (self.cybox, "http://cybox.mitre.org/cybox-2"),
-            (self.cybox_common, "http://cybox.mitre.org/common-2"),
-            ("co:", "http://cybox.mitre.org/objects#CustomObject-1"),
-            ("cta:", "http://cisco.com/td/cta"),
-            ("xsi:", "http://www.w3.org/2001/XMLSchema-instance"),
-        ];
-        let declarations = bound.map(|(prefix, namespace)| match prefix.strip_suffix(':') {
-            Some(prefix) => format!(" xmlns:{prefix}=\"{namespace}\""),
-            None => format!(" xmlns=\"{namespace}\""),
-        });
-        declarations.concat()
-    }
 }
 
 struct Writer<'a> {
@@ -113,17 +51,11 @@ impl Writer<'_> {
             cybox_common,
             ..
         } = self.style;
-        let tools = super::vocabulary::TOOLS.iter().zip([
-            "Cognitive Threat Analytics",
-            "Advanced\nMalware  Protection",
-        ]);
-        let tools: String = tools
-            .map(|(id, name)| {
-                let name = self.text_element(cybox_common, "Name", name);
-                let vendor = self.text_element(cybox_common, "Vendor", "Cisco");
-                format!("<{cybox_common}Tool id=\"{id}\">{name}{vendor}</{cybox_common}Tool>\n")
-            })
-            .collect();
+        let tools = self.each(TOOLS, |of, (id, name)| {
+            let name = of.text_element(cybox_common, "Name", name);
+            let vendor = of.text_element(cybox_common, "Vendor", "Cisco");
+            format!("<{cybox_common}Tool id=\"{id}\">{name}{vendor}</{cybox_common}Tool>\n")
+        });
         let identity = format!("<{common}Identity id=\"{}\"/>\n", package.customer);
         let tools = element(common, "Tools", &tools);
         let mut children = [
@@ -178,7 +110,7 @@ impl Writer<'_> {
         let url: String = url.collect();
         let tools = incident.tools.iter();
         let tools: String = tools
-            .map(|id| format!("<{cybox_common}Tool idref=\"{id}\"/>"))
+            .map(|id| reference(cybox_common, "Tool", id))
             .collect();
         let campaigns = incident.campaigns.iter();
         let indicators: String = self.each(&incident.indicators, Self::indicator);
@@ -210,12 +142,10 @@ impl Writer<'_> {
                 &element(common, "Tools", &tools),
             ),
             campaigns
-                .map(|id| format!("<{prefix}Related_Campaign idref=\"{id}\"/>"))
+                .map(|id| reference(prefix, "Related_Campaign", id))
                 .collect(),
             element(prefix, "Related_Indicators", &indicators),
-            format!(
-                "<!-- an assessment & more --><{prefix}Impact_Assessment><{prefix}Impact_Qualification>Unknown</{prefix}Impact_Qualification></{prefix}Impact_Assessment>"
-            ),
+            self.impact_assessment(),
         ];
         if incident.indicators.is_empty() && self.random.bool() {
             children.retain(|child| !child.contains("Related_Indicators"));
@@ -226,6 +156,14 @@ impl Writer<'_> {
             incident.id,
             children.join("\n")
         )
+    }
+
+    /// Something that was seen and that nobody asks for.
+    fn impact_assessment(&mut self) -> String {
+        let prefix = self.style.incident;
+        let qualification = self.text_element(prefix, "Impact_Qualification", "Unknown");
+        let assessment = element(prefix, "Impact_Assessment", &qualification);
+        format!("<!-- as assessed & left -->{assessment}")
     }
 
     fn intended_effect(&mut self, description: &str, value: &str) -> String {
@@ -260,7 +198,7 @@ impl Writer<'_> {
             }
         };
         let campaign = indicator.campaign.iter().map(|id| {
-            let campaign = format!("<{common}Campaign idref=\"{id}\"/>");
+            let campaign = reference(common, "Campaign", id);
             element(
                 prefix,
                 "Related_Campaigns",
@@ -366,10 +304,7 @@ impl Writer<'_> {
     fn text(&mut self, text: &str) -> String {
         match self.random.u8(..10) {
             0 => cdata(text),
-            1 => text
-                .chars()
-                .map(|c| format!("&#x{:x};", u32::from(c)))
-                .collect(),
+            1 => text.chars().map(character_reference).collect(),
             2 => {
                 let middle = text
                     .char_indices()
@@ -381,6 +316,15 @@ impl Writer<'_> {
             _ => escaped(text),
         }
     }
+}
+
+/// An element that only names another by its id.
+fn reference(prefix: &str, name: &str, id: &str) -> String {
+    format!("<{prefix}{name} idref=\"{id}\"/>\n")
+}
+
+fn character_reference(character: char) -> String {
+    format!("&#x{:x};", u32::from(character))
 }
 
 /// An element around `content`.
