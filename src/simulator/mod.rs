@@ -15,5 +15,6 @@ mod tree;
 
 pub mod content;
 pub mod cta;
+pub mod hec;
 
 pub use self::fault::ArmedFault;
