@@ -6,8 +6,10 @@
 //! compute event ids in their own way.
 
 mod body;
+mod control;
 mod fault;
 mod journal;
+mod publisher;
 #[cfg(test)]
 mod raw_client;
 mod server;
@@ -17,4 +19,6 @@ pub mod content;
 pub mod cta;
 pub mod hec;
 
+pub use self::control::SimulatorControl;
 pub use self::fault::ArmedFault;
+pub use self::publisher::{Publisher, publish_backlog};

@@ -114,6 +114,10 @@ fn parse(received: &[u8]) -> Option<RawAnswer> {
         headers,
         body: received[head_end + 4..].to_vec(),
     };
-    let length = answer.header("content-length")?.parse::<usize>().unwrap();
+    let length = match answer.header("content-length") {
+        Some(length) => length.parse().unwrap(),
+        None if status == 204 => 0,
+        None => return None,
+    };
     (answer.body.len() == length).then_some(answer)
 }

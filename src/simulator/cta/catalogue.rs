@@ -263,9 +263,8 @@ impl Window {
             if let Some(longest) = rules.max_window {
                 begin = begin.max(before(served_end, longest));
             }
-            begin
-                .checked_add_signed(inquiry.later_begin)
-                .unwrap_or(begin)
+            let later = begin.checked_add_signed(inquiry.later_begin);
+            later.unwrap_or(begin).min(served_end)
         });
         Self {
             begin,
