@@ -3,8 +3,10 @@
 //!
 //! `docs/architecture.md` draws the rooms and the invariants between them.
 
+pub mod agent;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod delivery;
 pub mod disk;
 pub mod event;
@@ -13,6 +15,7 @@ pub mod house;
 pub mod observe;
 pub mod output;
 pub mod poller;
+pub mod schedule;
 pub mod simulator;
 pub mod spool;
 pub mod state;

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 /// What to wait for before the next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
@@ -28,4 +30,10 @@ impl Wake {
             Self::Asked => None,
         }
     }
+}
+
+/// Done when the agent stops.
+pub async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
+    // An error says that the agent is gone already.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::{PollError, Poller};
 use crate::spool::BatchReader;
 use crate::state::{CollectionKey, Origin};
@@ -64,6 +66,15 @@ pub enum ManualPollError {
     /// The poll failed; the text says how.
     #[error("{0}")]
     Failed(String),
+}
+
+/// Asks the poller for it.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is asked.
+    pub poll: ManualPoll,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<ManualResult, ManualPollError>>,
 }
 
 impl Poller {

@@ -28,7 +28,7 @@ use crate::taxii::window::{self, PollWindow, WindowRules};
 use crate::tls::BuildClientError;
 use crate::wake::Wake;
 use collection::Collection;
-pub use manual::{Destination, ManualPoll, ManualPollError, ManualResult};
+pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 pub use server_clock::ServerClock;
 
 /// Failures of a window before it is halved.

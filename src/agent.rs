@@ -1,0 +1,380 @@
+//! The agent: opens the state, starts a task for each poller and forwarder, drains them at the end.
+//! The only room that spawns.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::config::{Config, StartAt};
+use crate::control::{self, Control};
+use crate::delivery::forwarder::{BuildForwarderError, Forwarder, abandoned_outputs};
+use crate::house::House;
+use crate::observe::board::Board;
+use crate::poller::{Asked, Poller};
+use crate::schedule::{Schedules, StartScheduleError};
+use crate::spool::{Spool, SpoolError};
+use crate::state::ledger::AppendError;
+use crate::state::{LockError, OpenStateError, Record, State, StateLock};
+use crate::tls::BuildClientError;
+use crate::wake::{Wake, told_to_stop};
+
+/// How often the archive is looked through for what is too old.
+const JANITOR_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Everything that runs, before it runs.
+#[derive(Debug)]
+pub struct Agent {
+    house: House,
+    pollers: Vec<Poller>,
+    forwarders: Vec<Forwarder>,
+    config: Config,
+    lock: StateLock,
+}
+
+/// The agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another one has the state.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The state cannot be opened.
+    #[error(transparent)]
+    State(#[from] OpenStateError),
+    /// The spool cannot be opened.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The ledger cannot be written.
+    #[error(transparent)]
+    Ledger(#[from] AppendError),
+    /// A service cannot be set up.
+    #[error("the service {name:?} cannot be set up: {source}")]
+    Service {
+        /// The service.
+        name: String,
+        /// Why.
+        source: BuildClientError,
+    },
+    /// An output cannot be set up.
+    #[error("the output {name:?} cannot be set up: {source}")]
+    Output {
+        /// The output.
+        name: String,
+        /// Why.
+        source: BuildForwarderError,
+    },
+    /// A schedule cannot be started.
+    #[error(transparent)]
+    Schedule(#[from] StartScheduleError),
+    /// The control socket cannot be opened.
+    #[error(transparent)]
+    Control(#[from] control::ListenError),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything in flight was finished.
+    Drained,
+    /// The time for that was up; the next start goes on where this one stopped.
+    TimeUp,
+}
+
+impl Agent {
+    /// Takes the state folder, brings everything to the ledger's last word and sets up services and
+    /// outputs. Connects to nothing.
+    pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let now = clock.now().utc;
+        let lock = StateLock::take(&config.state.directory)?;
+        let state = Arc::new(State::open(&config.state.directory, now)?);
+        let spool = Arc::new(Spool::open(&config.state)?);
+        let house = House {
+            clock,
+            state,
+            spool,
+            board: Arc::new(Board::default()),
+            outputs: Arc::new(config.outputs.clone()),
+        };
+        recover(&house)?;
+        add_new_outputs(&house)?;
+        let mut pollers = Vec::new();
+        for service in &config.services {
+            let of_service = Poller::of_service(&house, service.clone());
+            pollers.extend(of_service.map_err(|source| StartError::Service {
+                name: service.name.clone(),
+                source,
+            })?);
+        }
+        let mut forwarders = Vec::new();
+        for output in &config.outputs {
+            let forwarder = Forwarder::new(&house, output.clone());
+            forwarders.push(forwarder.map_err(|source| StartError::Output {
+                name: output.name.clone(),
+                source,
+            })?);
+        }
+        Ok(Self {
+            house,
+            pollers,
+            forwarders,
+            config,
+            lock,
+        })
+    }
+
+    /// What pollers and forwarders share.
+    #[must_use]
+    pub fn house(&self) -> &House {
+        &self.house
+    }
+
+    /// The pollers, for who drives them by hand.
+    pub fn pollers(&mut self) -> &mut [Poller] {
+        &mut self.pollers
+    }
+
+    /// The forwarders, for who drives them by hand.
+    pub fn forwarders(&mut self) -> &mut [Forwarder] {
+        &mut self.forwarders
+    }
+
+    /// Runs until `stop` is done, then finishes what is in flight.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
+        let Self {
+            house,
+            pollers,
+            forwarders,
+            config,
+            lock,
+        } = self;
+        let schedules = config
+            .services
+            .iter()
+            .map(|service| service.schedule.clone());
+        let schedules = Schedules::start(schedules).await?;
+        let (stopping, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let mut askable = BTreeMap::new();
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            state = %config.state.directory.display(),
+            services = config.services.len(),
+            outputs = config.outputs.len(),
+            "started"
+        );
+        for poller in pollers {
+            let (ask, asked) = mpsc::channel(1);
+            for collection in &poller.service().collections {
+                if poller.polls(collection) {
+                    let name = (poller.service().name.clone(), collection.clone());
+                    askable.insert(name, ask.clone());
+                }
+            }
+            let ticks = schedules.ticks(&poller.service().schedule);
+            tasks.spawn(poll(
+                poller,
+                ticks,
+                asked,
+                house.spool.changes(),
+                stopped.clone(),
+            ));
+        }
+        for forwarder in forwarders {
+            tasks.spawn(forward(forwarder, house.spool.changes(), stopped.clone()));
+        }
+        tasks.spawn(keep_house(house.clone(), stopped.clone()));
+        let control = Control::new(house.clone(), &config, askable);
+        tasks.spawn(control::listen(&config.state.directory, control, stopped)?);
+
+        stop.await;
+        tracing::info!(
+            at_most_s = config.shutdown_timeout.as_secs(),
+            "stopping: what is in flight is finished"
+        );
+        // Nobody listens only if every task has ended.
+        let _ = stopping.send(true);
+        schedules.stop().await;
+        let drained = tokio::time::timeout(config.shutdown_timeout, async {
+            while tasks.join_next().await.is_some() {}
+        });
+        let ended = match drained.await {
+            Ok(()) => Ended::Drained,
+            Err(_) => {
+                tasks.abort_all();
+                Ended::TimeUp
+            }
+        };
+        tracing::info!(?ended, "stopped");
+        drop(lock);
+        Ok(ended)
+    }
+}
+
+/// Batches that were put in place without a record get it, those that nobody owes go.
+fn recover(house: &House) -> Result<(), StartError> {
+    let now = house.clock.now().utc;
+    let next_seq = house.state.look(|picture| picture.next_seq);
+    let mut highest = 0;
+    for head in house.spool.batches() {
+        highest = highest.max(head.seq);
+        if head.seq >= next_seq {
+            tracing::info!(
+                seq = head.seq,
+                collection = head.collection,
+                "a batch was in place without a record; it gets one"
+            );
+            house.state.append(now, &head.record)?;
+        }
+        let is_owed = house
+            .state
+            .look(|picture| picture.batches.contains_key(&head.seq));
+        if !is_owed {
+            house.spool.done(head.seq, now)?;
+        }
+    }
+    let next_seq = house.state.look(|picture| picture.next_seq);
+    house.spool.begin_at(next_seq.max(highest + 1));
+    let owed: Vec<u64> = house
+        .state
+        .look(|picture| picture.batches.keys().copied().collect());
+    for seq in owed {
+        if house.spool.batch(seq).is_none() {
+            tracing::error!(
+                seq,
+                "a batch that is owed is not in the spool: look for it in quarantine/, and poll its \
+                 window again"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// An output that the state does not know starts with the next batch, or with the oldest.
+fn add_new_outputs(house: &House) -> Result<(), StartError> {
+    let now = house.clock.now().utc;
+    for output in house.outputs.iter() {
+        let is_known = house
+            .state
+            .look(|picture| picture.outputs.contains_key(&output.name));
+        if is_known {
+            continue;
+        }
+        let owes = match output.start_at {
+            StartAt::Now => Vec::new(),
+            StartAt::Oldest => {
+                let batches = house.spool.batches();
+                let taken = batches.iter().filter(|head| output.takes(&head.collection));
+                taken.map(|head| head.seq).collect()
+            }
+        };
+        let record = Record::OutputAdded {
+            output: output.name.clone(),
+            owes,
+        };
+        house.state.append(now, &record)?;
+    }
+    for output in abandoned_outputs(house) {
+        tracing::error!(
+            output,
+            "an output is no longer configured, and what it owes is kept: configure it again, or \
+             give up what it owes with `cta-forwarder output forget`"
+        );
+    }
+    Ok(())
+}
+
+async fn poll(
+    mut poller: Poller,
+    ticks: Option<watch::Receiver<u64>>,
+    mut asked: mpsc::Receiver<Asked>,
+    mut spool: watch::Receiver<u64>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let splay = poller.service().splay;
+    let mut ticks = ticks;
+    let mut splayed: Option<tokio::time::Instant> = None;
+    loop {
+        let wake = poller.turn().await;
+        spool.mark_unchanged();
+        tokio::select! {
+            biased;
+            () = told_to_stop(&mut stopped) => return,
+            Some(Asked { poll, answer }) = asked.recv() => {
+                // Nobody waits for the answer if the person has gone.
+                let _ = answer.send(poller.poll_by_hand(&poll).await);
+            }
+            () = changed(ticks.as_mut()) => {
+                let wait = splay.mul_f64(fastrand::f64());
+                splayed = Some(tokio::time::Instant::now() + wait);
+                if splay.is_zero() {
+                    splayed = None;
+                    poller.tick();
+                }
+            }
+            () = at(splayed) => {
+                splayed = None;
+                poller.tick();
+            }
+            _ = spool.changed(), if matches!(wake, Wake::SpoolChange(_)) => {}
+            () = after(wake) => {}
+        }
+    }
+}
+
+async fn forward(
+    mut forwarder: Forwarder,
+    mut spool: watch::Receiver<u64>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        spool.mark_unchanged();
+        let wake = forwarder.turn().await;
+        tokio::select! {
+            biased;
+            () = told_to_stop(&mut stopped) => break,
+            _ = spool.changed(), if matches!(wake, Wake::SpoolChange(_)) => {}
+            () = after(wake) => {}
+        }
+    }
+    forwarder.close().await;
+}
+
+async fn keep_house(house: House, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let now = house.clock.now().utc;
+        tokio::task::block_in_place(|| house.spool.evict_archive(now));
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => return,
+            () = tokio::time::sleep(JANITOR_INTERVAL) => {}
+        }
+    }
+}
+
+async fn after(wake: Wake) {
+    match wake.after() {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(time: Option<tokio::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn changed(ticks: Option<&mut watch::Receiver<u64>>) {
+    match ticks {
+        // Without a schedule, or when it has stopped, nothing ticks any more.
+        Some(ticks) => match ticks.changed().await {
+            Ok(()) => {}
+            Err(_) => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,237 @@
+//! The control socket: how commands speak to a running agent.
+//!
+//! A Unix socket in the state folder that only its owner may use; JSON lines. One connection is one
+//! request and its replies. Without an agent a command takes the state itself and asks the same
+//! [`Control`].
+
+mod client;
+mod protocol;
+mod server;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Config;
+use crate::house::House;
+use crate::observe::status::Status;
+use crate::poller::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
+use crate::state::Record;
+
+pub use client::{Call, CallError, Client};
+pub use protocol::{Reply, Request};
+pub use server::{ListenError, listen};
+
+/// The socket's name in the state folder.
+const SOCKET_NAME: &str = "control.sock";
+
+/// The socket of a state folder.
+#[must_use]
+pub fn socket_path(state: &Path) -> PathBuf {
+    state.join(SOCKET_NAME)
+}
+
+/// Answers requests.
+#[derive(Debug, Clone)]
+pub struct Control {
+    house: House,
+    config: Config,
+    /// Who polls a collection, by service and collection.
+    pollers: BTreeMap<(String, String), mpsc::Sender<Asked>>,
+}
+
+/// Replies go here, to the socket or straight to a terminal; gone when the person has gone.
+pub type Replies = mpsc::Sender<Reply>;
+
+impl Control {
+    /// Answers for a house whose pollers can be asked.
+    #[must_use]
+    pub fn new(
+        house: House,
+        config: &Config,
+        pollers: BTreeMap<(String, String), mpsc::Sender<Asked>>,
+    ) -> Self {
+        Self {
+            house,
+            config: config.clone(),
+            pollers,
+        }
+    }
+
+    /// Answers a request; the last reply is [`Reply::Done`] or [`Reply::Failed`].
+    pub async fn answer(&self, request: Request, replies: &Replies) {
+        let last = match request {
+            Request::Status => {
+                let status = Status::take(&self.house, &self.config, true);
+                reply(replies, Reply::Status(Box::new(status))).await;
+                Ok("".to_owned())
+            }
+            Request::ForgetOutput { name } => self.forget_output(&name),
+            Request::Poll {
+                service,
+                collection,
+                begin,
+                end,
+                to,
+            } => match self.find_poller(service.as_deref(), &collection) {
+                Ok(poller) => {
+                    let destination = match to {
+                        Some(name) => Destination::Output(name),
+                        None => Destination::Person,
+                    };
+                    let poll = ManualPoll {
+                        collection,
+                        begin,
+                        end,
+                        destination,
+                    };
+                    self.poll(poller, poll, replies).await
+                }
+                Err(message) => Err(message),
+            },
+        };
+        let last = match last {
+            Ok(message) => Reply::Done { message },
+            Err(message) => Reply::Failed { message },
+        };
+        reply(replies, last).await;
+    }
+
+    fn find_poller(
+        &self,
+        service: Option<&str>,
+        collection: &str,
+    ) -> Result<&mpsc::Sender<Asked>, String> {
+        let found: Vec<_> = self
+            .pollers
+            .iter()
+            .filter(|((of, name), _)| name == collection && service.is_none_or(|s| s == of))
+            .collect();
+        match found.as_slice() {
+            [(_, poller)] => Ok(poller),
+            [] => {
+                let known: Vec<&str> = self.pollers.keys().map(|(_, name)| name.as_str()).collect();
+                Err(format!(
+                    "there is no collection {collection:?} in the configuration; there are: {}",
+                    known.join(", ")
+                ))
+            }
+            several => {
+                let services: Vec<&str> = several.iter().map(|((of, _), _)| of.as_str()).collect();
+                Err(format!(
+                    "the collection {collection:?} is polled from {}: say which with --service",
+                    services.join(" and ")
+                ))
+            }
+        }
+    }
+
+    /// Polls by hand, when the gate opens.
+    async fn poll(
+        &self,
+        poller: &mpsc::Sender<Asked>,
+        poll: ManualPoll,
+        replies: &Replies,
+    ) -> Result<String, String> {
+        let result = loop {
+            let (answer, answered) = oneshot::channel();
+            let asked = Asked {
+                poll: poll.clone(),
+                answer,
+            };
+            let stopping = "the agent is stopping".to_owned();
+            poller.send(asked).await.map_err(|_| stopping.clone())?;
+            match answered.await.map_err(|_| stopping)? {
+                Ok(result) => break result,
+                Err(ManualPollError::GateClosed { closed, .. }) => {
+                    let wait_s = closed.as_secs_f64().ceil();
+                    let message = format!(
+                        "the provider allows one poll in a while: the gate opens in {wait_s} s, waiting"
+                    );
+                    reply(replies, Reply::Progress { message }).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(closed + Duration::from_millis(1)) => {}
+                        () = replies.closed() => return Err("nobody waits any more".to_owned()),
+                    }
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        };
+        hand_over(result, replies).await
+    }
+
+    fn forget_output(&self, name: &str) -> Result<String, String> {
+        if self.config.outputs.iter().any(|output| output.name == name) {
+            return Err(format!(
+                "the output {name:?} is still configured: take it out of the configuration and \
+                 restart the agent first"
+            ));
+        }
+        let owed: Vec<u64> = self.house.state.look(|picture| {
+            let owes = |(seq, batch): (&u64, &crate::state::BatchPicture)| {
+                batch.outputs.contains(name).then_some(*seq)
+            };
+            picture.batches.iter().filter_map(owes).collect()
+        });
+        let is_known = self
+            .house
+            .state
+            .look(|picture| picture.outputs.contains_key(name));
+        if !is_known {
+            return Err(format!("there is no output {name:?} in the state"));
+        }
+        let now = self.house.clock.now().utc;
+        let record = Record::OutputForgotten {
+            output: name.to_owned(),
+        };
+        tokio::task::block_in_place(|| {
+            self.house
+                .state
+                .append(now, &record)
+                .map_err(|error| error.to_string())?;
+            for seq in &owed {
+                let is_owed = self
+                    .house
+                    .state
+                    .look(|picture| picture.batches.contains_key(seq));
+                if !is_owed {
+                    let done = self.house.spool.done(*seq, now);
+                    done.map_err(|error| error.to_string())?;
+                }
+            }
+            Ok(format!(
+                "the output {name:?} is forgotten; it owed {} batches",
+                owed.len()
+            ))
+        })
+    }
+}
+
+/// Gives the person what a manual poll brought.
+async fn hand_over(result: ManualResult, replies: &Replies) -> Result<String, String> {
+    let counts = &result.completed.totals.counts;
+    let summary = format!(
+        "{} events of {} incidents up to {}",
+        counts.events, counts.incidents, result.completed.checkpoint
+    );
+    if let Some(mut events) = result.events {
+        loop {
+            let line = tokio::task::block_in_place(|| events.next_line());
+            match line.map_err(|error| format!("the events cannot be read again: {error}"))? {
+                Some((_, json)) => reply(replies, Reply::Event { json }).await,
+                None => break,
+            }
+        }
+    }
+    Ok(match result.seq {
+        Some(seq) => format!("{summary}, on their way as batch {seq}"),
+        None => summary,
+    })
+}
+
+async fn reply(replies: &Replies, reply: Reply) {
+    // Who has gone needs no reply.
+    let _ = replies.send(reply).await;
+}

@@ -1,0 +1,60 @@
+//! What travels over the control socket: JSON lines.
+
+use serde::{Deserialize, Serialize};
+
+use crate::observe::status::Status;
+use crate::taxii::Timestamp;
+
+/// One line from a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Request {
+    /// What is so and what is going on.
+    Status,
+    /// Polls a window by hand.
+    Poll {
+        /// The service, if several have the collection.
+        service: Option<String>,
+        /// The collection.
+        collection: String,
+        /// After this moment.
+        begin: Timestamp,
+        /// Up to this one.
+        end: Timestamp,
+        /// The output that gets the events; none gives them back.
+        to: Option<String>,
+    },
+    /// Gives up what an output that is no longer configured owes.
+    ForgetOutput {
+        /// The output.
+        name: String,
+    },
+}
+
+/// One line to a command; the last is `done` or `failed`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// The status.
+    Status(Box<Status>),
+    /// What is going on meanwhile.
+    Progress {
+        /// For a person.
+        message: String,
+    },
+    /// An event of a manual poll.
+    Event {
+        /// One JSON object.
+        json: String,
+    },
+    /// All went well.
+    Done {
+        /// For a person; may be empty.
+        message: String,
+    },
+    /// It did not.
+    Failed {
+        /// What happened and what to do.
+        message: String,
+    },
+}

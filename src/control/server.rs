@@ -1,0 +1,125 @@
+//! Listens on the control socket.
+
+use std::fs;
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::{Control, Reply, Request, socket_path};
+use crate::wake::told_to_stop;
+
+/// A request is a line of at most this many bytes.
+const MAX_REQUEST_BYTES: u64 = 64 << 10;
+/// A command that says nothing for this long is let go.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Commands that are answered at once.
+const MAX_CONNECTIONS: usize = 16;
+
+/// The control socket cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the control socket {path:?} cannot be opened: {source}; check the folder's rights, and that its path is shorter than 100 bytes"
+)]
+pub struct ListenError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Opens the socket and answers until the agent stops. The caller holds the state's lock, so a
+/// socket that is there already is a dead agent's.
+pub fn listen(
+    state: &Path,
+    control: Control,
+    stopped: watch::Receiver<bool>,
+) -> Result<impl Future<Output = ()> + Send + use<>, ListenError> {
+    let path = socket_path(state);
+    let bind = || -> io::Result<UnixListener> {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        // The folder is its owner's alone; this is for where it is not.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        Ok(listener)
+    };
+    match bind() {
+        Ok(listener) => Ok(accept(listener, path, control, stopped)),
+        Err(source) => Err(ListenError { path, source }),
+    }
+}
+
+async fn accept(
+    listener: UnixListener,
+    path: PathBuf,
+    control: Control,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    let control = control.clone();
+                    connections.spawn(async move {
+                        if let Err(error) = serve(stream, &control).await {
+                            tracing::debug!(%error, "a command went away");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a command could not connect");
+                    // Out of file descriptors, most likely: give them time to come back.
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            },
+        }
+    }
+    connections.shutdown().await;
+    // The next start removes what this one could not.
+    let _ = fs::remove_file(path);
+}
+
+async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
+    if stream.peer_cred()?.uid() != rustix::process::geteuid().as_raw()
+        && stream.peer_cred()?.uid() != 0
+    {
+        return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+    }
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut read = BufReader::new(read).take(MAX_REQUEST_BYTES);
+    tokio::time::timeout(REQUEST_TIMEOUT, read.read_line(&mut line)).await??;
+    let (replies, mut to_send) = mpsc::channel(64);
+    let answer = async {
+        match serde_json::from_str::<Request>(&line) {
+            Ok(request) => control.answer(request, &replies).await,
+            Err(error) => {
+                let message = format!("not a request that this version knows: {error}");
+                // Who has gone needs no reply.
+                let _ = replies.send(Reply::Failed { message }).await;
+            }
+        }
+        drop(replies);
+    };
+    let send = async {
+        while let Some(reply) = to_send.recv().await {
+            let mut line = serde_json::to_vec(&reply)?;
+            line.push(b'\n');
+            write.write_all(&line).await?;
+        }
+        write.shutdown().await
+    };
+    // A person who goes ends the sending, and with it the waiting.
+    let (_, sent) = tokio::join!(answer, send);
+    sent
+}

@@ -1,0 +1,182 @@
+//! The status: what is so and what is going on, for people and scripts. No secrets.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::board::{CollectionActivity, OutputActivity};
+use crate::config::{Config, OutputKind};
+use crate::house::House;
+use crate::state::{CollectionKey, Finished};
+
+/// The whole status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// When this was taken.
+    pub at: DateTime<Utc>,
+    /// The running agent's process; none if no agent runs.
+    pub pid: Option<u32>,
+    /// The collections.
+    pub collections: Vec<CollectionStatus>,
+    /// The outputs.
+    pub outputs: Vec<OutputStatus>,
+    /// The spool.
+    pub spool: SpoolStatus,
+}
+
+/// A collection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CollectionStatus {
+    /// The configured name of the service.
+    pub service: String,
+    /// The collection.
+    pub collection: String,
+    /// Up to where it is here, in the service's own words.
+    pub checkpoint: Option<String>,
+    /// How long ago that is, in seconds.
+    pub lag_s: Option<i64>,
+    /// When it was last polled with success.
+    pub polled_at: Option<DateTime<Utc>>,
+    /// Events that it has brought.
+    pub events: u64,
+    /// Gaps that were found.
+    pub gaps: u64,
+    /// What its poller is doing.
+    #[serde(flatten)]
+    pub activity: CollectionActivity,
+}
+
+/// An output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputStatus {
+    /// Its name.
+    pub name: String,
+    /// Its type; none if it is no longer configured.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// Batches that it owes.
+    pub pending_batches: u64,
+    /// Events of those that are not done with.
+    pub pending_events: u64,
+    /// What became of the events of all batches that it has done with.
+    pub finished: Finished,
+    /// What its forwarder is doing.
+    #[serde(flatten)]
+    pub activity: OutputActivity,
+}
+
+/// The spool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpoolStatus {
+    /// Batches that wait for delivery.
+    pub batches: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What they may take.
+    pub max_bytes: u64,
+    /// When the oldest was fetched.
+    pub oldest_at: Option<DateTime<Utc>>,
+    /// Dead letters.
+    pub dead_letters: u64,
+}
+
+impl Status {
+    /// Takes the status; `is_running` is whether this process runs the agent.
+    #[must_use]
+    pub fn take(house: &House, config: &Config, is_running: bool) -> Self {
+        let now = house.clock.now().utc;
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            at: now,
+            pid: is_running.then(std::process::id),
+            collections: collections(house, config, now),
+            outputs: outputs(house, config),
+            spool: spool(house),
+        }
+    }
+}
+
+fn collections(house: &House, config: &Config, now: DateTime<Utc>) -> Vec<CollectionStatus> {
+    let mut activities = house.board.collections();
+    let mut all = Vec::new();
+    for service in &config.services {
+        for collection in &service.collections {
+            let key = CollectionKey {
+                service: service.name.clone(),
+                collection: collection.clone(),
+            };
+            let known = house
+                .state
+                .look(|picture| picture.collection(&key).cloned());
+            let known = known.unwrap_or_default();
+            let lag = known.checkpoint.as_ref().map(|stamp| now - stamp.time());
+            all.push(CollectionStatus {
+                activity: activities.remove(&key.to_string()).unwrap_or_default(),
+                service: key.service,
+                collection: key.collection,
+                checkpoint: known.checkpoint.map(|stamp| stamp.text().to_owned()),
+                lag_s: lag.map(|lag| lag.num_seconds()),
+                polled_at: known.polled_at,
+                events: known.events,
+                gaps: known.gaps,
+            });
+        }
+    }
+    all
+}
+
+fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
+    let mut activities = house.board.outputs();
+    let (known, owed) = house.state.look(|picture| {
+        let owed: Vec<(u64, u64, Vec<String>)> = picture
+            .batches
+            .iter()
+            .map(|(seq, batch)| (*seq, batch.events, batch.outputs.iter().cloned().collect()))
+            .collect();
+        (picture.outputs.clone(), owed)
+    });
+    known
+        .into_iter()
+        .map(|(name, output)| {
+            let (mut pending_batches, mut pending_events) = (0, 0);
+            for (seq, events, _) in owed
+                .iter()
+                .filter(|(_, _, outputs)| outputs.contains(&name))
+            {
+                let finished = house.state.progress(&name, *seq).cursor.count_finished();
+                pending_batches += 1;
+                pending_events += events.saturating_sub(finished);
+            }
+            let configured = config.outputs.iter().find(|output| output.name == name);
+            OutputStatus {
+                kind: configured.map(|output| kind_name(&output.kind).to_owned()),
+                pending_batches,
+                pending_events,
+                finished: output.finished,
+                activity: activities.remove(&name).unwrap_or_default(),
+                name,
+            }
+        })
+        .collect()
+}
+
+fn spool(house: &House) -> SpoolStatus {
+    let batches = house.spool.batches();
+    SpoolStatus {
+        batches: batches.len() as u64,
+        bytes: house.spool.pending_bytes(),
+        max_bytes: house.spool.max_bytes(),
+        oldest_at: batches.first().map(|head| head.staged_at),
+        dead_letters: house.spool.dead_letters().count(),
+    }
+}
+
+fn kind_name(kind: &OutputKind) -> &'static str {
+    match kind {
+        OutputKind::SplunkHec(_) => "splunk_hec",
+        OutputKind::Syslog(_) => "syslog",
+        OutputKind::File(_) => "file",
+        OutputKind::Stdout => "stdout",
+    }
+}
