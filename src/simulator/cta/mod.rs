@@ -134,8 +134,9 @@ impl CtaService {
 
     /// Publishes to the first collection of the rules.
     ///
-    /// It is served once the service's clock has reached its stamp; a stamp in the past makes it
-    /// a late arrival.
+    /// It is served once the service's clock has reached its stamp, which is cut to microseconds
+    /// as timestamps state them. With a stamp that a poll has already covered, be it the present
+    /// moment of a clock that stands, it is a late arrival.
     pub fn publish(&self, publication: Publication) {
         let first = {
             let rules = self.shared.rules();

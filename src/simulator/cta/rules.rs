@@ -118,12 +118,9 @@ impl CtaRules {
         accounts.any(|account| account.may_poll(collection))
     }
 
-    /// The time by the service's clock, as fine as a timestamp can state it.
+    /// The time by the service's clock.
     pub(super) fn service_time(&self, ours: DateTime<Utc>) -> DateTime<Utc> {
-        use chrono::SubsecRound;
-        ours.checked_add_signed(self.clock_skew)
-            .unwrap_or(ours)
-            .trunc_subsecs(6)
+        ours.checked_add_signed(self.clock_skew).unwrap_or(ours)
     }
 }
 

@@ -316,6 +316,36 @@ async fn answers_come_in_parts_that_can_be_asked_again() {
 }
 
 #[tokio::test]
+async fn a_result_is_for_the_client_and_the_collection_that_asked() {
+    let mut scene = scene(|rules| {
+        rules.publications_per_part = 1;
+        rules.accounts[0].collections.push("d".to_owned());
+        rules.accounts.push(Account {
+            username: "other".to_owned(),
+            password: "word".to_owned(),
+            collections: vec!["c".to_owned()],
+        });
+    });
+    scene.publish(&[20, 10]);
+    let first = scene.poll_all().await;
+    let xml = fulfillment_xml(first.attribute("result_id").unwrap(), 2);
+    let mut headers = HEADERS.to_vec();
+    // other:word
+    headers.last_mut().unwrap().1 = "Basic b3RoZXI6d29yZA==";
+    let address = scene.address();
+    let answer = send(address, "POST", POLL_PATH, &headers, xml.as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(status_type(&Element::parse(answer.text())), "NOT_FOUND");
+    let elsewhere = scene.post(&xml.replace("\"c\"", "\"d\"")).await;
+    assert_eq!(status_type(&Element::parse(elsewhere.text())), "NOT_FOUND");
+    assert_eq!(
+        Element::parse(scene.post(&xml).await.text()).name,
+        "Poll_Response"
+    );
+}
+
+#[tokio::test]
 async fn later_parts_may_state_later_bounds_that_meet() {
     let mut scene = scene(|rules| {
         rules.publications_per_part = 2;
