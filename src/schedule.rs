@@ -42,7 +42,7 @@ impl Schedules {
             let schedule = schedule.to_owned();
             move |source| StartScheduleError { schedule, source }
         };
-        let scheduler = JobScheduler::new().await.map_err(failed(""))?;
+        let running = JobScheduler::new().await.map_err(failed(""))?;
         let mut ticks = BTreeMap::new();
         for schedule in schedules {
             if ticks.contains_key(&schedule) {
@@ -53,11 +53,14 @@ impl Schedules {
                 sender.send_modify(|count| *count += 1);
             })
             .map_err(failed(&schedule))?;
-            scheduler.add(job).await.map_err(failed(&schedule))?;
+            running.add(job).await.map_err(failed(&schedule))?;
             ticks.insert(schedule, receiver);
         }
-        scheduler.start().await.map_err(failed(""))?;
-        Ok(Self { scheduler, ticks })
+        running.start().await.map_err(failed(""))?;
+        Ok(Self {
+            scheduler: running,
+            ticks,
+        })
     }
 
     /// Changes whenever the schedule says that it is time.

@@ -66,7 +66,7 @@ impl Control {
             Request::Status => {
                 let status = Status::take(&self.house, &self.config, true);
                 reply(replies, Reply::Status(Box::new(status))).await;
-                Ok("".to_owned())
+                Ok(String::new())
             }
             Request::ForgetOutput { name } => self.forget_output(&name),
             Request::Poll {

@@ -100,7 +100,7 @@ async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
     let mut read = BufReader::new(read).take(MAX_REQUEST_BYTES);
     tokio::time::timeout(REQUEST_TIMEOUT, read.read_line(&mut line)).await??;
     let (replies, mut to_send) = mpsc::channel(64);
-    let answer = async {
+    let answering = async {
         match serde_json::from_str::<Request>(&line) {
             Ok(request) => control.answer(request, &replies).await,
             Err(error) => {
@@ -111,7 +111,7 @@ async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
         }
         drop(replies);
     };
-    let send = async {
+    let sending = async {
         while let Some(reply) = to_send.recv().await {
             let mut line = serde_json::to_vec(&reply)?;
             line.push(b'\n');
@@ -120,6 +120,6 @@ async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
         write.shutdown().await
     };
     // A person who goes ends the sending, and with it the waiting.
-    let (_, sent) = tokio::join!(answer, send);
+    let ((), sent) = tokio::join!(answering, sending);
     sent
 }

@@ -508,10 +508,7 @@ impl Forwarder {
             line: item.line,
             code,
             reason,
-            event: match RawValue::from_string(item.outgoing.event.json.clone()) {
-                Ok(event) => event,
-                Err(_) => Box::default(),
-            },
+            event: RawValue::from_string(item.outgoing.event.json.clone()).unwrap_or_default(),
         };
         tracing::error!(
             output = self.config.name,

@@ -233,8 +233,7 @@ fn encode(number: u64, at: DateTime<Utc>, record: &Record) -> Result<String, ser
     // The closing brace comes after the checksum.
     line.pop();
     let crc = crc32fast::hash(line.as_bytes());
-    line.push_str(&format!("{CRC_KEY}{crc:08x}\"}}\n"));
-    Ok(line)
+    Ok(format!("{line}{CRC_KEY}{crc:08x}\"}}\n"))
 }
 
 fn decode(line: &str) -> Option<Entry<Record>> {

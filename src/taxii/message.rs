@@ -2,6 +2,7 @@
 
 use quick_xml::escape::escape;
 
+use super::Timestamp;
 use super::window::PollWindow;
 
 /// The media type of a TAXII message.
@@ -30,25 +31,24 @@ impl Request {
     /// Poll_Request: the content of a window, in full, answered at once.
     #[must_use]
     pub fn poll(message_id: String, collection: &str, window: &PollWindow) -> Self {
-        let mut xml = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<taxii_11:Poll_Request \
-             xmlns:taxii_11=\"{NAMESPACE}\" message_id=\"{}\" collection_name=\"{}\">\n",
-            escape(message_id.as_str()),
-            escape(collection)
-        );
-        for (name, stamp) in [
-            ("Exclusive_Begin_Timestamp", &window.exclusive_begin),
-            ("Inclusive_End_Timestamp", &window.inclusive_end),
-        ] {
-            if let Some(stamp) = stamp {
+        let stamp = |name: &str, stamp: &Option<Timestamp>| match stamp {
+            Some(stamp) => {
                 let text = escape(stamp.text());
-                xml.push_str(&format!("  <taxii_11:{name}>{text}</taxii_11:{name}>\n"));
+                format!("  <taxii_11:{name}>{text}</taxii_11:{name}>\n")
             }
-        }
-        xml.push_str(
-            "  <taxii_11:Poll_Parameters allow_asynch=\"false\">\n    \
+            None => String::new(),
+        };
+        let begin = stamp("Exclusive_Begin_Timestamp", &window.exclusive_begin);
+        let end = stamp("Inclusive_End_Timestamp", &window.inclusive_end);
+        let xml = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+             <taxii_11:Poll_Request xmlns:taxii_11=\"{NAMESPACE}\" message_id=\"{}\" \
+             collection_name=\"{}\">\n{begin}{end}  \
+             <taxii_11:Poll_Parameters allow_asynch=\"false\">\n    \
              <taxii_11:Response_Type>FULL</taxii_11:Response_Type>\n  \
              </taxii_11:Poll_Parameters>\n</taxii_11:Poll_Request>\n",
+            escape(message_id.as_str()),
+            escape(collection)
         );
         Self { message_id, xml }
     }
@@ -87,7 +87,6 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::taxii::Timestamp;
 
     #[test]
     fn a_poll_request() {

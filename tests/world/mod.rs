@@ -1,0 +1,297 @@
+//! A simulated world: service, Splunk and agent in one process, under a clock that the test moves.
+//!
+//! Nothing sleeps: the world jumps to the next moment at which somebody wants a turn.
+
+#![allow(
+    dead_code,
+    reason = "each test crate compiles this file and uses a part of it"
+)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use cta_forwarder::agent::Agent;
+use cta_forwarder::clock::{Clock, SimulatedClock};
+use cta_forwarder::config::{Config, Environment};
+use cta_forwarder::event::EventId;
+use cta_forwarder::schedule;
+use cta_forwarder::simulator::content::ContentGenerator;
+use cta_forwarder::simulator::cta::{CtaRules, CtaService};
+use cta_forwarder::simulator::hec::{HecRules, HecServer};
+use cta_forwarder::taxii::Timestamp;
+use cta_forwarder::wake::Wake;
+
+/// How often the schedule of these tests ticks.
+const TICK: Duration = Duration::from_secs(600);
+/// More turns than this in one moment, and somebody turns in circles.
+const MAX_TURNS_IN_A_MOMENT: u32 = 10_000;
+
+pub(crate) struct World {
+    pub(crate) clock: Arc<SimulatedClock>,
+    pub(crate) cta: CtaService,
+    pub(crate) hec: HecServer,
+    pub(crate) generator: ContentGenerator,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) agent: Agent,
+    config: Config,
+    /// When each poller and each forwarder wants its next turn; none waits to be asked.
+    pollers: Vec<Option<Duration>>,
+    forwarders: Vec<Option<Duration>>,
+    waits_for_spool: Vec<bool>,
+    next_tick: Duration,
+    /// The checkpoints that were seen, to see that none goes back.
+    checkpoints: BTreeMap<String, Timestamp>,
+}
+
+/// What is particular to a test.
+pub(crate) struct Setup {
+    pub(crate) rules: CtaRules,
+    /// Keys of the service beyond the address and the account.
+    pub(crate) service: String,
+    /// Keys of `[state]` beyond the directory.
+    pub(crate) state: String,
+    /// Whole `[[output]]` sections beyond the file.
+    pub(crate) outputs: String,
+    /// Our clock less the true one.
+    pub(crate) clock_error: TimeDelta,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            rules: CtaRules::default(),
+            service: String::new(),
+            state: String::new(),
+            outputs: String::new(),
+            clock_error: TimeDelta::zero(),
+        }
+    }
+}
+
+/// When these worlds begin.
+pub(crate) fn beginning() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_420_070_400, 0).unwrap()
+}
+
+impl World {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let clock = Arc::new(SimulatedClock::at(beginning() + setup.clock_error));
+        let mut rules = setup.rules;
+        // The service's clock is the true one.
+        rules.clock_skew -= setup.clock_error;
+        let collections = rules.accounts[0].collections.clone();
+        let cta = CtaService::start(rules, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+        let hec = HecServer::start(HecRules::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut toml = String::new();
+        let path = folder.path().display();
+        write!(
+            toml,
+            "[state]\ndirectory = \"{path}/state\"\nmin_free_disk = \"1MiB\"\n{}\n[[service]]\nname = \"cta\"\n\
+             poll_url = \"{}\"\nusername = \"user\"\npassword = {{ file = \"{path}/password\" }}\n\
+             collections = {collections:?}\n{}\n[[output]]\nname = \"file\"\ntype = \"file\"\n\
+             path = \"{path}/events.jsonl\"\nrotate_bytes = \"1GiB\"\n{}\n",
+            setup.state,
+            cta.poll_url(),
+            setup.service,
+            setup.outputs.replace("{hec}", &hec.url()),
+        )
+        .unwrap();
+        std::fs::write(folder.path().join("password"), "pass\n").unwrap();
+        std::fs::write(folder.path().join("token"), HecRules::default().token).unwrap();
+        let toml = toml.replace("{folder}", &path.to_string());
+        let config = load(&folder.path().join("cta-forwarder.toml"), &toml);
+        let agent = Agent::build(config.clone(), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+        let mut world = Self {
+            clock,
+            cta,
+            hec,
+            generator: ContentGenerator::new(7),
+            folder,
+            agent,
+            config,
+            pollers: Vec::new(),
+            forwarders: Vec::new(),
+            waits_for_spool: Vec::new(),
+            next_tick: TICK,
+            checkpoints: BTreeMap::new(),
+        };
+        world.wake_all();
+        world
+    }
+
+    /// Ends the agent as it is and starts it anew on the same state.
+    pub(crate) fn restart(&mut self) {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let mut config = self.config.clone();
+        config.state.directory = elsewhere.path().join("state");
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        // The old one must be gone before the new one can have its state.
+        let parked = Agent::build(config, Arc::clone(&clock)).unwrap();
+        drop(std::mem::replace(&mut self.agent, parked));
+        self.agent = Agent::build(self.config.clone(), clock).unwrap();
+        self.wake_all();
+    }
+
+    /// Lets time pass, with every turn that somebody wants meanwhile.
+    pub(crate) async fn run_for(&mut self, time: Duration) {
+        let end = self.clock.now().monotonic + time;
+        loop {
+            self.turn_all().await;
+            let now = self.clock.now().monotonic;
+            let wanted = self.pollers.iter().chain(&self.forwarders).flatten().min();
+            let next = wanted.map_or(self.next_tick, |wanted| (*wanted).min(self.next_tick));
+            if next >= end {
+                self.clock.advance(end.saturating_sub(now));
+                return;
+            }
+            self.clock.advance(next.saturating_sub(now));
+            if self.next_tick <= next {
+                self.next_tick += TICK;
+                for (poller, due) in self.agent.pollers().iter_mut().zip(&mut self.pollers) {
+                    poller.tick();
+                    *due = Some(next);
+                }
+            }
+        }
+    }
+
+    /// Publishes a package now, by the service's clock.
+    pub(crate) fn publish(&mut self) {
+        let publication = self.generator.publication(self.cta.now());
+        self.cta.publish(publication);
+    }
+
+    pub(crate) fn publish_to(&mut self, collection: &str) {
+        let publication = self.generator.publication(self.cta.now());
+        self.cta.publish_to(collection, publication);
+    }
+
+    /// The ids in the `file` output, in order.
+    pub(crate) fn ids_in_file(&self) -> Vec<EventId> {
+        ids_in(&self.folder.path().join("events.jsonl"))
+    }
+
+    pub(crate) fn events_in_file(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.folder.path().join("events.jsonl"));
+        let text = text.unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    pub(crate) fn state_folder(&self) -> PathBuf {
+        self.config.state.directory.clone()
+    }
+
+    /// Everything that was published is in the file, once.
+    #[track_caller]
+    pub(crate) fn assert_exactly_once(&self) {
+        let (mut published, mut delivered) = (self.cta.published_ids(), self.ids_in_file());
+        published.sort_unstable();
+        delivered.sort_unstable();
+        let lost = published
+            .iter()
+            .filter(|id| delivered.binary_search(id).is_err());
+        let lost: Vec<_> = lost.collect();
+        assert!(
+            lost.is_empty(),
+            "{} of {} are lost",
+            lost.len(),
+            published.len()
+        );
+        assert_eq!(delivered.len(), published.len(), "some came twice");
+        assert_eq!(delivered, published);
+    }
+
+    fn wake_all(&mut self) {
+        let now = self.clock.now().monotonic;
+        self.pollers = vec![Some(now); self.agent.pollers().len()];
+        self.forwarders = vec![Some(now); self.agent.forwarders().len()];
+        self.waits_for_spool = vec![true; self.pollers.len()];
+    }
+
+    async fn turn_all(&mut self) {
+        let mut spool = self.agent.house().spool.changes();
+        let mut turns = 0;
+        loop {
+            let now = self.clock.now().monotonic;
+            let mut turned = false;
+            for (index, due) in self.pollers.iter_mut().enumerate() {
+                if due.is_some_and(|due| due <= now) {
+                    let wake = self.agent.pollers()[index].turn().await;
+                    *due = wake.after().map(|wait| now.saturating_add(wait));
+                    self.waits_for_spool[index] = matches!(wake, Wake::SpoolChange(_));
+                    turned = true;
+                }
+            }
+            for (index, due) in self.forwarders.iter_mut().enumerate() {
+                if due.is_some_and(|due| due <= now) {
+                    let wake = self.agent.forwarders()[index].turn().await;
+                    *due = wake.after().map(|wait| now.saturating_add(wait));
+                    turned = true;
+                }
+            }
+            self.look_at_checkpoints();
+            if spool.has_changed().unwrap() {
+                spool.mark_unchanged();
+                for due in &mut self.forwarders {
+                    *due = Some(now);
+                }
+                for (due, waits) in self.pollers.iter_mut().zip(&self.waits_for_spool) {
+                    if *waits {
+                        *due = Some(now);
+                    }
+                }
+                turned = true;
+            }
+            if !turned {
+                return;
+            }
+            turns += 1;
+            assert!(turns < MAX_TURNS_IN_A_MOMENT, "somebody turns in circles");
+        }
+    }
+
+    fn look_at_checkpoints(&mut self) {
+        let seen = self.agent.house().state.look(|picture| {
+            let collections = picture.collections.iter();
+            let checkpoint = |(key, known): (&String, &cta_forwarder::state::CollectionPicture)| {
+                Some((key.clone(), known.checkpoint.clone()?))
+            };
+            collections.filter_map(checkpoint).collect::<Vec<_>>()
+        });
+        for (key, checkpoint) in seen {
+            let time = checkpoint.time();
+            if let Some(before) = self.checkpoints.insert(key, checkpoint) {
+                assert!(
+                    time >= before.time(),
+                    "the checkpoint went back from {before}"
+                );
+            }
+        }
+    }
+}
+
+fn load(path: &Path, toml: &str) -> Config {
+    std::fs::write(path, toml).unwrap();
+    let environment = Environment::new("forwarder.example");
+    match Config::load(path, &environment, schedule::check) {
+        Ok(loaded) => loaded.config,
+        Err(error) => panic!("{error}\n{toml}"),
+    }
+}
+
+fn ids_in(path: &Path) -> Vec<EventId> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            event["eventId"].as_str().unwrap().parse().unwrap()
+        })
+        .collect()
+}
