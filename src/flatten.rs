@@ -8,6 +8,7 @@
 mod definitions;
 mod fields;
 mod identity;
+mod leaving;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use crate::stix::{
 use crate::tape::{Scratch, TapeFull};
 use definitions::Definitions;
 use identity::{Identity, Ordinals};
-use waiting::{IncidentRecord, IndicatorRecord, Waiting};
+use waiting::{IncidentRecord, IndicatorRecord, StartPlace, Waiting};
 
 /// Takes the events.
 pub trait EventSink {
@@ -50,7 +51,8 @@ pub struct FlatEvent<'a> {
 /// Bounds on one package.
 #[derive(Debug, Clone, Copy)]
 pub struct FlattenLimits {
-    /// Observables of one indicator, or of an incident outside its indicators.
+    /// Observables of one indicator, those of indicators inside it included, or of an incident
+    /// outside its indicators.
     pub max_observables: u32,
     /// Bytes of the definitions (tools, TTPs, campaigns) of one package.
     pub max_definition_bytes: usize,
@@ -84,11 +86,11 @@ impl Counts {
 }
 
 /// Where the content comes from, as its events say.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Origin<'a> {
-    /// The configured name of the service.
+    /// The configured name of the service; empty where there is none.
     pub service: &'a str,
-    /// The collection that the service names in its answer.
+    /// The collection that the service names in its answer; empty where there is none.
     pub collection: &'a str,
 }
 
@@ -109,7 +111,7 @@ pub struct Flattener<S> {
 /// The package that is being read.
 #[derive(Default)]
 struct Package {
-    /// Its start tag's and header's fields, as JSON text.
+    /// The fields of its origin, its start tag and in the end its header, as JSON text.
     fields: Vec<u8>,
     definitions: Definitions,
 }
@@ -117,7 +119,7 @@ struct Package {
 /// An incident or indicator that is open while the package is read.
 struct Scope {
     kind: ScopeKind,
-    number: u32,
+    start: StartPlace,
     id: Option<String>,
     ordinals: Ordinals,
 }
@@ -130,16 +132,14 @@ enum ScopeKind {
 impl<S: EventSink> Flattener<S> {
     /// A flattener that gives its events to `sink`.
     pub fn new(
-        origin: Option<Origin<'_>>,
+        origin: Origin<'_>,
         limits: FlattenLimits,
         scratch: &Arc<dyn Scratch>,
         sink: S,
     ) -> Self {
         let mut origin_fields = Vec::new();
-        if let Some(origin) = origin {
-            fields::push(&mut origin_fields, "service", origin.service);
-            fields::push(&mut origin_fields, "collection", origin.collection);
-        }
+        fields::push_present(&mut origin_fields, "service", origin.service);
+        fields::push_present(&mut origin_fields, "collection", origin.collection);
         Self {
             sink,
             limits,
@@ -168,15 +168,6 @@ impl<S: EventSink> Flattener<S> {
     pub fn sink(&mut self) -> &mut S {
         &mut self.sink
     }
-
-    /// The id of the innermost open incident.
-    fn open_incident_id(&self) -> &str {
-        let incident = |scope: &&Scope| matches!(scope.kind, ScopeKind::Incident { .. });
-        let scope = self.open.iter().rev().find(incident);
-        scope
-            .and_then(|scope| scope.id.as_deref())
-            .unwrap_or_default()
-    }
 }
 
 impl<S: EventSink> Visitor for Flattener<S> {
@@ -187,21 +178,12 @@ impl<S: EventSink> Visitor for Flattener<S> {
         self.package = Package::default();
         let out = &mut self.package.fields;
         out.extend_from_slice(&self.origin);
-        for (name, value) in [
-            ("packageId", package.id),
-            ("packageTimestamp", package.timestamp),
-        ] {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                fields::push(out, name, value);
-            }
-        }
-        Ok(())
-    }
-
-    fn header(&mut self, header: Header) -> Result<(), ReadPackageError> {
-        let out = &mut self.package.fields;
-        fields::push_joined(out, "packageIntent", &header.intents);
-        fields::push_joined(out, "customer", &header.identities);
+        fields::push_present(out, "packageId", package.id.unwrap_or_default());
+        fields::push_present(
+            out,
+            "packageTimestamp",
+            package.timestamp.unwrap_or_default(),
+        );
         Ok(())
     }
 
@@ -212,12 +194,12 @@ impl<S: EventSink> Visitor for Flattener<S> {
 
     fn incident_started(&mut self, incident: IncidentStart<'_>) -> Result<(), ReadPackageError> {
         self.counts.incidents += 1;
-        let number = self.waiting.start_incident().map_err(keep)?;
+        let start = self.waiting.start_incident().map_err(keep)?;
         self.open.push(Scope {
             kind: ScopeKind::Incident {
                 url: incident.url.map(str::to_owned),
             },
-            number,
+            start,
             id: incident.id.map(str::to_owned),
             ordinals: Ordinals::default(),
         });
@@ -225,10 +207,10 @@ impl<S: EventSink> Visitor for Flattener<S> {
     }
 
     fn indicator_started(&mut self, id: Option<&str>) -> Result<(), ReadPackageError> {
-        let number = self.waiting.start_indicator().map_err(keep)?;
+        let start = self.waiting.start_indicator().map_err(keep)?;
         self.open.push(Scope {
             kind: ScopeKind::Indicator,
-            number,
+            start,
             id: id.map(str::to_owned),
             ordinals: Ordinals::default(),
         });
@@ -236,45 +218,45 @@ impl<S: EventSink> Visitor for Flattener<S> {
     }
 
     fn observable(&mut self, observable: Observable<'_>) -> Result<(), ReadPackageError> {
-        let mut identity = std::mem::take(&mut self.identity);
-        let incident_id = self.open_incident_id();
-        let indicator_id = match self.open.last() {
-            Some(scope) if matches!(scope.kind, ScopeKind::Indicator) => scope.id.as_deref(),
-            _ => None,
+        let open: u64 = self
+            .open
+            .iter()
+            .map(|s| u64::from(s.ordinals.count()))
+            .sum();
+        let limit = u64::from(self.limits.max_observables);
+        if open >= limit {
+            return Err(ReadPackageError::Limit {
+                what: "observables in one indicator",
+                limit,
+            });
+        }
+        let Some((innermost, around)) = self.open.split_last_mut() else {
+            return Ok(());
+        };
+        let is_incident = |scope: &&Scope| matches!(scope.kind, ScopeKind::Incident { .. });
+        let (incident_id, indicator_id) = match innermost.kind {
+            ScopeKind::Incident { .. } => (innermost.id.as_deref(), None),
+            ScopeKind::Indicator => {
+                let incident = around.iter().rev().find(is_incident);
+                let incident_id = incident.and_then(|scope| scope.id.as_deref());
+                (incident_id, innermost.id.as_deref())
+            }
         };
         let flow_type = observable.custom_name.unwrap_or_default();
-        identity.of_flow(
-            incident_id,
+        let id = self.identity.of_flow(
+            incident_id.unwrap_or_default(),
             indicator_id.unwrap_or_default(),
             flow_type,
             observable.properties,
+            &mut innermost.ordinals,
         );
-        let limit = self.limits.max_observables;
-        if let Some(scope) = self.open.last_mut() {
-            if scope.ordinals.count() >= limit {
-                return Err(ReadPackageError::Limit {
-                    what: "observables in one indicator",
-                    limit: limit.into(),
-                });
-            }
-            let ordinal = scope.ordinals.next(&identity);
-            identity.push(&ordinal.to_string());
-        }
-
         let record = &mut self.record;
         record.clear();
-        for (name, value) in [
-            ("flowType", observable.custom_name),
-            ("compositionOperator", observable.operator),
-        ] {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                fields::push(record, name, value);
-            }
-        }
+        let operator = observable.operator.unwrap_or_default();
+        fields::push_present(record, "flowType", flow_type);
+        fields::push_present(record, "compositionOperator", operator);
         fields::push_properties(record, observable.properties);
-        self.waiting.flow(identity.id(), record).map_err(keep)?;
-        self.identity = identity;
-        Ok(())
+        self.waiting.flow(id, record).map_err(keep)
     }
 
     fn indicator_ended(&mut self, indicator: Indicator) -> Result<(), ReadPackageError> {
@@ -282,15 +264,15 @@ impl<S: EventSink> Visitor for Flattener<S> {
             return Ok(());
         };
         let mut fields = Vec::new();
-        if let Some(id) = scope.id.filter(|id| !id.is_empty()) {
-            fields::push(&mut fields, "indicatorId", &id);
-        }
+        fields::push_present(&mut fields, "indicatorId", &scope.id.unwrap_or_default());
         let record = IndicatorRecord {
-            number: scope.number,
             fields: text(fields),
             ttps: indicator.ttps,
+            campaigns: indicator.campaigns,
         };
-        self.waiting.end_indicator(&record).map_err(keep)
+        self.waiting
+            .end_indicator(scope.start, &record)
+            .map_err(keep)
     }
 
     fn incident_ended(&mut self, incident: Incident) -> Result<(), ReadPackageError> {
@@ -304,9 +286,7 @@ impl<S: EventSink> Visitor for Flattener<S> {
         };
         let identity = self.identity.of_incident(&id);
         let mut fields = Vec::new();
-        if !id.is_empty() {
-            fields::push(&mut fields, "incidentId", &id);
-        }
+        fields::push_present(&mut fields, "incidentId", &id);
         for (name, values) in [
             ("incidentTitle", incident.titles),
             ("incidentUrl", url.into_iter().collect()),
@@ -316,7 +296,6 @@ impl<S: EventSink> Visitor for Flattener<S> {
             ("risk", incident.risks),
             ("riskCategory", incident.risk_categories),
             ("tool", ids(&incident.tools)),
-            ("campaign", ids(&incident.campaigns)),
         ] {
             if let Some(value) = fields::join(&values) {
                 identity.push(name);
@@ -324,21 +303,30 @@ impl<S: EventSink> Visitor for Flattener<S> {
                 fields::push(&mut fields, name, &value);
             }
         }
+        // Its field comes when the event leaves, with those of the indicators.
+        if let Some(campaign) = fields::join(&ids(&incident.campaigns)) {
+            identity.push("campaign");
+            identity.push(&campaign);
+        }
         let record = IncidentRecord {
-            number: scope.number,
             id: identity.id(),
             fields: text(fields),
             tools: incident.tools,
             campaigns: incident.campaigns,
         };
-        self.waiting.end_incident(&record).map_err(keep)
+        self.waiting
+            .end_incident(scope.start, &record)
+            .map_err(keep)
     }
 
     fn passed_over(&mut self, what: PassedOver) {
         *self.counts.passed_over.entry(what).or_default() += 1;
     }
 
-    fn package_ended(&mut self) -> Result<(), ReadPackageError> {
+    fn package_ended(&mut self, header: Header) -> Result<(), ReadPackageError> {
+        let out = &mut self.package.fields;
+        fields::push_joined(out, "packageIntent", &header.intents);
+        fields::push_joined(out, "customer", &header.identities);
         let events = self
             .waiting
             .leave(
@@ -346,7 +334,7 @@ impl<S: EventSink> Visitor for Flattener<S> {
                 &self.package.definitions,
                 &mut self.sink,
             )
-            .map_err(keep)?;
+            .map_err(ReadPackageError::Keep)?;
         self.counts.packages += 1;
         self.counts.events += events;
         self.waiting.clear();
@@ -357,7 +345,7 @@ impl<S: EventSink> Visitor for Flattener<S> {
 fn ids(names: &[Named]) -> Vec<String> {
     let id = |named: &Named| match named {
         Named::Id(id) => Some(id.clone()),
-        Named::Inline(_) => None,
+        Named::Inline { .. } => None,
     };
     names.iter().filter_map(id).collect()
 }

@@ -26,7 +26,10 @@ pub struct TapeFull {
     pub limit: u64,
 }
 
-/// Bytes written in order and read in order, any number of times.
+/// What stands before each record.
+const LENGTH_BYTES: usize = size_of::<u32>();
+
+/// Bytes written in order and read in order or by place, any number of times.
 pub struct Tape {
     scratch: Arc<dyn Scratch>,
     file: Option<Box<dyn ScratchFile>>,
@@ -74,18 +77,35 @@ impl Tape {
         if self.len() + bytes.len() as u64 > self.limit {
             return Err(io::Error::other(TapeFull { limit: self.limit }));
         }
-        self.memory.extend_from_slice(bytes);
-        if self.memory.len() > self.memory_limit {
+        if self.memory.len() + bytes.len() > self.memory_limit {
             self.spill()?;
         }
+        if bytes.len() > self.memory_limit {
+            return self.append_to_file(bytes);
+        }
+        self.memory.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// Appends a length and then the bytes, for [`TapeReader::read_record`].
-    pub fn append_record(&mut self, record: &[u8]) -> io::Result<()> {
+    /// Appends a length and then the bytes; gives the place of the record.
+    pub fn append_record(&mut self, record: &[u8]) -> io::Result<u64> {
+        let place = self.len();
         let length = u32::try_from(record.len()).map_err(io::Error::other)?;
         self.append(&length.to_le_bytes())?;
-        self.append(record)
+        self.append(record)?;
+        Ok(place)
+    }
+
+    /// Overwrites bytes of the record at `place`, `skip` of them left as they are.
+    pub fn overwrite(&mut self, place: u64, skip: usize, bytes: &[u8]) -> io::Result<()> {
+        let start = place + (LENGTH_BYTES + skip) as u64;
+        let Some(at) = start.checked_sub(self.file_bytes) else {
+            let file = self.file.as_mut().ok_or_else(beyond_the_end)?;
+            file.seek(SeekFrom::Start(start))?;
+            return file.write_all(bytes);
+        };
+        slice_at(&mut self.memory, at, bytes.len())?.copy_from_slice(bytes);
+        Ok(())
     }
 
     /// Reads from the start.
@@ -106,15 +126,34 @@ impl Tape {
         })
     }
 
+    /// Reads records wherever they are.
+    pub fn random_access(&mut self) -> RandomAccess<'_> {
+        RandomAccess {
+            tape: self,
+            window: Vec::new(),
+            window_start: 0,
+        }
+    }
+
     fn spill(&mut self) -> io::Result<()> {
+        if self.memory.is_empty() {
+            return Ok(());
+        }
+        let mut memory = std::mem::take(&mut self.memory);
+        self.append_to_file(&memory)?;
+        memory.clear();
+        self.memory = memory;
+        Ok(())
+    }
+
+    fn append_to_file(&mut self, bytes: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             None => self.file.insert(self.scratch.create()?),
         };
         file.seek(SeekFrom::Start(self.file_bytes))?;
-        file.write_all(&self.memory)?;
-        self.file_bytes += self.memory.len() as u64;
-        self.memory.clear();
+        file.write_all(bytes)?;
+        self.file_bytes += bytes.len() as u64;
         Ok(())
     }
 }
@@ -137,7 +176,7 @@ pub struct TapeReader<'t> {
 impl TapeReader<'_> {
     /// Reads the next record into `record`; false at the end.
     pub fn read_record(&mut self, record: &mut Vec<u8>) -> io::Result<bool> {
-        let mut length = [0; 4];
+        let mut length = [0; LENGTH_BYTES];
         let read = self.read(&mut length)?;
         if read == 0 {
             return Ok(false);
@@ -162,6 +201,67 @@ impl Read for TapeReader<'_> {
         }
         self.memory.read(out)
     }
+}
+
+/// Reads a tape's records by their places; quickest where they are near the last one.
+pub struct RandomAccess<'t> {
+    tape: &'t mut Tape,
+    /// A piece of the file.
+    window: Vec<u8>,
+    window_start: u64,
+}
+
+impl RandomAccess<'_> {
+    const WINDOW_BYTES: u64 = 64 << 10;
+    /// Neighbours on either side are likely to be asked for next.
+    const BEFORE: u64 = Self::WINDOW_BYTES / 4;
+
+    /// Reads the record at the place that [`Tape::append_record`] gave.
+    pub fn read_record(&mut self, place: u64, record: &mut Vec<u8>) -> io::Result<()> {
+        let mut length = [0; LENGTH_BYTES];
+        self.read(place, &mut length)?;
+        record.resize(u32::from_le_bytes(length) as usize, 0);
+        self.read(place + LENGTH_BYTES as u64, record)
+    }
+
+    /// What was appended at once lies in the file or in memory, never in both.
+    fn read(&mut self, start: u64, out: &mut [u8]) -> io::Result<()> {
+        if let Some(at) = start.checked_sub(self.tape.file_bytes) {
+            out.copy_from_slice(slice_at(&mut self.tape.memory, at, out.len())?);
+            return Ok(());
+        }
+        let end = start + out.len() as u64;
+        let window_end = self.window_start + self.window.len() as u64;
+        if start < self.window_start || end > window_end {
+            self.move_window(start, end)?;
+        }
+        let at = start - self.window_start;
+        out.copy_from_slice(slice_at(&mut self.window, at, out.len())?);
+        Ok(())
+    }
+
+    fn move_window(&mut self, start: u64, end: u64) -> io::Result<()> {
+        let file = self.tape.file.as_mut().ok_or_else(beyond_the_end)?;
+        self.window_start = start.saturating_sub(Self::BEFORE);
+        let window_end = end.max(self.window_start + Self::WINDOW_BYTES);
+        let window_end = window_end.min(self.tape.file_bytes);
+        self.window.clear();
+        file.seek(SeekFrom::Start(self.window_start))?;
+        file.take(window_end.saturating_sub(self.window_start))
+            .read_to_end(&mut self.window)?;
+        Ok(())
+    }
+}
+
+fn slice_at(bytes: &mut [u8], at: u64, length: usize) -> io::Result<&mut [u8]> {
+    usize::try_from(at)
+        .ok()
+        .and_then(|at| bytes.get_mut(at..at.checked_add(length)?))
+        .ok_or_else(beyond_the_end)
+}
+
+fn beyond_the_end() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "no such place on the tape")
 }
 
 /// Scratch files in memory, for tests.
@@ -212,6 +312,55 @@ mod tests {
         assert!(records(&mut tape).is_empty());
         tape.append_record(b"again").unwrap();
         assert_eq!(records(&mut tape), [b"again"]);
+    }
+
+    proptest::proptest! {
+        /// Whatever lies in memory or in the file: each place gives its record, as overwritten.
+        #[test]
+        fn records_by_place(
+            lengths in proptest::collection::vec(1..30_usize, 1..60),
+            order in proptest::collection::vec(proptest::prelude::any::<proptest::sample::Index>(), 1..60),
+        ) {
+            let mut tape = Tape::new(Arc::new(MemoryScratch::default()), 20, 10_000);
+            let mut written = Vec::new();
+            for (number, &length) in (0_u8..).zip(&lengths) {
+                let record = vec![number; length];
+                written.push((tape.append_record(&record).unwrap(), record));
+            }
+            for chosen in &order {
+                let (place, record) = &mut written[chosen.index(lengths.len())];
+                let last = record.len() - 1;
+                record[last] = 255;
+                tape.overwrite(*place, last, &[255]).unwrap();
+            }
+            proptest::prop_assert_eq!(records(&mut tape).len(), lengths.len());
+            let mut access = tape.random_access();
+            let mut found = Vec::new();
+            for chosen in &order {
+                let (place, record) = &written[chosen.index(lengths.len())];
+                access.read_record(*place, &mut found).unwrap();
+                proptest::prop_assert_eq!(&found, record);
+            }
+        }
+    }
+
+    #[test]
+    fn the_window_moves_over_a_large_file() {
+        let mut tape = Tape::new(Arc::new(MemoryScratch::default()), 10, 10 << 20);
+        let record = |number: u32| vec![number.to_le_bytes(); 1 + number as usize % 4000].concat();
+        let places: Vec<u64> = (0..400)
+            .map(|number| tape.append_record(&record(number)).unwrap())
+            .collect();
+        let mut access = tape.random_access();
+        let mut found = Vec::new();
+        for number in (0..400).chain((0..400).rev()) {
+            access
+                .read_record(places[number as usize], &mut found)
+                .unwrap();
+            assert_eq!(found, record(number), "record {number}");
+        }
+        let beyond = access.read_record(10 << 20, &mut found).unwrap_err();
+        assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]

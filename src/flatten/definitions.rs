@@ -4,10 +4,15 @@ use std::collections::HashMap;
 
 use crate::stix::{Definition, DefinitionKind, Named, ReadPackageError};
 
+/// What one definition takes in memory beside its texts, roughly.
+const OVERHEAD_BYTES: usize = 128;
+
 /// The tools, TTPs and campaigns that a package defines.
 #[derive(Default)]
 pub(super) struct Definitions {
-    defined: HashMap<(DefinitionKind, String), Defined>,
+    tools: HashMap<String, Defined>,
+    ttps: HashMap<String, Defined>,
+    campaigns: HashMap<String, Defined>,
     bytes: usize,
 }
 
@@ -30,31 +35,34 @@ impl Definitions {
             name,
             vendor,
         } = definition;
-        self.bytes += id.len() + name.len() + vendor.len();
+        let defined = match kind {
+            DefinitionKind::Tool => &mut self.tools,
+            DefinitionKind::Ttp => &mut self.ttps,
+            DefinitionKind::Campaign => &mut self.campaigns,
+        };
+        let before = defined.get(&id);
+        if before.is_some_and(|before| name.is_empty() || !before.name.is_empty()) {
+            return Ok(());
+        }
+        self.bytes += OVERHEAD_BYTES + id.len() + name.len() + vendor.len();
         if self.bytes > max_bytes {
             return Err(ReadPackageError::Limit {
                 what: "bytes of definitions in one package",
                 limit: max_bytes as u64,
             });
         }
-        let defined = self.defined.entry((kind, id)).or_default();
-        if defined.name.is_empty() {
-            *defined = Defined { name, vendor };
-        }
+        defined.insert(id, Defined { name, vendor });
         Ok(())
     }
 
     /// The names of what is named; what is not defined has none.
     pub(super) fn names<'a>(&'a self, kind: DefinitionKind, named: &'a [Named]) -> Vec<&'a str> {
         let name = |named: &'a Named| match named {
-            Named::Id(id) => self.get(kind, id).map(|defined| defined.name.as_str()),
-            Named::Inline(name) => Some(name.as_str()),
+            Named::Id(id) => self.get(kind, id).map_or("", |defined| &defined.name),
+            Named::Inline { name, .. } => name,
         };
-        named
-            .iter()
-            .filter_map(name)
-            .filter(|name| !name.is_empty())
-            .collect()
+        let present = |name: &&str| !name.is_empty();
+        named.iter().map(name).filter(present).collect()
     }
 
     /// The vendors of the tools that are named.
@@ -62,17 +70,19 @@ impl Definitions {
         let vendor = |named: &'a Named| match named {
             Named::Id(id) => self
                 .get(DefinitionKind::Tool, id)
-                .map(|defined| defined.vendor.as_str()),
-            Named::Inline(_) => None,
+                .map_or("", |defined| &defined.vendor),
+            Named::Inline { vendor, .. } => vendor,
         };
-        named
-            .iter()
-            .filter_map(vendor)
-            .filter(|vendor| !vendor.is_empty())
-            .collect()
+        let present = |vendor: &&str| !vendor.is_empty();
+        named.iter().map(vendor).filter(present).collect()
     }
 
     fn get(&self, kind: DefinitionKind, id: &str) -> Option<&Defined> {
-        self.defined.get(&(kind, id.to_owned()))
+        match kind {
+            DefinitionKind::Tool => &self.tools,
+            DefinitionKind::Ttp => &self.ttps,
+            DefinitionKind::Campaign => &self.campaigns,
+        }
+        .get(id)
     }
 }

@@ -72,6 +72,13 @@ pub(super) fn push(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(b',');
 }
 
+/// Appends `"name":"value",` unless the value is empty.
+pub(super) fn push_present(out: &mut Vec<u8>, name: &str, value: &str) {
+    if !value.is_empty() {
+        push(out, name, value);
+    }
+}
+
 /// Appends `"name":"value",` unless there is no value; several are joined by `"; "`.
 pub(super) fn push_joined(out: &mut Vec<u8>, name: &str, values: &[impl AsRef<str>]) {
     if let Some(value) = join(values) {

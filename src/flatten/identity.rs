@@ -5,7 +5,6 @@
 //! here needs a new [`VERSION`].
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hasher};
 
 use sha2::{Digest, Sha256};
 
@@ -22,14 +21,15 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The id of an observable, but for its ordinal.
+    /// The id of an observable; `ordinals` are those of its indicator.
     pub(super) fn of_flow(
         &mut self,
         incident_id: &str,
         indicator_id: &str,
         flow_type: &str,
         properties: &Properties,
-    ) -> &mut Self {
+        ordinals: &mut Ordinals,
+    ) -> EventId {
         self.start(RecordType::Flow, incident_id);
         self.push(indicator_id);
         self.push(flow_type);
@@ -37,7 +37,12 @@ impl Identity {
             self.push(name);
             self.push(value);
         }
-        self
+        let mut digest = Sha256::new_with_prefix(&self.texts);
+        let ordinal = ordinals.next(first_bytes(&digest.clone().finalize().into()));
+        self.texts.clear();
+        self.push(&ordinal.to_string());
+        digest.update(&self.texts);
+        EventId::from_bytes(first_bytes(&digest.finalize().into()))
     }
 
     /// Starts the id of an incident without observables; its fields follow.
@@ -54,12 +59,7 @@ impl Identity {
     }
 
     pub(super) fn id(&self) -> EventId {
-        let digest: [u8; 32] = Sha256::digest(&self.texts).into();
-        let mut id = [0; 16];
-        for (to, from) in id.iter_mut().zip(digest) {
-            *to = from;
-        }
-        EventId::from_bytes(id)
+        EventId::from_bytes(first_bytes(&Sha256::digest(&self.texts).into()))
     }
 
     fn start(&mut self, record_type: RecordType, incident_id: &str) {
@@ -70,10 +70,17 @@ impl Identity {
     }
 }
 
+fn first_bytes<const N: usize>(digest: &[u8; 32]) -> [u8; N] {
+    std::array::from_fn(|at| digest.get(at).copied().unwrap_or_default())
+}
+
 /// Counts identical observables of one indicator, so that each has an id of its own.
 #[derive(Debug, Default)]
 pub(super) struct Ordinals {
-    seen: HashMap<u64, u32>,
+    /// By the first bytes of the digest of all but the ordinal. Two that differ and meet in them
+    /// get the ordinals 0 and 1 where both could have 0: their ids stay different, and the same
+    /// for the same content.
+    seen: HashMap<[u8; 8], u32>,
     count: u32,
 }
 
@@ -84,14 +91,9 @@ impl Ordinals {
     }
 
     /// How many identical ones there were before.
-    ///
-    /// Two that differ and meet in 64 bits get the ordinals 0 and 1 where both could have 0: their
-    /// ids stay different, and the same for the same content.
-    pub(super) fn next(&mut self, identity: &Identity) -> u32 {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&identity.texts);
+    fn next(&mut self, content: [u8; 8]) -> u32 {
         self.count += 1;
-        let seen = self.seen.entry(hasher.finish()).or_default();
+        let seen = self.seen.entry(content).or_default();
         let ordinal = *seen;
         *seen += 1;
         ordinal

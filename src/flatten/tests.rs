@@ -31,7 +31,7 @@ fn flatten(document: &str) -> Result<(Vec<serde_json::Value>, Counts), ReadPacka
     let mut xml = Xml::new(&mut input, limits);
     let mut lines = Lines::default();
     let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
-    let mut flattener = Flattener::new(None, LIMITS, &scratch, &mut lines);
+    let mut flattener = Flattener::new(Origin::default(), LIMITS, &scratch, &mut lines);
     read_packages(&mut xml, 20, &mut flattener)?;
     let counts = flattener.counts().clone();
     let parse = |line: &String| serde_json::from_str(line).unwrap();

@@ -275,7 +275,7 @@ impl Read for RawReader<'_> {
 
 impl EventSink for Staging {
     fn event(&mut self, event: FlatEvent<'_>) -> io::Result<()> {
-        self.block.append_record(event.json)
+        self.block.append_record(event.json).map(drop)
     }
 }
 

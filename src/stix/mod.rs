@@ -1,13 +1,16 @@
 //! STIX 1.x packages, read as a stream: a [`Visitor`] hears of what a package holds in document
 //! order, and nothing is kept here. Knows nothing of TAXII.
 
+mod element;
 mod properties;
 mod reader;
 
+use std::fmt;
 use std::io;
 
+pub use element::PackageTag;
 pub use properties::Properties;
-pub use reader::{PackageTag, read_package, read_packages};
+pub use reader::{read_package, read_packages};
 use serde::{Deserialize, Serialize};
 
 use crate::xml::XmlError;
@@ -44,8 +47,6 @@ pub enum ReadPackageError {
 pub trait Visitor {
     /// A package starts.
     fn package_started(&mut self, package: PackageStart<'_>) -> Result<(), ReadPackageError>;
-    /// Its header ends; it may come before or after the rest.
-    fn header(&mut self, header: Header) -> Result<(), ReadPackageError>;
     /// Something that an idref may name, before or after this.
     fn definition(&mut self, definition: Definition) -> Result<(), ReadPackageError>;
     /// An incident starts.
@@ -60,8 +61,8 @@ pub trait Visitor {
     fn incident_ended(&mut self, incident: Incident) -> Result<(), ReadPackageError>;
     /// Something that is read, but not yet forwarded.
     fn passed_over(&mut self, what: PassedOver);
-    /// The package ends.
-    fn package_ended(&mut self) -> Result<(), ReadPackageError>;
+    /// The package ends; its header may have stood before or after the rest.
+    fn package_ended(&mut self, header: Header) -> Result<(), ReadPackageError>;
 }
 
 /// What a package may hold and nobody hears of.
@@ -71,6 +72,18 @@ pub enum PassedOver {
     Indicator,
     /// An observable outside of every incident.
     Observable,
+    /// An indicator or observable of an incident that only names another one by its idref.
+    Reference,
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Indicator => "indicators outside of incidents",
+            Self::Observable => "observables outside of incidents",
+            Self::Reference => "references to indicators and observables",
+        })
+    }
 }
 
 /// The start tag of a package.
@@ -140,6 +153,8 @@ pub struct Observable<'a> {
 pub struct Indicator {
     /// Indicated_TTP, in document order.
     pub ttps: Vec<Named>,
+    /// Related_Campaign, in document order.
+    pub campaigns: Vec<Named>,
 }
 
 /// What is known of an incident at its end. White space is folded, nothing is empty.
@@ -164,10 +179,15 @@ pub struct Incident {
 }
 
 /// Something that is named by reference or in place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Named {
     /// By the id of its definition, which stands elsewhere in the package or here.
     Id(String),
     /// In place, without an id.
-    Inline(String),
+    Inline {
+        /// Its title or name; may be empty.
+        name: String,
+        /// A tool's vendor; may be empty.
+        vendor: String,
+    },
 }

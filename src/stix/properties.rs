@@ -21,6 +21,12 @@ impl Properties {
         self.ends.is_empty()
     }
 
+    /// Bytes of all names and values.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// Takes all away.
     pub fn clear(&mut self) {
         self.text.clear();
@@ -48,14 +54,14 @@ impl Properties {
     /// Ends a property with the value that `write` appends; without one it never was.
     pub(super) fn finish<E>(
         &mut self,
-        property: StartedProperty,
+        StartedProperty { start }: StartedProperty,
         write: impl FnOnce(&mut String) -> Result<(), E>,
     ) -> Result<(), E> {
         let name_end = self.text.len();
         let written = write(&mut self.text);
         match written {
             Ok(()) => self.ends.push((name_end, self.text.len())),
-            Err(_) => self.text.truncate(property.start),
+            Err(_) => self.text.truncate(start),
         }
         written
     }

@@ -1,11 +1,13 @@
 //! Reads packages: one function for each element that means something, everything else is walked
 //! through in search of them.
 
+use super::element::{Element, Ids, PackageTag};
+use super::properties::StartedProperty;
 use super::{
     Definition, DefinitionKind, Header, Incident, IncidentStart, Indicator, Named, Observable,
     PackageStart, PassedOver, Properties, ReadPackageError, Visitor,
 };
-use crate::xml::{Tag, Token, Xml, XmlError};
+use crate::xml::{Token, Xml};
 
 type Result<T> = std::result::Result<T, ReadPackageError>;
 
@@ -47,29 +49,14 @@ pub fn read_package(
     PackageReader::new(xml, max_properties, visitor).package(start)
 }
 
-/// The start tag of a package.
-#[derive(Debug)]
-pub struct PackageTag {
-    id: Option<String>,
-    timestamp: Option<String>,
-}
-
-impl PackageTag {
-    /// What matters of the tag.
-    pub fn of(tag: &Tag<'_>) -> std::result::Result<Self, XmlError> {
-        Ok(Self {
-            id: tag.owned("id")?,
-            timestamp: tag.owned("timestamp")?,
-        })
-    }
-}
-
 struct PackageReader<'p, 'r> {
     xml: &'p mut Xml<'r>,
     visitor: &'p mut dyn Visitor,
     max_properties: u32,
     /// How many incidents are open.
     incidents: u32,
+    /// Bytes that are kept for the elements that are open.
+    kept: u64,
     frame: Frame,
 }
 
@@ -90,71 +77,6 @@ impl Frame {
     }
 }
 
-/// An element that may stand anywhere, with the attributes that matter.
-enum Element {
-    Incident {
-        id: Option<String>,
-        url: Option<String>,
-    },
-    Indicator {
-        id: Option<String>,
-    },
-    Observable,
-    Composition {
-        operator: Option<String>,
-    },
-    Definition {
-        kind: DefinitionKind,
-        reference: Reference,
-    },
-    Other,
-}
-
-/// `@id` and `@idref`.
-struct Reference {
-    id: Option<String>,
-    idref: Option<String>,
-}
-
-impl Reference {
-    fn of(tag: &Tag<'_>) -> std::result::Result<Self, XmlError> {
-        Ok(Self {
-            id: tag.owned("id")?,
-            idref: tag.owned("idref")?,
-        })
-    }
-}
-
-impl Element {
-    fn of(tag: &Tag<'_>) -> std::result::Result<Self, XmlError> {
-        let definition = |kind| {
-            Ok(Self::Definition {
-                kind,
-                reference: Reference::of(tag)?,
-            })
-        };
-        match tag.local() {
-            "Observable" => Ok(Self::Observable),
-            "Observable_Composition" => Ok(Self::Composition {
-                operator: tag.owned("operator")?,
-            }),
-            // An incident or indicator that only names another one is no incident or indicator.
-            "Incident" | "Indicator" if tag.attribute("idref")?.is_some() => Ok(Self::Other),
-            "Incident" => Ok(Self::Incident {
-                id: tag.owned("id")?,
-                url: tag.owned("URL")?,
-            }),
-            "Indicator" => Ok(Self::Indicator {
-                id: tag.owned("id")?,
-            }),
-            "TTP" => definition(DefinitionKind::Ttp),
-            "Campaign" => definition(DefinitionKind::Campaign),
-            "Tool" => definition(DefinitionKind::Tool),
-            _ => Ok(Self::Other),
-        }
-    }
-}
-
 impl<'p, 'r> PackageReader<'p, 'r> {
     fn new(xml: &'p mut Xml<'r>, max_properties: u32, visitor: &'p mut dyn Visitor) -> Self {
         Self {
@@ -162,6 +84,7 @@ impl<'p, 'r> PackageReader<'p, 'r> {
             visitor,
             max_properties,
             incidents: 0,
+            kept: 0,
             frame: Frame::default(),
         }
     }
@@ -171,33 +94,34 @@ impl<'p, 'r> PackageReader<'p, 'r> {
             id: start.id.as_deref(),
             timestamp: start.timestamp.as_deref(),
         })?;
+        self.kept = 0;
+        let mut header = Header::default();
         loop {
             match self.xml.next()? {
-                Token::Start(tag) if tag.local() == "STIX_Header" => self.header()?,
+                Token::Start(tag) if tag.local() == "STIX_Header" => self.header(&mut header)?,
                 Token::Start(tag) => {
                     let element = Element::of(&tag)?;
                     self.element(element, None)?;
                 }
                 Token::Text(_) => {}
-                Token::End | Token::Eof => return self.visitor.package_ended(),
+                Token::End | Token::Eof => return self.visitor.package_ended(header),
             }
         }
     }
 
-    fn header(&mut self) -> Result<()> {
-        let mut header = Header::default();
+    fn header(&mut self, header: &mut Header) -> Result<()> {
         loop {
             match self.xml.next()? {
                 Token::Start(tag) => match tag.local() {
                     "Package_Intent" => self.folded_text_into(&mut header.intents)?,
-                    "Information_Source" => self.header_source(&mut header)?,
+                    "Information_Source" => self.header_source(header)?,
                     _ => {
                         let element = Element::of(&tag)?;
                         self.element(element, None)?;
                     }
                 },
                 Token::Text(_) => {}
-                Token::End | Token::Eof => return self.visitor.header(header),
+                Token::End | Token::Eof => return Ok(()),
             }
         }
     }
@@ -206,9 +130,10 @@ impl<'p, 'r> PackageReader<'p, 'r> {
         loop {
             match self.xml.next()? {
                 Token::Start(tag) if tag.local() == "Identity" => {
-                    header
-                        .identities
-                        .extend(tag.owned("id")?.filter(|id| !id.is_empty()));
+                    if let Some(id) = tag.owned("id")?.filter(|id| !id.is_empty()) {
+                        self.keep(id.len())?;
+                        header.identities.push(id);
+                    }
                     self.walk(None)?;
                 }
                 Token::Start(tag) => {
@@ -236,21 +161,31 @@ impl<'p, 'r> PackageReader<'p, 'r> {
     }
 
     fn element(&mut self, element: Element, operator: Option<&str>) -> Result<()> {
+        let kept_before = self.kept;
+        self.keep(element.text_bytes())?;
         match element {
             Element::Incident { id, url } => self.incident(IncidentStart {
                 id: id.as_deref(),
                 url: url.as_deref(),
-            }),
-            Element::Indicator { id } if self.incidents > 0 => self.indicator(id.as_deref()),
+            })?,
+            Element::Indicator { id } if self.incidents > 0 => self.indicator(id.as_deref())?,
             Element::Indicator { .. } => {
                 self.visitor.passed_over(PassedOver::Indicator);
-                self.walk(None)
+                self.walk(None)?;
             }
-            Element::Observable => self.observable(operator),
-            Element::Composition { operator } => self.walk(operator.as_deref()),
-            Element::Definition { kind, reference } => self.named(kind, reference).map(drop),
-            Element::Other => self.walk(operator),
+            Element::Observable => self.observable(operator)?,
+            Element::Reference => {
+                if self.incidents > 0 {
+                    self.visitor.passed_over(PassedOver::Reference);
+                }
+                self.walk(operator)?;
+            }
+            Element::Composition { operator } => self.walk(operator.as_deref())?,
+            Element::Definition { kind, ids } => drop(self.named(kind, ids)?),
+            Element::Other => self.walk(operator)?,
         }
+        self.kept = kept_before;
+        Ok(())
     }
 
     fn incident(&mut self, start: IncidentStart<'_>) -> Result<()> {
@@ -266,12 +201,11 @@ impl<'p, 'r> PackageReader<'p, 'r> {
                     "Confidence" => self.children_text("Value", &mut incident.confidences)?,
                     "Intended_Effect" => self.intended_effect(&mut incident)?,
                     "Information_Source" => {
-                        self.children_named(DefinitionKind::Tool, &mut incident.tools)?;
+                        self.descendants_named(DefinitionKind::Tool, &mut incident.tools)?;
                     }
                     "Related_Campaign" | "Related_Campaigns" => {
                         let idref = tag.owned("idref")?;
-                        incident.campaigns.extend(idref.map(Named::Id));
-                        self.children_named(DefinitionKind::Campaign, &mut incident.campaigns)?;
+                        self.related_campaign(idref, &mut incident.campaigns)?;
                     }
                     _ => {
                         let element = Element::of(&tag)?;
@@ -317,13 +251,19 @@ impl<'p, 'r> PackageReader<'p, 'r> {
         let mut indicator = Indicator::default();
         loop {
             match self.xml.next()? {
-                Token::Start(tag) if tag.local() == "Indicated_TTP" => {
-                    self.children_named(DefinitionKind::Ttp, &mut indicator.ttps)?;
-                }
-                Token::Start(tag) => {
-                    let element = Element::of(&tag)?;
-                    self.element(element, None)?;
-                }
+                Token::Start(tag) => match tag.local() {
+                    "Indicated_TTP" => {
+                        self.descendants_named(DefinitionKind::Ttp, &mut indicator.ttps)?;
+                    }
+                    "Related_Campaign" | "Related_Campaigns" => {
+                        let idref = tag.owned("idref")?;
+                        self.related_campaign(idref, &mut indicator.campaigns)?;
+                    }
+                    _ => {
+                        let element = Element::of(&tag)?;
+                        self.element(element, None)?;
+                    }
+                },
                 Token::Text(_) => {}
                 Token::End | Token::Eof => return self.visitor.indicator_ended(indicator),
             }
@@ -370,8 +310,8 @@ impl<'p, 'r> PackageReader<'p, 'r> {
                     "Custom_Properties" => self.custom_properties()?,
                     _ => match Element::of(&tag)? {
                         Element::Other => self.observable_children(operator)?,
-                        Element::Composition { operator } => {
-                            self.observable_children(operator.as_deref())?;
+                        composition @ Element::Composition { .. } => {
+                            self.element(composition, operator)?;
                             self.frame.is_container = true;
                         }
                         element => self.element(element, operator)?,
@@ -384,28 +324,35 @@ impl<'p, 'r> PackageReader<'p, 'r> {
     }
 
     fn custom_properties(&mut self) -> Result<()> {
-        let Self { xml, frame, .. } = self;
         loop {
-            match xml.next()? {
+            match self.xml.next()? {
                 Token::Start(tag) if tag.local() == "Property" => {
-                    if frame.properties.len() >= self.max_properties as usize {
-                        return Err(ReadPackageError::Limit {
-                            what: "properties in one observable",
-                            limit: self.max_properties.into(),
-                        });
-                    }
                     let name = tag.attribute("name")?.unwrap_or_default();
-                    let started = frame.properties.start(&name);
+                    let started = self.frame.properties.start(&name);
                     drop(name);
-                    frame
-                        .properties
-                        .finish(started, |value| xml.text_into(value))?;
+                    self.property(started)?;
                 }
-                Token::Start(_) => xml.skip()?,
+                Token::Start(_) => self.xml.skip()?,
                 Token::Text(_) => {}
                 Token::End | Token::Eof => return Ok(()),
             }
         }
+    }
+
+    fn property(&mut self, started: StartedProperty) -> Result<()> {
+        let Self { xml, frame, .. } = self;
+        frame
+            .properties
+            .finish(started, |value| xml.text_into(value))?;
+        let limit_reached = |what, limit| Err(ReadPackageError::Limit { what, limit });
+        if frame.properties.len() > self.max_properties as usize {
+            return limit_reached("properties in one observable", self.max_properties.into());
+        }
+        let max_bytes = xml.limits().max_text_bytes;
+        if frame.properties.text_bytes() as u64 > max_bytes {
+            return limit_reached("bytes of properties in one observable", max_bytes);
+        }
+        Ok(())
     }
 
     /// The texts of the children of this name.
@@ -424,15 +371,18 @@ impl<'p, 'r> PackageReader<'p, 'r> {
     }
 
     /// What the descendants of this kind name, such as the tools in an Information_Source.
-    fn children_named(&mut self, kind: DefinitionKind, names: &mut Vec<Named>) -> Result<()> {
+    fn descendants_named(&mut self, kind: DefinitionKind, names: &mut Vec<Named>) -> Result<()> {
         loop {
             match self.xml.next()? {
+                Token::Start(tag) if tag.local() == "Related_Campaign" => {
+                    let idref = tag.owned("idref")?;
+                    self.related_campaign(idref, names)?;
+                }
                 Token::Start(tag) => match Element::of(&tag)? {
-                    Element::Definition {
-                        kind: found,
-                        reference,
-                    } if found == kind => names.extend(self.named(kind, reference)?),
-                    Element::Other => self.children_named(kind, names)?,
+                    Element::Definition { kind: found, ids } if found == kind => {
+                        names.extend(self.named(kind, ids)?);
+                    }
+                    Element::Other => self.descendants_named(kind, names)?,
                     element => self.element(element, None)?,
                 },
                 Token::Text(_) => {}
@@ -441,8 +391,18 @@ impl<'p, 'r> PackageReader<'p, 'r> {
         }
     }
 
+    /// Names a campaign by its own idref, or holds a Campaign that does.
+    fn related_campaign(&mut self, idref: Option<String>, names: &mut Vec<Named>) -> Result<()> {
+        if let Some(id) = idref {
+            self.keep(id.len())?;
+            names.push(Named::Id(id));
+        }
+        self.descendants_named(DefinitionKind::Campaign, names)
+    }
+
     /// Reads a tool, TTP or campaign: a definition if it has an id, a reference, or a bare name.
-    fn named(&mut self, kind: DefinitionKind, reference: Reference) -> Result<Option<Named>> {
+    fn named(&mut self, kind: DefinitionKind, ids: Ids) -> Result<Option<Named>> {
+        let kept_before = self.kept;
         let mut titles = Vec::new();
         let mut names = Vec::new();
         let mut vendors = Vec::new();
@@ -462,38 +422,52 @@ impl<'p, 'r> PackageReader<'p, 'r> {
                 Token::End | Token::Eof => break,
             }
         }
-        let mut found = if titles.is_empty() { names } else { titles }.into_iter();
-        let name = found.next().unwrap_or_default();
-        if let Some(id) = reference.id {
-            self.visitor.definition(Definition {
-                kind,
-                id: id.clone(),
-                name,
-                vendor: vendors.into_iter().next().unwrap_or_default(),
-            })?;
-            return Ok(Some(Named::Id(id)));
-        }
-        let inline = || {
-            Some(name)
-                .filter(|name| !name.is_empty())
-                .map(Named::Inline)
+        self.kept = kept_before;
+        let name = titles.into_iter().chain(names).next().unwrap_or_default();
+        let vendor = vendors.into_iter().next().unwrap_or_default();
+        let found = match ids {
+            Ids { id: Some(id), .. } => {
+                self.visitor.definition(Definition {
+                    kind,
+                    id: id.clone(),
+                    name,
+                    vendor,
+                })?;
+                Named::Id(id)
+            }
+            Ids {
+                idref: Some(idref), ..
+            } => Named::Id(idref),
+            _ if name.is_empty() && vendor.is_empty() => return Ok(None),
+            _ => Named::Inline { name, vendor },
         };
-        Ok(reference.idref.map(Named::Id).or_else(inline))
+        self.keep(match &found {
+            Named::Id(id) => id.len(),
+            Named::Inline { name, vendor } => name.len() + vendor.len(),
+        })?;
+        Ok(Some(found))
     }
 
     /// Appends the text of the element that has just started, folded, unless it is empty.
     fn folded_text_into(&mut self, texts: &mut Vec<String>) -> Result<()> {
         let text = fold(&self.xml.text()?);
-        if text.is_empty() {
-            return Ok(());
+        if !text.is_empty() {
+            self.keep(text.len())?;
+            texts.push(text);
         }
-        let kept: usize = texts.iter().map(String::len).sum();
+        Ok(())
+    }
+
+    /// Counts a text that is kept as long as the element around it is open.
+    fn keep(&mut self, text_bytes: usize) -> Result<()> {
+        /// What a text takes in memory beside its bytes.
+        const OVERHEAD: usize = 32;
         let limit = self.xml.limits().max_text_bytes;
-        if (kept + text.len()) as u64 > limit {
-            let recoverable = true;
-            return Err(XmlError::TooLong { limit, recoverable }.into());
+        self.kept += (text_bytes + OVERHEAD) as u64;
+        if self.kept > limit {
+            let what = "bytes of ids, titles and names around one element";
+            return Err(ReadPackageError::Limit { what, limit });
         }
-        texts.push(text);
         Ok(())
     }
 }

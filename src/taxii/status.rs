@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::xml::{Tag, Token, Xml, XmlError};
 
+/// More details than the specification knows.
+const MAX_DETAILS: usize = 100;
+
 /// A service's status message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusMessage {
@@ -14,7 +17,7 @@ pub struct StatusMessage {
     pub in_response_to: Option<String>,
     /// Message, as the service wrote it.
     pub message: Option<String>,
-    /// Status_Detail/Detail: `@name` and text.
+    /// Status_Detail/Detail: `@name` and text; TAXII 1.0 has a text without a name.
     pub details: Vec<(String, String)>,
 }
 
@@ -91,7 +94,10 @@ impl fmt::Display for StatusMessage {
             write!(f, ": {message}")?;
         }
         for (name, value) in &self.details {
-            write!(f, " ({name}: {value})")?;
+            match name.as_str() {
+                "" => write!(f, " ({value})")?,
+                name => write!(f, " ({name}: {value})")?,
+            }
         }
         Ok(())
     }
@@ -136,15 +142,25 @@ impl StatusMessage {
                     "Detail" => {
                         let name = tag.owned("name")?.unwrap_or_default();
                         let value = folded(&xml.text()?).unwrap_or_default();
-                        self.details.push((name, value));
+                        self.detail_read(name, value);
                     }
                     _ => xml.skip()?,
                 },
-                Token::Text(_) => {}
+                Token::Text(text) => {
+                    if let Some(text) = folded(&text).filter(|_| depth > 1) {
+                        self.detail_read(String::new(), text);
+                    }
+                }
                 // The end of Status_Detail.
                 Token::End if depth > 1 => {}
                 Token::End | Token::Eof => return Ok(self),
             }
+        }
+    }
+
+    fn detail_read(&mut self, name: String, value: String) {
+        if self.details.len() < MAX_DETAILS {
+            self.details.push((name, value));
         }
     }
 }

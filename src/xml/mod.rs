@@ -16,19 +16,24 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
 use crate::tape::Tape;
-use source::{Source, SourceLimit};
+use source::{Source, SourceError};
 pub use text::NestedText;
 
-/// Above a limit, what still can be read past, as a multiple of the limit; beyond that the rest of
-/// the document is given up.
-const HARD_LIMIT_FACTOR: u32 = 4;
+/// Whoever reads elements calls itself for each inside another, so no limit may be higher.
+pub const HIGHEST_DEPTH: u32 = 500;
+/// Deeper than this even what is passed over is given up.
+const GIVEN_UP_DEPTH: u32 = 100_000;
+/// A tag of this many times the limit cannot be passed over.
+const GIVEN_UP_TAG_FACTOR: u64 = 4;
+/// The names of open elements are kept.
+const MAX_NAME_BYTES: usize = 1024;
 
 /// Bounds on one document.
 #[derive(Debug, Clone, Copy)]
 pub struct XmlLimits {
     /// Bytes of the document.
     pub max_bytes: u64,
-    /// Elements inside one another.
+    /// Elements inside one another; at most [`HIGHEST_DEPTH`].
     pub max_depth: u32,
     /// Bytes of one text, tag or comment.
     pub max_text_bytes: u64,
@@ -40,6 +45,9 @@ pub enum XmlError {
     /// The bytes stopped coming.
     #[error("{0}")]
     Read(Arc<io::Error>),
+    /// What is recorded cannot be kept.
+    #[error("{0}")]
+    Record(Arc<io::Error>),
     /// It is not well-formed XML.
     #[error("not well-formed XML at byte {offset}: {message}")]
     Malformed {
@@ -119,41 +127,46 @@ pub enum Token<'x> {
 
 /// A start tag.
 #[derive(Debug)]
-pub struct Tag<'x>(BytesStart<'x>);
+pub struct Tag<'x> {
+    tag: BytesStart<'x>,
+    offset: u64,
+    is_empty: bool,
+}
 
 impl Tag<'_> {
     /// The element's name without its prefix.
     #[must_use]
     pub fn local(&self) -> &str {
-        self.0.local_name().into_inner()
+        self.tag.local_name().into_inner()
     }
 
-    /// The name as it is written.
+    /// The tag as it is written.
     #[must_use]
-    pub fn qualified(&self) -> &str {
-        self.0.name().into_inner()
+    pub fn to_xml(&self) -> String {
+        let end = if self.is_empty { "/" } else { "" };
+        format!("<{}{end}>", &*self.tag)
     }
 
-    /// The attribute of this local name, its references resolved.
-    pub fn attribute(&self, local: &str) -> Result<Option<Cow<'_, str>>, XmlError> {
-        let mut attributes = self.0.attributes();
+    /// The attribute of this name, its references resolved. A name with a prefix is another one:
+    /// attributes of TAXII and STIX have none.
+    pub fn attribute(&self, name: &str) -> Result<Option<Cow<'_, str>>, XmlError> {
+        let mut attributes = self.tag.attributes();
         for attribute in attributes.with_checks(false) {
-            let attribute = attribute.map_err(|error| malformed(0, error))?;
-            let name = attribute.key.local_name();
-            if name.into_inner() != local || attribute.key.as_namespace_binding().is_some() {
+            let attribute = attribute.map_err(|error| malformed(self.offset, error))?;
+            if attribute.key.into_inner() != name {
                 continue;
             }
             let value = attribute
                 .normalized_value(XmlVersion::Implicit1_0)
-                .map_err(|error| malformed(0, error))?;
+                .map_err(|error| malformed(self.offset, error))?;
             return Ok(Some(value));
         }
         Ok(None)
     }
 
     /// The attribute as an owned text; absent is `None`, empty is `Some("")`.
-    pub fn owned(&self, local: &str) -> Result<Option<String>, XmlError> {
-        Ok(self.attribute(local)?.map(Cow::into_owned))
+    pub fn owned(&self, name: &str) -> Result<Option<String>, XmlError> {
+        Ok(self.attribute(name)?.map(Cow::into_owned))
     }
 }
 
@@ -163,21 +176,34 @@ pub struct Xml<'r> {
     buffer: Vec<u8>,
     depth: u32,
     owes_end: bool,
+    /// Text has no encoding, whatever its declaration says.
+    is_nested: bool,
     limits: XmlLimits,
 }
 
 impl<'r> Xml<'r> {
     /// A reader of the document that `input` gives.
     pub fn new(input: &'r mut dyn Read, limits: XmlLimits) -> Self {
-        let max_event_bytes = limits
-            .max_text_bytes
-            .saturating_mul(u64::from(HARD_LIMIT_FACTOR));
+        let limits = XmlLimits {
+            max_depth: limits.max_depth.min(HIGHEST_DEPTH),
+            ..limits
+        };
+        let max_event_bytes = limits.max_text_bytes.saturating_mul(GIVEN_UP_TAG_FACTOR);
         Self {
             reader: Reader::from_reader(Source::new(input, limits.max_bytes, max_event_bytes)),
             buffer: Vec::new(),
             depth: 0,
             owes_end: false,
+            is_nested: false,
             limits,
+        }
+    }
+
+    /// A reader of a document that lies as text inside another one.
+    pub fn of_nested(text: &'r mut NestedText<'_, '_>, limits: XmlLimits) -> Self {
+        Self {
+            is_nested: true,
+            ..Self::new(text, limits)
         }
     }
 
@@ -194,7 +220,7 @@ impl<'r> Xml<'r> {
         self.reader
             .get_mut()
             .start_recording(prologue)
-            .map_err(|error| XmlError::Read(Arc::new(error)))
+            .map_err(|error| XmlError::Record(Arc::new(error)))
     }
 
     /// Ends the recording and gives what it holds.
@@ -229,40 +255,29 @@ impl<'r> Xml<'r> {
         }
         self.buffer.clear();
         self.reader.get_mut().begin_event();
-        let offset = self.reader.buffer_position();
+        let offset = self.reader.get_ref().offset();
         let event = self
             .reader
             .read_event_into(&mut self.buffer)
             .map_err(|error| refuse(offset, error, self.limits))?;
-        let length = match &event {
-            Event::Start(tag) | Event::Empty(tag) => {
+        match &event {
+            Event::Start(_) | Event::Empty(_) => {
                 self.depth += 1;
                 self.owes_end = matches!(event, Event::Empty(_));
-                if self.depth > self.limits.max_depth {
-                    return Err(XmlError::TooDeep {
-                        limit: self.limits.max_depth,
-                        recoverable: self.depth
-                            < self.limits.max_depth.saturating_mul(HARD_LIMIT_FACTOR),
-                    });
-                }
-                tag.len()
             }
-            Event::End(_) => {
-                self.depth -= 1;
-                0
-            }
-            Event::Text(text) => text.len(),
-            Event::CData(text) => text.len(),
-            _ => 0,
-        };
-        if length as u64 > self.limits.max_text_bytes {
-            return Err(XmlError::TooLong {
-                limit: self.limits.max_text_bytes,
-                recoverable: true,
-            });
+            Event::End(_) => self.depth -= 1,
+            _ => {}
+        }
+        check_limits(&event, self.depth, self.limits)?;
+        if self.reader.get_ref().event_is_cut() && !matches!(event, Event::Comment(_)) {
+            return Err(too_long(self.limits));
         }
         match event {
-            Event::Start(tag) | Event::Empty(tag) => Ok(Token::Start(Tag(tag))),
+            Event::Start(tag) | Event::Empty(tag) => Ok(Token::Start(Tag {
+                tag,
+                offset,
+                is_empty: self.owes_end,
+            })),
             Event::End(_) => Ok(Token::End),
             Event::Text(text) => Ok(Token::Text(normalize(text.into_inner()))),
             Event::CData(text) => Ok(Token::Text(normalize(text.into_inner()))),
@@ -285,9 +300,10 @@ impl<'r> Xml<'r> {
             }),
             Event::Decl(declaration) => match declaration.encoding() {
                 Some(Ok(encoding))
-                    if !["utf-8", "utf8", "us-ascii", "ascii"]
-                        .iter()
-                        .any(|known| encoding.eq_ignore_ascii_case(known)) =>
+                    if !self.is_nested
+                        && !["utf-8", "utf8", "us-ascii", "ascii"]
+                            .iter()
+                            .any(|known| encoding.eq_ignore_ascii_case(known)) =>
                 {
                     Err(XmlError::Encoding(encoding.into_owned()))
                 }
@@ -304,16 +320,14 @@ impl<'r> Xml<'r> {
     /// are left out.
     pub fn text_into(&mut self, out: &mut String) -> Result<(), XmlError> {
         let depth = self.depth;
-        let limit = self.limits.max_text_bytes;
+        let start = out.len();
+        let limits = self.limits;
         loop {
             let own = self.depth == depth;
             match self.next()? {
                 Token::Text(text) if own => {
-                    if (out.len() + text.len()) as u64 > limit {
-                        return Err(XmlError::TooLong {
-                            limit,
-                            recoverable: true,
-                        });
+                    if (out.len() - start + text.len()) as u64 > limits.max_text_bytes {
+                        return Err(too_long(limits));
                     }
                     out.push_str(&text);
                 }
@@ -357,14 +371,47 @@ impl<'r> Xml<'r> {
         if self.owes_end {
             return Ok(None);
         }
-        let mut nested = NestedText::new(self.reader.get_mut());
-        if nested
-            .is_blank()
-            .map_err(|error| XmlError::Read(Arc::new(error)))?
-        {
-            return Ok(None);
+        let offset = self.reader.get_ref().offset();
+        let mut text = NestedText::new(self.reader.get_mut(), self.limits);
+        match text.is_blank() {
+            Ok(true) => Ok(None),
+            Ok(false) => Ok(Some(NestedText::new(self.reader.get_mut(), self.limits))),
+            Err(error) => Err(refuse(offset, error.into(), self.limits)),
         }
-        Ok(Some(NestedText::new(self.reader.get_mut())))
+    }
+}
+
+fn check_limits(event: &Event<'_>, depth: u32, limits: XmlLimits) -> Result<(), XmlError> {
+    let length = match event {
+        Event::Start(tag) | Event::Empty(tag) => {
+            if depth > limits.max_depth {
+                return Err(XmlError::TooDeep {
+                    limit: limits.max_depth,
+                    recoverable: depth < GIVEN_UP_DEPTH,
+                });
+            }
+            if tag.name().into_inner().len() > MAX_NAME_BYTES {
+                return Err(XmlError::TooLong {
+                    limit: MAX_NAME_BYTES as u64,
+                    recoverable: false,
+                });
+            }
+            tag.len()
+        }
+        Event::Text(text) => text.len(),
+        Event::CData(text) => text.len(),
+        _ => 0,
+    };
+    if length as u64 > limits.max_text_bytes {
+        return Err(too_long(limits));
+    }
+    Ok(())
+}
+
+fn too_long(limits: XmlLimits) -> XmlError {
+    XmlError::TooLong {
+        limit: limits.max_text_bytes,
+        recoverable: true,
     }
 }
 
@@ -386,15 +433,14 @@ fn malformed(offset: u64, message: impl ToString) -> XmlError {
 fn refuse(offset: u64, error: quick_xml::Error, limits: XmlLimits) -> XmlError {
     match error {
         quick_xml::Error::Io(error) => {
-            match error
-                .get_ref()
-                .and_then(|e| e.downcast_ref::<SourceLimit>())
-            {
-                Some(SourceLimit::Document { limit }) => XmlError::TooLarge { limit: *limit },
-                Some(SourceLimit::Event { .. }) => XmlError::TooLong {
+            let source = error.get_ref().and_then(|e| e.downcast_ref());
+            match source {
+                Some(SourceError::Document { limit }) => XmlError::TooLarge { limit: *limit },
+                Some(SourceError::Event { .. }) => XmlError::TooLong {
                     limit: limits.max_text_bytes,
                     recoverable: false,
                 },
+                Some(SourceError::Recording(_)) => XmlError::Record(error),
                 None if error.kind() == io::ErrorKind::InvalidData => malformed(offset, error),
                 None => XmlError::Read(error),
             }

@@ -6,17 +6,25 @@ use crate::tape::Tape;
 
 /// Bytes read from the input at once.
 const BUFFER_BYTES: usize = 64 << 10;
+/// What a CDATA section starts with.
+pub(super) const CDATA_START: &[u8] = b"<![CDATA[";
 
-/// A bound was reached; it travels inside an [`io::Error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SourceLimit {
+/// Bytes after an event was cut short: what ends a CDATA section or a comment, with room.
+const END_BYTES: u64 = 16;
+
+/// Why the source gives no more bytes; it travels inside an [`io::Error`].
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SourceError {
     #[error("the document is larger than {limit} bytes")]
     Document { limit: u64 },
-    #[error("one text, tag or comment is larger than {limit} bytes")]
+    #[error("one tag is larger than {limit} bytes")]
     Event { limit: u64 },
+    #[error("{0}")]
+    Recording(#[source] io::Error),
 }
 
-/// A [`BufRead`] that refuses documents and single XML events beyond a limit.
+/// A [`BufRead`] with bounds: it refuses documents and tags beyond a limit, and cuts text,
+/// comments and CDATA sections short, so that the reader can go on behind them.
 pub(super) struct Source<'r> {
     input: &'r mut dyn Read,
     buffer: Vec<u8>,
@@ -25,11 +33,65 @@ pub(super) struct Source<'r> {
     at_eof: bool,
     read: u64,
     max_bytes: u64,
+    /// What the event that is being read is, once its first bytes were seen.
+    event: Option<EventKind>,
     event_left: u64,
+    event_is_cut: bool,
     max_event_bytes: u64,
     recording: Option<&'r mut Tape>,
     recording_error: Option<io::Error>,
     is_recording: bool,
+}
+
+/// What an event is as far as cutting it short is concerned.
+#[derive(Debug, Clone, Copy)]
+enum EventKind {
+    Text,
+    Comment,
+    Cdata,
+    /// Tags and everything else, which cannot be cut.
+    Markup,
+}
+
+impl EventKind {
+    fn of(start: &[u8]) -> Self {
+        if !start.starts_with(b"<") {
+            Self::Text
+        } else if start.starts_with(b"<!--") {
+            Self::Comment
+        } else if start.starts_with(CDATA_START) {
+            Self::Cdata
+        } else {
+            Self::Markup
+        }
+    }
+
+    fn delimiter(self) -> Option<&'static [u8]> {
+        match self {
+            Self::Comment => Some(b"-->"),
+            Self::Cdata => Some(b"]]>"),
+            Self::Text | Self::Markup => None,
+        }
+    }
+
+    /// Where in `bytes` what ends it stands.
+    fn find_end(self, bytes: &[u8]) -> Option<usize> {
+        match self.delimiter() {
+            Some(delimiter) => memchr::memmem::find(bytes, delimiter),
+            None => memchr::memchr2(b'<', b'&', bytes),
+        }
+    }
+
+    /// Whether a character or the delimiter stands on both sides of this place.
+    fn is_split_at(self, bytes: &[u8], at: usize) -> bool {
+        let splits_character = bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+        let splits_delimiter = self.delimiter().is_some_and(|delimiter| {
+            (1..delimiter.len())
+                .filter_map(|before| bytes.get(at.checked_sub(before)?..))
+                .any(|rest| rest.starts_with(delimiter))
+        });
+        splits_character || splits_delimiter
+    }
 }
 
 impl<'r> Source<'r> {
@@ -42,7 +104,9 @@ impl<'r> Source<'r> {
             at_eof: false,
             read: 0,
             max_bytes,
+            event: None,
             event_left: max_event_bytes,
+            event_is_cut: false,
             max_event_bytes,
             recording: None,
             recording_error: None,
@@ -74,9 +138,21 @@ impl<'r> Source<'r> {
         self.read
     }
 
+    /// The place in the document: bytes that were consumed.
+    pub(super) fn offset(&self) -> u64 {
+        self.read - (self.end - self.start) as u64
+    }
+
     /// Allows one more event its full size.
     pub(super) fn begin_event(&mut self) {
+        self.event = None;
         self.event_left = self.max_event_bytes;
+        self.event_is_cut = false;
+    }
+
+    /// Whether the event was longer than allowed, so that its end is missing.
+    pub(super) fn event_is_cut(&self) -> bool {
+        self.event_is_cut
     }
 
     /// The next bytes, at least `wanted` of them unless the input ends before; consumes none.
@@ -113,10 +189,53 @@ impl<'r> Source<'r> {
         self.end += read;
         self.read += read as u64;
         if self.read > self.max_bytes {
-            return Err(io::Error::other(SourceLimit::Document {
+            return Err(io::Error::other(SourceError::Document {
                 limit: self.max_bytes,
             }));
         }
+        Ok(())
+    }
+
+    /// How many of the bytes at hand the event that is being read may still have.
+    fn allowed(&mut self, kind: EventKind) -> io::Result<usize> {
+        const DELIMITER_BYTES: usize = 3;
+        let left = usize::try_from(self.event_left).unwrap_or(usize::MAX);
+        if left >= BUFFER_BYTES - DELIMITER_BYTES {
+            return Ok(self.peek(1)?.len());
+        }
+        let available = self.peek(left + DELIMITER_BYTES)?;
+        if available.len() <= left {
+            return Ok(available.len());
+        }
+        let allowed = (left.saturating_sub(DELIMITER_BYTES)..=left)
+            .rev()
+            .find(|&at| !kind.is_split_at(available, at))
+            .unwrap_or(left);
+        self.event_left = allowed as u64;
+        Ok(allowed)
+    }
+
+    /// Passes over the rest of an event that is too long, up to what ends it.
+    fn cut_event(&mut self, kind: EventKind) -> io::Result<()> {
+        if self.event_is_cut || matches!(kind, EventKind::Markup) {
+            return Err(io::Error::other(SourceError::Event {
+                limit: self.max_event_bytes,
+            }));
+        }
+        loop {
+            let next = self.peek(3)?;
+            let end = kind.find_end(next);
+            // All but what may be the first bytes of the end.
+            let skipped =
+                end.unwrap_or_else(|| next.len().saturating_sub(2).max(1).min(next.len()));
+            let is_at_end = end.is_some() || next.is_empty();
+            self.consume(skipped);
+            if is_at_end {
+                break;
+            }
+        }
+        self.event_is_cut = true;
+        self.event_left = END_BYTES;
         Ok(())
     }
 }
@@ -133,18 +252,20 @@ impl Read for Source<'_> {
 impl BufRead for Source<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if let Some(error) = self.recording_error.take() {
-            return Err(error);
+            return Err(io::Error::other(SourceError::Recording(error)));
         }
-        if self.event_left == 0 {
-            return Err(io::Error::other(SourceLimit::Event {
-                limit: self.max_event_bytes,
-            }));
+        let kind = match self.event {
+            Some(kind) => kind,
+            // Enough to know the event by, and to see a byte order mark whole.
+            None => EventKind::of(self.peek(CDATA_START.len())?),
+        };
+        self.event = Some(kind);
+        let mut allowed = self.allowed(kind)?;
+        if allowed == 0 && !self.peek(1)?.is_empty() {
+            self.cut_event(kind)?;
+            allowed = self.allowed(kind)?;
         }
-        // Three at the start of the document, so that a byte order mark is seen whole.
-        let wanted = if self.read == 0 { 3 } else { 1 };
-        let left = usize::try_from(self.event_left).unwrap_or(usize::MAX);
-        let available = self.peek(wanted)?;
-        Ok(available.get(..left).unwrap_or(available))
+        Ok(self.available().get(..allowed).unwrap_or_default())
     }
 
     fn consume(&mut self, amount: usize) {

@@ -75,7 +75,32 @@ fn invalid_utf8_is_an_error() {
     let mut input: &[u8] = b"<a>\xff</a>";
     let mut xml = Xml::new(&mut input, LIMITS);
     assert!(matches!(xml.next(), Ok(Token::Start(_))));
-    assert!(matches!(xml.next(), Err(XmlError::Malformed { .. })));
+    let error = xml.next().unwrap_err();
+    assert!(matches!(error, XmlError::Malformed { .. }), "{error}");
+}
+
+#[test]
+fn an_encoding_is_that_of_bytes_and_not_of_text() {
+    let declared = r#"<?xml version="1.0" encoding="utf-16"?><b/>"#;
+    let document = format!("<a><![CDATA[{declared}]]></a>");
+    let mut input = document.as_bytes();
+    let mut xml = Xml::new(&mut input, LIMITS);
+    xml.next().unwrap();
+    let mut text = xml.nested_text().unwrap().unwrap();
+    let mut nested = Xml::of_nested(&mut text, LIMITS);
+    nested.next().unwrap();
+    assert!(matches!(nested.next(), Ok(Token::Start(_))));
+}
+
+#[test]
+fn a_recording_that_cannot_be_kept_is_told_apart() {
+    let mut tape = Tape::new(std::sync::Arc::new(MemoryScratch::default()), 4, 10);
+    let mut input: &[u8] = b"<a>01234567890123456789</a>";
+    let mut xml = Xml::new(&mut input, LIMITS).with_recording(&mut tape);
+    xml.next().unwrap();
+    xml.start_recording(b"").unwrap();
+    let error = xml.skip().unwrap_err();
+    assert!(matches!(error, XmlError::Record(_)), "{error}");
 }
 
 #[test]
@@ -114,32 +139,170 @@ fn a_limit_is_passed_over_where_it_can_be() {
     );
 }
 
+/// Whatever a text, comment or CDATA section is cut inside of, the reader finds its end.
 #[test]
-fn what_is_far_beyond_a_limit_ends_the_document() {
-    let long = "x".repeat(401);
-    let error = tokens(&format!("<a>{long}</a>")).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            XmlError::TooLong {
-                recoverable: false,
-                ..
+fn what_is_far_beyond_a_limit_is_cut() {
+    // Around 400 bytes, four times the limit, and around the size of the source's buffer.
+    for length in (380..420).chain(65_500..65_560) {
+        for (event, expect) in [
+            ("x".repeat(length), "a b (too long) c"),
+            ("é".repeat(length / 2), "a b (too long) c"),
+            ("x".repeat(length) + "&amp;y", "a b (too long) c"),
+            (
+                format!("<![CDATA[{}]]>", "x".repeat(length)),
+                "a b (too long) c",
+            ),
+            (
+                format!("<![CDATA[{}]]>", "]".repeat(length)),
+                "a b (too long) c",
+            ),
+            (
+                format!("<![CDATA[{}]]>", "]>".repeat(length / 2)),
+                "a b (too long) c",
+            ),
+            (format!("<!--{}-->", "x".repeat(length)), "a b c"),
+            (format!("<!--{}-->", "- ->".repeat(length / 4)), "a b c"),
+        ] {
+            let document = format!("<a><b>{event}</b><c/></a>");
+            let seen = starts(&mut document.as_bytes());
+            assert_eq!(seen, expect, "{length} bytes of {}", &event[..20]);
+            if length < 500 {
+                let seen = starts(&mut OneByteAtATime(document.as_bytes()));
+                assert_eq!(
+                    seen,
+                    expect,
+                    "{length} bytes of {}, byte by byte",
+                    &event[..20]
+                );
             }
-        ),
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_cut_ends_the_document() {
+    let check = |document: String, expect: &str| {
+        assert_eq!(
+            starts(&mut document.as_bytes()),
+            expect,
+            "{}",
+            &document[..20]
+        );
+    };
+    let long = "x".repeat(500);
+    check(
+        format!("<a><b c='{long}'/><d/></a>"),
+        "a (given up: too long)",
+    );
+    check(format!("<a><?b {long}?></a>"), "a (given up: too long)");
+    // The names of all open elements are kept.
+    let limits = XmlLimits {
+        max_text_bytes: 1 << 20,
+        ..LIMITS
+    };
+    let name = "n".repeat(MAX_NAME_BYTES + 1);
+    let mut document = name_document(&name).into_bytes();
+    let mut input = document.as_slice();
+    let mut xml = Xml::new(&mut input, limits);
+    assert!(matches!(
+        xml.next(),
+        Err(XmlError::TooLong {
+            recoverable: false,
+            ..
+        })
+    ));
+    document = name_document(&name[1..]).into_bytes();
+    let mut input = document.as_slice();
+    assert!(Xml::new(&mut input, limits).next().is_ok());
+}
+
+fn name_document(name: &str) -> String {
+    format!("<{name}></{name}>")
+}
+
+/// The names of all elements that start, and what is wrong in between.
+fn starts(input: &mut dyn Read) -> String {
+    let mut xml = Xml::new(input, LIMITS);
+    let mut seen = Vec::new();
+    loop {
+        match xml.next() {
+            Ok(Token::Start(tag)) => seen.push(tag.local().to_owned()),
+            Ok(Token::Eof) => break,
+            Ok(_) => {}
+            Err(XmlError::TooLong { recoverable, .. }) => {
+                seen.push(
+                    if recoverable {
+                        "(too long)"
+                    } else {
+                        "(given up: too long)"
+                    }
+                    .into(),
+                );
+                if !recoverable {
+                    break;
+                }
+                let depth = xml.depth();
+                xml.skip_to_depth(depth - 1).unwrap();
+            }
+            Err(error) => {
+                seen.push(format!("({error})"));
+                break;
+            }
+        }
+    }
+    seen.join(" ")
+}
+
+#[test]
+fn depth_is_passed_over_up_to_a_bound() {
+    let deep = |levels: usize| format!("<a>{}{}</a>", "<b>".repeat(levels), "</b>".repeat(levels));
+    for (levels, is_passed_over) in [(4, true), (5, true), (90_000, true), (100_001, false)] {
+        let document = deep(levels);
+        let mut input = document.as_bytes();
+        let mut xml = Xml::new(&mut input, LIMITS);
+        xml.next().unwrap();
+        assert_eq!(xml.skip().is_ok(), is_passed_over, "{levels} levels");
+    }
+}
+
+#[test]
+fn the_depth_that_is_asked_for_has_a_bound() {
+    let mut input: &[u8] = b"";
+    let limits = XmlLimits {
+        max_depth: u32::MAX,
+        ..LIMITS
+    };
+    assert_eq!(
+        Xml::new(&mut input, limits).limits().max_depth,
+        HIGHEST_DEPTH
+    );
+}
+
+#[test]
+fn attributes() {
+    let document = "<a x:id='no' id=' 1&amp;&#50;\n3&gt;' e=''/>";
+    let mut input = document.as_bytes();
+    let mut xml = Xml::new(&mut input, LIMITS);
+    let Ok(Token::Start(tag)) = xml.next() else {
+        panic!("a start tag");
+    };
+    assert_eq!(tag.owned("id").unwrap().as_deref(), Some(" 1&2 3>"));
+    assert_eq!(tag.owned("e").unwrap().as_deref(), Some(""));
+    assert_eq!(tag.owned("f").unwrap(), None);
+    assert_eq!(tag.to_xml(), document);
+
+    let mut input: &[u8] = b"<a>   <b id='&nbsp;'/></a>";
+    let mut xml = Xml::new(&mut input, LIMITS);
+    xml.next().unwrap();
+    xml.next().unwrap();
+    let Ok(Token::Start(tag)) = xml.next() else {
+        panic!("a start tag");
+    };
+    let error = tag.owned("id").unwrap_err().to_string();
+    assert!(
+        error.starts_with("not well-formed XML at byte 6:"),
         "{error}"
     );
-    let deep = "<a>".repeat(20);
-    let mut input = deep.as_bytes();
-    let mut xml = Xml::new(&mut input, LIMITS);
-    let error = xml.skip_to_depth(0);
-    assert!(error.is_ok(), "nothing is open yet");
-    let error = loop {
-        match xml.next() {
-            Err(error) if !error.is_recoverable() => break error,
-            _ => {}
-        }
-    };
-    assert!(matches!(error, XmlError::TooDeep { .. }), "{error}");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::source::Source;
+use super::source::{CDATA_START, Source};
+use super::{XmlError, XmlLimits, refuse};
 
 /// The longest reference that is looked for: `&#x0010FFFF;` and some zeros.
 const MAX_REFERENCE_BYTES: usize = 32;
@@ -11,14 +12,16 @@ const MAX_REFERENCE_BYTES: usize = 32;
 /// comments and processing instructions left out.
 pub struct NestedText<'x, 'r> {
     source: &'x mut Source<'r>,
+    limits: XmlLimits,
     in_cdata: bool,
     decoded: Vec<u8>,
 }
 
 impl<'x, 'r> NestedText<'x, 'r> {
-    pub(super) fn new(source: &'x mut Source<'r>) -> Self {
+    pub(super) fn new(source: &'x mut Source<'r>, limits: XmlLimits) -> Self {
         Self {
             source,
+            limits,
             in_cdata: false,
             decoded: Vec::new(),
         }
@@ -28,7 +31,7 @@ impl<'x, 'r> NestedText<'x, 'r> {
     /// its parent, so that there is no text document here.
     pub(super) fn is_blank(&mut self) -> io::Result<bool> {
         loop {
-            let next = self.source.peek(9)?;
+            let next = self.source.peek(CDATA_START.len())?;
             match next.first() {
                 None => return Ok(true),
                 Some(byte) if byte.is_ascii_whitespace() => {
@@ -37,15 +40,24 @@ impl<'x, 'r> NestedText<'x, 'r> {
                 }
                 Some(b'<') if next.starts_with(b"<!--") => self.skip_until(b"-->")?,
                 Some(b'<') if next.starts_with(b"<?") => self.skip_until(b"?>")?,
-                Some(b'<') => return Ok(!next.starts_with(b"<![CDATA[")),
+                Some(b'<') => return Ok(!next.starts_with(CDATA_START)),
                 Some(_) => return Ok(false),
             }
             self.source.begin_event();
         }
     }
 
+    /// Passes over what was not read, so that the document around it goes on behind the text.
+    pub fn finish(mut self) -> Result<(), XmlError> {
+        let passed_over = io::copy(&mut self, &mut io::sink());
+        let offset = self.source.offset();
+        passed_over
+            .map(drop)
+            .map_err(|error| refuse(offset, error.into(), self.limits))
+    }
+
     fn read_text(&mut self, out: &mut [u8]) -> io::Result<Option<usize>> {
-        let next = self.source.peek(9)?;
+        let next = self.source.peek(CDATA_START.len())?;
         let plain = memchr::memchr2(b'<', b'&', next).unwrap_or(next.len());
         if plain > 0 {
             return self.copy(plain, out).map(Some);
@@ -53,8 +65,8 @@ impl<'x, 'r> NestedText<'x, 'r> {
         if next.is_empty() {
             return Ok(Some(0));
         }
-        if next.starts_with(b"<![CDATA[") {
-            self.source.consume(9);
+        if next.starts_with(CDATA_START) {
+            self.source.consume(CDATA_START.len());
             self.in_cdata = true;
         } else if next.starts_with(b"<!--") {
             self.skip_until(b"-->")?;

@@ -1,0 +1,145 @@
+//! Content_Blocks. What is wrong inside one does not reach beyond it, as long as the XML around it
+//! can be read.
+
+use super::part::PartReader;
+use super::{ReadResponseError, RefusedBlock, ResponseSink};
+use crate::stix::{self, ReadPackageError};
+use crate::xml::{Token, Xml, XmlError};
+
+/// How far an error in a block reaches.
+enum BlockError {
+    /// The block alone cannot be read.
+    Block(String),
+    /// The whole answer cannot.
+    Answer(ReadResponseError),
+}
+
+impl<S: ResponseSink> PartReader<'_, '_, S> {
+    /// Reads the Content_Block that has just started.
+    pub(super) fn block(&mut self, start_tag: &str) -> Result<(), ReadResponseError> {
+        let outside = self.xml.depth() - 1;
+        let before = self.flattener.counts().clone();
+        self.part.blocks += 1;
+        self.xml.start_recording(start_tag.as_bytes())?;
+        let mut binding = None;
+        let reason = match self.block_children(&mut binding) {
+            Ok(()) => {
+                self.xml.stop_recording();
+                return self.block_read();
+            }
+            Err(BlockError::Answer(error)) => return Err(error),
+            Err(BlockError::Block(reason)) => reason,
+        };
+        self.xml.skip_to_depth(outside)?;
+        self.part.refused_blocks += 1;
+        self.flattener.restore(before);
+        let reason = match &binding {
+            // The outer format and what is inside it: TAXII Services Specification, 5.3.
+            Some(binding) if binding.contains('|') => {
+                format!("the content is encrypted or packed as {binding}: {reason}")
+            }
+            _ => reason,
+        };
+        if let Some(raw) = self.xml.stop_recording() {
+            self.flattener
+                .sink()
+                .block_refused(RefusedBlock {
+                    number: self.part.blocks,
+                    binding: binding.as_deref(),
+                    reason,
+                    raw,
+                })
+                .map_err(ReadResponseError::Keep)?;
+        }
+        Ok(())
+    }
+
+    fn block_children(&mut self, binding: &mut Option<String>) -> Result<(), BlockError> {
+        let mut has_content = false;
+        loop {
+            match self.xml.next()? {
+                Token::Start(tag) => match tag.local() {
+                    "Content" => {
+                        has_content = true;
+                        self.content()?;
+                    }
+                    "Content_Binding" => {
+                        *binding = tag.owned("binding_id")?;
+                        // TAXII 1.0 has it as text.
+                        let text = self.xml.text()?;
+                        let text = Some(text.trim()).filter(|text| !text.is_empty());
+                        *binding = binding.take().or(text.map(str::to_owned));
+                    }
+                    "Content_Block" => {
+                        let reason = "another Content_Block is nested in it";
+                        return Err(BlockError::Block(reason.to_owned()));
+                    }
+                    _ => self.xml.skip()?,
+                },
+                Token::Text(_) => {}
+                Token::End | Token::Eof if !has_content => {
+                    return Err(BlockError::Block("it has no Content".to_owned()));
+                }
+                Token::End | Token::Eof => return Ok(()),
+            }
+        }
+    }
+
+    fn content(&mut self) -> Result<(), BlockError> {
+        let limits = self.xml.limits();
+        let Some(mut text) = self.xml.nested_text()? else {
+            stix::read_packages(self.xml, self.max_properties, &mut self.flattener)?;
+            return Ok(());
+        };
+        let mut nested = Xml::of_nested(&mut text, limits);
+        let read = stix::read_packages(&mut nested, self.max_properties, &mut self.flattener);
+        let read = read.map_err(BlockError::of_nested);
+        if !matches!(read, Err(BlockError::Answer(_))) {
+            text.finish()?;
+        }
+        read?;
+        loop {
+            match self.xml.next()? {
+                Token::Start(tag) => {
+                    let reason = format!("text and the element <{}> side by side", tag.local());
+                    return Err(BlockError::Block(reason));
+                }
+                Token::Text(_) => {}
+                Token::End | Token::Eof => return Ok(()),
+            }
+        }
+    }
+}
+
+impl BlockError {
+    /// Whatever is wrong inside a nested document, the one around it goes on.
+    fn of_nested(error: ReadPackageError) -> Self {
+        match error {
+            ReadPackageError::Keep(error) => Self::Answer(ReadResponseError::Keep(error)),
+            ReadPackageError::Xml(
+                error @ (XmlError::Read(_) | XmlError::Record(_) | XmlError::TooLarge { .. }),
+            ) => Self::Answer(error.into()),
+            error => Self::Block(error.to_string()),
+        }
+    }
+}
+
+impl From<XmlError> for BlockError {
+    fn from(error: XmlError) -> Self {
+        if error.is_recoverable() {
+            Self::Block(error.to_string())
+        } else {
+            Self::Answer(error.into())
+        }
+    }
+}
+
+impl From<ReadPackageError> for BlockError {
+    fn from(error: ReadPackageError) -> Self {
+        match error {
+            ReadPackageError::Xml(error) => error.into(),
+            ReadPackageError::Keep(error) => Self::Answer(ReadResponseError::Keep(error)),
+            error => Self::Block(error.to_string()),
+        }
+    }
+}

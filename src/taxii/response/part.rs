@@ -1,0 +1,148 @@
+//! A Poll_Response: one part of an answer.
+
+use std::io;
+
+use super::{ReadResponseError, ResponseSink, shortened};
+use crate::flatten::{Counts, Flattener};
+use crate::taxii::Timestamp;
+use crate::xml::{Tag, Token, Xml, XmlError};
+
+/// What is wrong in a thousand places is told for the first few.
+const MAX_WARNINGS: usize = 20;
+
+/// A Poll_Response, without its content.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PollPart {
+    /// `@collection_name`, of TAXII 1.0 `@feed_name`
+    pub collection: Option<String>,
+    /// `@message_id`
+    pub message_id: Option<String>,
+    /// `@in_response_to`
+    pub in_response_to: Option<String>,
+    /// `@more`
+    pub more: bool,
+    /// `@result_id`
+    pub result_id: Option<String>,
+    /// `@result_part_number`
+    pub part_number: Option<u32>,
+    /// Exclusive_Begin_Timestamp, of TAXII 1.0 Inclusive_Begin_Timestamp
+    pub begin: Option<Timestamp>,
+    /// Inclusive_End_Timestamp
+    pub end: Option<Timestamp>,
+    /// Message
+    pub message: Option<String>,
+    /// Content_Blocks, those that were refused included.
+    pub blocks: u64,
+    /// Content_Blocks that were refused.
+    pub refused_blocks: u64,
+    /// What the blocks held.
+    pub counts: Counts,
+    /// Bytes of the answer.
+    pub bytes: u64,
+    /// What was not as it should be.
+    pub warnings: Vec<String>,
+}
+
+impl PollPart {
+    /// What the start tag says.
+    pub(super) fn start(tag: &Tag<'_>) -> Result<Self, XmlError> {
+        let collection = match tag.owned("collection_name")? {
+            Some(name) => Some(name),
+            None => tag.owned("feed_name")?,
+        };
+        let mut part = Self {
+            collection: collection.filter(|name| !name.is_empty()),
+            message_id: tag.owned("message_id")?,
+            in_response_to: tag.owned("in_response_to")?,
+            result_id: tag.owned("result_id")?.filter(|id| !id.is_empty()),
+            ..Self::default()
+        };
+        if let Some(more) = tag.attribute("more")? {
+            part.more = part.boolean("more", more.trim());
+        }
+        if let Some(number) = tag.attribute("result_part_number")? {
+            // A service was seen to write part 1000 as `1,000`.
+            match number.replace(',', "").trim().parse() {
+                Ok(number) => part.part_number = Some(number),
+                Err(_) => part.warn(format!(
+                    "its part number {:?} is no number",
+                    shortened(&number)
+                )),
+            }
+        }
+        Ok(part)
+    }
+
+    /// In doubt it is true: to ask in vain loses nothing.
+    fn boolean(&mut self, name: &str, value: &str) -> bool {
+        let is_one_of = |texts: [&str; 2]| texts.iter().any(|t| value.eq_ignore_ascii_case(t));
+        if is_one_of(["true", "1"]) {
+            return true;
+        }
+        if is_one_of(["false", "0"]) || value.is_empty() {
+            return false;
+        }
+        let value = shortened(value);
+        self.warn(format!("its {name} is {value:?}, taken as true"));
+        true
+    }
+
+    fn timestamp(&mut self, name: &str, text: &str) -> Option<Timestamp> {
+        match Timestamp::parse(text) {
+            Ok(stamp) => Some(stamp),
+            Err(error) => {
+                self.warn(format!("its {name} {error}"));
+                None
+            }
+        }
+    }
+
+    fn warn(&mut self, warning: String) {
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(warning);
+        }
+    }
+}
+
+/// Reads what follows the start tag of a Poll_Response.
+pub(super) struct PartReader<'x, 'r, S> {
+    pub(super) xml: &'x mut Xml<'r>,
+    pub(super) part: PollPart,
+    pub(super) flattener: Flattener<S>,
+    pub(super) max_properties: u32,
+}
+
+impl<S: ResponseSink> PartReader<'_, '_, S> {
+    pub(super) fn read(mut self) -> Result<PollPart, ReadResponseError> {
+        loop {
+            match self.xml.next()? {
+                Token::Start(tag) => match tag.local() {
+                    "Content_Block" => {
+                        let start_tag = tag.to_xml();
+                        self.block(&start_tag)?;
+                    }
+                    "Exclusive_Begin_Timestamp" | "Inclusive_Begin_Timestamp" => {
+                        let text = self.xml.text()?;
+                        self.part.begin = self.part.timestamp("begin", &text);
+                    }
+                    "Inclusive_End_Timestamp" => {
+                        let text = self.xml.text()?;
+                        self.part.end = self.part.timestamp("end", &text);
+                    }
+                    "Message" => self.part.message = Some(shortened(self.xml.text()?.trim())),
+                    _ => self.xml.skip()?,
+                },
+                Token::Text(_) => {}
+                Token::End | Token::Eof => break,
+            }
+        }
+        self.part.counts = self.flattener.counts().clone();
+        Ok(self.part)
+    }
+
+    /// Tells the sink that the events since the last block are whole.
+    pub(super) fn block_read(&mut self) -> Result<(), ReadResponseError> {
+        let told: io::Result<()> = self.flattener.sink().block_read();
+        told.map_err(ReadResponseError::Keep)
+    }
+}
