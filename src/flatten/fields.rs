@@ -233,6 +233,23 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_names_them_all() {
+        let page = include_str!("../../docs/events.md");
+        let (numbers, others): (Vec<_>, Vec<_>) = page
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .partition(|line| line.contains("| number"));
+        for name in NUMBERS {
+            let quoted = format!("`{name}`");
+            assert!(numbers.iter().any(|row| row.contains(&quoted)), "{name}");
+            assert!(!others.iter().any(|row| row.contains(&quoted)), "{name}");
+        }
+        for name in RESERVED.into_iter().filter(|name| !name.is_empty()) {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
     fn names_that_would_clash() {
         assert_eq!(field_name("host"), "property_host");
         assert_eq!(field_name("_time"), "property__time");
