@@ -133,8 +133,8 @@ pub fn check_filter(text: &str) -> Result<(), String> {
     parse_filter(text).map(drop)
 }
 
-/// A lone level is ours; of the libraries it lets at most `info` through, since below that they
-/// tell of every byte. Who wants that writes a filter.
+/// A lone level is ours; of the libraries only warnings come through, since what they do is of no
+/// use to an operator. Who wants more of them writes a filter.
 fn parse_filter(text: &str) -> Result<EnvFilter, String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let allowed = || {
@@ -151,7 +151,7 @@ fn parse_filter(text: &str) -> Result<EnvFilter, String> {
         return Err(allowed());
     }
     let filter = match text {
-        level @ ("debug" | "trace") => format!("info,cta_forwarder={level}"),
+        level @ ("info" | "debug" | "trace") => format!("warn,cta_forwarder={level}"),
         filter => filter.to_owned(),
     };
     EnvFilter::builder().parse(filter).map_err(|_| allowed())

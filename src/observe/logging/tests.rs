@@ -136,8 +136,8 @@ fn the_environment_goes_before_the_configuration() {
 fn a_lone_level_keeps_the_libraries_quiet() {
     let say = || {
         trace!("ours");
-        debug!(target: "hyper", "theirs");
-        info!(target: "hyper", "greeting");
+        info!(target: "hyper", "theirs");
+        warn!(target: "hyper", "greeting");
     };
     let surroundings = surroundings(StandardError::Journal);
     let text = logged(&config("trace"), &surroundings, say);
@@ -146,7 +146,7 @@ fn a_lone_level_keeps_the_libraries_quiet() {
         "{text:?}"
     );
     assert!(!text.contains("theirs"), "{text:?}");
-    let text = logged(&config("hyper=debug"), &surroundings, say);
+    let text = logged(&config("hyper=info"), &surroundings, say);
     assert!(text.contains("theirs"), "{text:?}");
 }
 
