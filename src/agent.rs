@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::{Config, StartAt};
-use crate::control::{self, Control};
+use crate::control::{self, Control, Replies, Request};
 use crate::delivery::forwarder::{BuildForwarderError, Forwarder, abandoned_outputs};
 use crate::house::House;
 use crate::observe::board::Board;
@@ -142,6 +142,25 @@ impl Agent {
         &mut self.forwarders
     }
 
+    /// Answers one request and ends, for a command beside which no agent runs: nothing is polled on
+    /// a schedule, nothing is delivered.
+    pub async fn answer(self, request: Request, replies: Replies) {
+        let mut askable = Askable::new();
+        let polling = self.pollers.into_iter().map(|poller| {
+            let asked = make_askable(&poller, &mut askable);
+            poll_when_asked(poller, asked)
+        });
+        let polling = futures_util::future::join_all(polling);
+        let control = Control::new(self.house, &self.config, askable);
+        let answering = async {
+            control.answer(request, &replies).await;
+            // Without it nobody can ask the pollers any more, and they end too.
+            drop((control, replies));
+        };
+        tokio::join!(answering, polling);
+        drop(self.lock);
+    }
+
     /// Runs until `stop` is done, then finishes what is in flight.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
         let Self {
@@ -158,7 +177,7 @@ impl Agent {
         let schedules = Schedules::start(schedules).await?;
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let mut askable = BTreeMap::new();
+        let mut askable = Askable::new();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             state = %config.state.directory.display(),
@@ -167,13 +186,7 @@ impl Agent {
             "started"
         );
         for poller in pollers {
-            let (ask, asked) = mpsc::channel(1);
-            for collection in &poller.service().collections {
-                if poller.polls(collection) {
-                    let name = (poller.service().name.clone(), collection.clone());
-                    askable.insert(name, ask.clone());
-                }
-            }
+            let asked = make_askable(&poller, &mut askable);
             let ticks = schedules.ticks(&poller.service().schedule);
             tasks.spawn(poll(
                 poller,
@@ -212,6 +225,20 @@ impl Agent {
         drop(lock);
         Ok(ended)
     }
+}
+
+/// Who polls a collection, by service and collection.
+type Askable = BTreeMap<(String, String), mpsc::Sender<Asked>>;
+
+fn make_askable(poller: &Poller, askable: &mut Askable) -> mpsc::Receiver<Asked> {
+    let (ask, asked) = mpsc::channel(1);
+    for collection in &poller.service().collections {
+        if poller.polls(collection) {
+            let name = (poller.service().name.clone(), collection.clone());
+            askable.insert(name, ask.clone());
+        }
+    }
+    asked
 }
 
 /// Batches that were put in place without a record get it, those that nobody owes go.
@@ -322,6 +349,13 @@ async fn poll(
             _ = spool.changed(), if matches!(wake, Wake::SpoolChange(_)) => {}
             () = after(wake) => {}
         }
+    }
+}
+
+async fn poll_when_asked(mut poller: Poller, mut asked: mpsc::Receiver<Asked>) {
+    while let Some(Asked { poll, answer }) = asked.recv().await {
+        // Nobody waits for the answer if the person has gone.
+        let _ = answer.send(poller.poll_by_hand(&poll).await);
     }
 }
 

@@ -72,6 +72,19 @@ impl Tape {
         self.file_bytes = 0;
     }
 
+    /// Takes off everything behind the first `length` bytes.
+    pub fn truncate(&mut self, length: u64) {
+        match length.checked_sub(self.file_bytes) {
+            Some(in_memory) => self
+                .memory
+                .truncate(usize::try_from(in_memory).unwrap_or(usize::MAX)),
+            None => {
+                self.memory.clear();
+                self.file_bytes = length;
+            }
+        }
+    }
+
     /// Appends bytes. Over the limit the error's source is [`TapeFull`].
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.len() + bytes.len() as u64 > self.limit {
@@ -361,6 +374,21 @@ mod tests {
         }
         let beyond = access.read_record(10 << 20, &mut found).unwrap_err();
         assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn the_end_is_taken_off_memory_and_file() {
+        for length in 0..=30 {
+            let mut tape = Tape::new(Arc::new(MemoryScratch::default()), 10, 1000);
+            // Eleven bytes spill, the rest stays in memory.
+            (0..20).for_each(|n| tape.append(&[n]).unwrap());
+            tape.truncate(length);
+            tape.append(b"!").unwrap();
+            let mut bytes = Vec::new();
+            tape.rewind().unwrap().read_to_end(&mut bytes).unwrap();
+            let kept = 0..u8::try_from(length.min(20)).unwrap();
+            assert_eq!(bytes, kept.chain([b'!']).collect::<Vec<u8>>());
+        }
     }
 
     #[test]

@@ -52,6 +52,14 @@ impl Publisher {
         *self.published.borrow()
     }
 
+    /// Ends it, and gives the number of packages that it has published: none follows.
+    pub async fn stop(mut self) -> usize {
+        self.task.abort();
+        // The error says that it was ended, as it should be.
+        let _ = (&mut self.task).await;
+        self.published()
+    }
+
     /// Waits until it has published so many packages.
     pub async fn wait_for(&self, count: usize) {
         let mut published = self.published.clone();
@@ -127,6 +135,26 @@ mod tests {
         tokio::time::timeout(limit, ended)
             .await
             .expect("it goes on");
+    }
+
+    #[tokio::test]
+    async fn nothing_follows_a_stop() {
+        let (service, _) = service();
+        let publisher = Publisher::start(
+            Arc::clone(&service),
+            CtaRules::COLLECTION,
+            ContentGenerator::new(1),
+            Duration::from_millis(1),
+        );
+        publisher.wait_for(2).await;
+        let task = publisher.task.abort_handle();
+        let count = publisher.stop().await;
+        assert!(task.is_finished());
+        let mut generator = ContentGenerator::new(1);
+        let expected: Vec<_> = (0..count)
+            .flat_map(|_| generator.publication(service.now()).events)
+            .collect();
+        assert_eq!(published_ids(&service), expected);
     }
 
     #[tokio::test]

@@ -33,9 +33,15 @@ pub enum LockError {
 }
 
 impl StateLock {
+    /// The lock file of a state folder. Who owns it keeps the state.
+    #[must_use]
+    pub fn path(directory: &Path) -> PathBuf {
+        directory.join("lock")
+    }
+
     /// Takes the lock of a state folder, which is made if it is not there.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
-        let path = directory.join("lock");
+        let path = Self::path(directory);
         let io_error = |source| LockError::Io {
             path: path.clone(),
             source,

@@ -1,0 +1,162 @@
+//! `check`: is the configuration right, and what does it say?
+
+use std::fmt::{self, Write as _};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use super::terminal::{Paint, Style};
+use super::{CommandError, Exit, complain, load, print_line};
+use crate::config::{
+    Config, Credentials, InitialLookback, OutputConfig, OutputKind, Secret, SecretSource,
+    ServiceConfig, SyslogTransport,
+};
+
+/// Check the configuration
+///
+/// Reads it with the secrets that it names, connects to nothing, and shows in short what it says;
+/// or tells every mistake with its line. The exit code is 78 if there is one.
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {}
+
+impl Check {
+    pub(super) fn run(self, path: &Path) -> Result<Exit, CommandError> {
+        let loaded = load(path)?;
+        for warning in &loaded.warnings {
+            complain(format_args!("warning: {warning}"));
+        }
+        let paint = Paint::of(&io::stdout());
+        let verdict = paint.paint(Style::Good, "is right");
+        let summary = summary(&loaded.config, paint);
+        print_line(format_args!("{} {verdict}\n\n{summary}", path.display()))?;
+        Ok(Exit::Success)
+    }
+}
+
+/// The configuration in short: a heading for each part, with its facts beneath it.
+fn summary(config: &Config, paint: Paint) -> String {
+    let mut parts = Vec::new();
+    for service in &config.services {
+        parts.push(part(
+            "service",
+            &service.name,
+            &service_facts(service),
+            paint,
+        ));
+    }
+    for output in &config.outputs {
+        parts.push(part("output", &output.name, &output_facts(output), paint));
+    }
+    let state = &config.state;
+    let facts = [
+        ("spool", format!("up to {}", size(state.max_spool_bytes))),
+        (
+            "archive",
+            format!(
+                "{} or {}",
+                time(state.archive.keep),
+                size(state.archive.max_bytes)
+            ),
+        ),
+    ];
+    let folder = state.directory.display().to_string();
+    parts.push(part("state", &folder, &facts, paint));
+    let file = config.log.file.as_ref().map_or_else(
+        || "no file".to_owned(),
+        |file| format!("{}, {} days", file.directory.display(), file.keep),
+    );
+    let facts = [("file", file)];
+    parts.push(part("log", &config.log.level, &facts, paint));
+    parts.concat().trim_end().to_owned()
+}
+
+fn part(kind: &str, name: &str, facts: &[(&str, String)], paint: Paint) -> String {
+    let mut text = format!("{kind} {}\n", paint.paint(Style::Bold, name));
+    for (fact, value) in facts {
+        // Writing to a text does not fail.
+        let _ = writeln!(text, "  {:<12} {value}", fact);
+    }
+    text.push('\n');
+    text
+}
+
+fn service_facts(service: &ServiceConfig) -> Vec<(&'static str, String)> {
+    let account = match &service.credentials {
+        Some(Credentials { username, password }) => {
+            format!("{username}, password from {}", origin(password))
+        }
+        None => "none".to_owned(),
+    };
+    let window = service
+        .max_window
+        .map_or_else(|| "no limit".to_owned(), time);
+    let first = match service.initial_lookback {
+        InitialLookback::Since(back) => format!("looks back {}", time(back)),
+        InitialLookback::All => "asks for everything".to_owned(),
+    };
+    vec![
+        ("polls", service.poll_url.clone()),
+        ("account", account),
+        ("collections", service.collections.join(", ")),
+        (
+            "schedule",
+            format!(
+                "{:?} in UTC, at least {} apart",
+                service.schedule,
+                time(service.min_poll_interval)
+            ),
+        ),
+        ("window", format!("{window}; the first poll {first}")),
+    ]
+}
+
+fn output_facts(output: &OutputConfig) -> Vec<(&'static str, String)> {
+    let mut facts = match &output.kind {
+        OutputKind::SplunkHec(hec) => vec![
+            ("splunk_hec", hec.endpoints.join(", ")),
+            ("token", format!("from {}", origin(&hec.token))),
+            (
+                "index",
+                hec.index
+                    .clone()
+                    .unwrap_or_else(|| "the token's default".to_owned()),
+            ),
+        ],
+        OutputKind::Syslog(syslog) => {
+            let transport = match syslog.transport {
+                SyslogTransport::Udp => "UDP",
+                SyslogTransport::TcpOctetCounting => "TCP, octet counting",
+                SyslogTransport::TcpLf => "TCP, a line each",
+            };
+            vec![("syslog", format!("{} over {transport}", syslog.address))]
+        }
+        OutputKind::File(file) => vec![("file", file.path.display().to_string())],
+        OutputKind::Stdout => vec![("stdout", "JSON lines".to_owned())],
+    };
+    let collections = match output.collections.as_slice() {
+        [all] if all == "*" => "all".to_owned(),
+        some => some.join(", "),
+    };
+    facts.push(("collections", collections));
+    facts
+}
+
+/// Where a secret comes from, never what it is.
+fn origin(secret: &Secret) -> impl fmt::Display {
+    match secret.source() {
+        SecretSource::Plain => "the configuration itself".to_owned(),
+        SecretSource::File(path) => format!("file {}", path.display()),
+        SecretSource::Env(name) => format!("environment variable {name}"),
+        SecretSource::Credential(path) => format!("credential {}", path.display()),
+    }
+}
+
+fn time(time: Duration) -> String {
+    humantime::format_duration(time).to_string()
+}
+
+fn size(bytes: u64) -> ByteSize {
+    ByteSize(bytes)
+}

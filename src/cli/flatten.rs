@@ -1,0 +1,183 @@
+//! `flatten`: what poll responses and STIX packages become.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read, StdoutLock, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{CommandError, Exit, complain};
+use crate::config::Limits;
+use crate::flatten::{Counts, EventSink, FlatEvent, Origin};
+use crate::tape::{Scratch, ScratchFile, Tape};
+use crate::taxii::response::{Answer, PollPart, RefusedBlock, ResponseSink, read_answer};
+
+/// Memory for the events of one file, which count only when it is read to its end.
+const FILE_MEMORY: usize = 4 << 20;
+/// Events leave in pieces of about this many bytes.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Turn poll responses and STIX packages into JSON events
+///
+/// Writes the events that the agent would deliver to standard output, one JSON object a line, and
+/// what is wrong to standard error. A file that cannot be read to its end gives no event; of a
+/// poll response with a content block that cannot be read, the other blocks' events are given.
+/// The exit code is 0 only if everything was read.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cta-forwarder flatten answer.xml
+  cta-forwarder flatten --service cta *.xml > events.jsonl
+  curl … | cta-forwarder flatten - | jq -r .incidentTitle")]
+pub(super) struct Flatten {
+    /// Poll responses (TAXII 1.0, 1.1) or bare STIX 1.x packages; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The `service` of the events of poll responses, as it is named in the configuration
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    service: String,
+}
+
+impl Flatten {
+    pub(super) fn run(self) -> Result<Exit, CommandError> {
+        let mut exit = Exit::Success;
+        let mut out = BufWriter::with_capacity(PIECE_BYTES, io::stdout().lock());
+        for file in &self.files {
+            let name = file.display().to_string();
+            let mut document = Document::new(name);
+            match document.read(file, &self.service) {
+                Ok(()) => document.print(&mut out)?,
+                Err(problem) => document.complain(&problem),
+            }
+            if document.has_problem {
+                exit = Exit::Failure;
+            }
+        }
+        out.flush().map_err(CommandError::Print)?;
+        Ok(exit)
+    }
+}
+
+/// One file, and the lines that it gives.
+struct Document {
+    name: String,
+    lines: Tape,
+    /// The length of `lines` up to the last block that was read to its end.
+    whole_bytes: u64,
+    has_problem: bool,
+}
+
+impl Document {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            lines: Tape::new(Arc::new(TemporaryFiles), FILE_MEMORY, u64::MAX),
+            whole_bytes: 0,
+            has_problem: false,
+        }
+    }
+
+    fn read(&mut self, path: &PathBuf, service: &str) -> Result<(), String> {
+        let mut input: Box<dyn Read> = if path.as_os_str() == "-" {
+            Box::new(io::stdin().lock())
+        } else {
+            Box::new(File::open(path).map_err(|error| error.to_string())?)
+        };
+        let origin = Origin {
+            service,
+            collection: "",
+        };
+        let scratch: Arc<dyn Scratch> = Arc::new(TemporaryFiles);
+        let limits = Limits::default();
+        let answer = read_answer(&mut input, Some(origin), &limits, &scratch, &mut *self);
+        match answer.map_err(|error| error.to_string())? {
+            Answer::Poll(part) => self.note_part(&part),
+            Answer::Package(counts) => self.note_counts(&counts),
+            Answer::Status(message) => {
+                return Err(format!("no content but a Status_Message, {message}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn note_part(&mut self, part: &PollPart) {
+        for warning in &part.warnings {
+            self.note(warning);
+        }
+        if part.more {
+            let number = part.part_number.unwrap_or(1);
+            self.note(&format!(
+                "this is part {number} of an answer that has more parts"
+            ));
+        }
+        self.note_counts(&part.counts);
+    }
+
+    fn note_counts(&mut self, counts: &Counts) {
+        for (what, count) in &counts.passed_over {
+            self.note(&format!(
+                "passed over {count} of {what:?} outside of incidents: only incidents become events"
+            ));
+        }
+    }
+
+    /// What is no problem and yet worth knowing.
+    fn note(&self, what: &str) {
+        complain(format_args!("{}: note: {what}", self.name));
+    }
+
+    fn complain(&mut self, problem: &str) {
+        complain(format_args!("{}: {problem}", self.name));
+        self.has_problem = true;
+    }
+
+    fn print(&mut self, out: &mut BufWriter<StdoutLock<'_>>) -> Result<(), CommandError> {
+        let failed = CommandError::failed("the scratch file cannot be read again");
+        let mut lines = self.lines.rewind().map_err(&failed)?;
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let read = lines.read(&mut piece).map_err(&failed)?;
+            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                return Ok(());
+            };
+            out.write_all(bytes).map_err(CommandError::Print)?;
+        }
+    }
+}
+
+impl EventSink for Document {
+    fn event(&mut self, event: FlatEvent<'_>) -> io::Result<()> {
+        self.lines.append(event.json)?;
+        self.lines.append(b"\n")
+    }
+}
+
+impl ResponseSink for Document {
+    fn block_read(&mut self) -> io::Result<()> {
+        self.whole_bytes = self.lines.len();
+        Ok(())
+    }
+
+    fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()> {
+        self.lines.truncate(self.whole_bytes);
+        let binding = block.binding.unwrap_or("no binding");
+        self.complain(&format!(
+            "content block {} ({binding}) cannot be read: {}",
+            block.number, block.reason
+        ));
+        Ok(())
+    }
+}
+
+/// Scratch files without a name, in the folder for temporary files.
+struct TemporaryFiles;
+
+impl Scratch for TemporaryFiles {
+    fn create(&self) -> io::Result<Box<dyn ScratchFile>> {
+        Ok(Box::new(tempfile::tempfile()?))
+    }
+}

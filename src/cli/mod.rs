@@ -1,0 +1,137 @@
+//! The command line: arguments, one file a command, exit codes.
+//!
+//! A command gives an [`Exit`] or a [`CommandError`]; only `main` ends the process.
+
+mod ask;
+mod check;
+mod demo;
+mod example;
+mod exit;
+mod flatten;
+mod output;
+mod poll;
+mod run;
+mod signals;
+mod simulate;
+mod status;
+mod terminal;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use crate::agent::StartError;
+use crate::config::{Config, Environment, LoadError, Loaded};
+use crate::control::CallError;
+use crate::schedule;
+pub use exit::Exit;
+
+const DEFAULT_CONFIG: &str = "/etc/cta-forwarder/cta-forwarder.toml";
+
+const EXAMPLES: &str = "\
+Examples:
+  cta-forwarder demo                      see it work, without any set-up
+  cta-forwarder check                     is the configuration right?
+  cta-forwarder run                       what the systemd service does
+  cta-forwarder status                    what is polled, delivered, held
+  cta-forwarder flatten answer.xml | jq   what a poll response becomes";
+
+/// Polls TAXII collections, flattens STIX incidents into JSON events, keeps them safe on disk and
+/// delivers them to Splunk HEC or syslog.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cta-forwarder",
+    version,
+    after_help = [EXAMPLES, exit::HELP].join("\n\n"),
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Demo(demo::Demo),
+    Flatten(flatten::Flatten),
+    Check(check::Check),
+    Status(status::StatusCommand),
+    Poll(poll::Poll),
+    Output(output::OutputCommand),
+    Simulate(simulate::Simulate),
+}
+
+/// A command did not succeed.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Configuration(#[from] LoadError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("standard output cannot be written: {0}")]
+    Print(#[source] io::Error),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Cli {
+    /// Does what is asked. Must be called within a tokio runtime of several threads.
+    pub async fn run(self) -> Exit {
+        let config = self.config.as_path();
+        let done = match self.command {
+            Command::Run(command) => command.run(config).await,
+            Command::Demo(command) => command.run().await,
+            Command::Flatten(command) => command.run(),
+            Command::Check(command) => command.run(config),
+            Command::Status(command) => command.run(config).await,
+            Command::Poll(command) => command.run(config).await,
+            Command::Output(command) => command.run(config).await,
+            Command::Simulate(command) => command.run().await,
+        };
+        done.unwrap_or_else(|error| error.tell())
+    }
+}
+
+impl CommandError {
+    /// For what the operating system refuses.
+    fn failed(what: &'static str) -> impl Fn(io::Error) -> Self {
+        move |error| Self::Failed(format!("{what}: {error}"))
+    }
+
+    /// Says on standard error what is wrong, if anything is.
+    fn tell(&self) -> Exit {
+        match self {
+            // Who closes the pipe has seen enough.
+            Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+            Self::Configuration(_) => {
+                complain(self);
+                Exit::Configuration
+            }
+            _ => {
+                complain(self);
+                Exit::Failure
+            }
+        }
+    }
+}
+
+/// A line on standard output.
+fn print_line(what: impl std::fmt::Display) -> Result<(), CommandError> {
+    writeln!(io::stdout(), "{what}").map_err(CommandError::Print)
+}
+
+/// A line on standard error. Where nobody reads that, there is nobody to tell.
+fn complain(what: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{what}");
+}
+
+fn load(path: &Path) -> Result<Loaded, LoadError> {
+    Config::load(path, &Environment::of_process(), schedule::check)
+}

@@ -1,0 +1,104 @@
+//! `poll`: one window by hand.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+use super::ask::ask;
+use super::{CommandError, Exit, complain, load};
+use crate::control::{Reply, Request};
+use crate::taxii::Timestamp;
+
+/// The word for the person who asks, in the place of an output's name.
+const STDOUT: &str = "stdout";
+
+/// Poll one window by hand, without moving the checkpoint
+///
+/// The events go to standard output, one JSON object a line, or to an output like those of any
+/// other poll. The provider's limit holds here too: the command waits until it may poll, and the
+/// agent's next poll waits in turn. Without a running agent the command polls by itself.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cta-forwarder poll webflows_1234567890_v0 \\
+      --begin 2026-03-01T00:00:00Z --end 2026-03-02T00:00:00Z > events.jsonl
+  cta-forwarder poll webflows_1234567890_v0 \\
+      --begin 2026-03-01T00:00:00Z --end 2026-03-02T00:00:00Z --to splunk")]
+pub(super) struct Poll {
+    /// The collection
+    collection: String,
+    /// Content from after this moment, such as 2026-03-01T00:00:00Z (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    begin: DateTime<Utc>,
+    /// Content up to this moment and including it
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    end: DateTime<Utc>,
+    /// The service, where several have a collection of that name
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Where the events go: `stdout`, or the name of an output
+    #[arg(long, value_name = "OUTPUT", default_value = STDOUT)]
+    to: String,
+}
+
+impl Poll {
+    pub(super) async fn run(self, config: &Path) -> Result<Exit, CommandError> {
+        if self.begin >= self.end {
+            complain("--begin must be before --end");
+            return Ok(Exit::Usage);
+        }
+        let config = load(config)?.config;
+        let request = Request::Poll {
+            service: self.service,
+            collection: self.collection,
+            begin: Timestamp::from(self.begin),
+            end: Timestamp::from(self.end),
+            to: (self.to != STDOUT).then_some(self.to),
+        };
+        let mut out = BufWriter::new(io::stdout().lock());
+        let done = ask(config, request, |reply| {
+            match reply {
+                Reply::Event { json } => {
+                    writeln!(out, "{json}").map_err(CommandError::Print)?;
+                }
+                Reply::Progress { message } => complain(message),
+                _ => {}
+            }
+            Ok(())
+        })
+        .await?;
+        out.flush().map_err(CommandError::Print)?;
+        complain(done);
+        Ok(Exit::Success)
+    }
+}
+
+/// A time as TAXII can state it.
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.to_utc().trunc_subsecs(6))
+        .map_err(|_| {
+            "write date, time and zone (RFC 3339), such as 2026-03-01T00:00:00Z or \
+             2026-03-01T01:00:00+01:00"
+                .to_owned()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments() {
+        let shown = |text| moment(text).map(|time| Timestamp::from(time).text().to_owned());
+        let utc = "2026-03-01T00:00:00Z";
+        assert_eq!(shown(utc).unwrap(), utc);
+        assert_eq!(shown("2026-03-01T01:00:00+01:00").unwrap(), utc);
+        let fine = "2026-03-01T00:00:00.123456789Z";
+        assert_eq!(shown(fine).unwrap(), "2026-03-01T00:00:00.123456Z");
+        for wrong in ["2026-03-01", "2026-03-01T00:00:00", "yesterday", ""] {
+            assert!(shown(wrong).unwrap_err().contains("RFC 3339"), "{wrong}");
+        }
+    }
+}

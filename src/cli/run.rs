@@ -1,0 +1,85 @@
+//! `run`: the agent, until it is told to stop.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::signals::Signals;
+use super::{CommandError, Exit, load};
+use crate::agent::{Agent, Ended, StartError};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::observe::logging::{self, InitLogError, Surroundings};
+
+/// Run the agent: what the systemd service does
+///
+/// It polls, keeps and delivers until SIGTERM or Ctrl-C. Then it finishes what is in flight, for at
+/// most `shutdown_timeout`; a second signal stops it at once. Whatever is not finished goes on
+/// with the next start.
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {}
+
+impl Run {
+    pub(super) async fn run(self, config: &Path) -> Result<Exit, CommandError> {
+        let loaded = load(config)?;
+        let _log = match logging::init(&loaded.config.log, &Surroundings::of_process()) {
+            Ok(log) => log,
+            Err(error) => return Ok(refuse(&error)),
+        };
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        // Before anything is opened, so that a signal finds the agent ready for it.
+        let signals = Signals::listen()?;
+        match serve(loaded.config, signals).await {
+            Ok(exit) => Ok(exit),
+            Err(error) => {
+                tracing::error!("{error}");
+                Ok(Exit::Failure)
+            }
+        }
+    }
+}
+
+/// There is no log yet that could say so.
+fn refuse(error: &InitLogError) -> Exit {
+    super::complain(error);
+    match error {
+        InitLogError::Level { .. } => Exit::Configuration,
+        _ => Exit::Failure,
+    }
+}
+
+async fn serve(config: Config, mut signals: Signals) -> Result<Exit, StartError> {
+    let agent = Agent::build(config, Arc::new(SystemClock::new()))?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let run = agent.run(async {
+        // An error would say that the sender is gone, and with it the agent.
+        let _ = stopped.await;
+    });
+    tokio::pin!(run);
+    tokio::select! {
+        ended = &mut run => return ended.map(exit_of),
+        name = signals.next() => tracing::info!(signal = name, "told to stop"),
+    }
+    // It listens until it has ended.
+    let _ = stop.send(());
+    tokio::select! {
+        ended = &mut run => ended.map(exit_of),
+        name = signals.next() => {
+            tracing::warn!(
+                signal = name,
+                "told to stop a second time: stopped at once, the next start goes on from here"
+            );
+            Ok(Exit::Failure)
+        }
+    }
+}
+
+fn exit_of(ended: Ended) -> Exit {
+    match ended {
+        Ended::Drained => Exit::Success,
+        Ended::TimeUp => Exit::Failure,
+    }
+}

@@ -1,0 +1,229 @@
+//! The status for a person.
+
+use std::fmt::{self, Write as _};
+
+use bytesize::ByteSize;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::cli::terminal::{Paint, Style};
+use crate::observe::board::Hold;
+use crate::observe::status::{CollectionStatus, OutputStatus, SpoolStatus, Status};
+
+/// The whole status as text.
+pub(super) fn text(status: &Status, paint: Paint) -> String {
+    let mut page = Page {
+        text: String::new(),
+        now: status.at,
+        paint,
+    };
+    let version = &status.version;
+    match status.pid {
+        Some(pid) => page.line(format_args!(
+            "cta-forwarder {version} runs as process {pid}"
+        )),
+        None => {
+            let stopped = paint.paint(Style::Doubtful, "no agent runs");
+            page.line(format_args!(
+                "{stopped}; this is the state it would go on from"
+            ));
+        }
+    }
+    page.collections(&status.collections);
+    page.outputs(&status.outputs);
+    page.spool(&status.spool);
+    page.text
+}
+
+struct Page {
+    text: String,
+    now: DateTime<Utc>,
+    paint: Paint,
+}
+
+impl Page {
+    fn line(&mut self, what: impl fmt::Display) {
+        // Writing to a text does not fail.
+        let _ = writeln!(self.text, "{what}");
+    }
+
+    fn collections(&mut self, collections: &[CollectionStatus]) {
+        let head = [
+            "COLLECTION",
+            "CHECKPOINT",
+            "LAG",
+            "NEXT POLL",
+            "EVENTS",
+            "GAPS",
+        ];
+        let rows: Vec<[String; 6]> = collections
+            .iter()
+            .map(|collection| {
+                let next = collection.activity.next_poll_at;
+                [
+                    format!("{}/{}", collection.service, collection.collection),
+                    collection.checkpoint.clone().unwrap_or_else(none),
+                    collection
+                        .lag_s
+                        .map_or_else(none, |lag| age(TimeDelta::seconds(lag))),
+                    next.map_or_else(none, |next| self.ahead(next)),
+                    collection.events.to_string(),
+                    collection.gaps.to_string(),
+                ]
+            })
+            .collect();
+        self.table(head, &rows, |page, index| {
+            if let Some(collection) = collections.get(index) {
+                page.collection_remarks(collection);
+            }
+        });
+    }
+
+    fn collection_remarks(&mut self, collection: &CollectionStatus) {
+        let activity = &collection.activity;
+        if let Some(hold) = &activity.hold {
+            self.hold(hold);
+        } else if let Some(result) = &activity.last_result {
+            let when = activity.last_result_at.map_or_else(none, |at| self.ago(at));
+            self.remark(Style::Faint, format_args!("{when}: {result}"));
+        }
+    }
+
+    fn outputs(&mut self, outputs: &[OutputStatus]) {
+        let head = [
+            "OUTPUT",
+            "TYPE",
+            "PENDING",
+            "DELIVERED",
+            "DEAD LETTERS",
+            "GIVEN UP",
+        ];
+        let rows: Vec<[String; 6]> = outputs
+            .iter()
+            .map(|output| {
+                let finished = &output.finished;
+                [
+                    output.name.clone(),
+                    output.kind.clone().unwrap_or_else(none),
+                    output.pending_events.to_string(),
+                    finished.delivered.to_string(),
+                    finished.dead_letters.to_string(),
+                    (finished.discarded + finished.abandoned).to_string(),
+                ]
+            })
+            .collect();
+        self.table(head, &rows, |page, index| {
+            if let Some(output) = outputs.get(index) {
+                page.output_remarks(output);
+            }
+        });
+    }
+
+    fn output_remarks(&mut self, output: &OutputStatus) {
+        let activity = &output.activity;
+        if output.kind.is_none() {
+            let name = &output.name;
+            self.remark(
+                Style::Doubtful,
+                format_args!(
+                    "no longer configured: configure it again, or `cta-forwarder output forget \
+                     {name}`"
+                ),
+            );
+        }
+        if let Some(hold) = &activity.hold {
+            self.hold(hold);
+        } else if let Some(failure) = &activity.last_failure {
+            let times = activity.failures;
+            self.remark(
+                Style::Doubtful,
+                format_args!("failed {times} times in a row, it is tried again: {failure}"),
+            );
+        }
+    }
+
+    fn spool(&mut self, spool: &SpoolStatus) {
+        let oldest = spool.oldest_at.map_or_else(String::new, |at| {
+            format!(", the oldest from {}", self.ago(at))
+        });
+        let (bytes, max) = (ByteSize(spool.bytes), ByteSize(spool.max_bytes));
+        let letters = spool.dead_letters;
+        let title = self.paint.paint(Style::Bold, "SPOOL").to_string();
+        self.line(format_args!(
+            "\n{title}  {} batches wait, {bytes} of {max}{oldest}; {letters} dead letters",
+            spool.batches
+        ));
+    }
+
+    fn hold(&mut self, hold: &Hold) {
+        let since = age(self.now - hold.since);
+        self.remark(
+            Style::Bad,
+            format_args!("held for {since}: {}", hold.reason),
+        );
+        self.remark(Style::Bad, format_args!("to mend it: {}", hold.mend));
+    }
+
+    fn remark(&mut self, style: Style, what: impl fmt::Display) {
+        let remark = self.paint.paint(style, format!("  {what}")).to_string();
+        self.line(remark);
+    }
+
+    /// Columns as wide as they must be; numbers to the right. `after` a row its remarks follow.
+    fn table<const N: usize>(
+        &mut self,
+        head: [&str; N],
+        rows: &[[String; N]],
+        mut after: impl FnMut(&mut Self, usize),
+    ) {
+        let mut widths = head.map(str::len);
+        for row in rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let titles = line(&head, &widths);
+        let titles = self.paint.paint(Style::Bold, titles).to_string();
+        self.line(format_args!("\n{titles}"));
+        for (index, row) in rows.iter().enumerate() {
+            let cells: Vec<&str> = row.iter().map(String::as_str).collect();
+            self.line(line(&cells, &widths));
+            after(self, index);
+        }
+    }
+
+    fn ago(&self, at: DateTime<Utc>) -> String {
+        format!("{} ago", age(self.now - at))
+    }
+
+    fn ahead(&self, at: DateTime<Utc>) -> String {
+        if at <= self.now {
+            return "now".to_owned();
+        }
+        format!("in {}", age(at - self.now))
+    }
+}
+
+fn line(cells: &[&str], widths: &[usize]) -> String {
+    let cells = cells.iter().zip(widths);
+    let cells: Vec<String> = cells
+        .map(|(cell, width)| format!("{cell:<width$}"))
+        .collect();
+    cells.join("  ").trim_end().to_owned()
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+/// A time span in its two largest units.
+fn age(span: TimeDelta) -> String {
+    let seconds = span.num_seconds().max(0);
+    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
+    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{rest}s"),
+        (0, 0, _) => format!("{minutes}m {rest}s"),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
