@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, DurationRound, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A moment, and its text as the service wrote it: what is sent back is what was received.
@@ -50,8 +50,11 @@ impl Timestamp {
 }
 
 impl From<DateTime<Utc>> for Timestamp {
-    /// TAXII allows at most six fraction digits.
+    /// TAXII allows at most six fraction digits; what is finer is cut off.
     fn from(time: DateTime<Utc>) -> Self {
+        let time = time
+            .duration_trunc(TimeDelta::microseconds(1))
+            .unwrap_or(time);
         Self {
             time,
             text: time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
@@ -95,6 +98,14 @@ mod tests {
             |stamp| format!("{} {}", stamp.text(), stamp.time().to_rfc3339()),
         );
         assert_eq!(got, expect);
+    }
+
+    #[test]
+    fn what_is_sent_has_at_most_six_fraction_digits() {
+        let nanoseconds = Timestamp::parse("2015-01-20T15:11:00.123456789Z").unwrap();
+        let stamp = Timestamp::from(nanoseconds.time());
+        assert_eq!(stamp.text(), "2015-01-20T15:11:00.123456Z");
+        assert_eq!(Timestamp::parse(stamp.text()).unwrap(), stamp);
     }
 
     #[test]

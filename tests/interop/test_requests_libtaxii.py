@@ -70,7 +70,9 @@ class Requests(InteropTest):
         messages = [messages_11.get_message_from_xml(exchange.body) for exchange in exchanges]
         ids = [message.message_id for message in messages]
         self.assertEqual(len(ids), len(set(ids)), "a message_id was used twice")
-        for message in messages:
+        # The first asks for the service's time, and spends no poll.
+        self.assertIsInstance(messages[0], messages_11.DiscoveryRequest)
+        for message in messages[1:]:
             self.assertEqual(message.collection_name, COLLECTION)
 
         polls = [one for one in messages if isinstance(one, messages_11.PollRequest)]
