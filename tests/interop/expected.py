@@ -44,7 +44,12 @@ def events(package, service=None, collection=None):
         flows = [
             flow
             for indicator in _all(incident, "Related_Indicators/Related_Indicator/Indicator")
-            for flow in _flows(root, of_incident, indicator)
+            for flow in _flows(
+                root,
+                of_incident
+                | _campaign_fields(root, _campaigns(incident) + _campaigns(indicator)),
+                indicator,
+            )
         ]
         found += flows or [_incident_event(of_incident)]
     return [{name: value for name, value in one.items() if value is not None} for one in found]
@@ -71,8 +76,6 @@ def _incident_fields(root, incident):
 
     tools = [tool.get("idref") for tool in _all(incident, "Information_Source/Tools/Tool")]
     known_tools = _by_id(_all(root, "STIX_Header/Information_Source/Tools/Tool"))
-    campaigns = [one.get("idref") for one in _all(incident, "Related_Campaign")]
-    known_campaigns = _by_id(_all(root, "Campaigns/Campaign"))
     return {
         "incidentId": incident.get("id"),
         "incidentTitle": _joined(_texts(incident, "Title")),
@@ -85,10 +88,23 @@ def _incident_fields(root, incident):
         "tool": _joined(tools),
         "toolName": _joined(_text(known_tools.get(tool), "Name") for tool in tools),
         "toolVendor": _joined(_text(known_tools.get(tool), "Vendor") for tool in tools),
+        **_campaign_fields(root, _campaigns(incident)),
+    }
+
+
+def _campaigns(element):
+    """As the service names them, and as the schema of indicators does."""
+    named = _all(element, "Related_Campaign")
+    return [one.get("idref") for one in named + _all(element, "Related_Campaigns/Related_Campaign/Campaign")]
+
+
+def _campaign_fields(root, campaigns):
+    campaigns = list(dict.fromkeys(campaigns))
+    known = _by_id(_all(root, "Campaigns/Campaign"))
+    return {
         "campaign": _joined(campaigns),
         "campaignName": _joined(
-            _text(known_campaigns.get(campaign), "Title")
-            or _text(known_campaigns.get(campaign), "Names/Name")
+            _text(known.get(campaign), "Title") or _text(known.get(campaign), "Names/Name")
             for campaign in campaigns
         ),
     }
@@ -116,7 +132,7 @@ def _flows(root, of_incident, indicator):
             "1",
             "flow",
             of_incident["incidentId"],
-            indicator.get("id"),
+            indicator.get("id") or "",
             flow_type or "",
             *(text for row in raw for text in row),
         ]
