@@ -11,7 +11,7 @@ mod identity;
 mod leaving;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -267,8 +267,8 @@ impl<S: EventSink> Visitor for Flattener<S> {
         fields::push_present(&mut fields, "indicatorId", &scope.id.unwrap_or_default());
         let record = IndicatorRecord {
             fields: text(fields),
-            ttps: indicator.ttps,
-            campaigns: indicator.campaigns,
+            ttps: distinct(indicator.ttps),
+            campaigns: distinct(indicator.campaigns),
         };
         self.waiting
             .end_indicator(scope.start, &record)
@@ -284,6 +284,8 @@ impl<S: EventSink> Visitor for Flattener<S> {
             ScopeKind::Incident { url } => url.filter(|url| !url.is_empty()),
             ScopeKind::Indicator => None,
         };
+        let tools = distinct(incident.tools);
+        let campaigns = distinct(incident.campaigns);
         let identity = self.identity.of_incident(&id);
         let mut fields = Vec::new();
         fields::push_present(&mut fields, "incidentId", &id);
@@ -295,7 +297,7 @@ impl<S: EventSink> Visitor for Flattener<S> {
             ("confidence", incident.confidences),
             ("risk", incident.risks),
             ("riskCategory", incident.risk_categories),
-            ("tool", ids(&incident.tools)),
+            ("tool", ids(&tools)),
         ] {
             if let Some(value) = fields::join(&values) {
                 identity.push(name);
@@ -304,15 +306,15 @@ impl<S: EventSink> Visitor for Flattener<S> {
             }
         }
         // Its field comes when the event leaves, with those of the indicators.
-        if let Some(campaign) = fields::join(&ids(&incident.campaigns)) {
+        if let Some(campaign) = fields::join(&ids(&campaigns)) {
             identity.push("campaign");
             identity.push(&campaign);
         }
         let record = IncidentRecord {
             id: identity.id(),
             fields: text(fields),
-            tools: incident.tools,
-            campaigns: incident.campaigns,
+            tools,
+            campaigns,
         };
         self.waiting
             .end_incident(scope.start, &record)
@@ -340,6 +342,13 @@ impl<S: EventSink> Visitor for Flattener<S> {
         self.waiting.clear();
         Ok(())
     }
+}
+
+/// What is named twice counts once.
+fn distinct(mut names: Vec<Named>) -> Vec<Named> {
+    let mut seen = HashSet::new();
+    names.retain(|named| seen.insert(named.clone()));
+    names
 }
 
 fn ids(names: &[Named]) -> Vec<String> {

@@ -1,6 +1,5 @@
 //! A package's events, put together as they leave.
 
-use std::collections::HashSet;
 use std::io;
 
 use serde::de::DeserializeOwned;
@@ -109,7 +108,7 @@ impl<'w> Leaving<'w> {
         fields::push_joined(&mut fields, "toolName", &tool_names);
         fields::push_joined(&mut fields, "toolVendor", &self.definitions.vendors(tools));
         let mut campaign_fields = Vec::new();
-        self.push_campaigns(&mut campaign_fields, incident.campaigns.iter());
+        self.push_campaigns(&mut campaign_fields, incident.campaigns.clone());
         self.open.push(Scope::Incident {
             id: incident.id,
             has_flows: false,
@@ -129,12 +128,11 @@ impl<'w> Leaving<'w> {
         });
     }
 
-    fn push_campaigns<'n>(&self, out: &mut Vec<u8>, named: impl Iterator<Item = &'n Named>) {
-        let mut seen = HashSet::new();
-        let campaigns: Vec<Named> = named.filter(|one| seen.insert(*one)).cloned().collect();
+    fn push_campaigns(&self, out: &mut Vec<u8>, campaigns: Vec<Named>) {
+        let campaigns = super::distinct(campaigns);
         fields::push_joined(out, "campaign", &super::ids(&campaigns));
-        let names = self.definitions.names(DefinitionKind::Campaign, &campaigns);
-        fields::push_joined(out, "campaignName", &names);
+        let titles = self.definitions.names(DefinitionKind::Campaign, &campaigns);
+        fields::push_joined(out, "campaignName", &titles);
     }
 
     /// Those of the incident and of the indicators inside it that are open.
@@ -153,7 +151,10 @@ impl<'w> Leaving<'w> {
             ] if inside.iter().all(|scope| scope.campaigns().is_empty()) => {
                 out.extend_from_slice(campaign_fields);
             }
-            _ => self.push_campaigns(out, open.iter().flat_map(Scope::campaigns)),
+            _ => self.push_campaigns(
+                out,
+                open.iter().flat_map(Scope::campaigns).cloned().collect(),
+            ),
         }
     }
 

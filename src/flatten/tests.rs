@@ -235,6 +235,96 @@ fn indicators_and_incidents_inside_one_another() {
     );
 }
 
+/// What waits outgrows the memory that it may take: it comes back from scratch files.
+#[test]
+fn a_package_that_does_not_fit_into_memory() {
+    const COUNT: usize = 3000;
+    let id = |number: usize| format!("{number}-{}", "x".repeat(4000));
+    let indicator = |number| {
+        let one = flow(&format!(
+            r#"<cc:Property name="n">{number}</cc:Property><cc:Property name="fill">{}</cc:Property>"#,
+            "y".repeat(4000)
+        ));
+        format!(r#"<Indicator id="{}">{one}</Indicator>"#, id(number))
+    };
+    let inner: String = (0..COUNT).map(indicator).collect();
+    let document = package(&[&format!(
+        r#"<Incident id="i"><Indicator id="outer">{inner}{}</Indicator><Title>late</Title></Incident>"#,
+        flow("")
+    )]);
+    let scratch = Arc::new(MemoryScratch::default());
+    let limits = FlattenLimits {
+        max_observables: u32::MAX,
+        max_package_bytes: u64::MAX,
+        ..LIMITS
+    };
+    let xml_limits = XmlLimits {
+        max_bytes: u64::MAX,
+        max_depth: 40,
+        max_text_bytes: 10_000,
+    };
+    let mut input = document.as_bytes();
+    let mut xml = Xml::new(&mut input, xml_limits);
+    let mut lines = Lines::default();
+    let files = Arc::clone(&scratch) as Arc<dyn Scratch>;
+    let mut flattener = Flattener::new(Origin::default(), limits, &files, &mut lines);
+    read_packages(&mut xml, 20, &mut flattener).unwrap();
+    let files = scratch.created.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(
+        files, 2,
+        "one for the contents, one for what is known of indicators"
+    );
+    assert_eq!(lines.0.len(), COUNT + 1);
+    for (number, line) in lines.0.iter().enumerate() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["incidentTitle"], "late");
+        if number < COUNT {
+            assert_eq!(event["n"], number.to_string());
+            assert_eq!(event["indicatorId"], id(number));
+        } else {
+            assert_eq!(event["indicatorId"], "outer");
+        }
+    }
+}
+
+#[test]
+fn what_is_named_in_place_or_twice() {
+    let incident = r#"<Incident id="i">
+        <Information_Source><Tools>
+          <Tool><Name>Own</Name><Vendor>Us</Vendor></Tool>
+          <Tool idref="t"/><Tool idref="t"/><Tool idref="nowhere"/>
+          <Tool id="u"><Name>Defined here</Name></Tool>
+        </Tools></Information_Source>
+        <Related_Campaigns>
+          <Related_Campaign idref="c"/><Related_Campaign><Campaign idref="c"/></Related_Campaign>
+          <Related_Campaign><Campaign><Title>nameless</Title></Campaign></Related_Campaign>
+        </Related_Campaigns></Incident>"#;
+    let definitions = r#"<Tool id="t"/><Tool id="t"><Name>First</Name></Tool><Tool id="t"><Name>Second</Name></Tool>
+        <Campaign id="c"><Names><Name>n</Name></Names><Title>t</Title></Campaign>
+        <TTP id="nowhere"><Title>of another kind</Title></TTP>"#;
+    let event = &events(&package(&[incident, definitions]))[0];
+    for (name, expect) in [
+        ("tool", "t; nowhere; u"),
+        ("toolName", "Own; First; Defined here"),
+        ("toolVendor", "Us"),
+        ("campaign", "c"),
+        ("campaignName", "t; nameless"),
+    ] {
+        assert_eq!(event[name], expect, "{name}");
+    }
+}
+
+/// A name never stands twice in one JSON object.
+#[test]
+fn a_header_in_two_pieces() {
+    let document = package(&[
+        "<STIX_Header><Package_Intent>a</Package_Intent></STIX_Header>",
+        &incident(&[]),
+        "<STIX_Header><Package_Intent>b</Package_Intent></STIX_Header>",
+    ]);
+    assert_eq!(events(&document)[0]["packageIntent"], "a; b");
+}
+
 #[test]
 fn repeated_and_reserved_names() {
     let document = package(&[&incident(&[&flow(

@@ -20,7 +20,7 @@ use source::{Source, SourceError};
 pub use text::NestedText;
 
 /// Whoever reads elements calls itself for each inside another, so no limit may be higher.
-pub const HIGHEST_DEPTH: u32 = 500;
+pub const HIGHEST_DEPTH: u32 = 200;
 /// Deeper than this even what is passed over is given up.
 const GIVEN_UP_DEPTH: u32 = 100_000;
 /// A tag of this many times the limit cannot be passed over.
@@ -128,7 +128,7 @@ pub enum Token<'x> {
 /// A start tag.
 #[derive(Debug)]
 pub struct Tag<'x> {
-    tag: BytesStart<'x>,
+    start: BytesStart<'x>,
     offset: u64,
     is_empty: bool,
 }
@@ -137,28 +137,28 @@ impl Tag<'_> {
     /// The element's name without its prefix.
     #[must_use]
     pub fn local(&self) -> &str {
-        self.tag.local_name().into_inner()
+        self.start.local_name().into_inner()
     }
 
     /// The tag as it is written.
     #[must_use]
     pub fn to_xml(&self) -> String {
         let end = if self.is_empty { "/" } else { "" };
-        format!("<{}{end}>", &*self.tag)
+        format!("<{}{end}>", &*self.start)
     }
 
     /// The attribute of this name, its references resolved. A name with a prefix is another one:
     /// attributes of TAXII and STIX have none.
     pub fn attribute(&self, name: &str) -> Result<Option<Cow<'_, str>>, XmlError> {
-        let mut attributes = self.tag.attributes();
+        let mut attributes = self.start.attributes();
         for attribute in attributes.with_checks(false) {
-            let attribute = attribute.map_err(|error| malformed(self.offset, error))?;
+            let attribute = attribute.map_err(|error| malformed(self.offset, &error))?;
             if attribute.key.into_inner() != name {
                 continue;
             }
             let value = attribute
                 .normalized_value(XmlVersion::Implicit1_0)
-                .map_err(|error| malformed(self.offset, error))?;
+                .map_err(|error| malformed(self.offset, &error))?;
             return Ok(Some(value));
         }
         Ok(None)
@@ -247,6 +247,10 @@ impl<'r> Xml<'r> {
     }
 
     /// The next token.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a token borrows from the reader, which no iterator allows"
+    )]
     pub fn next(&mut self) -> Result<Token<'_>, XmlError> {
         if self.owes_end {
             self.owes_end = false;
@@ -274,7 +278,7 @@ impl<'r> Xml<'r> {
         }
         match event {
             Event::Start(tag) | Event::Empty(tag) => Ok(Token::Start(Tag {
-                tag,
+                start: tag,
                 offset,
                 is_empty: self.owes_end,
             })),
@@ -284,14 +288,16 @@ impl<'r> Xml<'r> {
             Event::GeneralRef(reference) => {
                 if let Some(character) = reference
                     .resolve_char_ref()
-                    .map_err(|error| malformed(offset, error))?
+                    .map_err(|error| malformed(offset, &error))?
                 {
                     return Ok(Token::Text(Cow::Owned(character.to_string())));
                 }
                 let name = reference.into_inner();
                 quick_xml::escape::resolve_xml_entity(&name)
                     .map(|text| Token::Text(Cow::Borrowed(text)))
-                    .ok_or_else(|| malformed(offset, format!("the entity &{name}; is not defined")))
+                    .ok_or_else(|| {
+                        malformed(offset, &format!("the entity &{name}; is not defined"))
+                    })
             }
             Event::DocType(kind) => Err(XmlError::Doctype {
                 html: kind
@@ -307,7 +313,7 @@ impl<'r> Xml<'r> {
                 {
                     Err(XmlError::Encoding(encoding.into_owned()))
                 }
-                Some(Err(error)) => Err(malformed(offset, error)),
+                Some(Err(error)) => Err(malformed(offset, &error)),
                 _ => Ok(Token::Text(Cow::Borrowed(""))),
             },
             Event::Comment(_) | Event::PI(_) => Ok(Token::Text(Cow::Borrowed(""))),
@@ -331,9 +337,8 @@ impl<'r> Xml<'r> {
                     }
                     out.push_str(&text);
                 }
-                Token::Text(_) | Token::Start(_) => {}
                 Token::End if own => return Ok(()),
-                Token::End => {}
+                Token::Text(_) | Token::Start(_) | Token::End => {}
                 // `next` refuses an end of the document inside an element.
                 Token::Eof => return Ok(()),
             }
@@ -423,7 +428,7 @@ fn normalize(text: Cow<'_, str>) -> Cow<'_, str> {
     Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
-fn malformed(offset: u64, message: impl ToString) -> XmlError {
+fn malformed(offset: u64, message: &dyn ToString) -> XmlError {
     XmlError::Malformed {
         offset,
         message: message.to_string(),
@@ -441,17 +446,17 @@ fn refuse(offset: u64, error: quick_xml::Error, limits: XmlLimits) -> XmlError {
                     recoverable: false,
                 },
                 Some(SourceError::Recording(_)) => XmlError::Record(error),
-                None if error.kind() == io::ErrorKind::InvalidData => malformed(offset, error),
+                None if error.kind() == io::ErrorKind::InvalidData => malformed(offset, &error),
                 None => XmlError::Read(error),
             }
         }
-        quick_xml::Error::Syntax(error) if is_cut_off(&error) => XmlError::Truncated { offset },
-        other => malformed(offset, other),
+        quick_xml::Error::Syntax(error) if is_cut_off(error) => XmlError::Truncated { offset },
+        other => malformed(offset, &other),
     }
 }
 
 /// Whether the document ended inside markup.
-fn is_cut_off(error: &quick_xml::errors::SyntaxError) -> bool {
+fn is_cut_off(error: quick_xml::errors::SyntaxError) -> bool {
     use quick_xml::errors::SyntaxError;
     !matches!(error, SyntaxError::InvalidBangMarkup)
 }

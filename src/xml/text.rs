@@ -108,17 +108,13 @@ impl<'x, 'r> NestedText<'x, 'r> {
             if next.is_empty() {
                 return Ok(());
             }
-            match memchr::memmem::find(next, end) {
-                Some(found) => {
-                    self.source.consume(found + end.len());
-                    return Ok(());
-                }
-                // All but what may be the first bytes of the end.
-                None => {
-                    let skipped = (next.len() + 1).saturating_sub(end.len()).max(1);
-                    self.source.consume(skipped);
-                }
+            if let Some(found) = memchr::memmem::find(next, end) {
+                self.source.consume(found + end.len());
+                return Ok(());
             }
+            // All but what may be the first bytes of the end.
+            let skipped = (next.len() + 1).saturating_sub(end.len()).max(1);
+            self.source.consume(skipped);
             self.source.begin_event();
         }
     }

@@ -428,6 +428,39 @@ fn a_block_over_a_limit() {
     }
 }
 
+/// The reader calls itself for elements inside one another: the deepest that may be asked for
+/// fits the stack of a thread.
+#[test]
+fn the_highest_depth_fits_the_stack() {
+    let limits = Limits {
+        max_xml_depth: u32::MAX,
+        ..Limits::default()
+    };
+    let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
+    for name in [
+        "Incident",
+        "Indicator",
+        "Observable",
+        "TTP",
+        "Indicated_TTP",
+        "x",
+    ] {
+        for (levels, expect) in [
+            (190, "block"),
+            (1000, "refused 1 -: elements are nested more than 200 deep"),
+        ] {
+            let (start, end) = (format!("<{name}>"), format!("</{name}>"));
+            let inside = start.repeat(levels) + &end.repeat(levels);
+            let document = poll(&block(&format!(
+                "<STIX_Package><Incident><Indicator>{inside}</Indicator></Incident></STIX_Package>"
+            )));
+            let mut sink = Blocks::default();
+            read_answer(&mut document.as_bytes(), None, &limits, &scratch, &mut sink).unwrap();
+            assert!(sink.lines.starts_with(expect), "{name}: {}", sink.lines);
+        }
+    }
+}
+
 #[test]
 fn gigantic_definitions_are_refused() {
     let limits = Limits {
