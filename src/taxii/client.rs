@@ -83,12 +83,13 @@ impl Client {
             post = post.basic_auth(&credentials.username, Some(password));
         }
         let response = post.send().await.map_err(|error| {
-            let is_connect = error.is_connect();
+            // A time-out while connecting is both; nothing was sent then.
+            let (is_connect, is_timeout) = (error.is_connect(), error.is_timeout());
             let reason = reason(&error.without_url());
-            if is_connect {
-                Fault::Connect { reason }
-            } else {
-                Fault::Connection { reason }
+            match (is_connect, is_timeout) {
+                (true, _) => Fault::Connect { reason },
+                (false, true) => Fault::TimedOut { reason },
+                (false, false) => Fault::Connection { reason },
             }
         })?;
         let date = http_date(response.headers(), DATE.as_str());

@@ -297,6 +297,8 @@ impl Exchange {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn stamp(text: &str) -> Timestamp {
@@ -340,10 +342,10 @@ mod tests {
                     got.push_str(&done.checkpoint.text()[8..10]);
                     if let Some(gap) = done.gap {
                         let days = (&gap.after.text()[8..10], &gap.until.text()[8..10]);
-                        got.push_str(&format!(", gap {} to {}", days.0, days.1));
+                        write!(got, ", gap {} to {}", days.0, days.1).unwrap();
                     }
                     for warning in done.warnings {
-                        got.push_str(&format!(", {:?}", warning.kind));
+                        write!(got, ", {:?}", warning.kind).unwrap();
                     }
                 }
                 Err(fault) => got.push_str(&fault.to_string()),

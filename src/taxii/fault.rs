@@ -5,6 +5,10 @@ use std::time::Duration;
 use super::Timestamp;
 use super::status::{StatusMessage, StatusType};
 
+/// The longest wait that a service can ask for: a slip of its pen must not stop the feed for longer
+/// than it keeps its content.
+const MAX_ASKED_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A poll failed. The text is for the operator: what happened.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Fault {
@@ -18,6 +22,12 @@ pub enum Fault {
     #[error("the connection failed before the answer came: {reason}")]
     Connection {
         /// Why.
+        reason: String,
+    },
+    /// The request was sent, and not even the head of an answer came in time.
+    #[error("no answer came in time (request_timeout): {reason}")]
+    TimedOut {
+        /// What was waited for.
         reason: String,
     },
     /// An HTTP status without a TAXII message.
@@ -98,12 +108,21 @@ impl Fault {
                 retry_after,
             } => match (mend_for_http(*status), retry_after) {
                 (Some(mend), _) => Reaction::Hold { mend },
-                (None, Some(wait)) => Reaction::Wait(*wait),
+                (None, Some(wait)) => Reaction::Wait((*wait).min(MAX_ASKED_WAIT)),
                 (None, None) => Reaction::NextGate,
             },
             Self::Status { http, message } => status_reaction(*http, message),
-            Self::Unreadable { .. } | Self::TooManyParts { .. } => Reaction::Shrink,
+            Self::TimedOut { .. } | Self::Unreadable { .. } | Self::TooManyParts { .. } => {
+                Reaction::Shrink
+            }
         }
+    }
+
+    /// Whether an answer came that a person can be shown: without one nothing says that the window
+    /// is at fault, and it is never given up.
+    #[must_use]
+    pub fn has_answer(&self) -> bool {
+        matches!(self, Self::Unreadable { .. } | Self::TooManyParts { .. })
     }
 }
 
@@ -127,9 +146,9 @@ fn mend_for_http(status: u16) -> Option<String> {
 fn status_reaction(http: u16, message: &StatusMessage) -> Reaction {
     let mend = match message.status {
         StatusType::Retry => {
-            return message
-                .estimated_wait()
-                .map_or(Reaction::NextGate, Reaction::Wait);
+            return message.estimated_wait().map_or(Reaction::NextGate, |wait| {
+                Reaction::Wait(wait.min(MAX_ASKED_WAIT))
+            });
         }
         StatusType::Unauthorized | StatusType::Denied => {
             "check username and password, and with the provider that the account may read the \
@@ -195,6 +214,7 @@ mod tests {
         check(&Fault::Connect { reason: reason() }, "same slot");
         check(&Fault::Connection { reason: reason() }, "next gate");
         check(&Fault::Unreadable { reason: reason() }, "shrink");
+        check(&Fault::TimedOut { reason: reason() }, "shrink");
         check(&Fault::TooManyParts { limit: 1 }, "shrink");
         for code in [401, 403, 404, 400, 406, 413, 415, 302, 407] {
             check(&http(code, None), "hold");
@@ -203,6 +223,7 @@ mod tests {
             check(&http(code, None), "next gate");
         }
         check(&http(503, Some(Duration::from_secs(5))), "wait 5s");
+        check(&http(503, Some(Duration::MAX)), "wait 86400s");
         check(&status(StatusType::Retry), "wait 90s");
         for kind in [
             StatusType::Unauthorized,

@@ -36,8 +36,9 @@ pub struct WindowRules {
 impl WindowRules {
     /// The next window, or none while there is nothing to ask for.
     ///
-    /// `span` shortens it after failures. Windows follow each other oldest first, since the oldest
-    /// content expires first, and adjacent ones meet exactly.
+    /// `span` shortens it after failures; an unbounded first window becomes bounded by it. Windows
+    /// follow each other oldest first, since the oldest content expires first, and adjacent ones
+    /// meet exactly.
     #[must_use]
     pub fn next(
         &self,
@@ -45,29 +46,17 @@ impl WindowRules {
         server_now: DateTime<Utc>,
         span: Option<Duration>,
     ) -> Option<PollWindow> {
-        let begin = match (checkpoint, self.initial_lookback) {
-            (Some(checkpoint), _) => {
-                let oldest = Timestamp::from(back(server_now, self.retention));
-                if oldest.time() > checkpoint.time() {
-                    oldest
-                } else {
-                    checkpoint.clone()
-                }
-            }
-            (None, InitialLookback::Since(lookback)) => Timestamp::from(back(server_now, lookback)),
-            (None, InitialLookback::All) => {
-                return Some(PollWindow {
-                    exclusive_begin: None,
-                    inclusive_end: None,
-                });
-            }
+        let Some(begin) = self.begin(checkpoint, server_now, span) else {
+            return Some(PollWindow {
+                exclusive_begin: None,
+                inclusive_end: None,
+            });
         };
         let settled = back(server_now, self.settle);
-        let longest = match (self.max_window, span) {
-            (Some(max), Some(span)) => Some(max.min(span)),
-            (max, span) => max.or(span),
-        };
-        let end = match longest.map(|longest| begin.time().checked_add_signed(delta(longest))) {
+        let end = match self
+            .longest(span)
+            .map(|longest| begin.time().checked_add_signed(delta(longest)))
+        {
             Some(Some(farthest)) => settled.min(farthest),
             _ => settled,
         };
@@ -80,28 +69,43 @@ impl WindowRules {
     /// Whether more than one whole window waits: then the collection is polled at every opening of
     /// its gate, whatever the schedule says.
     #[must_use]
-    pub fn is_behind(&self, checkpoint: Option<&Timestamp>, server_now: DateTime<Utc>) -> bool {
-        let Some(max_window) = self.max_window else {
-            return false;
-        };
-        let begin = match (checkpoint, self.initial_lookback) {
-            (Some(checkpoint), _) => checkpoint.time().max(back(server_now, self.retention)),
-            (None, InitialLookback::Since(lookback)) => back(server_now, lookback),
-            (None, InitialLookback::All) => return false,
-        };
-        back(server_now, self.settle) - begin > delta(max_window)
-    }
-
-    /// How much of the checkpoint's history the service no longer keeps.
-    #[must_use]
-    pub fn expired(
+    pub fn is_behind(
         &self,
         checkpoint: Option<&Timestamp>,
         server_now: DateTime<Utc>,
-    ) -> Option<TimeDelta> {
-        let oldest = back(server_now, self.retention);
-        let missing = oldest - checkpoint?.time();
-        (missing > GAP_TOLERANCE).then_some(missing)
+        span: Option<Duration>,
+    ) -> bool {
+        let begin = self.begin(checkpoint, server_now, span);
+        let (Some(begin), Some(longest)) = (begin, self.longest(span)) else {
+            return false;
+        };
+        back(server_now, self.settle) - begin.time() > delta(longest)
+    }
+
+    /// Where the next window begins; none at the beginning of the collection.
+    fn begin(
+        &self,
+        checkpoint: Option<&Timestamp>,
+        server_now: DateTime<Utc>,
+        span: Option<Duration>,
+    ) -> Option<Timestamp> {
+        let oldest = || Timestamp::from(back(server_now, self.retention));
+        match (checkpoint, self.initial_lookback) {
+            (Some(checkpoint), _) if checkpoint.time() < oldest().time() => Some(oldest()),
+            (Some(checkpoint), _) => Some(checkpoint.clone()),
+            (None, InitialLookback::Since(lookback)) => {
+                Some(Timestamp::from(back(server_now, lookback)))
+            }
+            // All at once has failed: from here on piece by piece.
+            (None, InitialLookback::All) => span.map(|_| oldest()),
+        }
+    }
+
+    fn longest(&self, span: Option<Duration>) -> Option<Duration> {
+        match (self.max_window, span) {
+            (Some(max), Some(span)) => Some(max.min(span)),
+            (max, span) => max.or(span),
+        }
     }
 }
 
@@ -196,6 +200,37 @@ mod tests {
             now,
             "2015-01-05T00:00:00Z .. 2015-01-31T23:59:00.123Z",
         );
+    }
+
+    #[test]
+    fn a_first_window_without_bounds_gets_them_when_it_fails() {
+        let rules = WindowRules {
+            max_window: None,
+            initial_lookback: InitialLookback::All,
+            ..rules()
+        };
+        let now = at("2015-02-01T00:00:00Z");
+        let window = rules.next(None, now, Some(DAY)).unwrap();
+        let text = |stamp: Option<Timestamp>| stamp.unwrap().to_string();
+        assert_eq!(text(window.exclusive_begin), "2015-01-02T00:00:00Z");
+        assert_eq!(text(window.inclusive_end), "2015-01-03T00:00:00Z");
+    }
+
+    #[test]
+    fn behind_is_more_than_one_window_of_the_length_that_is_asked_for() {
+        let checkpoint = Timestamp::parse("2015-01-30T00:00:00Z").unwrap();
+        let behind = |rules: &WindowRules, span| {
+            rules.is_behind(Some(&checkpoint), at("2015-02-01T00:00:00Z"), span)
+        };
+        assert!(!behind(&rules(), None));
+        assert!(behind(&rules(), Some(DAY)));
+        let unbounded = WindowRules {
+            max_window: None,
+            ..rules()
+        };
+        assert!(!behind(&unbounded, None));
+        assert!(behind(&unbounded, Some(DAY)));
+        assert!(rules().is_behind(None, at("2015-02-01T00:00:00Z"), None));
     }
 
     #[test]
