@@ -82,7 +82,8 @@ struct Entry<R> {
 const CRC_KEY: &str = ",\"crc32\":\"";
 
 impl Ledger {
-    /// Opens the ledger in `folder`, or begins it; gives what it tells.
+    /// Opens the ledger in `folder`, or begins it; gives what it tells. Where a record is missing
+    /// the picture says that it is in doubt.
     pub fn open(folder: &Path, now: DateTime<Utc>) -> Result<(Self, Picture), OpenLedgerError> {
         Self::open_with(folder, now, SEGMENT_BYTES)
     }
@@ -106,23 +107,26 @@ impl Ledger {
             segment_bytes,
             number: 0,
         };
-        let mut picture = None;
+        let mut reading = Reading::default();
+        // The last snapshot that can be read, then whatever follows it: a damaged snapshot costs no
+        // record, since the segments before it tell the same.
+        let mut texts = Vec::new();
         for segment in segments.iter().rev().copied() {
             let path = ledger.path(segment);
             let text = fs::read(&path).map_err(io_error)?;
-            let Some(read) = read_segment(&text, &path) else {
-                continue;
-            };
-            if read.is_whole && segment == ledger.segment {
-                ledger.file = Some(disk::append_file(&path).map_err(io_error)?);
-                ledger.bytes = text.len() as u64;
+            let is_start = begins_with_snapshot(&text);
+            texts.push((path, text));
+            if is_start {
+                break;
             }
-            picture = Some(read.picture);
-            break;
         }
-        let picture = match picture {
+        for (path, text) in texts.iter().rev() {
+            reading.segment(text, path);
+        }
+        let picture = match reading.picture {
             Some(picture) => picture,
-            None if segments.is_empty() => Picture {
+            // The very first start may have been cut short.
+            None if texts.iter().all(|(_, text)| !text.contains(&b'\n')) => Picture {
                 next_seq: 1,
                 ..Picture::default()
             },
@@ -132,6 +136,11 @@ impl Ledger {
                 });
             }
         };
+        // Only a segment without any flaw is written on.
+        if let (false, Some((path, text)), 1) = (reading.is_flawed, texts.last(), texts.len()) {
+            ledger.file = Some(disk::append_file(path).map_err(io_error)?);
+            ledger.bytes = text.len() as u64;
+        }
         ledger.number = picture.number;
         if ledger.file.is_none() {
             ledger
@@ -178,7 +187,12 @@ impl Ledger {
         let snapshot = Record::Snapshot {
             picture: Box::new(picture.clone()),
         };
-        self.write(now, &snapshot)?;
+        if let Err(error) = self.write(now, &snapshot) {
+            // On a full disk there is a new try every few seconds; they must not pile up. Where it
+            // cannot be removed, it is passed over when it is read.
+            let _ = fs::remove_file(self.path(segment));
+            return Err(error);
+        }
         self.remove_old_segments();
         Ok(())
     }
@@ -245,44 +259,67 @@ fn decode(line: &str) -> Option<Entry<Record>> {
     serde_json::from_str(&format!("{body}}}")).ok()
 }
 
-struct ReadSegment {
-    picture: Picture,
-    /// Whether every line could be read.
-    is_whole: bool,
+/// Whether a segment tells the whole state.
+fn begins_with_snapshot(text: &[u8]) -> bool {
+    let first = text.split(|&byte| byte == b'\n').next();
+    let entry = first
+        .and_then(|line| std::str::from_utf8(line).ok())
+        .and_then(decode);
+    matches!(entry, Some(entry) if matches!(entry.record, Record::Snapshot { .. }))
 }
 
-/// What a segment tells; none if it does not open with a snapshot.
-fn read_segment(text: &[u8], path: &Path) -> Option<ReadSegment> {
-    let mut picture: Option<Picture> = None;
-    let mut is_whole = text.ends_with(b"\n");
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
-    let lines = text.split(|&byte| byte == b'\n').enumerate();
-    for (index, line) in lines {
-        match std::str::from_utf8(line).ok().and_then(decode) {
-            Some(entry) => match (&mut picture, &entry.record) {
-                (Some(picture), record) => picture.apply(entry.number, entry.at, record),
-                (None, Record::Snapshot { picture: snapshot }) => {
-                    let mut snapshot = (**snapshot).clone();
-                    snapshot.number = entry.number;
-                    picture = Some(snapshot);
+/// What the segments tell, read one after the other.
+#[derive(Default)]
+struct Reading {
+    picture: Option<Picture>,
+    /// A line cannot be read, if only because its writing was cut short.
+    is_flawed: bool,
+}
+
+impl Reading {
+    fn segment(&mut self, text: &[u8], path: &Path) {
+        for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
+            let (line, is_ended) = match line.strip_suffix(b"\n") {
+                Some(line) => (line, true),
+                None => (line, false),
+            };
+            match std::str::from_utf8(line).ok().and_then(decode) {
+                Some(entry) => {
+                    self.is_flawed |= !is_ended;
+                    self.entry(&entry);
                 }
-                (None, _) => return None,
-            },
-            None if picture.is_none() => return None,
-            None => {
-                is_whole = false;
-                tracing::warn!(
-                    file = %path.display(),
-                    line = index + 1,
-                    "a ledger record is torn or damaged and is left out; a new segment is begun"
-                );
+                None => {
+                    self.is_flawed = true;
+                    // Without its end it was never whole: as far as the state goes it did not happen.
+                    if let Some(picture) = self.picture.as_mut().filter(|_| is_ended) {
+                        picture.is_doubtful = true;
+                    }
+                    tracing::warn!(
+                        file = %path.display(),
+                        line = index + 1,
+                        "a ledger record is torn or damaged and is left out; a new segment is begun"
+                    );
+                }
             }
         }
     }
-    Some(ReadSegment {
-        picture: picture?,
-        is_whole,
-    })
+
+    fn entry(&mut self, entry: &Entry<Record>) {
+        match (&mut self.picture, &entry.record) {
+            (Some(picture), record) => {
+                let is_next = entry.number == picture.number + 1;
+                let is_doubtful = picture.is_doubtful || !is_next;
+                picture.apply(entry.number, entry.at, record);
+                picture.is_doubtful |= is_doubtful && !matches!(record, Record::Recovered { .. });
+            }
+            (None, Record::Snapshot { picture }) => {
+                let mut picture = (**picture).clone();
+                picture.number = entry.number;
+                self.picture = Some(picture);
+            }
+            (None, _) => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -290,23 +327,25 @@ mod tests {
     use super::*;
     use crate::state::record::CollectionKey;
     use crate::taxii::Timestamp;
+    use crate::taxii::window::PollWindow;
     use std::fs::OpenOptions;
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_400_000_000 + second, 0).unwrap()
     }
 
-    fn gap(until: i64) -> Record {
-        Record::Gap {
+    fn abandoned(until: i64) -> Record {
+        Record::WindowAbandoned {
             key: CollectionKey {
                 service: "s".into(),
                 collection: "c".into(),
             },
-            gap: crate::taxii::exchange::Gap {
-                after: Timestamp::from(at(0)),
-                until: Timestamp::from(at(until)),
+            window: PollWindow {
+                exclusive_begin: None,
+                inclusive_end: None,
             },
-            reason: "test".into(),
+            checkpoint: Timestamp::from(at(until)),
+            file: "test".into(),
         }
     }
 
@@ -328,13 +367,29 @@ mod tests {
         }
 
         fn append(&mut self, second: i64) -> u64 {
-            let record = gap(second);
+            self.append_record(second, &abandoned(second))
+        }
+
+        fn append_record(&mut self, second: i64, record: &Record) -> u64 {
             let number = self
                 .ledger
-                .append(at(second), &record, &self.picture)
+                .append(at(second), record, &self.picture)
                 .unwrap();
-            self.picture.apply(number, at(second), &record);
+            self.picture.apply(number, at(second), record);
             number
+        }
+
+        /// Flips a bit in a line of a segment.
+        fn flip(&self, segment: u64, line: usize) {
+            let path = self.ledger.path(segment);
+            let mut bytes = fs::read(&path).unwrap();
+            let begin: usize = bytes
+                .split_inclusive(|&byte| byte == b'\n')
+                .take(line)
+                .map(<[u8]>::len)
+                .sum();
+            bytes[begin + 60] ^= 1;
+            fs::write(&path, bytes).unwrap();
         }
 
         fn reopen(&mut self) {
@@ -376,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_tail_costs_only_itself() {
+    fn a_torn_tail_costs_only_itself_and_leaves_no_doubt() {
         let mut fixture = Fixture::new();
         fixture.append(1);
         fixture.append(2);
@@ -388,6 +443,7 @@ mod tests {
             file.set_len(length - cut).unwrap();
             fixture.reopen();
             assert_eq!(fixture.gaps(), 1, "cut by {cut}");
+            assert!(!fixture.picture.is_doubtful);
             for segment in segments(fixture.folder.path()).unwrap() {
                 if fixture.ledger.path(segment) != path {
                     fs::remove_file(fixture.ledger.path(segment)).unwrap();
@@ -401,20 +457,73 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_byte_costs_one_record() {
+    fn a_flipped_byte_costs_one_record_and_is_told_until_it_is_dealt_with() {
+        for line in [1, 2] {
+            let mut fixture = Fixture::new();
+            fixture.append(1);
+            fixture.append(2);
+            fixture.flip(fixture.ledger.segment, line);
+            fixture.reopen();
+            assert_eq!(fixture.gaps(), 1);
+            assert!(fixture.picture.is_doubtful);
+            fixture.append(3);
+            fixture.reopen();
+            assert_eq!(fixture.gaps(), 2);
+            assert!(
+                fixture.picture.is_doubtful,
+                "until somebody has dealt with it"
+            );
+
+            let recovered = Record::Recovered {
+                gates: vec!["g".into()],
+            };
+            fixture.append_record(50, &recovered);
+            fixture.reopen();
+            assert!(!fixture.picture.is_doubtful);
+            assert_eq!(fixture.picture.gates.get("g"), Some(&at(50)));
+        }
+    }
+
+    #[test]
+    fn a_damaged_snapshot_costs_no_record() {
+        let mut fixture = Fixture::new();
+        let mut second = 0;
+        while fixture.ledger.segment < 3 {
+            second += 1;
+            fixture.append(second);
+        }
+        second += 1;
+        fixture.append(second);
+        let before = fixture.picture.clone();
+        fixture.flip(3, 0);
+        fixture.reopen();
+        assert_eq!(fixture.picture.collections, before.collections);
+        assert!(fixture.picture.number >= before.number);
+        assert!(fixture.picture.is_doubtful);
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_short_begins_anew() {
+        for torn in ["", "{\"number\":1,\"at\":\"20"] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("00000001.jsonl"), torn).unwrap();
+            let (_, picture) = Ledger::open(folder.path(), at(1)).unwrap();
+            assert_eq!(picture.next_seq, 1);
+        }
+    }
+
+    #[test]
+    fn a_segment_that_could_not_be_begun_is_passed_over() {
         let mut fixture = Fixture::new();
         fixture.append(1);
-        fixture.append(2);
-        let path = fixture.ledger.path(fixture.ledger.segment);
-        let mut bytes = fs::read(&path).unwrap();
-        let second_line = bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1;
-        bytes[second_line + 60] ^= 1;
-        fs::write(&path, bytes).unwrap();
+        let next = fixture.ledger.path(fixture.ledger.segment + 1);
+        fs::write(&next, "").unwrap();
         fixture.reopen();
         assert_eq!(fixture.gaps(), 1);
-        fixture.append(3);
+        fixture.append(2);
         fixture.reopen();
         assert_eq!(fixture.gaps(), 2);
+        assert!(!fixture.picture.is_doubtful);
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub enum OpenStateError {
     /// The ledger cannot be read.
     #[error(transparent)]
     Ledger(#[from] OpenLedgerError),
+    /// The ledger cannot be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
     /// The store can be neither opened nor rebuilt.
     #[error("{path:?} can be neither opened nor made anew: {source}")]
     Store {
@@ -50,7 +53,6 @@ pub use store::sled_error;
 #[derive(Debug)]
 pub struct State {
     inner: Mutex<Inner>,
-    is_doubtful: bool,
 }
 
 #[derive(Debug)]
@@ -67,24 +69,34 @@ impl State {
             path: directory.to_owned(),
             source,
         })?;
-        let (ledger, picture) = Ledger::open(&directory.join("ledger"), now)?;
+        let (mut ledger, mut picture) = Ledger::open(&directory.join("ledger"), now)?;
         let path = directory.join("state.sled");
-        let (store, is_doubtful) = Store::open(&path, &directory.join("quarantine"), &picture)
-            .map_err(|source| OpenStateError::Store { path, source })?;
+        let store_error = |source| OpenStateError::Store {
+            path: path.clone(),
+            source,
+        };
+        let (store, found) =
+            Store::open(&path, &directory.join("quarantine")).map_err(store_error)?;
+        if let Some(found) = found.filter(|found| *found > picture.number) {
+            tracing::error!(
+                store = found,
+                ledger = picture.number,
+                "the ledger ends before the store does: records are missing from it"
+            );
+            // Before the store forgets it.
+            let number = ledger.append(now, &Record::Doubted, &picture)?;
+            picture.apply(number, now, &Record::Doubted);
+        }
+        if found != Some(picture.number) {
+            store.rebuild(&picture).map_err(store_error)?;
+        }
         Ok(Self {
             inner: Mutex::new(Inner {
                 ledger,
                 picture,
                 store,
             }),
-            is_doubtful,
         })
-    }
-
-    /// Whether the store knew more than the ledger tells: then every gate starts closed.
-    #[must_use]
-    pub fn is_doubtful(&self) -> bool {
-        self.is_doubtful
     }
 
     /// Looks at the current picture.

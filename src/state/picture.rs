@@ -29,6 +29,9 @@ pub struct Picture {
     pub outputs: BTreeMap<String, OutputPicture>,
     /// Batches that somebody owes.
     pub batches: BTreeMap<u64, BatchPicture>,
+    /// Records are missing, and what they may have told has not been dealt with.
+    #[serde(default)]
+    pub is_doubtful: bool,
 }
 
 /// What is known of a collection.
@@ -93,11 +96,13 @@ impl Picture {
                 outputs,
                 counts,
                 clock_offset_ms,
+                gap,
                 ..
             } => {
                 let collection = self.collections.entry(key.to_string()).or_default();
                 collection.polled_at = Some(at);
                 collection.events += counts.events;
+                collection.gaps += u64::from(gap.is_some());
                 if let Some(checkpoint) = checkpoint {
                     collection.checkpoint = Some(checkpoint.clone());
                     collection.failures = 0;
@@ -127,9 +132,6 @@ impl Picture {
                 let collection = self.collections.entry(key.to_string()).or_default();
                 collection.failures = *failures;
                 collection.span = *span;
-            }
-            Record::Gap { key, .. } => {
-                self.collections.entry(key.to_string()).or_default().gaps += 1;
             }
             Record::WindowAbandoned {
                 key, checkpoint, ..
@@ -165,6 +167,13 @@ impl Picture {
                 for seq in owed {
                     self.no_longer_owes(output, seq);
                 }
+            }
+            Record::Doubted => self.is_doubtful = true,
+            Record::Recovered { gates } => {
+                for gate in gates {
+                    self.gates.insert(gate.clone(), at);
+                }
+                self.is_doubtful = false;
             }
         }
         self.number = number;

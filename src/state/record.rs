@@ -81,6 +81,9 @@ pub enum Record {
         counts: PolledCounts,
         /// The service's clock minus ours.
         clock_offset_ms: Option<i64>,
+        /// Content before it that is lost at the source: told once, with the window that skips it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gap: Option<Gap>,
     },
     /// A poll failed in a way that may shorten the window.
     PollFailed {
@@ -91,16 +94,6 @@ pub enum Record {
         failures: u32,
         /// The longest window from now on.
         span: Option<Duration>,
-        /// Why.
-        reason: String,
-    },
-    /// Content that is lost at the source.
-    Gap {
-        /// Of what.
-        #[serde(flatten)]
-        key: CollectionKey,
-        /// The range.
-        gap: Gap,
         /// Why.
         reason: String,
     },
@@ -137,6 +130,14 @@ pub enum Record {
     OutputForgotten {
         /// The output.
         output: String,
+    },
+    /// Records before this one are missing.
+    Doubted,
+    /// What may be missing has been dealt with: these gates closed at this record's time, whenever
+    /// the last poll was.
+    Recovered {
+        /// The gates.
+        gates: Vec<String>,
     },
 }
 

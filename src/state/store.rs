@@ -4,7 +4,7 @@
 //! error and may show an older state, so its number is compared with the ledger's at each start.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::picture::Picture;
 use super::record::Record;
@@ -35,13 +35,9 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the store and brings it to `picture`. Also tells whether it knew more than the ledger
-    /// does, in which case the ledger is not to be trusted with the time of the last poll.
-    pub(super) fn open(
-        path: &Path,
-        quarantine: &Path,
-        picture: &Picture,
-    ) -> sled::Result<(Self, bool)> {
+    /// Opens the store, and tells the last record that is in it; the caller brings it up to the
+    /// ledger.
+    pub(super) fn open(path: &Path, quarantine: &Path) -> sled::Result<(Self, Option<u64>)> {
         let opened = Self::open_db(path).and_then(|db| Ok((number(&db)?, db)));
         let (found, db) = match opened {
             Ok(opened) => opened,
@@ -52,26 +48,12 @@ impl Store {
                     "the store cannot be opened: it is moved to quarantine/ and made anew from the \
                      ledger; events of open batches may be sent twice"
                 );
-                let aside = quarantine.join(format!("state.sled-{}", picture.number));
                 crate::disk::create_folder(quarantine)?;
-                fs::rename(path, aside)?;
+                fs::rename(path, free_name(quarantine))?;
                 (None, Self::open_db(path)?)
             }
         };
-        let store = Self { db };
-        let is_doubtful = found.is_some_and(|found| found > picture.number);
-        if is_doubtful {
-            tracing::error!(
-                store = found,
-                ledger = picture.number,
-                "the ledger ends before the store does: records are missing from it; all gates stay \
-                 closed for one interval"
-            );
-        }
-        if found != Some(picture.number) {
-            store.rebuild(picture)?;
-        }
-        Ok((store, is_doubtful))
+        Ok((Self { db }, found))
     }
 
     fn open_db(path: &Path) -> sled::Result<sled::Db> {
@@ -97,9 +79,7 @@ impl Store {
                     put_batch(&mut batch, *seq, picture);
                 }
             }
-            Record::PollFailed { key, .. }
-            | Record::Gap { key, .. }
-            | Record::WindowAbandoned { key, .. } => {
+            Record::PollFailed { key, .. } | Record::WindowAbandoned { key, .. } => {
                 put_collection(&mut batch, &key.to_string(), picture);
             }
             Record::OutputFinished { output, seq, .. } => {
@@ -109,7 +89,9 @@ impl Store {
             }
             Record::Snapshot { .. }
             | Record::OutputAdded { .. }
-            | Record::OutputForgotten { .. } => return self.rebuild(picture),
+            | Record::OutputForgotten { .. }
+            | Record::Doubted
+            | Record::Recovered { .. } => return self.rebuild(picture),
         }
         put_number(&mut batch, picture);
         self.db.apply_batch(batch)?;
@@ -117,7 +99,7 @@ impl Store {
     }
 
     /// Writes the whole picture; cursors of batches that are still owed stay.
-    fn rebuild(&self, picture: &Picture) -> sled::Result<()> {
+    pub(super) fn rebuild(&self, picture: &Picture) -> sled::Result<()> {
         let mut batch = sled::Batch::default();
         for entry in self.db.iter() {
             let (key, _) = entry?;
@@ -166,6 +148,13 @@ impl Store {
         self.db.apply_batch(batch)?;
         self.db.flush().map(drop)
     }
+}
+
+/// A place in `quarantine/` that nothing has yet.
+fn free_name(quarantine: &Path) -> PathBuf {
+    let names = (1_u64..).map(|n| quarantine.join(format!("state.sled-{n}")));
+    let mut free = names.skip_while(|name| name.exists());
+    free.next().unwrap_or_else(|| quarantine.join("state.sled"))
 }
 
 fn number(db: &sled::Db) -> sled::Result<Option<u64>> {
