@@ -10,12 +10,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::config::{Config, StartAt};
+use crate::config::{Config, ServiceConfig, StartAt};
 use crate::control::{self, Control, Replies, Request};
 use crate::delivery::forwarder::{BuildForwarderError, Forwarder, abandoned_outputs};
 use crate::house::House;
 use crate::observe::board::Board;
-use crate::poller::{Asked, Poller};
+use crate::poller::{self, Asked, Poller};
 use crate::schedule::{Schedules, StartScheduleError};
 use crate::spool::{Spool, SpoolError};
 use crate::state::ledger::AppendError;
@@ -73,6 +73,11 @@ pub enum StartError {
     /// The control socket cannot be opened.
     #[error(transparent)]
     Control(#[from] control::ListenError),
+    /// A poller or a forwarder is no more: half an agent would look like a whole one.
+    #[error(
+        "a part of the agent broke down, see the message above; everything was stopped: start it again, nothing is lost"
+    )]
+    TaskEnded,
 }
 
 /// How a run ended.
@@ -99,7 +104,7 @@ impl Agent {
             board: Arc::new(Board::default()),
             outputs: Arc::new(config.outputs.clone()),
         };
-        recover(&house)?;
+        recover(&house, &config.services)?;
         add_new_outputs(&house)?;
         let mut pollers = Vec::new();
         for service in &config.services {
@@ -188,7 +193,7 @@ impl Agent {
         for poller in pollers {
             let asked = make_askable(&poller, &mut askable);
             let ticks = schedules.ticks(&poller.service().schedule);
-            tasks.spawn(poll(
+            tasks.spawn(run_poller(
                 poller,
                 ticks,
                 asked,
@@ -197,13 +202,21 @@ impl Agent {
             ));
         }
         for forwarder in forwarders {
-            tasks.spawn(forward(forwarder, house.spool.changes(), stopped.clone()));
+            tasks.spawn(run_forwarder(
+                forwarder,
+                house.spool.changes(),
+                stopped.clone(),
+            ));
         }
         tasks.spawn(keep_house(house.clone(), stopped.clone()));
         let control = Control::new(house.clone(), &config, askable);
         tasks.spawn(control::listen(&config.state.directory, control, stopped)?);
 
-        stop.await;
+        let died = tokio::select! {
+            () = stop => false,
+            // A task ends when it is told to, or when it breaks.
+            _ = tasks.join_next() => true,
+        };
         tracing::info!(
             at_most_s = config.shutdown_timeout.as_secs(),
             "stopping: what is in flight is finished"
@@ -223,6 +236,9 @@ impl Agent {
         };
         tracing::info!(?ended, "stopped");
         drop(lock);
+        if died {
+            return Err(StartError::TaskEnded);
+        }
         Ok(ended)
     }
 }
@@ -242,12 +258,17 @@ fn make_askable(poller: &Poller, askable: &mut Askable) -> mpsc::Receiver<Asked>
 }
 
 /// Batches that were put in place without a record get it, those that nobody owes go.
-fn recover(house: &House) -> Result<(), StartError> {
+fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> {
     let now = house.clock.now().utc;
-    let next_seq = house.state.look(|picture| picture.next_seq);
-    let mut highest = 0;
+    let (next_seq, is_doubtful) = house
+        .state
+        .look(|picture| (picture.next_seq, picture.is_doubtful));
     for head in house.spool.batches() {
-        highest = highest.max(head.seq);
+        let is_owed = || {
+            house
+                .state
+                .look(|picture| picture.batches.contains_key(&head.seq))
+        };
         if head.seq >= next_seq {
             tracing::info!(
                 seq = head.seq,
@@ -255,16 +276,25 @@ fn recover(house: &House) -> Result<(), StartError> {
                 "a batch was in place without a record; it gets one"
             );
             house.state.append(now, &head.record)?;
+        } else if is_doubtful && !is_owed() {
+            house.state.append(now, &owed_again(&head.record))?;
         }
-        let is_owed = house
-            .state
-            .look(|picture| picture.batches.contains_key(&head.seq));
-        if !is_owed {
+        if !is_owed() {
             house.spool.done(head.seq, now)?;
         }
     }
-    let next_seq = house.state.look(|picture| picture.next_seq);
-    house.spool.begin_at(next_seq.max(highest + 1));
+    house
+        .spool
+        .begin_at(house.state.look(|picture| picture.next_seq));
+    if is_doubtful {
+        tracing::error!(
+            "records are missing from the ledger: whatever lies in the spool is sent again, windows \
+             may be fetched again, and all gates stay closed for one interval. Look at the disk"
+        );
+        let gates = services.iter().flat_map(poller::gates);
+        let gates = gates.map(|(gate, _)| gate).collect();
+        house.state.append(now, &Record::Recovered { gates })?;
+    }
     let owed: Vec<u64> = house
         .state
         .look(|picture| picture.batches.keys().copied().collect());
@@ -278,6 +308,22 @@ fn recover(house: &House) -> Result<(), StartError> {
         }
     }
     Ok(())
+}
+
+/// The record of a batch of which the ledger does not say for certain that it was delivered: it is
+/// owed, and the checkpoint stays where it is.
+fn owed_again(record: &Record) -> Record {
+    let mut record = record.clone();
+    if let Record::Polled {
+        checkpoint,
+        gap,
+        clock_offset_ms,
+        ..
+    } = &mut record
+    {
+        (*checkpoint, *gap, *clock_offset_ms) = (None, None, None);
+    }
+    record
 }
 
 /// An output that the state does not know starts with the next batch, or with the oldest.
@@ -304,9 +350,10 @@ fn add_new_outputs(house: &House) -> Result<(), StartError> {
         };
         house.state.append(now, &record)?;
     }
-    for output in abandoned_outputs(house) {
+    for (output, batches) in abandoned_outputs(house) {
         tracing::error!(
             output,
+            batches,
             "an output is no longer configured, and what it owes is kept: configure it again, or \
              give up what it owes with `cta-forwarder output forget`"
         );
@@ -314,7 +361,7 @@ fn add_new_outputs(house: &House) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn poll(
+async fn run_poller(
     mut poller: Poller,
     ticks: Option<watch::Receiver<u64>>,
     mut asked: mpsc::Receiver<Asked>,
@@ -359,7 +406,7 @@ async fn poll_when_asked(mut poller: Poller, mut asked: mpsc::Receiver<Asked>) {
     }
 }
 
-async fn forward(
+async fn run_forwarder(
     mut forwarder: Forwarder,
     mut spool: watch::Receiver<u64>,
     mut stopped: watch::Receiver<bool>,

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use chrono::TimeDelta;
 
-use super::{PollError, Poller};
+use super::{KeepError, PollError, Poller};
 use crate::config::Limits;
 use crate::flatten::Origin;
 use crate::spool::{NoRoom, SpoolError, Staging};
@@ -53,12 +53,33 @@ impl Poller {
             gate: self.gate_name.clone(),
             key: key.clone(),
             window,
-        })?;
+        })
+        .map_err(KeepError::from)?;
         self.gate.polled(self.house.clock.now());
         loop {
-            if let Progress::Complete(completed) = self.part(key, &mut exchange, staging).await? {
-                return Ok(*completed);
+            let is_poll = exchange.part() == 1;
+            match self.part(key, &mut exchange, staging).await {
+                Ok(Progress::Complete(completed)) => return Ok(*completed),
+                Ok(Progress::More) => {}
+                Err(error) => {
+                    if is_poll && matches!(error, PollError::Fault(Fault::Connect { .. })) {
+                        self.open_gate_again();
+                    }
+                    return Err(error);
+                }
             }
+        }
+    }
+
+    /// No byte was sent: the service has not counted the poll.
+    fn open_gate_again(&mut self) {
+        self.gate.open(self.house.clock.now());
+        let record = Record::PollAnswered {
+            gate: self.gate_name.clone(),
+            counts: false,
+        };
+        if let Err(error) = self.append(&record) {
+            tracing::warn!(%error, "the gate is open, but a restart would find it closed");
         }
     }
 
@@ -82,13 +103,8 @@ impl Poller {
                 Ok(progress) => return Ok(progress),
                 Err(error) => error,
             };
-            let may_pass = match &error {
-                PollError::Fault(Fault::ResultExpired { .. } | Fault::TooManyParts { .. }) => false,
-                PollError::Fault(fault) => !matches!(fault.reaction(), Reaction::Hold { .. }),
-                _ => false,
-            };
-            if attempt >= attempts || !may_pass {
-                return Err(error);
+            if attempt >= attempts || !may_pass(&error) {
+                return Err(in_slot_of_its_poll(error, exchange.part()));
             }
             tracing::warn!(collection = %key, part = exchange.part(), %error, "a part could not be fetched; asking for it again");
             attempt += 1;
@@ -116,7 +132,8 @@ impl Poller {
         self.learn(reply.date);
         if is_poll {
             let gate = self.gate_name.clone();
-            self.append(&Record::PollAnswered { gate, counts: true })?;
+            self.append(&Record::PollAnswered { gate, counts: true })
+                .map_err(KeepError::from)?;
         }
         let origin = Origin {
             service: &key.service,
@@ -135,6 +152,30 @@ impl Poller {
             }
             .into()),
         }
+    }
+}
+
+/// Whether a part is worth another try at once.
+fn may_pass(error: &PollError) -> bool {
+    let PollError::Fault(fault) = error else {
+        return false;
+    };
+    // These were read, and are what the service has to say.
+    let is_final = matches!(
+        fault,
+        Fault::ResultExpired { .. } | Fault::TooManyParts { .. } | Fault::NoProgress { .. }
+    );
+    !is_final && !matches!(fault.reaction(), Reaction::Hold { .. })
+}
+
+/// The service has counted the poll whose part could not be asked for: that nothing was sent of
+/// this request does not open the gate.
+fn in_slot_of_its_poll(error: PollError, part: u32) -> PollError {
+    match error {
+        PollError::Fault(Fault::Connect { reason }) if part > 1 => {
+            Fault::Connection { reason }.into()
+        }
+        error => error,
     }
 }
 
@@ -179,16 +220,16 @@ fn read_reply(
 
 /// What was read could not be kept.
 fn staging_error(source: io::Error) -> PollError {
-    match source
+    let error = match source
         .get_ref()
         .and_then(|error| error.downcast_ref::<NoRoom>())
     {
-        Some(&NoRoom { needed, room }) => SpoolError::TooLarge { needed, room }.into(),
+        Some(&NoRoom { needed, room }) => SpoolError::TooLarge { needed, room },
         None => SpoolError::Io {
             action: "staging",
             path: "spool/staging".into(),
             source,
-        }
-        .into(),
-    }
+        },
+    };
+    KeepError::from(error).into()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{PollError, Poller};
+use super::{KeepError, PollError, Poller};
 use crate::spool::BatchReader;
 use crate::state::{CollectionKey, Origin};
 use crate::taxii::Timestamp;
@@ -84,16 +84,20 @@ impl Poller {
         self.gate.closed_for(self.house.clock.now())
     }
 
+    /// How long the service has asked to wait with a collection.
+    fn waits_for(&self, collection: &str) -> Duration {
+        let mut known = self.collections.iter();
+        let known = known.find(|known| known.key.collection == collection);
+        known.map_or(Duration::ZERO, |known| {
+            known.waits_for(self.house.clock.now())
+        })
+    }
+
     /// Polls by hand, now. A closed gate is an error: the caller waits and asks again.
     pub async fn poll_by_hand(
         &mut self,
         poll: &ManualPoll,
     ) -> Result<ManualResult, ManualPollError> {
-        let closed = self.closed_for();
-        if !closed.is_zero() {
-            let interval = self.gate.interval();
-            return Err(ManualPollError::GateClosed { closed, interval });
-        }
         if let Destination::Output(name) = &poll.destination {
             let outputs = &self.house.outputs;
             if outputs.iter().all(|output| output.name != *name) {
@@ -103,6 +107,11 @@ impl Poller {
                     known: known.join(", "),
                 });
             }
+        }
+        let closed = self.closed_for().max(self.waits_for(&poll.collection));
+        if !closed.is_zero() {
+            let interval = self.gate.interval();
+            return Err(ManualPollError::GateClosed { closed, interval });
         }
         self.fetch_by_hand(poll)
             .await
@@ -118,7 +127,9 @@ impl Poller {
             exclusive_begin: Some(poll.begin.clone()),
             inclusive_end: Some(poll.end.clone()),
         };
-        let mut staging = self.house.spool.stage()?;
+        self.record_at_last().map_err(KeepError::from)?;
+        let started = self.house.clock.now();
+        let mut staging = self.house.spool.stage().map_err(KeepError::from)?;
         let completed = self.fetch(&key, &window, None, &mut staging, false).await?;
         let (events, seq) = match &poll.destination {
             Destination::Person => {
@@ -126,12 +137,14 @@ impl Poller {
                 let now = self.house.clock.now().utc;
                 let events = tokio::task::block_in_place(|| {
                     spool.read_staged(staging, now, &key.service, &key.collection)
-                })?;
+                });
+                let events = events.map_err(KeepError::from)?;
                 (Some(events), None)
             }
             Destination::Output(name) => {
                 let takers = vec![name.clone()];
-                let seq = self.commit(&key, Origin::Manual, &completed, staging, takers)?;
+                let seq =
+                    self.commit(&key, Origin::Manual, &completed, staging, takers, started)?;
                 (None, seq)
             }
         };

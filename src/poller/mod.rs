@@ -4,43 +4,32 @@
 //! does what can be done now and tells when it wants to go on.
 
 mod collection;
+mod commit;
+mod failure;
 mod fetch;
 mod manual;
 mod server_clock;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::clock::Now;
 use crate::config::{PollLimitScope, ServiceConfig};
 use crate::house::House;
-use crate::observe::board::Hold;
-use crate::spool::{BatchHead, SpoolError, Staging};
-use crate::state::{CollectionKey, Origin, PolledCounts, Record};
+use crate::spool::SpoolError;
+use crate::state::ledger::AppendError;
+use crate::state::{CollectionKey, Origin, Picture, Record};
 use crate::taxii::Timestamp;
 use crate::taxii::client::Client;
-use crate::taxii::exchange::Completed;
-use crate::taxii::fault::{Fault, Reaction};
+use crate::taxii::fault::Fault;
 use crate::taxii::gate::Gate;
-use crate::taxii::window::{self, PollWindow, WindowRules};
+use crate::taxii::window::WindowRules;
 use crate::tls::BuildClientError;
 use crate::wake::Wake;
 use collection::Collection;
+use commit::Unrecorded;
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 pub use server_clock::ServerClock;
-
-/// Failures of a window before it is halved.
-const FAILURES_BEFORE_HALVING: u32 = 3;
-/// Failures of the shortest window before it is given up.
-const FAILURES_AT_FLOOR: u32 = 6;
-/// Connections that are tried in one slot, since the service has seen nothing of them.
-const CONNECTS_IN_SLOT: u32 = 3;
-/// How long a poll that waits for room in the spool waits at most before it looks again.
-const ROOM_WAIT: Duration = Duration::from_secs(30);
-/// How long a poller waits after its own disk failed.
-const DISK_WAIT: Duration = Duration::from_secs(30);
 
 /// Polls the collections that share one gate.
 #[derive(Debug)]
@@ -49,12 +38,16 @@ pub struct Poller {
     service: Arc<ServiceConfig>,
     client: Client,
     server_clock: Arc<ServerClock>,
+    /// The service answers without telling its time: it is not asked for it again.
+    is_clock_silent: bool,
     rules: WindowRules,
     gate_name: String,
     gate: Gate,
     collections: Vec<Collection>,
+    /// Turns that collections have had.
+    turns: u64,
     /// A batch is in place, but the ledger could not be told.
-    unrecorded: Option<Record>,
+    unrecorded: Option<Box<Unrecorded>>,
     /// Connections tried in this slot.
     connects: u32,
 }
@@ -62,12 +55,43 @@ pub struct Poller {
 /// A poll did not end with a commit.
 #[derive(Debug, thiserror::Error)]
 enum PollError {
+    /// The service's doing.
     #[error(transparent)]
     Fault(#[from] Fault),
+    /// Ours.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+}
+
+/// An answer could not be kept.
+#[derive(Debug, thiserror::Error)]
+enum KeepError {
     #[error(transparent)]
     Spool(#[from] SpoolError),
     #[error(transparent)]
-    Ledger(#[from] crate::state::ledger::AppendError),
+    Ledger(#[from] AppendError),
+}
+
+/// The gates of a service, by their names in the ledger, with the collections behind each.
+#[must_use]
+pub fn gates(service: &ServiceConfig) -> Vec<(String, Vec<String>)> {
+    match service.poll_limit_scope {
+        PollLimitScope::Service => vec![(service.name.clone(), service.collections.clone())],
+        PollLimitScope::Collection => {
+            let gate = |name: &String| (format!("{}/{name}", service.name), vec![name.clone()]);
+            service.collections.iter().map(gate).collect()
+        }
+    }
+}
+
+/// When the last poll passed a gate. A change of the scope must not open it: a poll of the service
+/// counts for each collection then, and one of a collection for the service.
+fn last_poll(picture: &Picture, gate: &str, service: &str) -> Option<DateTime<Utc>> {
+    let of_collections = format!("{service}/");
+    let polls = picture.gates.iter().filter(|(name, _)| {
+        *name == gate || *name == service || (gate == service && name.starts_with(&of_collections))
+    });
+    polls.map(|(_, at)| *at).max()
 }
 
 impl Poller {
@@ -81,17 +105,8 @@ impl Poller {
             .state
             .look(|picture| picture.clock_offsets_ms.get(&service.name).copied());
         let server_clock = Arc::new(ServerClock::restore(offset));
-        let gates: Vec<(String, Vec<String>)> = match service.poll_limit_scope {
-            PollLimitScope::Service => {
-                vec![(service.name.clone(), service.collections.clone())]
-            }
-            PollLimitScope::Collection => {
-                let gate = |name: &String| (format!("{}/{name}", service.name), vec![name.clone()]);
-                service.collections.iter().map(gate).collect()
-            }
-        };
         let mut pollers = Vec::new();
-        for (gate_name, collections) in gates {
+        for (gate_name, collections) in gates(&service) {
             let client = Client::new(&service)?;
             let server_clock = Arc::clone(&server_clock);
             let service = Arc::clone(&service);
@@ -115,14 +130,10 @@ impl Poller {
         gate_name: String,
         collections: &[String],
     ) -> Self {
-        let now = house.clock.now();
         let last_poll = house
             .state
-            .look(|picture| picture.gates.get(&gate_name).copied());
-        let mut gate = Gate::restore(service.min_poll_interval, last_poll, now);
-        if house.state.is_doubtful() {
-            gate.polled(now);
-        }
+            .look(|picture| last_poll(picture, &gate_name, &service.name));
+        let gate = Gate::restore(service.min_poll_interval, last_poll, house.clock.now());
         let rules = WindowRules {
             max_window: service.max_window,
             retention: service.retention,
@@ -143,10 +154,12 @@ impl Poller {
             service,
             client,
             server_clock,
+            is_clock_silent: false,
             rules,
             gate_name,
             gate,
             collections,
+            turns: 0,
             unrecorded: None,
             connects: 0,
         }
@@ -175,15 +188,8 @@ impl Poller {
 
     /// Does what can be done now.
     pub async fn turn(&mut self) -> Wake {
-        if let Some(record) = self.unrecorded.take()
-            && let Err(error) = self.append(&record)
-        {
-            tracing::error!(%error, "a committed window still cannot be recorded; polling waits");
-            self.unrecorded = Some(record);
-            return Wake::After(DISK_WAIT);
-        }
-        if !self.server_clock.is_learnt() {
-            self.learn_the_time().await;
+        if let Some(wake) = self.still_unrecorded() {
+            return wake;
         }
         let Some(index) = self.choose() else {
             return self.idle();
@@ -191,65 +197,50 @@ impl Poller {
         let now = self.house.clock.now();
         let closed = self.gate.closed_for(now);
         if !closed.is_zero() {
-            return self.wait_for_gate(closed, now);
+            self.tell_all();
+            return Wake::After(closed);
+        }
+        if !self.server_clock.is_learnt() && !self.is_clock_silent {
+            self.learn_the_time().await;
         }
         self.poll(index).await
     }
 
-    /// The collection whose turn it is: of those that are due the one that is most behind.
+    /// The collection whose turn it is, of those that are due.
     fn choose(&mut self) -> Option<usize> {
         let now = self.house.clock.now();
         let server_now = self.server_clock.now(now);
         let rules = &self.rules;
-        self.house.state.look(|picture| {
-            let mut most_behind: Option<(Option<DateTime<Utc>>, usize)> = None;
-            for (index, collection) in self.collections.iter_mut().enumerate() {
+        let collections = &mut self.collections;
+        let candidates = self.house.state.look(|picture| {
+            let mut candidates = Vec::new();
+            for (index, collection) in collections.iter_mut().enumerate() {
                 let known = picture.collection(&collection.key);
                 let checkpoint = known.and_then(|known| known.checkpoint.as_ref());
-                if rules.is_behind(checkpoint, server_now) {
+                let span = known.and_then(|known| known.span);
+                if rules.is_behind(checkpoint, server_now, span) {
                     collection.is_due = true;
                 }
-                if !collection.is_due || collection.waits(now) {
-                    continue;
-                }
-                if rules.next(checkpoint, server_now, None).is_none() {
+                if rules.next(checkpoint, server_now, span).is_none() {
                     collection.is_due = false;
-                    continue;
                 }
-                let begin = checkpoint.map(Timestamp::time);
-                if most_behind.is_none_or(|(other, _)| begin < other) {
-                    most_behind = Some((begin, index));
+                if collection.is_due && collection.waits_for(now).is_zero() {
+                    let checkpoint = checkpoint.map(Timestamp::time);
+                    candidates.push(collection.candidate(index, checkpoint));
                 }
             }
-            most_behind.map(|(_, index)| index)
-        })
+            candidates
+        });
+        collection::choose(&candidates)
     }
 
     /// Nothing is due, or all that is due has been told to wait.
     fn idle(&self) -> Wake {
         let now = self.house.clock.now();
-        let waits = self
-            .collections
-            .iter()
-            .filter(|collection| collection.is_due);
-        waits
-            .filter_map(|collection| collection.wait_until)
+        let due = self.collections.iter().filter(|known| known.is_due);
+        due.map(|known| known.waits_for(now))
             .min()
-            .map_or(Wake::Asked, |until| {
-                Wake::After(until.saturating_sub(now.monotonic))
-            })
-    }
-
-    fn wait_for_gate(&self, closed: Duration, now: Now) -> Wake {
-        let opens = now.utc + TimeDelta::from_std(closed).unwrap_or_default();
-        for collection in &self.collections {
-            self.house
-                .board
-                .collection(&collection.key.to_string(), |activity| {
-                    activity.next_poll_at = Some(opens);
-                });
-        }
-        Wake::After(closed)
+            .map_or(Wake::Asked, Wake::After)
     }
 
     /// A Discovery_Request spends no poll, and its answer tells the service's time: the first
@@ -257,7 +248,10 @@ impl Poller {
     async fn learn_the_time(&mut self) {
         let request = crate::taxii::message::Request::discovery(fetch::message_id());
         match self.client.send(&request).await {
-            Ok(reply) => self.learn(reply.date),
+            Ok(reply) => {
+                self.is_clock_silent = reply.date.is_none();
+                self.learn(reply.date);
+            }
             Err(fault) => {
                 tracing::debug!(service = self.service.name, %fault, "the service does not tell its time");
             }
@@ -271,9 +265,13 @@ impl Poller {
     }
 
     async fn poll(&mut self, index: usize) -> Wake {
-        let Some(key) = self.collections.get(index).map(|c| c.key.clone()) else {
+        self.turns += 1;
+        let Some(collection) = self.collections.get_mut(index) else {
             return Wake::Asked;
         };
+        collection.begin_turn(self.turns);
+        let key = collection.key.clone();
+        let is_held = collection.held().is_some();
         let known = self
             .house
             .state
@@ -282,416 +280,71 @@ impl Poller {
         let server_now = self.server_clock.now(self.house.clock.now());
         let checkpoint = known.checkpoint.as_ref();
         let Some(window) = self.rules.next(checkpoint, server_now, known.span) else {
+            // The service's clock, just learnt, says that there is nothing to ask for yet.
+            collection.succeeded();
             return Wake::NOW;
         };
         let mut staging = match self.house.spool.stage() {
             Ok(staging) => staging,
             Err(error) => return self.no_room(index, &error, server_now),
         };
-        if self.collections.get(index).is_some_and(Collection::is_held)
-            && let Err(error) = self.client.reload_password()
-        {
+        if is_held && let Err(error) = self.client.reload_password() {
             tracing::error!(collection = %key, %error, "the password cannot be read again");
         }
         let started = self.house.clock.now();
-        let keep_raw = known.failures + 1 >= FAILURES_AT_FLOOR;
+        let keep_raw = known.failures + 1 >= failure::FAILURES_AT_FLOOR;
         let fetched = self
             .fetch(&key, &window, checkpoint, &mut staging, keep_raw)
             .await;
-        let outcome = match fetched {
-            Ok(completed) => self
-                .commit(
-                    &key,
-                    Origin::Poll,
-                    &completed,
-                    staging,
-                    self.house.takers(&key.collection),
-                )
-                .map(|seq| (completed, seq)),
+        let completed = match fetched {
+            Ok(completed) => completed,
             Err(PollError::Fault(fault)) => {
                 return self.failed(index, &window, known.failures, &fault, staging);
             }
-            Err(error) => Err(error),
+            Err(PollError::Keep(error)) => return self.not_kept(index, &error, server_now),
         };
-        match outcome {
-            Ok((completed, _)) => self.polled(index, &completed, started),
-            Err(PollError::Spool(error)) => return self.no_room(index, &error, server_now),
-            Err(error) => {
-                tracing::error!(collection = %key, %error, "a poll could not be kept; the window is polled again");
-                return Wake::After(DISK_WAIT);
+        let takers = self.house.takers(&key.collection);
+        match self.commit(&key, Origin::Poll, &completed, staging, takers, started) {
+            Ok(_) => {
+                self.polled(index, &completed, started);
+                Wake::NOW
             }
-        }
-        Wake::NOW
-    }
-
-    /// Puts a whole answer in place and tells the ledger; gives the batch's number.
-    fn commit(
-        &mut self,
-        key: &CollectionKey,
-        origin: Origin,
-        completed: &Completed,
-        mut staging: Staging,
-        takers: Vec<String>,
-    ) -> Result<Option<u64>, PollError> {
-        let now = self.house.clock.now();
-        let spool = Arc::clone(&self.house.spool);
-        let totals = &completed.totals;
-        let mut record = Record::Polled {
-            key: key.clone(),
-            origin,
-            window: completed.window.clone(),
-            checkpoint: (origin == Origin::Poll).then(|| completed.checkpoint.clone()),
-            seq: None,
-            outputs: takers,
-            counts: PolledCounts {
-                events: totals.counts.events,
-                incidents: totals.counts.incidents,
-                packages: totals.counts.packages,
-                blocks: totals.blocks,
-                refused_blocks: totals.refused_blocks,
-                parts: totals.parts,
-                bytes: totals.bytes,
-            },
-            clock_offset_ms: self
-                .server_clock
-                .is_learnt()
-                .then(|| self.server_clock.offset_ms(now)),
-        };
-        let committed = tokio::task::block_in_place(|| -> Result<Option<u64>, SpoolError> {
-            let files = spool.finish(&mut staging, now.utc, &key.service, &key.collection)?;
-            if files.is_empty() {
-                return Ok(None);
-            }
-            let number = spool.next_seq();
-            if let Record::Polled { seq, .. } = &mut record {
-                *seq = Some(number);
-            }
-            spool.commit(
-                staging,
-                BatchHead {
-                    seq: number,
-                    staged_at: now.utc,
-                    service: key.service.clone(),
-                    collection: key.collection.clone(),
-                    window_end: completed.checkpoint.time(),
-                    message_ids: totals.message_ids.clone(),
-                    record: record.clone(),
-                    files,
-                },
-            )?;
-            Ok(Some(number))
-        })?;
-        if let Some(gap) = &completed.gap {
-            let gap = Record::Gap {
-                key: key.clone(),
-                gap: gap.clone(),
-                reason: "the service no longer has it".to_owned(),
-            };
-            // The gap is told in the log too; the window's own record matters more.
-            if let Err(error) = self.append(&gap) {
-                tracing::error!(%error, "a gap could not be recorded");
-            }
-        }
-        if let Err(error) = self.append(&record) {
-            // The batch is in place, so the record must follow before anything else.
-            self.unrecorded = committed.is_some().then_some(record);
-            return Err(error.into());
-        }
-        if let Some(seq) = committed {
-            self.give_away_if_nobody_owes(seq);
-            self.house.spool.announce();
-        }
-        Ok(committed)
-    }
-
-    fn give_away_if_nobody_owes(&self, seq: u64) {
-        let is_owed = self
-            .house
-            .state
-            .look(|picture| picture.batches.contains_key(&seq));
-        if !is_owed && let Err(error) = self.house.spool.done(seq, self.house.clock.now().utc) {
-            tracing::warn!(%error, seq, "a batch that no output takes cannot be archived");
+            Err(error) => self.not_kept(index, &error, server_now),
         }
     }
 
-    /// A window is in place.
-    fn polled(&mut self, index: usize, completed: &Completed, started: Now) {
-        let now = self.house.clock.now();
-        let server_now = self.server_clock.now(now);
-        let Some(collection) = self.collections.get_mut(index) else {
-            return;
-        };
-        collection.succeeded();
-        self.house.spool.want(0);
-        let is_behind = self
-            .rules
-            .is_behind(Some(&completed.checkpoint), server_now);
-        collection.is_due = is_behind;
-        for warning in &completed.warnings {
-            if collection.warn_once(warning.kind) {
-                tracing::warn!(collection = %collection.key, "{}", warning.text);
-            }
-        }
-        let totals = &completed.totals;
-        for (what, count) in &totals.counts.passed_over {
-            tracing::warn!(
-                collection = %collection.key,
-                count,
-                "passed over {what:?}s outside of incidents: this version forwards the content of incidents"
-            );
-        }
-        if let Some(gap) = &completed.gap {
-            tracing::error!(
-                collection = %collection.key,
-                after = %gap.after,
-                until = %gap.until,
-                "content is lost: the service no longer has it. Poll more often, or ask the \
-                 provider for a longer retention"
-            );
-        }
-        let took = now.monotonic.saturating_sub(started.monotonic);
-        tracing::info!(
-            collection = %collection.key,
-            begin = completed.window.exclusive_begin.as_ref().map(Timestamp::text),
-            end = completed.checkpoint.text(),
-            bytes = totals.bytes,
-            parts = totals.parts,
-            incidents = totals.counts.incidents,
-            events = totals.counts.events,
-            refused_blocks = totals.refused_blocks,
-            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            behind = is_behind,
-            "polled"
-        );
-        let result = format!(
-            "{} events of {} incidents up to {}",
-            totals.counts.events, totals.counts.incidents, completed.checkpoint
-        );
-        self.tell(index, Some(result), None);
-    }
-
-    /// A poll failed: what is done about it.
-    fn failed(
-        &mut self,
-        index: usize,
-        window: &PollWindow,
-        failures: u32,
-        fault: &Fault,
-        staging: Staging,
-    ) -> Wake {
-        let now = self.house.clock.now();
-        let Some(collection) = self.collections.get_mut(index) else {
-            return Wake::Asked;
-        };
-        let key = collection.key.clone();
-        // Whatever the schedule says: this window is owed.
-        collection.is_due = true;
-        match fault.reaction() {
-            Reaction::SameSlot => {
-                self.connects += 1;
-                let again = self.connects < CONNECTS_IN_SLOT;
-                tracing::warn!(collection = %key, %fault, again_in_this_slot = again, "cannot poll; the window stays, nothing is lost");
-                self.tell(index, Some(fault.to_string()), None);
-                if !again {
-                    self.connects = 0;
-                    return Wake::NOW;
-                }
-                self.gate.open(now);
-                let record = Record::PollAnswered {
-                    gate: self.gate_name.clone(),
-                    counts: false,
-                };
-                if let Err(error) = self.append(&record) {
-                    tracing::warn!(%error, "the gate could not be opened again in the ledger");
-                }
-                return Wake::After(self.gate.interval() / 60);
-            }
-            Reaction::NextGate => {
-                tracing::warn!(collection = %key, %fault, "the poll failed; the same window again when the gate opens, nothing is lost");
-                self.tell(index, Some(fault.to_string()), None);
-            }
-            Reaction::Wait(wait) => {
-                collection.wait_until = Some(now.monotonic + wait);
-                tracing::warn!(collection = %key, %fault, wait_s = wait.as_secs(), "the service asks to wait; the same window again after that, nothing is lost");
-                self.tell(index, Some(fault.to_string()), None);
-            }
-            Reaction::Hold { mend } => {
-                let reason = fault.to_string();
-                if collection.hold(&reason) {
-                    tracing::error!(
-                        collection = %key,
-                        reason,
-                        mend,
-                        "polling is held until this is mended; it is tried again whenever the gate opens"
-                    );
-                }
-                let hold = Hold {
-                    reason: reason.clone(),
-                    mend,
-                    since: now.utc,
-                };
-                self.tell(index, Some(reason), Some(hold));
-            }
-            Reaction::Shrink => self.shrink(index, &key, window, failures + 1, fault, staging),
-        }
-        Wake::NOW
-    }
-
-    /// An answer could not be read: after three times a shorter window is asked for, and the
-    /// shortest is given up after six more, so that one bad answer does not stop the feed.
-    fn shrink(
-        &mut self,
-        index: usize,
-        key: &CollectionKey,
-        window: &PollWindow,
-        failures: u32,
-        fault: &Fault,
-        staging: Staging,
-    ) {
-        self.tell(index, Some(fault.to_string()), None);
-        let known_span = self
-            .house
-            .state
-            .look(|picture| picture.collection(key).and_then(|known| known.span));
-        let length = match (&window.exclusive_begin, &window.inclusive_end) {
-            (Some(begin), Some(end)) => (end.time() - begin.time()).to_std().ok(),
-            _ => None,
-        };
-        let at_floor = length.is_some_and(|length| window::halve(length) == length);
-        if at_floor && failures >= FAILURES_AT_FLOOR {
-            self.give_up(key, window, fault, staging);
-            return;
-        }
-        let (failures, span) = match length {
-            Some(length) if !at_floor && failures >= FAILURES_BEFORE_HALVING => {
-                let span = window::halve(length);
-                // At the floor the count begins anew.
-                let is_floor = window::halve(span) == span;
-                (if is_floor { 0 } else { failures }, Some(span))
-            }
-            _ => (failures, known_span),
-        };
-        tracing::warn!(
-            collection = %key,
-            %fault,
-            failures,
-            next_window_s = span.map(|span| span.as_secs()),
-            "the answer is useless; the window again when the gate opens, nothing is lost"
-        );
-        let record = Record::PollFailed {
-            key: key.clone(),
-            failures,
-            span,
-            reason: fault.to_string(),
-        };
-        if let Err(error) = self.append(&record) {
-            tracing::warn!(%error, "a failure could not be counted");
-        }
-    }
-
-    fn give_up(
-        &mut self,
-        key: &CollectionKey,
-        window: &PollWindow,
-        fault: &Fault,
-        staging: Staging,
-    ) {
-        let Some(end) = &window.inclusive_end else {
-            return;
-        };
-        let now = self.house.clock.now();
-        let kept = tokio::task::block_in_place(|| {
-            staging.quarantine(self.house.spool.quarantine(), key, now.utc)
-        });
-        let file = match kept {
-            Ok(file) => file,
-            Err(error) => {
-                tracing::error!(collection = %key, %error, "an unreadable answer cannot be moved to quarantine/; the window is polled again");
-                return;
-            }
-        };
-        tracing::error!(
-            collection = %key,
-            begin = window.exclusive_begin.as_ref().map(Timestamp::text),
-            end = end.text(),
-            %fault,
-            file,
-            "a window is given up after many useless answers: its content is missing. The last \
-             answer is in quarantine/; send it to the provider, then poll the window by hand"
-        );
-        let record = Record::WindowAbandoned {
-            key: key.clone(),
-            window: window.clone(),
-            checkpoint: end.clone(),
-            file,
-        };
-        if let Err(error) = self.append(&record) {
-            tracing::error!(%error, "a window that is given up could not be recorded; it is polled again");
-        }
-    }
-
-    /// There is no room to keep an answer: polling waits, the service keeps the history.
-    fn no_room(&mut self, index: usize, error: &SpoolError, server_now: DateTime<Utc>) -> Wake {
-        let now = self.house.clock.now();
-        let Some(collection) = self.collections.get_mut(index) else {
-            return Wake::Asked;
-        };
-        let key = collection.key.clone();
-        let checkpoint = self.house.state.look(|picture| {
-            picture
-                .collection(&key)
-                .and_then(|known| known.checkpoint.clone())
-        });
-        let half = TimeDelta::from_std(self.service.retention / 2).unwrap_or(TimeDelta::MAX);
-        let is_late = checkpoint.is_some_and(|stamp| server_now - stamp.time() > half);
-        let reason = error.to_string();
-        if collection.hold(&reason) || (is_late && collection.alarm()) {
-            if is_late {
-                tracing::error!(
-                    collection = %key,
-                    reason,
-                    "polling waits for room, and half of the time that the service keeps its content is gone"
-                );
-            } else {
-                tracing::warn!(collection = %key, reason, "polling waits for room; the service keeps the content meanwhile");
-            }
-        }
-        let wanted = match error {
-            SpoolError::TooLarge { needed, .. } => *needed,
-            _ => 1,
-        };
-        self.house.spool.want(wanted);
-        let hold = Hold {
-            reason: reason.clone(),
-            mend:
-                "mend the outputs that hold what they owe (see status), or give the spool more room"
-                    .to_owned(),
-            since: now.utc,
-        };
-        self.tell(index, Some(reason), Some(hold));
-        Wake::SpoolChange(ROOM_WAIT)
-    }
-
-    fn tell(&self, index: usize, result: Option<String>, hold: Option<Hold>) {
+    /// Tells the board how a collection's last poll went.
+    fn tell(&self, index: usize, result: String) {
         let Some(collection) = self.collections.get(index) else {
             return;
         };
-        let now = self.house.clock.now();
-        let opens = now.utc + TimeDelta::from_std(self.gate.closed_for(now)).unwrap_or_default();
+        let now = self.house.clock.now().utc;
         self.house
             .board
             .collection(&collection.key.to_string(), |activity| {
-                activity.last_result = result;
-                activity.last_result_at = Some(now.utc);
-                activity.next_poll_at = Some(opens);
-                activity.hold = match (hold, activity.hold.take()) {
-                    (Some(hold), Some(old)) if old.reason == hold.reason => Some(old),
-                    (hold, _) => hold,
-                };
+                activity.last_result = Some(result);
+                activity.last_result_at = Some(now);
             });
+        self.tell_all();
     }
 
-    fn append(&self, record: &Record) -> Result<(), crate::state::ledger::AppendError> {
+    /// Tells the board what every collection waits for.
+    fn tell_all(&self) {
+        let now = self.house.clock.now();
+        let closed = self.gate.closed_for(now);
+        for collection in &self.collections {
+            let wait = closed.max(collection.waits_for(now));
+            let next = now.utc + TimeDelta::from_std(wait).unwrap_or_default();
+            self.house
+                .board
+                .collection(&collection.key.to_string(), |activity| {
+                    activity.next_poll_at = Some(next);
+                    activity.hold = collection.held().cloned();
+                });
+        }
+    }
+
+    fn append(&self, record: &Record) -> Result<(), AppendError> {
         let now = self.house.clock.now().utc;
         tokio::task::block_in_place(|| self.house.state.append(now, record))
     }

@@ -16,6 +16,8 @@ use crate::disk;
 #[derive(Debug)]
 pub(super) struct Archive {
     folder: PathBuf,
+    /// What lies here is removed at the next start.
+    trash: PathBuf,
     keep: Duration,
     max_bytes: u64,
     batches: Mutex<BTreeMap<u64, Archived>>,
@@ -28,7 +30,11 @@ struct Archived {
 }
 
 impl Archive {
-    pub(super) fn open(folder: PathBuf, config: &ArchiveConfig) -> io::Result<Self> {
+    pub(super) fn open(
+        folder: PathBuf,
+        trash: PathBuf,
+        config: &ArchiveConfig,
+    ) -> io::Result<Self> {
         disk::create_folder(&folder)?;
         let mut batches = BTreeMap::new();
         for entry in fs::read_dir(&folder)? {
@@ -46,6 +52,7 @@ impl Archive {
         }
         Ok(Self {
             folder,
+            trash,
             keep: config.keep,
             max_bytes: config.max_bytes,
             batches: Mutex::new(batches),
@@ -53,21 +60,24 @@ impl Archive {
     }
 
     /// Takes over a batch that nobody owes any more.
-    pub(super) fn take(
-        &self,
-        from: &Path,
-        seq: u64,
-        bytes: u64,
-        now: DateTime<Utc>,
-    ) -> io::Result<()> {
+    pub(super) fn take(&self, from: &Path, seq: u64, now: DateTime<Utc>) -> io::Result<()> {
+        let bytes = folder_bytes(from)?;
         if self.keep.is_zero() || bytes > self.max_bytes {
-            return fs::remove_dir_all(from);
+            // Moved away first: half a batch must never be taken for a damaged one.
+            let trash = self.trash.join(format!("done-{seq:012}"));
+            fs::rename(from, &trash)?;
+            return fs::remove_dir_all(trash);
         }
         // Not synced: should it be in its old place after a crash, nothing is owed there either.
         fs::rename(from, self.path(seq))?;
         self.lock().insert(seq, Archived { bytes, since: now });
         self.evict(now);
         Ok(())
+    }
+
+    /// The highest number in it.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.lock().keys().next_back().copied()
     }
 
     /// Removes the oldest until what is left is neither too old nor too much.

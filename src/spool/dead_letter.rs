@@ -49,6 +49,16 @@ pub enum Content {
     },
 }
 
+impl Content {
+    /// The file that lies beside the segment.
+    fn file(&self) -> Option<String> {
+        match self {
+            Self::Event(_) => None,
+            Self::Block { file, .. } => Some(file.clone()),
+        }
+    }
+}
+
 /// An event that an output's receiver refuses.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EventLetter {
@@ -168,7 +178,7 @@ impl DeadLetters {
         collection: &str,
         letter: EventLetter,
     ) -> Result<(), KeepLetterError> {
-        self.keep(at, service, collection, vec![Content::Event(letter)])
+        self.keep(at, service, collection, vec![Content::Event(letter)], 0)
     }
 
     /// Sets the content blocks of a staged batch aside, durably.
@@ -181,17 +191,30 @@ impl DeadLetters {
         letters: &[StagedLetter],
     ) -> Result<(), KeepLetterError> {
         let mut contents = Vec::new();
+        let mut bytes = 0;
         for StagedLetter { file, letter } in letters {
             let name = format!("block-{}.xml", uuid::Uuid::new_v4());
+            let staged = staging.join(file);
             // Linked, not moved: a commit that fails later leaves the staging folder as it was.
-            fs::hard_link(staging.join(file), self.folder.join(&name))
-                .map_err(|source| self.io_error(source))?;
+            let linked = fs::metadata(&staged).and_then(|metadata| {
+                fs::hard_link(&staged, self.folder.join(&name))?;
+                Ok(metadata.len())
+            });
+            bytes += linked.map_err(|source| self.io_error(source))?;
             contents.push(Content::Block {
                 letter: letter.clone(),
                 file: name,
             });
         }
-        self.keep(at, service, collection, contents)
+        let names: Vec<String> = contents.iter().filter_map(Content::file).collect();
+        let kept = self.keep(at, service, collection, contents, bytes);
+        if kept.is_err() {
+            for name in names {
+                // No letter names it, and the next try links it anew.
+                let _ = fs::remove_file(self.folder.join(name));
+            }
+        }
+        kept
     }
 
     /// How many there are.
@@ -206,6 +229,7 @@ impl DeadLetters {
         service: &str,
         collection: &str,
         contents: Vec<Content>,
+        block_bytes: u64,
     ) -> Result<(), KeepLetterError> {
         if contents.is_empty() {
             return Ok(());
@@ -225,7 +249,7 @@ impl DeadLetters {
             lines.push(b'\n');
         }
         let mut inner = self.lock();
-        let bytes = inner.bytes + lines.len() as u64;
+        let bytes = inner.bytes + block_bytes + lines.len() as u64;
         if bytes > self.max_bytes {
             return Err(KeepLetterError::Full {
                 bytes: inner.bytes,

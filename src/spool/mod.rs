@@ -43,8 +43,10 @@ pub struct Spool {
     keep_raw: bool,
     staged: AtomicU64,
     next_seq: AtomicU64,
-    /// Bytes that a poll could not have: outputs that may release what they owe make room.
-    wanted: AtomicU64,
+    /// Bytes that polls could not have, by who polls: outputs that may release what they owe make
+    /// room.
+    wanted: Mutex<BTreeMap<String, u64>>,
+    committing: Mutex<()>,
     changes: watch::Sender<u64>,
 }
 
@@ -108,7 +110,7 @@ impl Spool {
         let dead_letters = DeadLetters::open(letters.clone(), config.max_dead_letter_bytes)
             .map_err(io_error("reading", &letters))?;
         let archived = state.join("archive");
-        let archive = Archive::open(archived.clone(), &config.archive)
+        let archive = Archive::open(archived.clone(), staging.clone(), &config.archive)
             .map_err(io_error("reading", &archived))?;
         let spool = Self {
             state,
@@ -123,7 +125,8 @@ impl Spool {
             keep_raw: config.archive.keep_raw,
             staged: AtomicU64::new(0),
             next_seq: AtomicU64::new(1),
-            wanted: AtomicU64::new(0),
+            wanted: Mutex::default(),
+            committing: Mutex::new(()),
             changes: watch::Sender::new(0),
         };
         spool
@@ -159,6 +162,14 @@ impl Spool {
         self.dead_letters
             .keep_blocks(at, service, collection, folder, letters)?;
         Ok(staging.files().to_vec())
+    }
+
+    /// One commit at a time, its ledger record included: so a batch whose number the ledger has not
+    /// reached is one without a record, and no other is.
+    pub fn commit_turn(&self) -> MutexGuard<'_, ()> {
+        self.committing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts a finished batch in place. When this returns it is durable, and a restart finds it; its
@@ -199,9 +210,13 @@ impl Spool {
         self.next_seq.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Numbers below this one were used before the start.
+    /// Numbers below this one were used before the start, and so were those that lie in the spool
+    /// and in the archive.
     pub fn begin_at(&self, seq: u64) {
-        self.next_seq.fetch_max(seq, Ordering::Relaxed);
+        let ready = self.lock().keys().next_back().copied();
+        let used = ready.max(self.archive.last()).unwrap_or(0);
+        self.next_seq
+            .fetch_max(seq.max(used + 1), Ordering::Relaxed);
     }
 
     /// Wakes whoever waits for a batch to come or go.
@@ -239,7 +254,7 @@ impl Spool {
         let Some(head) = self.lock().remove(&seq) else {
             return Ok(());
         };
-        let taken = self.archive.take(&folder, seq, head.bytes(), now);
+        let taken = self.archive.take(&folder, head.seq, now);
         self.announce();
         taken.map_err(io_error("archiving", &folder))
     }
@@ -256,18 +271,35 @@ impl Spool {
         self.max_bytes
     }
 
-    /// A poll needs this much room and has not got it; zero takes that back.
-    pub fn want(&self, bytes: u64) {
-        if self.wanted.swap(bytes, Ordering::Relaxed) != bytes {
+    /// The poll of `who` needs this much room and has not got it; zero takes that back.
+    pub fn want(&self, who: &str, bytes: u64) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match bytes {
+            0 => wanted.remove(who).unwrap_or(0),
+            _ => wanted.insert(who.to_owned(), bytes).unwrap_or(0),
+        };
+        drop(wanted);
+        if before != bytes {
             self.announce();
         }
     }
 
-    /// Whether a poll waits for room: outputs that may release what they owe do so.
+    /// How many bytes of what waits for delivery must go for a poll that waits for room.
     #[must_use]
-    pub fn is_room_wanted(&self) -> bool {
-        let wanted = self.wanted.load(Ordering::Relaxed);
-        wanted > 0 && self.pending_bytes() > 0 && self.room().map_or(true, |room| room < wanted)
+    pub fn bytes_to_release(&self) -> u64 {
+        let wanted = self.wanted();
+        let pending = self.pending_bytes();
+        if wanted == 0 || pending == 0 {
+            return 0;
+        }
+        let room = self.room().unwrap_or(0);
+        wanted.saturating_sub(room).min(pending)
+    }
+
+    /// The most that a poll waits for.
+    fn wanted(&self) -> u64 {
+        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.values().copied().max().unwrap_or(0)
     }
 
     /// Dead letters.
@@ -296,7 +328,8 @@ impl Spool {
             Ok((free, free.saturating_sub(self.min_free_disk)))
         };
         let (mut free, mut left) = spare()?;
-        if left == 0 && self.archive.evict_all() > 0 {
+        // What is delivered makes room for what is not.
+        if left < self.wanted().max(1) && self.archive.evict_all() > 0 {
             (free, left) = spare()?;
         }
         if pending > 0 {

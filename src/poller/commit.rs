@@ -1,0 +1,224 @@
+//! A whole answer is kept: the batch in place, then its ledger record, then it is told.
+
+use std::time::Duration;
+
+use super::{KeepError, Poller};
+use crate::clock::Now;
+use crate::spool::{BatchHead, SpoolError, Staging};
+use crate::state::ledger::AppendError;
+use crate::state::{CollectionKey, Origin, PolledCounts, Record};
+use crate::taxii::Timestamp;
+use crate::taxii::exchange::Completed;
+use crate::wake::Wake;
+
+/// How long a poller waits after its own disk failed.
+pub(super) const DISK_WAIT: Duration = Duration::from_secs(30);
+
+/// A window whose batch is in place, while the ledger does not know of it. Its record must follow
+/// before anything else is polled: without it the window would be fetched again.
+#[derive(Debug)]
+pub(super) struct Unrecorded {
+    record: Record,
+    completed: Completed,
+    started: Now,
+}
+
+impl Poller {
+    /// Puts a whole answer in place and tells the ledger; gives the batch's number.
+    pub(super) fn commit(
+        &mut self,
+        key: &CollectionKey,
+        origin: Origin,
+        completed: &Completed,
+        mut staging: Staging,
+        takers: Vec<String>,
+        started: Now,
+    ) -> Result<Option<u64>, KeepError> {
+        let now = self.house.clock.now();
+        let mut record = self.record(key, origin, completed, takers, now);
+        let house = &self.house;
+        let outcome = tokio::task::block_in_place(|| -> Result<_, SpoolError> {
+            let spool = &house.spool;
+            let files = spool.finish(&mut staging, now.utc, &key.service, &key.collection)?;
+            let _turn = spool.commit_turn();
+            let mut number = None;
+            if !files.is_empty() {
+                let next = spool.next_seq();
+                if let Record::Polled { seq, .. } = &mut record {
+                    *seq = Some(next);
+                }
+                let head = BatchHead {
+                    seq: next,
+                    staged_at: now.utc,
+                    service: key.service.clone(),
+                    collection: key.collection.clone(),
+                    window_end: completed.checkpoint.time(),
+                    message_ids: completed.totals.message_ids.clone(),
+                    record: record.clone(),
+                    files,
+                };
+                spool.commit(staging, head)?;
+                number = Some(next);
+            }
+            Ok((number, house.state.append(now.utc, &record)))
+        });
+        let (number, appended) = outcome?;
+        if let Err(error) = appended {
+            if number.is_some() {
+                self.unrecorded = Some(Box::new(Unrecorded {
+                    record,
+                    completed: completed.clone(),
+                    started,
+                }));
+            }
+            return Err(error.into());
+        }
+        if let Some(seq) = number {
+            self.recorded(seq);
+        }
+        Ok(number)
+    }
+
+    fn record(
+        &self,
+        key: &CollectionKey,
+        origin: Origin,
+        completed: &Completed,
+        takers: Vec<String>,
+        now: Now,
+    ) -> Record {
+        let totals = &completed.totals;
+        Record::Polled {
+            key: key.clone(),
+            origin,
+            window: completed.window.clone(),
+            checkpoint: (origin == Origin::Poll).then(|| completed.checkpoint.clone()),
+            seq: None,
+            outputs: takers,
+            counts: PolledCounts {
+                events: totals.counts.events,
+                incidents: totals.counts.incidents,
+                packages: totals.counts.packages,
+                blocks: totals.blocks,
+                refused_blocks: totals.refused_blocks,
+                parts: totals.parts,
+                bytes: totals.bytes,
+            },
+            clock_offset_ms: self
+                .server_clock
+                .is_learnt()
+                .then(|| self.server_clock.offset_ms(now)),
+            gap: completed.gap.clone(),
+        }
+    }
+
+    /// A batch is in place and the ledger knows: whoever owes it may begin.
+    fn recorded(&self, seq: u64) {
+        let is_owed = self
+            .house
+            .state
+            .look(|picture| picture.batches.contains_key(&seq));
+        if !is_owed && let Err(error) = self.house.spool.done(seq, self.house.clock.now().utc) {
+            tracing::warn!(%error, seq, "a batch that no output takes cannot be archived; the next start does it");
+        }
+        self.house.spool.announce();
+    }
+
+    /// Tells the ledger what it could not be told before.
+    pub(super) fn record_at_last(&mut self) -> Result<(), AppendError> {
+        let Some(unrecorded) = self.unrecorded.take() else {
+            return Ok(());
+        };
+        if let Err(error) = self.append(&unrecorded.record) {
+            self.unrecorded = Some(unrecorded);
+            return Err(error);
+        }
+        let Record::Polled {
+            key, origin, seq, ..
+        } = &unrecorded.record
+        else {
+            return Ok(());
+        };
+        if let Some(seq) = seq {
+            self.recorded(*seq);
+        }
+        let index = self.collections.iter().position(|known| known.key == *key);
+        if let (Origin::Poll, Some(index)) = (origin, index) {
+            self.polled(index, &unrecorded.completed, unrecorded.started);
+        }
+        Ok(())
+    }
+
+    /// As long as the ledger cannot be told, nothing else is done.
+    pub(super) fn still_unrecorded(&mut self) -> Option<Wake> {
+        let error = self.record_at_last().err()?;
+        tracing::debug!(%error, "a committed window still cannot be recorded");
+        Some(Wake::After(DISK_WAIT))
+    }
+
+    /// A window is in place.
+    pub(super) fn polled(&mut self, index: usize, completed: &Completed, started: Now) {
+        let now = self.house.clock.now();
+        let server_now = self.server_clock.now(now);
+        let Some(collection) = self.collections.get_mut(index) else {
+            return;
+        };
+        let key = collection.key.clone();
+        if let Some(hold) = collection.held() {
+            tracing::info!(collection = %key, since = %hold.since, "polling goes on");
+        }
+        collection.succeeded();
+        self.house.spool.want(&key.to_string(), 0);
+        let span = self
+            .house
+            .state
+            .look(|picture| picture.collection(&key).and_then(|known| known.span));
+        let is_behind = self
+            .rules
+            .is_behind(Some(&completed.checkpoint), server_now, span);
+        collection.is_due = is_behind;
+        for warning in &completed.warnings {
+            if collection.warn_once(warning.kind) {
+                tracing::warn!(collection = %key, "{}", warning.text);
+            }
+        }
+        let totals = &completed.totals;
+        for (what, count) in &totals.counts.passed_over {
+            tracing::warn!(
+                collection = %key,
+                count,
+                "passed over {what:?}s outside of incidents: this version forwards the content of incidents"
+            );
+        }
+        if let Some(gap) = &completed.gap {
+            tracing::error!(
+                collection = %key,
+                after = %gap.after,
+                until = %gap.until,
+                "content is lost: the service no longer has it. Poll more often, or ask the \
+                 provider for a longer retention"
+            );
+        }
+        let took = now.monotonic.saturating_sub(started.monotonic);
+        tracing::info!(
+            collection = %key,
+            begin = completed.window.exclusive_begin.as_ref().map(Timestamp::text),
+            end = completed.checkpoint.text(),
+            bytes = totals.bytes,
+            parts = totals.parts,
+            incidents = totals.counts.incidents,
+            events = totals.counts.events,
+            refused_blocks = totals.refused_blocks,
+            duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            behind = is_behind,
+            "polled"
+        );
+        self.tell(
+            index,
+            format!(
+                "{} events of {} incidents up to {}",
+                totals.counts.events, totals.counts.incidents, completed.checkpoint
+            ),
+        );
+    }
+}
