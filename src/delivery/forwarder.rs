@@ -2,8 +2,11 @@
 //!
 //! Like a poller it never sleeps: [`Forwarder::turn`] sends once and tells when it wants to go on.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
+mod parcel;
+mod reading;
+mod release;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +15,23 @@ use serde_json::value::RawValue;
 use super::{Backoff, BatchSize, Breaker, InvalidBackoff, Progress, Reaction, TooMuch};
 use crate::clock::Now;
 use crate::config::{OutputConfig, WhenSpoolFull};
-use crate::event::Event;
 use crate::house::House;
 use crate::observe::board::Hold;
-use crate::output::{BatchOrigin, BuildOutputError, Outgoing, Output, Verdict};
-use crate::spool::{BatchHead, BatchReader, EventLetter, KeepLetterError, SpoolError};
+use crate::output::{BuildOutputError, Output, Verdict};
+use crate::spool::{BatchHead, EventLetter, KeepLetterError, SpoolError};
 use crate::state::Record;
 use crate::state::ledger::AppendError;
 use crate::wake::Wake;
+use parcel::Parcel;
+use reading::Reading;
 
 /// How long a forwarder waits after its own disk failed.
 const DISK_WAIT: Duration = Duration::from_secs(10);
 /// How long a held output waits before it is probed again, at most.
 const MAX_PROBE_WAIT: Duration = Duration::from_secs(60);
+
+const MEND_LETTERS: &str = "look at spool/dead-letters/, then remove what is not needed or raise \
+                            state.max_dead_letter_bytes";
 
 /// Delivers what one output owes.
 #[derive(Debug)]
@@ -41,12 +48,14 @@ pub struct Forwarder {
     /// The batch that is being read; those before it are read.
     reading: Option<Reading>,
     read_up_to: Option<u64>,
-    /// Events in memory, in order, neither delivered nor set aside.
-    parcel: VecDeque<Item>,
-    parcel_bytes: usize,
-    parcel_since: Option<Duration>,
+    parcel: Parcel,
     wait_until: Option<Duration>,
+    /// The receiver wants something mended first.
     hold: Option<Hold>,
+    /// Our own disk does.
+    disk_hold: Option<Hold>,
+    /// The refused event that is in the way, by batch and line.
+    refused: Option<(u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -54,20 +63,6 @@ struct OpenBatch {
     head: Arc<BatchHead>,
     progress: Progress,
     is_changed: bool,
-}
-
-#[derive(Debug)]
-struct Reading {
-    head: Arc<BatchHead>,
-    origin: Arc<BatchOrigin>,
-    lines: BatchReader,
-}
-
-#[derive(Debug)]
-struct Item {
-    seq: u64,
-    line: u64,
-    outgoing: Outgoing,
 }
 
 /// A forwarder cannot be set up.
@@ -108,11 +103,11 @@ impl Forwarder {
             open: BTreeMap::new(),
             reading: None,
             read_up_to: None,
-            parcel: VecDeque::new(),
-            parcel_bytes: 0,
-            parcel_since: None,
+            parcel: Parcel::default(),
             wait_until: None,
             hold: None,
+            disk_hold: None,
+            refused: None,
         })
     }
 
@@ -130,15 +125,14 @@ impl Forwarder {
     /// Sends once, if there is something to send and it is time.
     pub async fn turn(&mut self) -> Wake {
         let now = self.house.clock.now();
-        if self.config.when_spool_full == WhenSpoolFull::Release
-            && let Err(error) = self.release_if_room_is_wanted()
-        {
+        // Also while it waits: an output that is down is the one that fills the spool.
+        if let Err(error) = self.release_if_room_is_wanted() {
             return self.disk_failed(&error);
         }
         if let Some(until) = self.wait_until
             && until > now.monotonic
         {
-            return Wake::After(until.saturating_sub(now.monotonic));
+            return self.wake_after(until.saturating_sub(now.monotonic));
         }
         self.wait_until = None;
         // What the disk refused the last time.
@@ -150,12 +144,16 @@ impl Forwarder {
         {
             return self.held(problem.reason, problem.mend);
         }
-        match self.fill() {
-            Ok(()) => {}
-            Err(error) => {
-                self.read_again();
-                return self.disk_failed(&KeepError::Spool(error));
-            }
+        if let Err(error) = self.fill() {
+            self.read_again();
+            return self.disk_failed(&KeepError::Spool(error));
+        }
+        if self
+            .disk_hold
+            .as_ref()
+            .is_some_and(|hold| hold.mend != MEND_LETTERS)
+        {
+            self.disk_mended();
         }
         if self.parcel.is_empty() {
             return Wake::SpoolChange(Duration::MAX);
@@ -166,128 +164,20 @@ impl Forwarder {
         self.send().await
     }
 
-    /// Reads events until the parcel is full or nothing is left to read.
-    fn fill(&mut self) -> Result<(), SpoolError> {
-        while !self.is_full() {
-            let Some(reading) = &mut self.reading else {
-                if !self.open_next()? {
-                    return Ok(());
-                }
-                continue;
-            };
-            let (head, origin) = (Arc::clone(&reading.head), Arc::clone(&reading.origin));
-            let next = tokio::task::block_in_place(|| reading.lines.next_line());
-            let next = next.map_err(|source| SpoolError::Io {
-                action: "reading",
-                path: format!("batch {}", head.seq).into(),
-                source,
-            })?;
-            let Some((line, json)) = next else {
-                self.reading = None;
-                continue;
-            };
-            let is_finished = self
-                .open
-                .get(&head.seq)
-                .is_none_or(|open| open.progress.cursor.is_finished(line));
-            if is_finished {
-                continue;
-            }
-            let event = Event::parse(json, origin.window_end).map_err(|error| SpoolError::Io {
-                action: "reading",
-                path: format!("line {line} of batch {}", head.seq).into(),
-                source: std::io::Error::other(error),
-            })?;
-            self.parcel_bytes += event.json.len() + self.output.framing_bytes(&origin);
-            self.parcel_since
-                .get_or_insert(self.house.clock.now().monotonic);
-            self.parcel.push_back(Item {
-                seq: head.seq,
-                line,
-                outgoing: Outgoing { origin, event },
-            });
-        }
-        Ok(())
-    }
-
-    /// Forgets what was read but not sent: it is read again from the cursors.
-    fn read_again(&mut self) {
-        self.open.clear();
-        self.reading = None;
-        self.read_up_to = None;
-        self.parcel.clear();
-        self.parcel_bytes = 0;
-        self.parcel_since = None;
-    }
-
-    fn is_full(&self) -> bool {
-        self.parcel.len() >= self.config.batch.max_events
-            || self.parcel_bytes >= self.config.batch.max_bytes
-    }
-
-    /// Opens the next batch that this output owes.
-    fn open_next(&mut self) -> Result<bool, SpoolError> {
-        let after = self.read_up_to.map_or(Bound::Unbounded, Bound::Excluded);
-        let name = &self.config.name;
-        let next = self.house.state.look(|picture| {
-            let mut owed = picture.batches.range((after, Bound::Unbounded));
-            owed.find(|(_, batch)| batch.outputs.contains(name))
-                .map(|(seq, _)| *seq)
-        });
-        let Some(seq) = next else {
-            return Ok(false);
-        };
-        let Some(head) = self.house.spool.batch(seq) else {
-            // In quarantine: it stays owed, and is told as such.
-            tracing::error!(
-                output = name,
-                seq,
-                "a batch that is owed is not in the spool"
-            );
-            self.read_up_to = Some(seq);
-            return Ok(true);
-        };
-        let progress = self.house.state.progress(name, seq);
-        let lines = self.house.spool.read(&head, progress.cursor.low())?;
-        self.open.insert(
-            seq,
-            OpenBatch {
-                head: Arc::clone(&head),
-                progress,
-                is_changed: false,
-            },
-        );
-        self.reading = Some(Reading {
-            origin: Arc::new(BatchOrigin {
-                service: head.service.clone(),
-                collection: head.collection.clone(),
-                window_end: head.window_end,
-            }),
-            head,
-            lines,
-        });
-        self.read_up_to = Some(seq);
-        Ok(true)
-    }
-
     /// How long a parcel that is not full still waits for more.
     fn waits_for_more(&self, now: Now) -> Option<Duration> {
         if self.is_full() || self.backoff.failures() > 0 || self.hold.is_some() {
             return None;
         }
-        let age = now.monotonic.saturating_sub(self.parcel_since?);
+        let age = self.parcel.age(now.monotonic)?;
         let rest = self.config.batch.max_wait.saturating_sub(age);
         (!rest.is_zero()).then_some(rest)
     }
 
     async fn send(&mut self) -> Wake {
-        let count = self.sendable();
-        let events: Vec<Outgoing> = self
-            .parcel
-            .iter()
-            .take(count)
-            .map(|item| item.outgoing.clone())
-            .collect();
+        let fitting = self.parcel.fitting(self.config.batch.max_bytes);
+        let count = fitting.min(self.size.limit());
+        let events = self.parcel.outgoing(count);
         let verdict = self.output.send(&events).await;
         let kept = match &verdict {
             Verdict::Delivered { .. } => self.delivered(count),
@@ -328,19 +218,6 @@ impl Forwarder {
         }
     }
 
-    /// How many of the first events go out at once.
-    fn sendable(&self) -> usize {
-        let mut bytes = 0;
-        let fits = self.parcel.iter().take_while(|item| {
-            let size =
-                item.outgoing.event.json.len() + self.output.framing_bytes(&item.outgoing.origin);
-            let fits = bytes == 0 || bytes + size <= self.config.batch.max_bytes;
-            bytes += size;
-            fits
-        });
-        fits.count().min(self.size.limit())
-    }
-
     /// The receiver has the first `count` events.
     fn delivered(&mut self, count: usize) -> Result<(), KeepError> {
         if count == 0 {
@@ -351,6 +228,7 @@ impl Forwarder {
         }
         self.backoff.reset();
         self.breaker.delivered();
+        self.refused = None;
         if let Some(hold) = self.hold.take() {
             tracing::info!(output = self.config.name, since = %hold.since, "delivery goes on");
         }
@@ -360,24 +238,18 @@ impl Forwarder {
             activity.delivered += count as u64;
             activity.failures = 0;
             activity.last_failure = None;
-            activity.hold = None;
         });
+        self.tell_hold();
         self.keep()
     }
 
     fn take_first(&mut self, finish: impl FnOnce(&mut Progress, u64)) {
-        let Some(item) = self.parcel.pop_front() else {
+        let Some(item) = self.parcel.take_first() else {
             return;
         };
-        let framing = self.output.framing_bytes(&item.outgoing.origin);
-        let size = item.outgoing.event.json.len() + framing;
-        self.parcel_bytes = self.parcel_bytes.saturating_sub(size);
         if let Some(open) = self.open.get_mut(&item.seq) {
             finish(&mut open.progress, item.line);
             open.is_changed = true;
-        }
-        if self.parcel.is_empty() {
-            self.parcel_since = None;
         }
     }
 
@@ -399,13 +271,12 @@ impl Forwarder {
             .filter(|(_, open)| open.is_changed)
             .map(|(seq, open)| (*seq, open.progress.clone()))
             .collect();
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let state = &self.house.state;
-        tokio::task::block_in_place(|| state.set_progress(&self.config.name, &changed))?;
-        for open in self.open.values_mut() {
-            open.is_changed = false;
+        if !changed.is_empty() {
+            let state = &self.house.state;
+            tokio::task::block_in_place(|| state.set_progress(&self.config.name, &changed))?;
+            for open in self.open.values_mut() {
+                open.is_changed = false;
+            }
         }
         Ok(())
     }
@@ -479,10 +350,8 @@ impl Forwarder {
             mend,
             since,
         };
-        self.house.board.output(&self.config.name, |activity| {
-            activity.hold = Some(hold.clone());
-        });
         self.hold = Some(hold);
+        self.tell_hold();
         let wait = self
             .backoff
             .wait(None, &mut self.random)
@@ -492,10 +361,14 @@ impl Forwarder {
 
     /// The first event can never be delivered.
     fn refused(&mut self, code: String, reason: String) -> Wake {
-        let Some(item) = self.parcel.front() else {
+        let Some(item) = self.parcel.first() else {
             return Wake::NOW;
         };
-        if self.breaker.refused(item.seq) == Reaction::Hold {
+        // An event that is refused again, since it could not be set aside, counts once.
+        let place = Some((item.seq, item.line));
+        let is_new = std::mem::replace(&mut self.refused, place) != place;
+        if is_new && self.breaker.refused(item.seq) == Reaction::Hold {
+            self.refused = None;
             let mend = "look at the last dead letters and at what the receiver says: it refuses \
                         one event after the other, so the fault is hardly theirs";
             return self.held(format!("{code}: {reason}"), mend.to_owned());
@@ -510,12 +383,10 @@ impl Forwarder {
             reason,
             event: RawValue::from_string(item.outgoing.event.json.clone()).unwrap_or_default(),
         };
-        tracing::error!(
-            output = self.config.name,
-            event = %item.outgoing.event.id,
-            code = letter.code,
-            reason = letter.reason,
-            "an event is refused for good: it is set aside in spool/dead-letters/, the rest goes on"
+        let (event, code, reason) = (
+            item.outgoing.event.id,
+            letter.code.clone(),
+            letter.reason.clone(),
         );
         let letters = self.house.spool.dead_letters();
         let kept = tokio::task::block_in_place(|| {
@@ -524,6 +395,14 @@ impl Forwarder {
         if let Err(error) = kept {
             return self.disk_failed(&error.into());
         }
+        self.disk_mended();
+        tracing::error!(
+            output = self.config.name,
+            %event,
+            code,
+            reason,
+            "an event is refused for good: it is set aside in spool/dead-letters/, the rest goes on"
+        );
         self.take_first(Progress::set_aside);
         match self.keep() {
             Ok(()) => Wake::NOW,
@@ -531,88 +410,80 @@ impl Forwarder {
         }
     }
 
-    /// A poll waits for room, and this output may give up what it owes: the oldest batch goes.
-    fn release_if_room_is_wanted(&mut self) -> Result<(), KeepError> {
-        while self.house.spool.is_room_wanted() {
-            let name = &self.config.name;
-            let oldest = self.house.state.look(|picture| {
-                let mut owed = picture.batches.iter();
-                owed.find(|(_, batch)| batch.outputs.contains(name))
-                    .map(|(seq, _)| *seq)
-            });
-            let Some(seq) = oldest else {
-                return Ok(());
-            };
-            let Some(head) = self.house.spool.batch(seq) else {
-                return Ok(());
-            };
-            let progress = self.house.state.progress(name, seq);
-            let open = self.open.entry(seq).or_insert(OpenBatch {
-                head: Arc::clone(&head),
-                progress,
-                is_changed: false,
-            });
-            let abandoned = open.progress.finished(head.events()).abandoned;
-            tracing::error!(
-                output = name,
-                collection = head.collection,
-                until = %head.window_end,
-                events = abandoned,
-                "the spool is full: this output gives up its oldest events (when_spool_full = \
-                 \"release\"); they can be replayed while they are in the archive"
-            );
-            let mut kept: VecDeque<Item> = VecDeque::new();
-            self.parcel_bytes = 0;
-            for item in self.parcel.drain(..).filter(|item| item.seq != seq) {
-                let framing = self.output.framing_bytes(&item.outgoing.origin);
-                self.parcel_bytes += item.outgoing.event.json.len() + framing;
-                kept.push_back(item);
-            }
-            self.parcel = kept;
-            if self
-                .reading
-                .as_ref()
-                .is_some_and(|reading| reading.head.seq == seq)
-            {
-                self.reading = None;
-            }
-            self.read_up_to = self.read_up_to.max(Some(seq));
-            self.finish(seq)?;
-        }
-        Ok(())
-    }
-
+    /// Nothing more is sent until what was sent can be written down, and what comes next be read.
     fn disk_failed(&mut self, error: &KeepError) -> Wake {
         let reason = error.to_string();
-        let is_new = self.hold.as_ref().is_none_or(|hold| hold.reason != reason);
-        if is_new {
+        let mend = match error {
+            KeepError::Letter(KeepLetterError::Full { .. }) => MEND_LETTERS,
+            KeepError::Spool(_) => {
+                "mend the disk; if the batch itself is damaged, move its folder from spool/ready/ \
+                 to quarantine/, restart, and poll its window by hand"
+            }
+            KeepError::Ledger(_) | KeepError::Store(_) | KeepError::Letter(_) => {
+                "free space or mend the disk of the state folder"
+            }
+        };
+        let before = self.disk_hold.take().filter(|hold| hold.mend == mend);
+        if before.is_none() {
             tracing::error!(
                 output = self.config.name,
                 reason,
-                "delivery waits for the disk"
+                mend,
+                "delivery is held until this is mended; it is tried again by itself, nothing is lost"
             );
         }
+        let now = self.house.clock.now().utc;
+        self.disk_hold = Some(Hold {
+            reason: reason.clone(),
+            mend: mend.to_owned(),
+            since: before.map_or(now, |hold| hold.since),
+        });
         self.house.board.output(&self.config.name, |activity| {
             activity.last_failure = Some(reason);
         });
+        self.tell_hold();
         self.wait(DISK_WAIT)
+    }
+
+    fn disk_mended(&mut self) {
+        if let Some(hold) = self.disk_hold.take() {
+            tracing::info!(output = self.config.name, since = %hold.since, "delivery goes on");
+            self.tell_hold();
+        }
+    }
+
+    fn tell_hold(&self) {
+        let hold = self.disk_hold.as_ref().or(self.hold.as_ref());
+        self.house.board.output(&self.config.name, |activity| {
+            activity.hold = hold.cloned();
+        });
     }
 
     fn wait(&mut self, wait: Duration) -> Wake {
         self.wait_until = Some(self.house.clock.now().monotonic + wait);
-        Wake::After(wait)
+        self.wake_after(wait)
+    }
+
+    /// One that may release what it owes must hear when room is wanted.
+    fn wake_after(&self, wait: Duration) -> Wake {
+        match self.config.when_spool_full {
+            WhenSpoolFull::Hold => Wake::After(wait),
+            WhenSpoolFull::Release => Wake::SpoolChange(wait),
+        }
     }
 }
 
-/// The outputs that the state knows and the configuration does not.
+/// The outputs that the configuration no longer has, with the number of batches that they owe.
 #[must_use]
-pub fn abandoned_outputs(house: &House) -> BTreeSet<String> {
+pub fn abandoned_outputs(house: &House) -> BTreeMap<String, usize> {
     let configured: BTreeSet<&str> = house.outputs.iter().map(|o| o.name.as_str()).collect();
     house.state.look(|picture| {
-        let known = picture.outputs.keys();
-        known
-            .filter(|name| !configured.contains(name.as_str()))
-            .cloned()
-            .collect()
+        let mut owed = BTreeMap::new();
+        for output in picture.batches.values().flat_map(|batch| &batch.outputs) {
+            if !configured.contains(output.as_str()) {
+                *owed.entry(output.clone()).or_insert(0) += 1;
+            }
+        }
+        owed
     })
 }

@@ -1,0 +1,121 @@
+//! What the output owes is read from the spool into the parcel.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::parcel::{Item, Parcel};
+use super::{Forwarder, OpenBatch};
+use crate::event::Event;
+use crate::output::{BatchOrigin, Outgoing};
+use crate::spool::{BatchHead, BatchReader, SpoolError};
+
+/// The batch that is being read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) head: Arc<BatchHead>,
+    origin: Arc<BatchOrigin>,
+    lines: BatchReader,
+}
+
+impl Forwarder {
+    /// Reads events until the parcel is full or nothing is left to read.
+    pub(super) fn fill(&mut self) -> Result<(), SpoolError> {
+        while !self.is_full() {
+            let Some(reading) = &mut self.reading else {
+                if !self.open_next()? {
+                    return Ok(());
+                }
+                continue;
+            };
+            let (head, origin) = (Arc::clone(&reading.head), Arc::clone(&reading.origin));
+            let next = tokio::task::block_in_place(|| reading.lines.next_line());
+            let next = next.map_err(|source| SpoolError::Io {
+                action: "reading",
+                path: format!("batch {}", head.seq).into(),
+                source,
+            })?;
+            let Some((line, json)) = next else {
+                self.reading = None;
+                continue;
+            };
+            let is_finished = self
+                .open
+                .get(&head.seq)
+                .is_none_or(|open| open.progress.cursor.is_finished(line));
+            if is_finished {
+                continue;
+            }
+            let event = Event::parse(json, origin.window_end).map_err(|error| SpoolError::Io {
+                action: "reading",
+                path: format!("line {line} of batch {}", head.seq).into(),
+                source: std::io::Error::other(error),
+            })?;
+            let item = Item {
+                seq: head.seq,
+                line,
+                bytes: event.json.len() + self.output.framing_bytes(&origin),
+                outgoing: Outgoing { origin, event },
+            };
+            self.parcel.push(item, self.house.clock.now().monotonic);
+        }
+        Ok(())
+    }
+
+    /// Forgets what was read but not sent: it is read again from the cursors.
+    pub(super) fn read_again(&mut self) {
+        self.open.clear();
+        self.reading = None;
+        self.read_up_to = None;
+        self.parcel = Parcel::default();
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        let batch = &self.config.batch;
+        self.parcel.is_full(batch.max_events, batch.max_bytes)
+    }
+
+    /// Opens the next batch that this output owes.
+    fn open_next(&mut self) -> Result<bool, SpoolError> {
+        let after = self.read_up_to.map_or(Bound::Unbounded, Bound::Excluded);
+        let name = &self.config.name;
+        let next = self.house.state.look(|picture| {
+            let mut owed = picture.batches.range((after, Bound::Unbounded));
+            owed.find(|(_, batch)| batch.outputs.contains(name))
+                .map(|(seq, _)| *seq)
+        });
+        let Some(seq) = next else {
+            return Ok(false);
+        };
+        let Some(head) = self.house.spool.batch(seq) else {
+            // Told at the start: it lies in quarantine/ or is gone, and stays owed.
+            tracing::warn!(
+                output = name,
+                seq,
+                "a batch that is owed is not in the spool; going on with the next"
+            );
+            self.read_up_to = Some(seq);
+            return Ok(true);
+        };
+        let progress = self.house.state.progress(name, seq);
+        let lines = self.house.spool.read(&head, progress.cursor.low())?;
+        self.open.insert(
+            seq,
+            OpenBatch {
+                head: Arc::clone(&head),
+                progress,
+                is_changed: false,
+            },
+        );
+        self.reading = Some(Reading {
+            origin: Arc::new(BatchOrigin {
+                service: head.service.clone(),
+                collection: head.collection.clone(),
+                window_end: head.window_end,
+            }),
+            head,
+            lines,
+        });
+        self.read_up_to = Some(seq);
+        Ok(true)
+    }
+}
