@@ -371,15 +371,31 @@ async fn run_poller(
     let splay = poller.service().splay;
     let mut ticks = ticks;
     let mut splayed: Option<tokio::time::Instant> = None;
+    let mut person: Option<Asked> = None;
     loop {
-        let wake = poller.turn().await;
+        // The schedule has every opening of the gate: a person who waits for one goes first.
+        let wake = match person.take() {
+            Some(asked) if !asked.answer.is_closed() => {
+                let closed = poller.closed_for(&asked.poll.collection);
+                if closed.is_zero() {
+                    poll_by_hand(&mut poller, asked).await;
+                } else {
+                    person = Some(asked);
+                }
+                Wake::After(closed)
+            }
+            _ => poller.turn().await,
+        };
         spool.mark_unchanged();
         tokio::select! {
             biased;
             () = told_to_stop(&mut stopped) => return,
-            Some(Asked { poll, answer }) = asked.recv() => {
-                // Nobody waits for the answer if the person has gone.
-                let _ = answer.send(poller.poll_by_hand(&poll).await);
+            Some(asked) = asked.recv(), if person.is_none() => {
+                if asked.may_wait {
+                    person = Some(asked);
+                } else {
+                    poll_by_hand(&mut poller, asked).await;
+                }
             }
             () = changed(ticks.as_mut()) => {
                 let wait = splay.mul_f64(fastrand::f64());
@@ -400,10 +416,18 @@ async fn run_poller(
 }
 
 async fn poll_when_asked(mut poller: Poller, mut asked: mpsc::Receiver<Asked>) {
-    while let Some(Asked { poll, answer }) = asked.recv().await {
-        // Nobody waits for the answer if the person has gone.
-        let _ = answer.send(poller.poll_by_hand(&poll).await);
+    while let Some(asked) = asked.recv().await {
+        if asked.may_wait {
+            tokio::time::sleep(poller.closed_for(&asked.poll.collection)).await;
+        }
+        poll_by_hand(&mut poller, asked).await;
     }
+}
+
+async fn poll_by_hand(poller: &mut Poller, asked: Asked) {
+    let result = poller.poll_by_hand(&asked.poll).await;
+    // Nobody waits for the answer if the person has gone.
+    let _ = asked.answer.send(result);
 }
 
 async fn run_forwarder(

@@ -14,25 +14,16 @@ use crate::config::{
     ServiceConfig, SyslogTransport,
 };
 
-/// Check the configuration
-///
-/// Reads it with the secrets that it names, connects to nothing, and shows in short what it says;
-/// or tells every mistake with its line. The exit code is 78 if there is one.
-#[derive(Debug, clap::Args)]
-pub(super) struct Check {}
-
-impl Check {
-    pub(super) fn run(self, path: &Path) -> Result<Exit, CommandError> {
-        let loaded = load(path)?;
-        for warning in &loaded.warnings {
-            complain(format_args!("warning: {warning}"));
-        }
-        let paint = Paint::of(&io::stdout());
-        let verdict = paint.paint(Style::Good, "is right");
-        let summary = summary(&loaded.config, paint);
-        print_line(format_args!("{} {verdict}\n\n{summary}", path.display()))?;
-        Ok(Exit::Success)
+pub(super) fn run(path: &Path) -> Result<Exit, CommandError> {
+    let loaded = load(path)?;
+    for warning in &loaded.warnings {
+        complain(format_args!("warning: {warning}"));
     }
+    let paint = Paint::of(&io::stdout());
+    let verdict = paint.paint(Style::Good, "is right");
+    let summary = summary(&loaded.config, paint);
+    print_line(format_args!("{} {verdict}\n\n{summary}", path.display()))?;
+    Ok(Exit::Success)
 }
 
 /// The configuration in short: a heading for each part, with its facts beneath it.
@@ -76,7 +67,7 @@ fn part(kind: &str, name: &str, facts: &[(&str, String)], paint: Paint) -> Strin
     let mut text = format!("{kind} {}\n", paint.paint(Style::Bold, name));
     for (fact, value) in facts {
         // Writing to a text does not fail.
-        let _ = writeln!(text, "  {:<12} {value}", fact);
+        let _ = writeln!(text, "  {fact:<12} {value}");
     }
     text.push('\n');
     text

@@ -56,10 +56,19 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Run),
+    /// Run the agent: what the systemd service does
+    ///
+    /// It polls, keeps and delivers until SIGTERM or Ctrl-C. Then it finishes what is in flight, for
+    /// at most `shutdown_timeout`; a second signal stops it at once. Whatever is not finished goes
+    /// on with the next start.
+    Run,
     Demo(demo::Demo),
     Flatten(flatten::Flatten),
-    Check(check::Check),
+    /// Check the configuration
+    ///
+    /// Reads it with the secrets that it names, connects to nothing, and shows in short what it
+    /// says; or tells every mistake with its line. The exit code is 78 if there is one.
+    Check,
     Status(status::StatusCommand),
     Poll(poll::Poll),
     Output(output::OutputCommand),
@@ -86,10 +95,10 @@ impl Cli {
     pub async fn run(self) -> Exit {
         let config = self.config.as_path();
         let done = match self.command {
-            Command::Run(command) => command.run(config).await,
+            Command::Run => run::run(config).await,
             Command::Demo(command) => command.run().await,
             Command::Flatten(command) => command.run(),
-            Command::Check(command) => command.run(config),
+            Command::Check => check::run(config),
             Command::Status(command) => command.run(config).await,
             Command::Poll(command) => command.run(config).await,
             Command::Output(command) => command.run(config).await,

@@ -12,32 +12,22 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::observe::logging::{self, InitLogError, Surroundings};
 
-/// Run the agent: what the systemd service does
-///
-/// It polls, keeps and delivers until SIGTERM or Ctrl-C. Then it finishes what is in flight, for at
-/// most `shutdown_timeout`; a second signal stops it at once. Whatever is not finished goes on
-/// with the next start.
-#[derive(Debug, clap::Args)]
-pub(super) struct Run {}
-
-impl Run {
-    pub(super) async fn run(self, config: &Path) -> Result<Exit, CommandError> {
-        let loaded = load(config)?;
-        let _log = match logging::init(&loaded.config.log, &Surroundings::of_process()) {
-            Ok(log) => log,
-            Err(error) => return Ok(refuse(&error)),
-        };
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        // Before anything is opened, so that a signal finds the agent ready for it.
-        let signals = Signals::listen()?;
-        match serve(loaded.config, signals).await {
-            Ok(exit) => Ok(exit),
-            Err(error) => {
-                tracing::error!("{error}");
-                Ok(Exit::Failure)
-            }
+pub(super) async fn run(config: &Path) -> Result<Exit, CommandError> {
+    let loaded = load(config)?;
+    let _log = match logging::init(&loaded.config.log, &Surroundings::of_process()) {
+        Ok(log) => log,
+        Err(error) => return Ok(refuse(&error)),
+    };
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    // Before anything is opened, so that a signal finds the agent ready for it.
+    let signals = Signals::listen()?;
+    match serve(loaded.config, signals).await {
+        Ok(exit) => Ok(exit),
+        Err(error) => {
+            tracing::error!("{error}");
+            Ok(Exit::Failure)
         }
     }
 }

@@ -64,7 +64,7 @@ async fn take(config: Config) -> Result<Status, CommandError> {
 fn of_nothing(mut config: Config) -> Result<Status, CommandError> {
     let folder =
         tempfile::tempdir().map_err(CommandError::failed("a temporary folder cannot be made"))?;
-    config.state.directory = folder.path().to_owned();
+    folder.path().clone_into(&mut config.state.directory);
     let (agent, _log) = take_state(config.clone())?;
     Ok(Status::take(agent.house(), &config, false))
 }

@@ -128,33 +128,37 @@ impl Control {
         }
     }
 
-    /// Polls by hand, when the gate opens.
+    /// Polls by hand; where the gate is closed, says so and waits until it opens.
     async fn poll(
         &self,
         poller: &mpsc::Sender<Asked>,
         poll: ManualPoll,
         replies: &Replies,
     ) -> Result<String, String> {
+        let mut may_wait = false;
         let result = loop {
             let (answer, answered) = oneshot::channel();
             let asked = Asked {
                 poll: poll.clone(),
+                may_wait,
                 answer,
             };
             let stopping = "the agent is stopping".to_owned();
             poller.send(asked).await.map_err(|_| stopping.clone())?;
-            match answered.await.map_err(|_| stopping)? {
+            let answered = tokio::select! {
+                answered = answered => answered.map_err(|_| stopping)?,
+                () = replies.closed() => return Err("nobody waits any more".to_owned()),
+            };
+            match answered {
                 Ok(result) => break result,
                 Err(ManualPollError::GateClosed { closed, .. }) => {
-                    let wait_s = closed.as_secs_f64().ceil();
+                    let wait = Duration::from_secs(closed.as_secs() + 1);
                     let message = format!(
-                        "the provider allows one poll in a while: the gate opens in {wait_s} s, waiting"
+                        "the provider allows one poll in a while: waiting {} for the next",
+                        humantime::format_duration(wait)
                     );
                     reply(replies, Reply::Progress { message }).await;
-                    tokio::select! {
-                        () = tokio::time::sleep(closed + Duration::from_millis(1)) => {}
-                        () = replies.closed() => return Err("nobody waits any more".to_owned()),
-                    }
+                    may_wait = true;
                 }
                 Err(error) => return Err(error.to_string()),
             }

@@ -47,6 +47,16 @@ pub struct ManualResult {
 /// A manual poll failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ManualPollError {
+    /// The service would cut its beginning off without a word.
+    #[error(
+        "the window is longer than max_window ({}), the service would leave its beginning out: \
+         poll it in pieces",
+        humantime::format_duration(*limit)
+    )]
+    TooLong {
+        /// The longest range that one poll asks for.
+        limit: Duration,
+    },
     /// The gate is closed.
     #[error("the provider allows one poll in {interval:?}: the gate opens in {closed:?}")]
     GateClosed {
@@ -73,24 +83,21 @@ pub enum ManualPollError {
 pub struct Asked {
     /// What is asked.
     pub poll: ManualPoll,
+    /// Whether to wait for the gate, ahead of the schedule; else a closed gate is the answer.
+    pub may_wait: bool,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Result<ManualResult, ManualPollError>>,
 }
 
 impl Poller {
-    /// How long the gate stays closed.
+    /// How long a collection cannot be polled: the gate is closed, or the service asked to wait.
     #[must_use]
-    pub fn closed_for(&self) -> Duration {
-        self.gate.closed_for(self.house.clock.now())
-    }
-
-    /// How long the service has asked to wait with a collection.
-    fn waits_for(&self, collection: &str) -> Duration {
+    pub fn closed_for(&self, collection: &str) -> Duration {
+        let now = self.house.clock.now();
         let mut known = self.collections.iter();
         let known = known.find(|known| known.key.collection == collection);
-        known.map_or(Duration::ZERO, |known| {
-            known.waits_for(self.house.clock.now())
-        })
+        let asked = known.map_or(Duration::ZERO, |known| known.waits_for(now));
+        self.gate.closed_for(now).max(asked)
     }
 
     /// Polls by hand, now. A closed gate is an error: the caller waits and asks again.
@@ -98,6 +105,12 @@ impl Poller {
         &mut self,
         poll: &ManualPoll,
     ) -> Result<ManualResult, ManualPollError> {
+        let length = poll.end.time() - poll.begin.time();
+        if let Some(limit) = self.service.max_window
+            && length.to_std().is_ok_and(|length| length > limit)
+        {
+            return Err(ManualPollError::TooLong { limit });
+        }
         if let Destination::Output(name) = &poll.destination {
             let outputs = &self.house.outputs;
             if outputs.iter().all(|output| output.name != *name) {
@@ -108,7 +121,7 @@ impl Poller {
                 });
             }
         }
-        let closed = self.closed_for().max(self.waits_for(&poll.collection));
+        let closed = self.closed_for(&poll.collection);
         if !closed.is_zero() {
             let interval = self.gate.interval();
             return Err(ManualPollError::GateClosed { closed, interval });

@@ -38,12 +38,16 @@ impl<'a> LogLine<'a> {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The message, and the reason that it gives.
+    /// What happened before what follows from it, and the root of the reason that it gives.
     pub(super) fn in_short(&self) -> String {
+        let what = self.message.split("; ").next().unwrap_or(self.message);
         let reasons = ["reason", "fault", "error"];
         match reasons.iter().find_map(|name| self.field(name)) {
-            Some(reason) => format!("{} ({reason})", self.message),
-            None => self.message.to_owned(),
+            Some(reason) => {
+                let root = reason.rsplit(": ").next().unwrap_or(reason);
+                format!("{what}: {root}")
+            }
+            None => what.to_owned(),
         }
     }
 }
@@ -92,16 +96,16 @@ mod tests {
     }
 
     #[test]
-    fn reasons_are_kept() {
+    fn the_root_of_the_reason_is_kept() {
         check_short(
             "2026-03-10T12:00:00Z  WARN cta_forwarder::delivery::forwarder: cannot deliver; it is \
-             tried again output=\"splunk\" failures=1 reason=\"connection refused\" retry_in_ms=1",
-            "cannot deliver; it is tried again (connection refused)",
+             tried again output=\"splunk\" failures=1 reason=\"no \\\"way\\\": refused\" retry_in_ms=1",
+            "cannot deliver: refused",
         );
         check_short(
             "2026-03-10T12:00:00Z  WARN cta_forwarder::poller: the poll failed collection=cta/x \
              fault=FAILURE: only one poll in a while again=true",
-            "the poll failed (FAILURE: only one poll in a while)",
+            "the poll failed: only one poll in a while",
         );
     }
 

@@ -134,14 +134,17 @@ impl Stage {
         let backlog = cta.published_ids().len();
         let hec = HecServer::start(HecRules::default())
             .map_err(CommandError::failed("Splunk cannot be started"))?;
-        let folder = tempfile::tempdir()
+        let folder = tempfile::Builder::new()
+            .prefix("cta-forwarder-demo-")
+            .tempdir()
             .map_err(CommandError::failed("a temporary folder cannot be made"))?;
         let config = write_config(folder.path(), &cta, &hec)
             .map_err(CommandError::failed("the configuration cannot be written"))?;
         let bold = |text| show.paint().paint(Style::Bold, text);
         let introduction = format!(
-            "{}\n  {} has {backlog} events of {BACKLOG_DAYS} days, and a new package each second\n  \
-             {}\n  cta-forwarder run --config {}\n",
+            "{}\n\n  CTA service  {}\n               {backlog} events of {BACKLOG_DAYS} days, and a \
+             new package every second\n  Splunk HEC   {}\n  agent        cta-forwarder run --config \
+             {}\n",
             bold("A simulated CTA service, a simulated Splunk, and the agent between them"),
             cta.poll_url(),
             hec.url(),

@@ -82,12 +82,12 @@ impl Show {
         if line.message != "polled" {
             return self.line(Actor::Agent, style, line.in_short());
         }
-        let minute = |name| line.field(name).map_or("", to_the_minute);
+        let second = |name| line.field(name).map_or("", to_the_second);
         let count = |name| line.field(name).unwrap_or("?");
         let what = format!(
-            "polled {} .. {}  {:>3} incidents {:>4} events",
-            minute("begin"),
-            minute("end"),
+            "polled {} .. {}  {:>3} incidents, {:>3} events",
+            second("begin"),
+            second("end"),
             count("incidents"),
             count("events"),
         );
@@ -95,7 +95,7 @@ impl Show {
     }
 }
 
-/// `2026-03-10T12:00` of a timestamp.
-fn to_the_minute(timestamp: &str) -> &str {
-    timestamp.get(..16).unwrap_or(timestamp)
+/// `2026-03-10T12:00:00` of a timestamp.
+fn to_the_second(timestamp: &str) -> &str {
+    timestamp.get(..19).unwrap_or(timestamp)
 }

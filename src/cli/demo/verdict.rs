@@ -81,8 +81,9 @@ impl Verdict {
         let mut text = String::new();
         let mut row = |name: &str, value: usize, style: Style, remark: &str| {
             let value = paint.paint(style, value);
+            let line = format!("  {name:<12}{value:>6}  {remark}");
             // Writing to a text does not fail.
-            let _ = writeln!(text, "  {name:<12}{value:>6}  {}", remark.trim_end());
+            let _ = writeln!(text, "{}", line.trim_end());
         };
         let packages = format!("events in {} packages", self.packages);
         row("published", self.published, Style::Bold, &packages);
@@ -99,11 +100,11 @@ impl Verdict {
         let unexpected = ids(&self.unexpected_ids);
         let style = good_if(self.unexpected == 0);
         row("unexpected", self.unexpected, style, &unexpected);
-        let remark = "sent again after kill -9: the same eventId, so a search removes them";
+        let remark = "events that came again after kill -9, by the same eventId";
         let remark = if self.duplicates > 0 { remark } else { "" };
         row("duplicates", self.duplicates, Style::Plain, remark);
-        let remark = format!("in {:.1} s", self.seconds);
-        row("polls", self.polls, Style::Plain, &remark);
+        row("polls", self.polls, Style::Plain, "");
+        let _ = writeln!(text, "  {:<12}{:>6.1}  s", "time", self.seconds);
         text
     }
 }

@@ -17,16 +17,13 @@ pub(super) fn text(status: &Status, paint: Paint) -> String {
         paint,
     };
     let version = &status.version;
-    match status.pid {
-        Some(pid) => page.line(format_args!(
+    if let Some(pid) = status.pid {
+        page.line(format_args!(
             "cta-forwarder {version} runs as process {pid}"
-        )),
-        None => {
-            let stopped = paint.paint(Style::Doubtful, "no agent runs");
-            page.line(format_args!(
-                "{stopped}; this is the state it would go on from"
-            ));
-        }
+        ));
+    } else {
+        let stopped = paint.paint(Style::Doubtful, "no agent runs");
+        page.line(format_args!("{stopped}; this is where it would go on from"));
     }
     page.collections(&status.collections);
     page.outputs(&status.outputs);
@@ -225,5 +222,72 @@ fn age(span: TimeDelta) -> String {
         (0, 0, _) => format!("{minutes}m {rest}s"),
         (0, _, _) => format!("{hours}h {minutes}m"),
         _ => format!("{days}d {hours}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages() {
+        for (seconds, expect) in [
+            (-5, "0s"),
+            (59, "59s"),
+            (60, "1m 0s"),
+            (3599, "59m 59s"),
+            (7260, "2h 1m"),
+            (86_399, "23h 59m"),
+            (90_000, "1d 1h"),
+        ] {
+            assert_eq!(age(TimeDelta::seconds(seconds)), expect);
+        }
+    }
+
+    #[test]
+    fn what_a_person_must_know_is_there() {
+        let status = serde_json::json!({
+            "version": "1.2.3",
+            "at": "2026-03-10T12:00:00Z",
+            "pid": 77,
+            "collections": [{
+                "service": "cta", "collection": "flows", "checkpoint": "2026-03-10T11:50:00.5Z",
+                "lag_s": 600, "polled_at": null, "events": 1234, "gaps": 1,
+                "next_poll_at": "2026-03-10T12:00:30Z", "last_result": "a poll",
+                "last_result_at": null,
+                "hold": {"reason": "DENIED", "mend": "ask", "since": "2026-03-10T11:59:00Z"},
+            }, {
+                "service": "cta", "collection": "new", "checkpoint": null, "lag_s": null,
+                "polled_at": null, "events": 0, "gaps": 0, "next_poll_at": null,
+                "last_result": "5 events", "last_result_at": "2026-03-10T11:58:00Z", "hold": null,
+            }],
+            "outputs": [{
+                "name": "gone", "type": null, "pending_batches": 2, "pending_events": 20,
+                "finished": {"delivered": 5, "dead_letters": 1, "discarded": 2, "abandoned": 3},
+                "delivered_at": null, "delivered": 0, "failures": 4, "last_failure": "refused",
+                "hold": null,
+            }],
+            "spool": {"batches": 2, "bytes": 2048, "max_bytes": 4_194_304,
+                "oldest_at": "2026-03-10T11:00:00Z", "dead_letters": 1},
+        });
+        let status = serde_json::from_value(status).unwrap();
+        let expect = "\
+cta-forwarder 1.2.3 runs as process 77
+
+COLLECTION  CHECKPOINT              LAG     NEXT POLL  EVENTS  GAPS
+cta/flows   2026-03-10T11:50:00.5Z  10m 0s  in 30s     1234    1
+  held for 1m 0s: DENIED
+  to mend it: ask
+cta/new     -                       -       -          0       0
+  2m 0s ago: 5 events
+
+OUTPUT  TYPE  PENDING  DELIVERED  DEAD LETTERS  GIVEN UP
+gone    -     20       5          1             5
+  no longer configured: configure it again, or `cta-forwarder output forget gone`
+  failed 4 times in a row, it is tried again: refused
+
+SPOOL  2 batches wait, 2.0 KiB of 4.0 MiB, the oldest from 1h 0m ago; 1 dead letters
+";
+        assert_eq!(text(&status, Paint::none()), expect);
     }
 }

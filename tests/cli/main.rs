@@ -1,0 +1,20 @@
+//! The commands as people and scripts see them: the real binary, its output and its exit codes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod check;
+mod demo;
+mod flatten;
+mod forget;
+mod poll;
+mod program;
+mod run;
+mod simulate;
+mod simulator;
+mod status;

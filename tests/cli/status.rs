@@ -1,0 +1,57 @@
+//! `status`: before, beside and after an agent.
+
+use serde_json::Value;
+
+use crate::program::{run, wait_until};
+use crate::simulator::Simulator;
+
+fn status(simulator: &Simulator) -> Value {
+    let ended = run(&simulator.arguments(&["status", "--json"]));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    serde_json::from_str(&ended.stdout).unwrap()
+}
+
+#[test]
+fn before_the_first_run_there_is_nothing_and_it_says_so() {
+    let simulator = Simulator::start();
+    let ended = run(&simulator.arguments(&["status"]));
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stderr.contains("there is no state in"));
+    assert!(ended.stdout.contains("no agent runs"));
+    let status = status(&simulator);
+    assert_eq!(status["pid"], Value::Null);
+    assert_eq!(status["collections"][0]["checkpoint"], Value::Null);
+    assert_eq!(status["outputs"][0]["name"], "splunk");
+    // A look leaves nothing behind.
+    assert!(!simulator.state().exists());
+}
+
+#[test]
+fn beside_an_agent_and_after_it() {
+    let simulator = Simulator::start();
+    let mut agent = simulator.start_agent();
+    let published = simulator.published().len() as u64;
+    let delivered = |status: &Value| status["outputs"][0]["finished"]["delivered"].as_u64();
+    wait_until("everything is delivered", || {
+        delivered(&status(&simulator)) == Some(published)
+    });
+    let beside = status(&simulator);
+    assert_eq!(beside["pid"], agent.pid());
+    assert_eq!(beside["collections"][0]["events"], published);
+    assert_eq!(beside["collections"][0]["hold"], Value::Null);
+    assert!(beside["collections"][0]["checkpoint"].is_string());
+
+    let fault = r#"{"fault": "status_message", "status_type": "DENIED", "message": "not yours"}"#;
+    simulator.put("/cta/fault", fault);
+    agent.wait_for("polling is held");
+    let table = run(&simulator.arguments(&["status"])).stdout;
+    assert!(table.contains(&format!("runs as process {}", agent.pid())));
+    assert!(table.contains("DENIED: not yours"), "{table}");
+    assert!(table.contains("to mend it: "), "{table}");
+
+    assert_eq!(agent.stop().code, Some(0));
+    let after = status(&simulator);
+    assert_eq!(after["pid"], Value::Null);
+    assert_eq!(delivered(&after), Some(published));
+    assert!(after["collections"][0]["checkpoint"].is_string());
+}
