@@ -14,19 +14,19 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 /// How a command ended.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs a command to its end.
-pub fn run(arguments: &[impl AsRef<OsStr>]) -> Ended {
+pub(crate) fn run(arguments: &[impl AsRef<OsStr>]) -> Ended {
     Running::start(arguments).wait()
 }
 
 /// Runs a command to its end, with something to read.
-pub fn run_with_input(arguments: &[impl AsRef<OsStr>], input: &[u8]) -> Ended {
+pub(crate) fn run_with_input(arguments: &[impl AsRef<OsStr>], input: &[u8]) -> Ended {
     let mut running = Running::start(arguments);
     let mut stdin = running.stdin.take().unwrap();
     thread::scope(|scope| {
@@ -39,7 +39,7 @@ pub fn run_with_input(arguments: &[impl AsRef<OsStr>], input: &[u8]) -> Ended {
 }
 
 /// A command that runs; it is killed when this is dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Lines,
@@ -53,7 +53,7 @@ struct Lines {
 }
 
 impl Running {
-    pub fn start(arguments: &[impl AsRef<OsStr>]) -> Self {
+    pub(crate) fn start(arguments: &[impl AsRef<OsStr>]) -> Self {
         let mut child = command(arguments).spawn().unwrap();
         Self {
             stdin: child.stdin.take(),
@@ -63,17 +63,17 @@ impl Running {
         }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The next line on standard output.
-    pub fn stdout_line(&mut self) -> String {
+    pub(crate) fn stdout_line(&mut self) -> String {
         self.stdout.next().expect("standard output ended")
     }
 
     /// Waits for a line on standard error that contains this, and gives it.
-    pub fn wait_for(&mut self, text: &str) -> String {
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
         while let Some(line) = self.stderr.next() {
             if line.contains(text) {
                 return line;
@@ -82,13 +82,13 @@ impl Running {
         panic!("it ended without {text:?}: {:#?}", self.stderr.seen);
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
     /// Waits for its end.
-    pub fn wait(mut self) -> Ended {
+    pub(crate) fn wait(mut self) -> Ended {
         drop(self.stdin.take());
         while self.stdout.next().is_some() {}
         while self.stderr.next().is_some() {}
@@ -101,7 +101,7 @@ impl Running {
     }
 
     /// SIGTERM, and how it ended.
-    pub fn stop(self) -> Ended {
+    pub(crate) fn stop(self) -> Ended {
         self.signal(Signal::TERM);
         self.wait()
     }
@@ -145,7 +145,7 @@ impl Lines {
 }
 
 /// The binary, with pipes, and without what in the surroundings would change what it does.
-pub fn command(arguments: &[impl AsRef<OsStr>]) -> Command {
+pub(crate) fn command(arguments: &[impl AsRef<OsStr>]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cta-forwarder"));
     command
         .args(arguments)
@@ -158,7 +158,7 @@ pub fn command(arguments: &[impl AsRef<OsStr>]) -> Command {
 }
 
 /// Waits until a condition of the outside world is true.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !condition() {
         assert!(Instant::now() < deadline, "not in time: {what}");

@@ -12,21 +12,21 @@ use tempfile::TempDir;
 use crate::program::Running;
 
 /// A folder with a configuration, and the services that it names.
-pub struct Simulator {
-    pub folder: TempDir,
-    pub about: Value,
-    pub process: Running,
+pub(crate) struct Simulator {
+    pub(crate) folder: TempDir,
+    pub(crate) about: Value,
+    pub(crate) process: Running,
     control: String,
 }
 
 impl Simulator {
     /// Two days of content, no more, and a poll every second.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(&["--min-poll-interval", "1s"])
     }
 
     /// The same with other options.
-    pub fn with(options: &[&str]) -> Self {
+    pub(crate) fn with(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("agent.toml");
         let mut arguments = vec![
@@ -52,16 +52,16 @@ impl Simulator {
         }
     }
 
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("agent.toml")
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("agent.toml.state")
     }
 
     /// A command of ours with this configuration.
-    pub fn arguments(&self, arguments: &[&str]) -> Vec<String> {
+    pub(crate) fn arguments(&self, arguments: &[&str]) -> Vec<String> {
         let mut all: Vec<String> = arguments.iter().map(|&one| one.to_owned()).collect();
         all.push("--config".to_owned());
         all.push(self.config().to_str().unwrap().to_owned());
@@ -69,46 +69,46 @@ impl Simulator {
     }
 
     /// Changes the configuration.
-    pub fn edit(&self, change: impl FnOnce(String) -> String) {
+    pub(crate) fn edit(&self, change: impl FnOnce(String) -> String) {
         let text = fs::read_to_string(self.config()).unwrap();
         fs::write(self.config(), change(text)).unwrap();
     }
 
     /// The agent, once it has started.
-    pub fn start_agent(&self) -> Running {
+    pub(crate) fn start_agent(&self) -> Running {
         let mut agent = Running::start(&self.arguments(&["run"]));
         agent.wait_for("started");
         agent
     }
 
-    pub fn collection(&self) -> &str {
+    pub(crate) fn collection(&self) -> &str {
         self.about["cta"]["collection"].as_str().unwrap()
     }
 
     /// Asks the control port.
-    pub fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let body = self.ask("GET", path, "");
         serde_json::from_str(&body).unwrap()
     }
 
     /// Switches something.
-    pub fn put(&self, path: &str, body: &str) {
+    pub(crate) fn put(&self, path: &str, body: &str) {
         self.ask("PUT", path, body);
     }
 
-    pub fn delete(&self, path: &str) {
+    pub(crate) fn delete(&self, path: &str) {
         self.ask("DELETE", path, "");
     }
 
     /// What the service has published.
-    pub fn published(&self) -> BTreeSet<String> {
+    pub(crate) fn published(&self) -> BTreeSet<String> {
         let ids = self.get("/cta/published");
         let ids = ids.as_array().unwrap().iter();
         ids.map(|id| id.as_str().unwrap().to_owned()).collect()
     }
 
     /// Whether the service was asked for content so often.
-    pub fn polls(&self) -> usize {
+    pub(crate) fn polls(&self) -> usize {
         let requests = self.get("/cta/requests");
         let requests = requests.as_array().unwrap().iter();
         requests.filter(|request| request["kind"] == "poll").count()
