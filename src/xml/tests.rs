@@ -14,7 +14,10 @@ fn tokens(document: &str) -> Result<String, XmlError> {
     let mut seen = String::new();
     loop {
         match xml.next()? {
-            Token::Start(tag) => seen.push_str(&format!("<{}", tag.local())),
+            Token::Start(tag) => {
+                seen.push('<');
+                seen.push_str(tag.local());
+            }
             Token::Text(text) => seen.push_str(&text),
             Token::End => seen.push('>'),
             Token::Eof => return Ok(seen),

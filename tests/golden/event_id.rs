@@ -15,10 +15,8 @@ fn event_id(texts: &[&str]) -> String {
         digest.update(text.as_bytes());
     }
     let digest: [u8; 32] = digest.finalize().into();
-    digest[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let (first, _) = digest.split_first_chunk::<16>().unwrap();
+    format!("{:032x}", u128::from_be_bytes(*first))
 }
 
 fn events(sample: &str) -> Vec<Value> {

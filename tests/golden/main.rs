@@ -1,12 +1,10 @@
 //! Answers in the style of the CTA service, each beside the events that it must give, line by
 //! line. The reader's properties start from them too.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
+#![expect(
     clippy::indexing_slicing,
-    reason = "a test that cannot go on has failed"
+    clippy::unwrap_used,
+    reason = "what is not as it should be fails the test"
 )]
 
 mod event_id;

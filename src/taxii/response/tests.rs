@@ -18,7 +18,9 @@ const LIMITS: Limits = Limits {
 #[derive(Default)]
 struct Blocks {
     lines: String,
+    /// Those of the block that is being read.
     events: Vec<serde_json::Value>,
+    whole_events: u64,
     raw: Vec<String>,
 }
 
@@ -32,6 +34,7 @@ impl EventSink for Blocks {
 impl ResponseSink for Blocks {
     fn block_read(&mut self) -> io::Result<()> {
         self.lines.push_str("block");
+        self.whole_events += self.events.len() as u64;
         for event in self.events.drain(..) {
             let name = event["n"].as_str().or(event["recordType"].as_str());
             write!(self.lines, " {}", name.unwrap()).unwrap();
@@ -72,7 +75,10 @@ fn check(input: impl AsRef<[u8]>, expect: &str) {
     let input = input.as_ref();
     let mut sink = Blocks::default();
     let answer = match read_with(input, &mut sink) {
-        Ok(Answer::Poll(part)) => described(*part, input),
+        Ok(Answer::Poll(part)) => {
+            assert_eq!(part.counts.events, sink.whole_events);
+            described(*part, input)
+        }
         Ok(Answer::Status(status)) => format!("status {status}"),
         Ok(Answer::Package(counts)) => format!("package of {} incidents", counts.incidents),
         Err(error) => format!("error: {error}"),
@@ -490,7 +496,7 @@ fn what_ends_the_answer() {
     let whole = block(&package(&["1"]));
     let answer = poll(&whole);
     for (document, expect) in [
-        ("".to_owned(), "error: no TAXII message: an empty answer"),
+        (String::new(), "error: no TAXII message: an empty answer"),
         (" \n".to_owned(), "error: no TAXII message: an empty answer"),
         (
             "Unauthorized".to_owned(),
