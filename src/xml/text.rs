@@ -2,8 +2,9 @@
 
 use std::io::{self, BufRead, Read};
 
+use super::error::refuse;
 use super::source::{CDATA_START, Source};
-use super::{XmlError, XmlLimits, refuse};
+use super::{XmlError, XmlLimits};
 
 /// The longest reference that is looked for: `&#x0010FFFF;` and some zeros.
 const MAX_REFERENCE_BYTES: usize = 32;
