@@ -92,7 +92,7 @@ impl Running {
         drop(self.stdin.take());
         while self.stdout.next().is_some() {}
         while self.stderr.next().is_some() {}
-        let text = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect();
+        let text = |lines: &[String]| lines.iter().flat_map(|line| [line, "\n"]).collect();
         Ended {
             code: self.child.wait().unwrap().code(),
             stdout: text(&self.stdout.seen),
