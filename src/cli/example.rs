@@ -24,8 +24,10 @@ pub(super) struct Example {
     pub(super) password: ExampleSecret,
     pub(super) collections: Vec<String>,
     pub(super) min_poll_interval: Duration,
-    /// How far the first poll looks back; the service keeps its content as long.
-    pub(super) lookback: Duration,
+    /// How far the first poll looks back.
+    pub(super) lookback_days: u16,
+    /// How long the service keeps its content.
+    pub(super) retention_days: u16,
     pub(super) hec_url: String,
     pub(super) token: ExampleSecret,
 }
@@ -43,7 +45,6 @@ pub(super) enum ExampleSecret {
 impl fmt::Display for Example {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let collections: Vec<String> = self.collections.iter().map(|name| text(name)).collect();
-        let lookback = humantime::format_duration(self.lookback);
         write!(
             f,
             "\
@@ -59,8 +60,8 @@ password = {password}
 collections = [{collections}]
 schedule = \"* * * * * *\"
 min_poll_interval = \"{interval}\"
-initial_lookback = \"{lookback}\"
-retention = \"{lookback}\"
+initial_lookback = \"{lookback}d\"
+retention = \"{retention}d\"
 # The simulated service has one clock, and nothing arrives late.
 settle = \"1s\"
 
@@ -78,6 +79,8 @@ retry = {{ initial = \"200ms\", max = \"1s\" }}
             password = self.password,
             collections = collections.join(", "),
             interval = humantime::format_duration(self.min_poll_interval),
+            lookback = self.lookback_days,
+            retention = self.retention_days,
             hec_url = text(&self.hec_url),
             token = self.token,
         )
@@ -127,7 +130,8 @@ mod tests {
             password: ExampleSecret::File(secret.clone()),
             collections: vec!["one".to_owned(), "two".to_owned()],
             min_poll_interval: Duration::from_secs(1),
-            lookback: Duration::from_secs(31 * 86_400),
+            lookback_days: 2,
+            retention_days: 31,
             hec_url: "http://127.0.0.1:2".to_owned(),
             token: ExampleSecret::File(secret),
         };
@@ -138,7 +142,7 @@ mod tests {
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         assert_eq!(loaded.config.state.directory, example.state);
         let service = &loaded.config.services[0];
-        assert_eq!(service.retention, example.lookback);
+        assert_eq!(service.retention, Duration::from_secs(31 * 86_400));
         let credentials = service.credentials.as_ref().unwrap();
         assert_eq!(credentials.username, example.username);
         assert_eq!(credentials.password.expose(), "pass");

@@ -20,6 +20,8 @@ use crate::simulator::hec::{HecRules, HecServer};
 use crate::simulator::{Publisher, SimulatorControl, publish_backlog};
 
 const PACKAGES_PER_DAY: u16 = 8;
+/// As the real service has it.
+const RETENTION_DAYS: u16 = 30;
 /// The first line of a configuration that may be written over.
 const MARK: &str = "# Written by `cta-forwarder simulate`.\n";
 
@@ -105,7 +107,9 @@ impl Simulate {
             password: secret("taxii-password", password)?,
             collections,
             min_poll_interval: self.min_poll_interval,
-            lookback: Duration::from_secs(30 * 86_400),
+            // The oldest is as old as the backlog, and older when it is asked for.
+            lookback_days: self.backlog.saturating_add(1).min(RETENTION_DAYS),
+            retention_days: RETENTION_DAYS,
             hec_url: simulated.hec.url(),
             token: secret("hec-token", HecRules::default().token)?,
         })

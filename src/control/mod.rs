@@ -206,7 +206,7 @@ impl Control {
                 }
             }
             Ok(format!(
-                "the output {name:?} is forgotten; it owed {} batches",
+                "the output {name:?} is forgotten; batches that it still owed: {}",
                 owed.len()
             ))
         })

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::program::{Ended, run};
+use crate::program::{Ended, run, wait_until};
 use crate::simulator::Simulator;
 
 fn forget(simulator: &Simulator, more: &[&str]) -> Ended {
@@ -19,15 +19,17 @@ fn what_is_owed_stays_until_a_person_gives_it_up() {
         format!("{before}[[output]]{splunk}[[output]]{gone}")
     });
     simulator.put("/hec/outage", "");
-    let mut agent = simulator.start_agent();
-    agent.wait_for("polled");
+    let agent = simulator.start_agent();
+    let status = || run(&simulator.arguments(&["status"])).stdout;
+    wait_until("both owe something", || {
+        status().contains("waiting batches: 1")
+    });
     let refused = forget(&simulator, &["--yes"]);
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("still configured"), "{refused:?}");
     assert_eq!(agent.stop().code, Some(0));
 
     simulator.edit(|_| without);
-    let status = || run(&simulator.arguments(&["status"])).stdout;
     assert!(status().contains("cta-forwarder output forget gone"));
     let unasked = forget(&simulator, &[]);
     assert_eq!(unasked.code, Some(2));
@@ -36,9 +38,12 @@ fn what_is_owed_stays_until_a_person_gives_it_up() {
 
     let forgotten = forget(&simulator, &["--yes"]);
     assert_eq!(forgotten.code, Some(0), "{forgotten:?}");
-    assert!(forgotten.stdout.contains("it owed 1 batches"));
+    assert!(forgotten.stdout.contains("still owed: 1"));
     assert!(!status().contains("gone"));
-    assert!(status().contains("1 batches wait"), "the other still owes");
+    assert!(
+        status().contains("waiting batches: 1"),
+        "the other still owes"
+    );
     let again = forget(&simulator, &["--yes"]);
     assert_eq!(again.code, Some(1));
     assert!(again.stderr.contains("no output \"gone\""), "{again:?}");

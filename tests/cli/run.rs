@@ -11,7 +11,8 @@ use crate::simulator::Simulator;
 fn a_signal_lets_what_is_in_flight_finish() {
     for signal in [Signal::TERM, Signal::INT] {
         let simulator = Simulator::start();
-        let slow = r#"{"fault": "slow_answer", "piece_bytes": 500, "pause_ms": 50, "times": 1}"#;
+        let slow =
+            r#"{"fault": "slow_answer", "on": "poll", "piece_bytes": 1000, "pause_ms": 100}"#;
         simulator.put("/cta/fault", slow);
         let agent = simulator.start_agent();
         wait_until("it polls", || simulator.polls() == 1);
@@ -26,7 +27,7 @@ fn a_signal_lets_what_is_in_flight_finish() {
 #[test]
 fn a_second_signal_stops_at_once() {
     let simulator = Simulator::start();
-    simulator.put("/cta/fault", r#"{"fault": "black_hole"}"#);
+    simulator.put("/cta/fault", r#"{"fault": "black_hole", "on": "poll"}"#);
     // Nothing but the second signal can end it within the test's limit.
     simulator.edit(|text| format!("shutdown_timeout = \"1h\"\n{text}"));
     let mut agent = simulator.start_agent();
@@ -42,7 +43,7 @@ fn a_second_signal_stops_at_once() {
 #[test]
 fn when_the_time_for_that_is_up_it_stops_too() {
     let simulator = Simulator::start();
-    simulator.put("/cta/fault", r#"{"fault": "black_hole"}"#);
+    simulator.put("/cta/fault", r#"{"fault": "black_hole", "on": "poll"}"#);
     simulator.edit(|text| format!("shutdown_timeout = \"100ms\"\n{text}"));
     let agent = simulator.start_agent();
     wait_until("it polls", || simulator.polls() == 1);

@@ -393,7 +393,8 @@ fn write_config(folder: &Path, cta: &CtaService, hec: &HecServer) -> io::Result<
         password: secret("taxii-password", &password)?,
         collections,
         min_poll_interval: POLL_INTERVAL,
-        lookback: Duration::from_secs(u64::from(RETENTION_DAYS) * 86_400),
+        lookback_days: RETENTION_DAYS,
+        retention_days: RETENTION_DAYS,
         hec_url: hec.url(),
         token: secret("hec-token", &HecRules::default().token)?,
     };

@@ -146,7 +146,7 @@ impl Page {
         let letters = spool.dead_letters;
         let title = self.paint.paint(Style::Bold, "SPOOL").to_string();
         self.line(format_args!(
-            "\n{title}  {} batches wait, {bytes} of {max}{oldest}; {letters} dead letters",
+            "\n{title}  waiting batches: {}, {bytes} of {max}{oldest}; dead letters: {letters}",
             spool.batches
         ));
     }
@@ -286,7 +286,7 @@ gone    -     20       5          1             5
   no longer configured: configure it again, or `cta-forwarder output forget gone`
   failed 4 times in a row, it is tried again: refused
 
-SPOOL  2 batches wait, 2.0 KiB of 4.0 MiB, the oldest from 1h 0m ago; 1 dead letters
+SPOOL  waiting batches: 2, 2.0 KiB of 4.0 MiB, the oldest 1h 0m ago; dead letters: 1
 ";
         assert_eq!(text(&status, Paint::none()), expect);
     }
