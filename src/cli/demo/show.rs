@@ -1,7 +1,7 @@
 //! Shows the demo as it happens: a line for each thing, with the time since its start.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, Stderr, Stdout, Write};
 use std::time::Instant;
 
 use super::log_line::LogLine;
@@ -18,15 +18,31 @@ pub(super) enum Actor {
     Splunk,
 }
 
+/// Where the lines go.
+enum Out {
+    Watched(Stdout),
+    Beside(Stderr),
+}
+
 /// Writes the lines.
 pub(super) struct Show {
-    out: Box<dyn Write>,
+    out: Out,
     paint: Paint,
     started: Instant,
 }
 
 impl Show {
-    pub(super) fn new(out: Box<dyn Write>, paint: Paint) -> Self {
+    /// On standard output, for who watches.
+    pub(super) fn on_stdout() -> Self {
+        Self::new(Out::Watched(io::stdout()), Paint::of(&io::stdout()))
+    }
+
+    /// On standard error, beside a result that somebody wants in any case.
+    pub(super) fn beside_result() -> Self {
+        Self::new(Out::Beside(io::stderr()), Paint::of(&io::stderr()))
+    }
+
+    fn new(out: Out, paint: Paint) -> Self {
         Self {
             out,
             paint,
@@ -45,8 +61,7 @@ impl Show {
 
     /// A text as it is.
     pub(super) fn text(&mut self, text: impl fmt::Display) -> io::Result<()> {
-        writeln!(self.out, "{text}")?;
-        self.out.flush()
+        self.out.line(text)
     }
 
     /// What somebody did.
@@ -65,8 +80,7 @@ impl Show {
         let time = self.paint.paint(Style::Faint, time);
         let name = self.paint.paint(Style::Faint, name);
         let what = self.paint.paint(style, what);
-        writeln!(self.out, "{time}  {name:<7} {what}")?;
-        self.out.flush()
+        self.out.line(format_args!("{time}  {name:<7} {what}"))
     }
 
     /// What the agent logs, in short.
@@ -92,6 +106,19 @@ impl Show {
             count("events"),
         );
         self.line(Actor::Agent, style, what)
+    }
+}
+
+impl Out {
+    fn line(&mut self, line: impl fmt::Display) -> io::Result<()> {
+        match self {
+            Self::Watched(stdout) => writeln!(stdout, "{line}"),
+            Self::Beside(stderr) => {
+                // Who does not read this still wants the result.
+                let _ = writeln!(stderr, "{line}");
+                Ok(())
+            }
+        }
     }
 }
 

@@ -139,9 +139,9 @@ impl Page {
     }
 
     fn spool(&mut self, spool: &SpoolStatus) {
-        let oldest = spool.oldest_at.map_or_else(String::new, |at| {
-            format!(", the oldest from {}", self.ago(at))
-        });
+        let oldest = spool
+            .oldest_at
+            .map_or_else(String::new, |at| format!(", the oldest {}", self.ago(at)));
         let (bytes, max) = (ByteSize(spool.bytes), ByteSize(spool.max_bytes));
         let letters = spool.dead_letters;
         let title = self.paint.paint(Style::Bold, "SPOOL").to_string();
@@ -178,12 +178,17 @@ impl Page {
                 *width = (*width).max(cell.chars().count());
             }
         }
-        let titles = line(&head, &widths);
+        let is_number = |cell: &String| cell.bytes().all(|byte| byte.is_ascii_digit());
+        let columns = std::array::from_fn::<_, N, _>(|column| Column {
+            width: widths.get(column).copied().unwrap_or_default(),
+            is_number: rows.iter().filter_map(|row| row.get(column)).all(is_number),
+        });
+        let titles = line(&head, &columns);
         let titles = self.paint.paint(Style::Bold, titles).to_string();
         self.line(format_args!("\n{titles}"));
         for (index, row) in rows.iter().enumerate() {
             let cells: Vec<&str> = row.iter().map(String::as_str).collect();
-            self.line(line(&cells, &widths));
+            self.line(line(&cells, &columns));
             after(self, index);
         }
     }
@@ -200,10 +205,21 @@ impl Page {
     }
 }
 
-fn line(cells: &[&str], widths: &[usize]) -> String {
-    let cells = cells.iter().zip(widths);
+struct Column {
+    width: usize,
+    is_number: bool,
+}
+
+fn line(cells: &[&str], columns: &[Column]) -> String {
+    let cells = cells.iter().zip(columns);
     let cells: Vec<String> = cells
-        .map(|(cell, width)| format!("{cell:<width$}"))
+        .map(|(cell, &Column { width, is_number })| {
+            if is_number {
+                format!("{cell:>width$}")
+            } else {
+                format!("{cell:<width$}")
+            }
+        })
         .collect();
     cells.join("  ").trim_end().to_owned()
 }
@@ -275,14 +291,14 @@ mod tests {
 cta-forwarder 1.2.3 runs as process 77
 
 COLLECTION  CHECKPOINT              LAG     NEXT POLL  EVENTS  GAPS
-cta/flows   2026-03-10T11:50:00.5Z  10m 0s  in 30s     1234    1
+cta/flows   2026-03-10T11:50:00.5Z  10m 0s  in 30s       1234     1
   held for 1m 0s: DENIED
   to mend it: ask
-cta/new     -                       -       -          0       0
+cta/new     -                       -       -               0     0
   2m 0s ago: 5 events
 
 OUTPUT  TYPE  PENDING  DELIVERED  DEAD LETTERS  GIVEN UP
-gone    -     20       5          1             5
+gone    -          20          5             1         5
   no longer configured: configure it again, or `cta-forwarder output forget gone`
   failed 4 times in a row, it is tried again: refused
 
