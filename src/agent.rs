@@ -190,6 +190,7 @@ impl Agent {
             outputs = config.outputs.len(),
             "started"
         );
+        tell_of_abandoned_outputs(&house);
         for poller in pollers {
             let asked = make_askable(&poller, &mut askable);
             let ticks = schedules.ticks(&poller.service().schedule);
@@ -350,6 +351,11 @@ fn add_new_outputs(house: &House) -> Result<(), StartError> {
         };
         house.state.append(now, &record)?;
     }
+    Ok(())
+}
+
+/// What they owe is kept until a person decides.
+fn tell_of_abandoned_outputs(house: &House) {
     for (output, batches) in abandoned_outputs(house) {
         tracing::error!(
             output,
@@ -358,7 +364,6 @@ fn add_new_outputs(house: &House) -> Result<(), StartError> {
              give up what it owes with `cta-forwarder output forget`"
         );
     }
-    Ok(())
 }
 
 async fn run_poller(
