@@ -82,7 +82,7 @@ enum KeepError {
     #[error(transparent)]
     Ledger(#[from] AppendError),
     #[error("the store cannot be written: {0}")]
-    Store(#[from] crate::state::sled_error::Error),
+    Store(#[from] crate::state::StoreError),
     #[error(transparent)]
     Letter(#[from] KeepLetterError),
     #[error(transparent)]

@@ -11,6 +11,7 @@ mod manual;
 mod server_clock;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -23,6 +24,7 @@ use crate::taxii::Timestamp;
 use crate::taxii::client::Client;
 use crate::taxii::fault::Fault;
 use crate::taxii::gate::Gate;
+use crate::taxii::message::Request;
 use crate::taxii::window::WindowRules;
 use crate::tls::BuildClientError;
 use crate::wake::Wake;
@@ -30,6 +32,9 @@ use collection::Collection;
 use commit::Unrecorded;
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 pub use server_clock::ServerClock;
+
+/// How long the service's time is waited for: it is no reason to put a poll off.
+const CLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Polls the collections that share one gate.
 #[derive(Debug)]
@@ -246,8 +251,16 @@ impl Poller {
     /// A Discovery_Request spends no poll, and its answer tells the service's time: the first
     /// window must not end ahead of the service's clock.
     async fn learn_the_time(&mut self) {
-        let request = crate::taxii::message::Request::discovery(fetch::message_id());
-        match self.client.send(&request).await {
+        let request = Request::discovery(fetch::message_id());
+        let asked = tokio::time::timeout(CLOCK_TIMEOUT, self.client.send(&request));
+        let Ok(answered) = asked.await else {
+            tracing::debug!(
+                service = self.service.name,
+                "the service does not tell its time"
+            );
+            return;
+        };
+        match answered {
             Ok(reply) => {
                 self.is_clock_silent = reply.date.is_none();
                 self.learn(reply.date);

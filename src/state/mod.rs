@@ -43,11 +43,11 @@ pub enum OpenStateError {
         /// Its folder.
         path: PathBuf,
         /// Why.
-        source: sled_error::Error,
+        source: StoreError,
     },
 }
 
-pub use store::sled_error;
+pub use store::StoreError;
 
 /// Ledger and store behind one lock.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl State {
         &self,
         output: &str,
         progress: &[(u64, Progress)],
-    ) -> Result<(), sled_error::Error> {
+    ) -> Result<(), StoreError> {
         self.lock().store.set_progress(output, progress)
     }
 

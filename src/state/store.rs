@@ -10,10 +10,8 @@ use super::picture::Picture;
 use super::record::Record;
 use crate::delivery::Progress;
 
-/// sled's errors, named once.
-pub mod sled_error {
-    pub use sled::Error;
-}
+/// The store cannot be read or written.
+pub type StoreError = sled::Error;
 
 /// Keys begin with one of these and a slash.
 mod prefix {
