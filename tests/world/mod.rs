@@ -4,8 +4,17 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     reason = "each test crate compiles this file and uses a part of it"
 )]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a world that cannot be set up has failed the test"
+)]
+
+mod logs;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,25 +27,34 @@ use cta_forwarder::agent::Agent;
 use cta_forwarder::clock::{Clock, SimulatedClock};
 use cta_forwarder::config::{Config, Environment};
 use cta_forwarder::event::EventId;
+use cta_forwarder::observe::status::Status;
 use cta_forwarder::schedule;
 use cta_forwarder::simulator::content::ContentGenerator;
-use cta_forwarder::simulator::cta::{CtaRules, CtaService};
+use cta_forwarder::simulator::cta::{CtaRequest, CtaRequestKind, CtaRules, CtaService};
 use cta_forwarder::simulator::hec::{HecRules, HecServer};
+use cta_forwarder::state::{CollectionKey, CollectionPicture};
 use cta_forwarder::taxii::Timestamp;
 use cta_forwarder::wake::Wake;
 
+pub(crate) use logs::{Line, Logs};
+
 /// How often the schedule of these tests ticks.
 const TICK: Duration = Duration::from_secs(600);
+/// What the content is made from.
+pub(crate) const SEED: u64 = 7;
 /// More turns than this in one moment, and somebody turns in circles.
 const MAX_TURNS_IN_A_MOMENT: u32 = 10_000;
 
 pub(crate) struct World {
     pub(crate) clock: Arc<SimulatedClock>,
-    pub(crate) cta: CtaService,
-    pub(crate) hec: HecServer,
+    pub(crate) cta: Arc<CtaService>,
+    pub(crate) hec: Arc<HecServer>,
     pub(crate) generator: ContentGenerator,
+    /// When something was published, by the service's clock.
+    pub(crate) stamps: Vec<DateTime<Utc>>,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) agent: Agent,
+    toml: String,
     config: Config,
     /// When each poller and each forwarder wants its next turn; none waits to be asked.
     pollers: Vec<Option<Duration>>,
@@ -54,7 +72,9 @@ pub(crate) struct Setup {
     pub(crate) service: String,
     /// Keys of `[state]` beyond the directory.
     pub(crate) state: String,
-    /// Whole `[[output]]` sections beyond the file.
+    /// Keys of the file output beyond its path.
+    pub(crate) file: String,
+    /// Whole sections beyond these; `{hec}` and `{folder}` are filled in.
     pub(crate) outputs: String,
     /// Our clock less the true one.
     pub(crate) clock_error: TimeDelta,
@@ -66,6 +86,7 @@ impl Default for Setup {
             rules: CtaRules::default(),
             service: String::new(),
             state: String::new(),
+            file: String::new(),
             outputs: String::new(),
             clock_error: TimeDelta::zero(),
         }
@@ -86,7 +107,7 @@ impl World {
         let collections = rules.accounts[0].collections.clone();
         let cta = CtaService::start(rules, Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
         let hec = HecServer::start(HecRules::default()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let mut toml = String::new();
         let path = folder.path().display();
         write!(
@@ -94,25 +115,30 @@ impl World {
             "[state]\ndirectory = \"{path}/state\"\nmin_free_disk = \"1MiB\"\n{}\n[[service]]\nname = \"cta\"\n\
              poll_url = \"{}\"\nusername = \"user\"\npassword = {{ file = \"{path}/password\" }}\n\
              collections = {collections:?}\n{}\n[[output]]\nname = \"file\"\ntype = \"file\"\n\
-             path = \"{path}/events.jsonl\"\nrotate_bytes = \"1GiB\"\n{}\n",
+             path = \"{path}/events.jsonl\"\nrotate_bytes = \"1GiB\"\n{}\n{}\n",
             setup.state,
             cta.poll_url(),
             setup.service,
-            setup.outputs.replace("{hec}", &hec.url()),
+            setup.file,
+            setup.outputs,
         )
         .unwrap();
+        let toml = toml
+            .replace("{hec}", &hec.url())
+            .replace("{folder}", &path.to_string());
         std::fs::write(folder.path().join("password"), "pass\n").unwrap();
         std::fs::write(folder.path().join("token"), HecRules::default().token).unwrap();
-        let toml = toml.replace("{folder}", &path.to_string());
         let config = load(&folder.path().join("cta-forwarder.toml"), &toml);
         let agent = Agent::build(config.clone(), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
         let mut world = Self {
             clock,
-            cta,
-            hec,
-            generator: ContentGenerator::new(7),
+            cta: Arc::new(cta),
+            hec: Arc::new(hec),
+            generator: ContentGenerator::new(SEED),
+            stamps: Vec::new(),
             folder,
             agent,
+            toml,
             config,
             pollers: Vec::new(),
             forwarders: Vec::new(),
@@ -126,15 +152,39 @@ impl World {
 
     /// Ends the agent as it is and starts it anew on the same state.
     pub(crate) fn restart(&mut self) {
-        let elsewhere = tempfile::tempdir().unwrap();
+        self.restart_after(|_| {});
+    }
+
+    /// The same with something done to the state folder while no agent runs.
+    pub(crate) fn restart_after(&mut self, meanwhile: impl FnOnce(&Path)) {
+        let elsewhere = folder();
         let mut config = self.config.clone();
         config.state.directory = elsewhere.path().join("state");
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
         // The old one must be gone before the new one can have its state.
         let parked = Agent::build(config, Arc::clone(&clock)).unwrap();
         drop(std::mem::replace(&mut self.agent, parked));
+        meanwhile(&self.config.state.directory);
         self.agent = Agent::build(self.config.clone(), clock).unwrap();
         self.wake_all();
+    }
+
+    /// The same with another configuration.
+    pub(crate) fn restart_with(&mut self, change: impl FnOnce(&str) -> String) {
+        self.toml = change(&self.toml);
+        self.config = load(&self.folder.path().join("cta-forwarder.toml"), &self.toml);
+        self.restart();
+    }
+
+    /// Lets time pass until something happens, and drops the agent in the middle of what it is
+    /// doing; then starts it anew.
+    pub(crate) async fn kill_when(&mut self, time: Duration, moment: impl Future<Output = ()>) {
+        tokio::select! {
+            biased;
+            () = moment => {}
+            () = self.run_for(time) => panic!("the moment has not come"),
+        }
+        self.restart();
     }
 
     /// Lets time pass, with every turn that somebody wants meanwhile.
@@ -162,13 +212,16 @@ impl World {
 
     /// Publishes a package now, by the service's clock.
     pub(crate) fn publish(&mut self) {
-        let publication = self.generator.publication(self.cta.now());
-        self.cta.publish(publication);
+        let stamp = self.cta.now();
+        self.stamps.push(stamp);
+        self.cta.publish(self.generator.publication(stamp));
     }
 
     pub(crate) fn publish_to(&mut self, collection: &str) {
-        let publication = self.generator.publication(self.cta.now());
-        self.cta.publish_to(collection, publication);
+        let stamp = self.cta.now();
+        self.stamps.push(stamp);
+        self.cta
+            .publish_to(collection, self.generator.publication(stamp));
     }
 
     /// The ids in the `file` output, in order.
@@ -191,21 +244,73 @@ impl World {
     /// Everything that was published is in the file, once.
     #[track_caller]
     pub(crate) fn assert_exactly_once(&self) {
-        let (mut published, mut delivered) = (self.cta.published_ids(), self.ids_in_file());
-        published.sort_unstable();
-        delivered.sort_unstable();
-        let lost = published
+        assert_same("the file", &self.cta.published_ids(), &self.ids_in_file());
+        self.assert_gate_was_kept();
+    }
+
+    /// Everything that was published is at Splunk, once.
+    #[track_caller]
+    pub(crate) fn assert_exactly_once_at_splunk(&self) {
+        assert_same("Splunk", &self.cta.published_ids(), &self.hec.event_ids());
+    }
+
+    /// The service never had to say that a poll came too early.
+    #[track_caller]
+    pub(crate) fn assert_gate_was_kept(&self) {
+        let requests = self.cta.requests();
+        let early = requests
             .iter()
-            .filter(|id| delivered.binary_search(id).is_err());
-        let lost: Vec<_> = lost.collect();
-        assert!(
-            lost.is_empty(),
-            "{} of {} are lost",
-            lost.len(),
-            published.len()
-        );
-        assert_eq!(delivered.len(), published.len(), "some came twice");
-        assert_eq!(delivered, published);
+            .filter(|request| request.answer.contains("Only one poll"));
+        let early: Vec<_> = early.map(|request| request.at).collect();
+        assert!(early.is_empty(), "polls that came too early: {early:?}");
+    }
+
+    /// The polls that reached the service, in order.
+    pub(crate) fn polls(&self) -> Vec<CtaRequest> {
+        let mut requests = self.cta.requests();
+        requests.retain(|request| request.kind == CtaRequestKind::Poll);
+        requests
+    }
+
+    /// What the ledger holds, oldest first, without the snapshots.
+    pub(crate) fn ledger(&self) -> Vec<serde_json::Value> {
+        let folder = self.state_folder().join("ledger");
+        let mut segments: Vec<PathBuf> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        segments.sort();
+        let texts = segments.iter().map(std::fs::read_to_string);
+        let text: String = texts.map(Result::unwrap).collect();
+        let records = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        records
+            .filter(|record: &serde_json::Value| record["type"] != "snapshot")
+            .collect()
+    }
+
+    /// What is known of a collection.
+    pub(crate) fn collection(&self, name: &str) -> CollectionPicture {
+        let key = CollectionKey {
+            service: "cta".to_owned(),
+            collection: name.to_owned(),
+        };
+        let state = &self.agent.house().state;
+        let known = state.look(|picture| picture.collection(&key).cloned());
+        known.unwrap_or_default()
+    }
+
+    pub(crate) fn checkpoint(&self) -> Option<String> {
+        let known = self.collection(CtaRules::COLLECTION);
+        known.checkpoint.map(|stamp| stamp.text().to_owned())
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        Status::take(self.agent.house(), &self.config, true)
+    }
+
+    /// The wall clock, as the agent reads it.
+    pub(crate) fn utc(&self) -> DateTime<Utc> {
+        self.clock.now().utc
     }
 
     fn wake_all(&mut self) {
@@ -260,7 +365,7 @@ impl World {
     fn look_at_checkpoints(&mut self) {
         let seen = self.agent.house().state.look(|picture| {
             let collections = picture.collections.iter();
-            let checkpoint = |(key, known): (&String, &cta_forwarder::state::CollectionPicture)| {
+            let checkpoint = |(key, known): (&String, &CollectionPicture)| {
                 Some((key.clone(), known.checkpoint.clone()?))
             };
             collections.filter_map(checkpoint).collect::<Vec<_>>()
@@ -275,6 +380,37 @@ impl World {
             }
         }
     }
+}
+
+/// A folder in memory where there is such a thing: what these tests look at is the order of things,
+/// not whether the disk keeps its word.
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .unwrap()
+}
+
+#[track_caller]
+pub(crate) fn assert_same(place: &str, published: &[EventId], delivered: &[EventId]) {
+    let (mut published, mut delivered) = (published.to_vec(), delivered.to_vec());
+    published.sort_unstable();
+    delivered.sort_unstable();
+    let lost = published
+        .iter()
+        .filter(|id| delivered.binary_search(id).is_err());
+    let lost: Vec<_> = lost.collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {} are not at {place}",
+        lost.len(),
+        published.len()
+    );
+    assert_eq!(
+        delivered.len(),
+        published.len(),
+        "some came twice to {place}"
+    );
+    assert_eq!(delivered, published);
 }
 
 fn load(path: &Path, toml: &str) -> Config {
