@@ -154,6 +154,8 @@ pub struct Limits {
     pub max_properties: u32,
     /// Observables of one indicator.
     pub max_observables: u32,
+    /// Bytes of the definitions (tools, TTPs, campaigns) of one package.
+    pub max_definition_bytes: usize,
     /// Bytes that one package may take on disk while it waits for its end.
     pub max_package_bytes: u64,
 }
@@ -167,6 +169,7 @@ impl Default for Limits {
             max_text_bytes: 4 << 20,
             max_properties: 1000,
             max_observables: 1_000_000,
+            max_definition_bytes: 16 << 20,
             max_package_bytes: 4 << 30,
         }
     }

@@ -100,6 +100,7 @@ pub(super) struct RawLimits {
     pub max_text_bytes: Setting<Size>,
     pub max_properties: Setting<Count>,
     pub max_observables: Setting<Count>,
+    pub max_definition_bytes: Setting<Size>,
     pub max_package_bytes: Setting<Size>,
 }
 

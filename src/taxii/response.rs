@@ -21,8 +21,6 @@ pub use part::PollPart;
 
 /// Memory for the raw text of the block that is being read.
 const BLOCK_MEMORY: usize = 4 << 20;
-/// Definitions of one package are kept in memory.
-const MAX_DEFINITION_BYTES: usize = 16 << 20;
 
 /// Takes events block by block: a block that cannot be read to its end gives none.
 pub trait ResponseSink: EventSink {
@@ -117,7 +115,7 @@ pub fn read_answer<S: ResponseSink>(
     };
     let flatten_limits = FlattenLimits {
         max_observables: limits.max_observables,
-        max_definition_bytes: MAX_DEFINITION_BYTES,
+        max_definition_bytes: limits.max_definition_bytes,
         max_package_bytes: limits.max_package_bytes,
     };
     let flattener = |origin| Flattener::new(origin, flatten_limits, scratch, sink);

@@ -7,8 +7,9 @@ use toml::Spanned;
 use super::Checker;
 use crate::config::document::Span;
 use crate::config::raw::{RawLimits, RawSecret, RawService, Section, Setting};
-use crate::config::value::shown;
+use crate::config::value::{Count, shown};
 use crate::config::{Credentials, InitialLookback, Limits, PollLimitScope, ServiceConfig};
+use crate::xml::HIGHEST_DEPTH;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -149,12 +150,28 @@ impl Checker<'_> {
             max_response_bytes: self
                 .positive_size(raw.max_response_bytes, default.max_response_bytes),
             max_parts: self.positive_count(raw.max_parts, default.max_parts),
-            max_xml_depth: self.positive_count(raw.max_xml_depth, default.max_xml_depth),
+            max_xml_depth: self.xml_depth(raw.max_xml_depth, default.max_xml_depth),
             max_text_bytes: self.positive_size(raw.max_text_bytes, default.max_text_bytes),
             max_properties: self.positive_count(raw.max_properties, default.max_properties),
             max_observables: self.positive_count(raw.max_observables, default.max_observables),
+            max_definition_bytes: self
+                .memory_size(raw.max_definition_bytes, default.max_definition_bytes),
             max_package_bytes: self.positive_size(raw.max_package_bytes, default.max_package_bytes),
         }
+    }
+
+    /// The reader goes as deep as its documents do, and its stack has an end.
+    fn xml_depth(&mut self, depth: Setting<Count>, default: u32) -> u32 {
+        let Some(depth) = depth else { return default };
+        let span = depth.span();
+        let depth = self.positive_count(Some(depth), default);
+        if depth > HIGHEST_DEPTH {
+            self.refuse(
+                &span,
+                format!("{depth} is too deep; write at most {HIGHEST_DEPTH}"),
+            );
+        }
+        depth
     }
 
     fn durations_agree(&mut self, service: &ServiceConfig, table: &Span, places: &Places) {

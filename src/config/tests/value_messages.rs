@@ -97,6 +97,12 @@ fn sizes_and_counts() {
         ",
     );
     check(
+        &service("limits = { max_xml_depth = 201 }"),
+        "
+            FILE:11: service[0].limits.max_xml_depth: 201 is too deep; write at most 200
+        ",
+    );
+    check(
         &output(
             &SPLUNK,
             "batch = { max_bytes = 0, max_events = 0, max_wait = '0s' }",

@@ -11,6 +11,7 @@ const LIMITS: Limits = Limits {
     max_text_bytes: 3000,
     max_properties: 5,
     max_observables: 5,
+    max_definition_bytes: 1 << 20,
     max_package_bytes: 10_000,
 };
 
