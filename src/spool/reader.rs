@@ -14,10 +14,17 @@ use super::staging::Staging;
 pub struct BatchReader {
     folder: PathBuf,
     files: std::vec::IntoIter<EventFile>,
-    open: Option<BufReader<Decoder<'static, BufReader<File>>>>,
+    open: Option<OpenFile>,
     line: u64,
     /// What is read is removed with this.
     _staging: Option<Staging>,
+}
+
+struct OpenFile {
+    lines: BufReader<Decoder<'static, BufReader<File>>>,
+    name: String,
+    /// Lines that must still come.
+    left: u64,
 }
 
 impl BatchReader {
@@ -25,14 +32,15 @@ impl BatchReader {
     pub(super) fn open(folder: &Path, head: &BatchHead, from: u64) -> io::Result<Self> {
         // Whole files before the line need not be read.
         let mut before = 0;
-        let mut files = head.files.clone();
-        files.retain(|file| {
-            let is_needed = before + file.events > from;
-            if !is_needed {
-                before += file.events;
+        let mut unneeded = 0;
+        for file in &head.files {
+            if before + file.events > from {
+                break;
             }
-            is_needed
-        });
+            before += file.events;
+            unneeded += 1;
+        }
+        let files = head.files.get(unneeded..).unwrap_or_default().to_vec();
         let mut reader = Self {
             folder: folder.to_owned(),
             files: files.into_iter(),
@@ -64,22 +72,50 @@ impl BatchReader {
                     let Some(file) = self.files.next() else {
                         return Ok(None);
                     };
-                    let file = File::open(self.folder.join(&file.name))?;
-                    self.open.insert(BufReader::new(Decoder::new(file)?))
+                    self.open.insert(OpenFile::open(&self.folder, file)?)
                 }
             };
-            let mut text = String::new();
-            if open.read_line(&mut text)? == 0 {
+            let Some(text) = open.next_line()? else {
                 self.open = None;
                 continue;
-            }
-            if text.ends_with('\n') {
-                text.pop();
-            }
+            };
             let line = self.line;
             self.line += 1;
             return Ok(Some((line, text)));
         }
+    }
+}
+
+impl OpenFile {
+    fn open(folder: &Path, file: EventFile) -> io::Result<Self> {
+        let compressed = File::open(folder.join(&file.name))?;
+        Ok(Self {
+            lines: BufReader::new(Decoder::new(compressed)?),
+            name: file.name,
+            left: file.events,
+        })
+    }
+
+    fn next_line(&mut self) -> io::Result<Option<String>> {
+        let mut text = String::new();
+        let is_end = self.lines.read_line(&mut text)? == 0;
+        // Lines are counted over the files: one too few would shift all that follow.
+        if is_end != (self.left == 0) {
+            let name = &self.name;
+            let left = self.left;
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{name} does not end where batch.json says ({left} lines are to come)"),
+            ));
+        }
+        if is_end {
+            return Ok(None);
+        }
+        self.left -= 1;
+        if text.ends_with('\n') {
+            text.pop();
+        }
+        Ok(Some(text))
     }
 }
 

@@ -1,1 +1,410 @@
+//! The spool against the disk: what is staged, committed, read from any line, archived and found
+//! again.
 
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::DateTime;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::ArchiveConfig;
+use crate::event::{EventId, RecordType};
+use crate::flatten::{EventSink as _, FlatEvent};
+use crate::state::{CollectionKey, Origin, PolledCounts, Record};
+use crate::taxii::response::ResponseSink as _;
+use crate::taxii::window::PollWindow;
+
+struct Scene {
+    folder: tempfile::TempDir,
+    config: StateConfig,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = StateConfig {
+            directory: folder.path().to_owned(),
+            max_spool_bytes: 1 << 30,
+            min_free_disk: 0,
+            archive: ArchiveConfig {
+                keep: Duration::from_secs(3600),
+                max_bytes: 1 << 30,
+                keep_raw: false,
+            },
+            max_dead_letter_bytes: 1 << 20,
+        };
+        Self { folder, config }
+    }
+
+    fn open(&self) -> Spool {
+        Spool::open(&self.config).unwrap()
+    }
+
+    fn ready(&self, seq: u64) -> PathBuf {
+        self.folder.path().join(format!("spool/ready/{seq:012}"))
+    }
+
+    fn archived(&self, seq: u64) -> PathBuf {
+        self.folder.path().join(format!("archive/{seq:012}"))
+    }
+}
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_400_000_000 + second, 0).unwrap()
+}
+
+fn add(staging: &mut Staging, json: &str) {
+    let event = FlatEvent {
+        id: EventId::from_bytes([0; 16]),
+        record_type: RecordType::Flow,
+        json: json.as_bytes(),
+    };
+    staging.event(event).unwrap();
+}
+
+fn record(seq: Option<u64>) -> Record {
+    Record::Polled {
+        key: CollectionKey {
+            service: "s".into(),
+            collection: "c".into(),
+        },
+        origin: Origin::Poll,
+        window: PollWindow {
+            exclusive_begin: None,
+            inclusive_end: None,
+        },
+        checkpoint: None,
+        seq,
+        outputs: vec!["o".into()],
+        counts: PolledCounts::default(),
+        clock_offset_ms: None,
+        gap: None,
+    }
+}
+
+/// Commits a batch whose files hold so many events each; event `n` is `{"n":n}`.
+fn commit(spool: &Spool, files: &[u64]) -> Arc<BatchHead> {
+    let mut staging = spool.stage().unwrap();
+    let mut number = 0;
+    for events in files {
+        for _ in 0..*events {
+            add(&mut staging, &format!("{{\"n\":{number}}}"));
+            number += 1;
+        }
+        staging.block_read().unwrap();
+        staging.mark().unwrap();
+    }
+    commit_staged(spool, staging)
+}
+
+fn commit_staged(spool: &Spool, mut staging: Staging) -> Arc<BatchHead> {
+    let files = spool.finish(&mut staging, at(0), "s", "c").unwrap();
+    let seq = spool.next_seq();
+    let head = BatchHead {
+        seq,
+        staged_at: at(0),
+        service: "s".into(),
+        collection: "c".into(),
+        window_end: at(0),
+        message_ids: Vec::new(),
+        record: record(Some(seq)),
+        files,
+    };
+    spool.commit(staging, head).unwrap();
+    spool.batch(seq).unwrap()
+}
+
+fn read(spool: &Spool, head: &BatchHead, from: u64) -> Vec<(u64, String)> {
+    let mut reader = spool.read(head, from).unwrap();
+    let mut lines = Vec::new();
+    while let Some(line) = reader.next_line().unwrap() {
+        lines.push(line);
+    }
+    lines
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn a_batch_is_read_from_any_line(
+        files in prop::collection::vec(1_u64..30, 1..6),
+        from in 0_u64..150,
+    ) {
+        let scene = Scene::new();
+        let head = commit(&scene.open(), &files);
+        // Found again by a later start.
+        let spool = scene.open();
+        let found = spool.batch(head.seq).unwrap();
+        prop_assert_eq!(&found, &head);
+        let events = files.iter().sum::<u64>();
+        prop_assert_eq!(head.events(), events);
+        let expect: Vec<_> = (from..events).map(|n| (n, format!("{{\"n\":{n}}}"))).collect();
+        prop_assert_eq!(read(&spool, &head, from), expect);
+    }
+}
+
+#[test]
+fn what_is_not_committed_is_gone() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let mut staging = spool.stage().unwrap();
+    add(&mut staging, "{}");
+    staging.block_read().unwrap();
+    let folder = staging.folder().to_owned();
+    assert!(folder.exists());
+    // As a crash leaves it.
+    std::mem::forget(staging);
+    let spool = scene.open();
+    assert!(!folder.exists());
+    assert!(spool.batches().is_empty());
+}
+
+#[test]
+fn a_part_is_taken_back_with_its_events_and_letters() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let mut staging = spool.stage().unwrap();
+    add(&mut staging, "{\"n\":0}");
+    staging.block_read().unwrap();
+    let mark = staging.mark().unwrap();
+    for attempt in 0..3 {
+        add(&mut staging, &format!("{{\"attempt\":{attempt}}}"));
+        staging.block_read().unwrap();
+        // The events of a block that is not read to its end never count.
+        add(&mut staging, "{\"half\":true}");
+        staging.take_back(&mark).unwrap();
+    }
+    add(&mut staging, "{\"n\":1}");
+    staging.block_read().unwrap();
+    let head = commit_staged(&spool, staging);
+    let lines = read(&spool, &head, 0);
+    assert_eq!(lines, [(0, "{\"n\":0}".into()), (1, "{\"n\":1}".into())]);
+}
+
+#[test]
+fn a_file_that_is_cut_or_flipped_is_an_error() {
+    for spoil in [
+        |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 5),
+        |bytes: &mut Vec<u8>| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        },
+    ] {
+        let scene = Scene::new();
+        let spool = scene.open();
+        let head = commit(&spool, &[50]);
+        let file = scene.ready(head.seq).join(&head.files[0].name);
+        let mut bytes = fs::read(&file).unwrap();
+        spoil(&mut bytes);
+        fs::write(&file, bytes).unwrap();
+        let mut reader = spool.read(&head, 0).unwrap();
+        let outcome = loop {
+            match reader.next_line() {
+                Ok(Some(_)) => {}
+                other => break other,
+            }
+        };
+        assert!(outcome.is_err());
+    }
+}
+
+#[test]
+fn a_batch_with_other_lines_than_its_head_says_is_an_error() {
+    for events in [4, 6] {
+        let scene = Scene::new();
+        let spool = scene.open();
+        let head = commit(&spool, &[5]);
+        let mut wrong = (*head).clone();
+        wrong.files[0].events = events;
+        let mut reader = spool.read(&wrong, 0).unwrap();
+        let outcome = (0..=6).find_map(|_| reader.next_line().err());
+        assert!(outcome.unwrap().to_string().contains("batch.json"));
+    }
+}
+
+#[test]
+fn a_head_that_cannot_be_read_goes_to_quarantine() {
+    let scene = Scene::new();
+    let head = commit(&scene.open(), &[1]);
+    fs::write(scene.ready(head.seq).join("batch.json"), "{").unwrap();
+    let spool = scene.open();
+    assert!(spool.batches().is_empty());
+    let quarantined = spool.quarantine().join(format!("{:012}", head.seq));
+    assert!(quarantined.join(&head.files[0].name).exists());
+}
+
+#[test]
+fn what_nobody_owes_is_archived_by_age_and_size() {
+    let mut scene = Scene::new();
+    let spool = scene.open();
+    let seqs: Vec<u64> = (0..3).map(|_| commit(&spool, &[10]).seq).collect();
+    for (second, seq) in (0..).zip(&seqs) {
+        spool.done(*seq, at(second)).unwrap();
+        assert!(!scene.ready(*seq).exists() && scene.archived(*seq).exists());
+    }
+    assert_eq!(spool.pending_bytes(), 0);
+    spool.evict_archive(at(3601));
+    let left: Vec<bool> = seqs
+        .iter()
+        .map(|seq| scene.archived(*seq).exists())
+        .collect();
+    assert_eq!(left, [false, true, true]);
+    // A number is not used again, even where only the archive remembers it.
+    assert_eq!(seqs, [1, 2, 3]);
+    let again = scene.open();
+    again.begin_at(1);
+    assert_eq!(again.next_seq(), 4);
+
+    scene.config.archive.max_bytes = 1;
+    let spool = scene.open();
+    spool.begin_at(5);
+    let seq = commit(&spool, &[10]).seq;
+    spool.done(seq, at(0)).unwrap();
+    assert!(!scene.ready(seq).exists() && !scene.archived(seq).exists());
+}
+
+#[test]
+fn a_removal_that_was_cut_short_is_no_damaged_batch() {
+    let mut scene = Scene::new();
+    scene.config.archive.keep = Duration::ZERO;
+    let spool = scene.open();
+    let seq = commit(&spool, &[10]).seq;
+    spool.done(seq, at(0)).unwrap();
+    // As a crash in the middle of it leaves the folder.
+    let half = scene.folder.path().join("spool/staging/done-000000000001");
+    fs::create_dir(&half).unwrap();
+    fs::write(half.join("events-0001.jsonl.zst"), "half").unwrap();
+    let spool = scene.open();
+    assert!(!half.exists());
+    assert_eq!(fs::read_dir(spool.quarantine()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_window_larger_than_the_spool_comes_in_when_nothing_else_waits() {
+    let mut scene = Scene::new();
+    scene.config.max_spool_bytes = 100;
+    let spool = scene.open();
+    let head = commit(&spool, &[1000]);
+    assert!(head.bytes() > 100);
+    let error = spool.stage().unwrap_err();
+    assert!(
+        matches!(error, SpoolError::Full { limit: 100, .. }),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("state.max_spool_bytes"),
+        "{error}"
+    );
+    spool.done(head.seq, at(0)).unwrap();
+    spool.stage().unwrap();
+}
+
+#[test]
+fn a_window_larger_than_what_is_left_is_told_while_it_is_written() {
+    let mut scene = Scene::new();
+    let spool = scene.open();
+    let bytes = commit(&spool, &[10]).bytes();
+    scene.config.max_spool_bytes = bytes + 50;
+    let spool = scene.open();
+    let mut staging = spool.stage().unwrap();
+    for number in 0..10_000 {
+        add(&mut staging, &format!("{{\"n\":{number}}}"));
+    }
+    staging.block_read().unwrap();
+    let error = staging.finish().unwrap_err();
+    let no_room = error.get_ref().unwrap().downcast_ref::<NoRoom>().unwrap();
+    assert_eq!(no_room.room, 50);
+    assert!(no_room.needed > 50);
+}
+
+#[test]
+fn the_free_disk_counts_more_than_the_spool() {
+    let mut scene = Scene::new();
+    scene.config.min_free_disk = u64::MAX;
+    let spool = Spool::open(&scene.config).unwrap();
+    let error = spool.stage().unwrap_err();
+    assert!(error.to_string().contains("state.min_free_disk"), "{error}");
+}
+
+#[test]
+fn room_is_made_for_who_asks_and_only_as_long() {
+    let mut scene = Scene::new();
+    let spool = scene.open();
+    assert_eq!(spool.bytes_to_release(), 0);
+    let bytes = commit(&spool, &[100]).bytes();
+    scene.config.max_spool_bytes = bytes + 10;
+    let spool = scene.open();
+    spool.want("one", 10);
+    assert_eq!(spool.bytes_to_release(), 0, "that much is left");
+    spool.want("one", 15);
+    assert_eq!(spool.bytes_to_release(), 5);
+    spool.want("two", bytes * 10);
+    assert_eq!(spool.bytes_to_release(), bytes, "no more than there is");
+    // The other's success does not take back what this one wants.
+    spool.want("two", 0);
+    assert_eq!(spool.bytes_to_release(), 5);
+    spool.want("one", 0);
+    assert_eq!(spool.bytes_to_release(), 0);
+}
+
+fn letter(reason: &str) -> EventLetter {
+    EventLetter {
+        output: "o".into(),
+        seq: 1,
+        line: 0,
+        code: "hec-6".into(),
+        reason: reason.into(),
+        event: serde_json::value::RawValue::from_string("{}".into()).unwrap(),
+    }
+}
+
+#[test]
+fn dead_letters_have_a_limit_that_is_named() {
+    let mut scene = Scene::new();
+    scene.config.max_dead_letter_bytes = 1000;
+    let spool = scene.open();
+    let letters = spool.dead_letters();
+    let mut kept = 0;
+    let error = loop {
+        match letters.keep_event(at(0), "s", "c", letter("bad")) {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        error.to_string().contains("state.max_dead_letter_bytes"),
+        "{error}"
+    );
+    assert!(kept > 1);
+    assert_eq!(scene.open().dead_letters().count(), kept);
+}
+
+#[test]
+fn blocks_count_as_dead_letters_and_leave_nothing_where_there_is_no_room() {
+    let mut scene = Scene::new();
+    scene.config.max_dead_letter_bytes = 1000;
+    let spool = scene.open();
+    let refused = |bytes: usize| {
+        let mut staging = spool.stage().unwrap();
+        let mut raw = crate::tape::Tape::new(staging.scratch(), 1 << 20, 1 << 20);
+        raw.append(&vec![b'x'; bytes]).unwrap();
+        staging
+            .block_refused(crate::taxii::response::RefusedBlock {
+                number: 1,
+                binding: None,
+                reason: "broken".into(),
+                raw: &mut raw,
+            })
+            .unwrap();
+        spool.finish(&mut staging, at(0), "s", "c").map(drop)
+    };
+    refused(300).unwrap();
+    let error = refused(800).unwrap_err();
+    assert!(matches!(error, SpoolError::DeadLetter(_)), "{error}");
+    // A segment and one block.
+    let letters = scene.folder.path().join("spool/dead-letters");
+    assert_eq!(fs::read_dir(letters).unwrap().count(), 2);
+    assert_eq!(spool.dead_letters().count(), 1);
+}
