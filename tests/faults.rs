@@ -16,7 +16,8 @@ use std::time::Duration;
 use cta_forwarder::simulator::ArmedFault;
 use cta_forwarder::simulator::cta::{BadBlock, CtaFault, CtaFaultOn, CtaRequest, CtaRules};
 use tracing::Level;
-use world::{Line, Logs, Setup, World};
+use world::logs::{Line, Logs};
+use world::{Setup, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

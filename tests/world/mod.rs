@@ -14,7 +14,7 @@
     reason = "a world that cannot be set up has failed the test"
 )]
 
-mod logs;
+pub(crate) mod logs;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,8 +35,6 @@ use cta_forwarder::simulator::hec::{HecRules, HecServer};
 use cta_forwarder::state::{CollectionKey, CollectionPicture};
 use cta_forwarder::taxii::Timestamp;
 use cta_forwarder::wake::Wake;
-
-pub(crate) use logs::{Line, Logs};
 
 /// How often the schedule of these tests ticks.
 const TICK: Duration = Duration::from_secs(600);
