@@ -229,6 +229,7 @@ impl Forwarder {
         self.backoff.reset();
         self.breaker.delivered();
         self.refused = None;
+        self.disk_mended();
         if let Some(hold) = self.hold.take() {
             tracing::info!(output = self.config.name, since = %hold.since, "delivery goes on");
         }

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::{KeepError, PollError, Poller};
 use crate::config::Limits;
 use crate::flatten::Origin;
-use crate::spool::{NoRoom, SpoolError, Staging};
+use crate::spool::{SpoolError, Staging};
 use crate::state::{CollectionKey, Record};
 use crate::taxii::Timestamp;
 use crate::taxii::client::Reply;
@@ -98,7 +98,8 @@ impl Poller {
         };
         let mut attempt = 1;
         loop {
-            let mark = staging.mark().map_err(staging_error)?;
+            let mark = staging.mark();
+            let mark = mark.map_err(|error| staging_error(error, staging))?;
             let error = match self.attempt(key, exchange, staging).await {
                 Ok(progress) => return Ok(progress),
                 Err(error) => error,
@@ -108,7 +109,8 @@ impl Poller {
             }
             tracing::warn!(collection = %key, part = exchange.part(), %error, "a part could not be fetched; asking for it again");
             attempt += 1;
-            staging.take_back(&mark).map_err(staging_error)?;
+            let taken_back = staging.take_back(&mark);
+            taken_back.map_err(|error| staging_error(error, staging))?;
         }
     }
 
@@ -196,7 +198,7 @@ fn read_reply(
             answer
         });
         return read.map_err(|error| match error {
-            ReadResponseError::Keep(error) => staging_error(error),
+            ReadResponseError::Keep(error) => staging_error(error, staging),
             error => Fault::Unreadable {
                 reason: error.to_string(),
             }
@@ -219,17 +221,6 @@ fn read_reply(
 }
 
 /// What was read could not be kept.
-fn staging_error(source: io::Error) -> PollError {
-    let error = match source
-        .get_ref()
-        .and_then(|error| error.downcast_ref::<NoRoom>())
-    {
-        Some(&NoRoom { needed, room }) => SpoolError::TooLarge { needed, room },
-        None => SpoolError::Io {
-            action: "staging",
-            path: "spool/staging".into(),
-            source,
-        },
-    };
-    KeepError::from(error).into()
+fn staging_error(source: io::Error, staging: &Staging) -> PollError {
+    KeepError::from(SpoolError::staging(source, staging.folder())).into()
 }

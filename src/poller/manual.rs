@@ -11,6 +11,9 @@ use crate::taxii::Timestamp;
 use crate::taxii::exchange::Completed;
 use crate::taxii::window::PollWindow;
 
+/// Who asks the spool for room.
+const BY_HAND: &str = "by hand";
+
 /// What a person asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManualPoll {
@@ -142,7 +145,7 @@ impl Poller {
         };
         self.record_at_last().map_err(KeepError::from)?;
         let started = self.house.clock.now();
-        let mut staging = self.house.spool.stage().map_err(KeepError::from)?;
+        let mut staging = self.house.spool.stage(BY_HAND).map_err(KeepError::from)?;
         let completed = self.fetch(&key, &window, None, &mut staging, false).await?;
         let (events, seq) = match &poll.destination {
             Destination::Person => {

@@ -297,7 +297,7 @@ impl Poller {
             collection.succeeded();
             return Wake::NOW;
         };
-        let mut staging = match self.house.spool.stage() {
+        let mut staging = match self.house.spool.stage(&key.to_string()) {
             Ok(staging) => staging,
             Err(error) => return self.no_room(index, &error, server_now),
         };

@@ -3,7 +3,7 @@
 //! JSON lines in segments. An event stands in its line; a content block that could not be read
 //! lies beside the segment in a file of its own.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -102,18 +102,15 @@ pub struct DeadLetters {
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     bytes: u64,
     count: u64,
-    open: Option<OpenSegment>,
-    next: u64,
-}
-
-#[derive(Debug)]
-struct OpenSegment {
-    file: File,
-    bytes: u64,
+    /// The segment that is written, once there is one. It is opened for each letter: a person may
+    /// have removed it.
+    segment: Option<u64>,
+    /// The highest number that there is.
+    last: u64,
 }
 
 /// A dead letter cannot be kept; the output or the poll waits.
@@ -146,23 +143,7 @@ impl DeadLetters {
     /// Opens the dead letters in `folder`, which is made if it is not there.
     pub(super) fn open(folder: PathBuf, max_bytes: u64) -> io::Result<Self> {
         disk::create_folder(&folder)?;
-        let mut inner = Inner {
-            bytes: 0,
-            count: 0,
-            open: None,
-            next: 1,
-        };
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            inner.bytes += entry.metadata()?.len();
-            let name = entry.file_name();
-            let Some(number) = name.to_str().and_then(segment_number) else {
-                continue;
-            };
-            inner.next = inner.next.max(number + 1);
-            let text = fs::read(entry.path())?;
-            inner.count += memchr::memchr_iter(b'\n', &text).count() as u64;
-        }
+        let inner = Inner::measure(&folder)?;
         Ok(Self {
             folder,
             max_bytes,
@@ -249,8 +230,15 @@ impl DeadLetters {
             lines.push(b'\n');
         }
         let mut inner = self.lock();
-        let bytes = inner.bytes + block_bytes + lines.len() as u64;
-        if bytes > self.max_bytes {
+        let new_bytes = block_bytes + lines.len() as u64;
+        if inner.bytes + new_bytes > self.max_bytes {
+            // A person may have looked at them meanwhile, and removed some.
+            let found = Inner::measure(&self.folder).map_err(|source| self.io_error(source))?;
+            // The blocks of this letter lie there already.
+            inner.bytes = found.bytes.saturating_sub(block_bytes);
+            inner.count = found.count;
+        }
+        if inner.bytes + new_bytes > self.max_bytes {
             return Err(KeepLetterError::Full {
                 bytes: inner.bytes,
                 limit: self.max_bytes,
@@ -259,7 +247,7 @@ impl DeadLetters {
         }
         self.append(&mut inner, &lines)
             .map_err(|source| self.io_error(source))?;
-        inner.bytes = bytes;
+        inner.bytes += new_bytes;
         inner.count += count;
         Ok(())
     }
@@ -267,21 +255,15 @@ impl DeadLetters {
     fn append(&self, inner: &mut Inner, lines: &[u8]) -> io::Result<()> {
         // Taken out, and put back only when all went well: after a failed write a new segment is
         // begun.
-        let open = inner.open.take().filter(|open| open.bytes < SEGMENT_BYTES);
-        let mut segment = match open {
-            Some(open) => open,
-            None => {
-                let path = self.folder.join(format!("{:08}.jsonl", inner.next));
-                inner.next += 1;
-                let file = disk::create_file(&path)?;
-                OpenSegment { file, bytes: 0 }
-            }
-        };
-        segment.file.write_all(lines)?;
-        segment.file.sync_all()?;
+        let segment = inner.segment.take().unwrap_or_else(|| {
+            inner.last += 1;
+            inner.last
+        });
+        let mut file = disk::append_file(&self.folder.join(format!("{segment:08}.jsonl")))?;
+        file.write_all(lines)?;
+        file.sync_all()?;
         disk::sync_folder(&self.folder)?;
-        segment.bytes += lines.len() as u64;
-        inner.open = Some(segment);
+        inner.segment = (file.metadata()?.len() < SEGMENT_BYTES).then_some(segment);
         Ok(())
     }
 
@@ -294,6 +276,24 @@ impl DeadLetters {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn measure(folder: &Path) -> io::Result<Self> {
+        let mut inner = Self::default();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            inner.bytes += entry.metadata()?.len();
+            let name = entry.file_name();
+            let Some(number) = name.to_str().and_then(segment_number) else {
+                continue;
+            };
+            inner.last = inner.last.max(number);
+            let text = fs::read(entry.path())?;
+            inner.count += memchr::memchr_iter(b'\n', &text).count() as u64;
+        }
+        Ok(inner)
     }
 }
 

@@ -81,7 +81,7 @@ pub enum SpoolError {
     },
     /// A batch is larger than what is left.
     #[error(
-        "the spool has no room for this window: it takes more than {needed} bytes, {room} are left"
+        "the spool has no room for this window: it takes at least {needed} bytes, {room} are left"
     )]
     TooLarge {
         /// Bytes that it took so far.
@@ -92,6 +92,22 @@ pub enum SpoolError {
     /// A dead letter could not be kept.
     #[error(transparent)]
     DeadLetter(#[from] KeepLetterError),
+}
+
+impl SpoolError {
+    /// What was read could not be staged: there is no room, or the disk fails.
+    #[must_use]
+    pub fn staging(source: io::Error, folder: &Path) -> Self {
+        let inner = source.get_ref();
+        match inner.and_then(|error| error.downcast_ref::<NoRoom>()) {
+            Some(&NoRoom { needed, room }) => Self::TooLarge { needed, room },
+            None => Self::Io {
+                action: "staging in",
+                path: folder.to_owned(),
+                source,
+            },
+        }
+    }
 }
 
 impl Spool {
@@ -138,9 +154,14 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Begins a batch, if there is room for one.
-    pub fn stage(&self) -> Result<Staging, SpoolError> {
+    /// Begins a batch, if there is room for one; for who [wants](Self::want) room, if there is as
+    /// much.
+    pub fn stage(&self, who: &str) -> Result<Staging, SpoolError> {
         let room = self.room()?;
+        let needed = self.wants().get(who).copied().unwrap_or(0);
+        if needed > room {
+            return Err(SpoolError::TooLarge { needed, room });
+        }
         let id = self.staged.fetch_add(1, Ordering::Relaxed);
         let folder = self.staging.join(format!("{}-{id}", std::process::id()));
         Staging::create(folder.clone(), room, self.keep_raw)
@@ -157,7 +178,7 @@ impl Spool {
         collection: &str,
     ) -> Result<Vec<EventFile>, SpoolError> {
         let finished = staging.finish();
-        finished.map_err(io_error("staging in", staging.folder()))?;
+        finished.map_err(|error| SpoolError::staging(error, staging.folder()))?;
         let (folder, letters) = (staging.folder(), staging.letters());
         self.dead_letters
             .keep_blocks(at, service, collection, folder, letters)?;
@@ -273,7 +294,7 @@ impl Spool {
 
     /// The poll of `who` needs this much room and has not got it; zero takes that back.
     pub fn want(&self, who: &str, bytes: u64) {
-        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wanted = self.wants();
         let before = match bytes {
             0 => wanted.remove(who).unwrap_or(0),
             _ => wanted.insert(who.to_owned(), bytes).unwrap_or(0),
@@ -298,8 +319,11 @@ impl Spool {
 
     /// The most that a poll waits for.
     fn wanted(&self) -> u64 {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        wanted.values().copied().max().unwrap_or(0)
+        self.wants().values().copied().max().unwrap_or(0)
+    }
+
+    fn wants(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Dead letters.

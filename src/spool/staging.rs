@@ -171,7 +171,9 @@ impl Staging {
         Ok(name)
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    /// Where it lies until it is committed.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 

@@ -86,7 +86,7 @@ fn record(seq: Option<u64>) -> Record {
 
 /// Commits a batch whose files hold so many events each; event `n` is `{"n":n}`.
 fn commit(spool: &Spool, files: &[u64]) -> Arc<BatchHead> {
-    let mut staging = spool.stage().unwrap();
+    let mut staging = spool.stage("c").unwrap();
     let mut number = 0;
     for events in files {
         for _ in 0..*events {
@@ -149,7 +149,7 @@ proptest! {
 fn what_is_not_committed_is_gone() {
     let scene = Scene::new();
     let spool = scene.open();
-    let mut staging = spool.stage().unwrap();
+    let mut staging = spool.stage("c").unwrap();
     add(&mut staging, "{}");
     staging.block_read().unwrap();
     let folder = staging.folder().to_owned();
@@ -165,7 +165,7 @@ fn what_is_not_committed_is_gone() {
 fn a_part_is_taken_back_with_its_events_and_letters() {
     let scene = Scene::new();
     let spool = scene.open();
-    let mut staging = spool.stage().unwrap();
+    let mut staging = spool.stage("c").unwrap();
     add(&mut staging, "{\"n\":0}");
     staging.block_read().unwrap();
     let mark = staging.mark().unwrap();
@@ -288,7 +288,7 @@ fn a_window_larger_than_the_spool_comes_in_when_nothing_else_waits() {
     let spool = scene.open();
     let head = commit(&spool, &[1000]);
     assert!(head.bytes() > 100);
-    let error = spool.stage().unwrap_err();
+    let error = spool.stage("c").unwrap_err();
     assert!(
         matches!(error, SpoolError::Full { limit: 100, .. }),
         "{error}"
@@ -298,7 +298,7 @@ fn a_window_larger_than_the_spool_comes_in_when_nothing_else_waits() {
         "{error}"
     );
     spool.done(head.seq, at(0)).unwrap();
-    spool.stage().unwrap();
+    spool.stage("c").unwrap();
 }
 
 #[test]
@@ -308,15 +308,25 @@ fn a_window_larger_than_what_is_left_is_told_while_it_is_written() {
     let bytes = commit(&spool, &[10]).bytes();
     scene.config.max_spool_bytes = bytes + 50;
     let spool = scene.open();
-    let mut staging = spool.stage().unwrap();
+    let mut staging = spool.stage("c").unwrap();
     for number in 0..10_000 {
         add(&mut staging, &format!("{{\"n\":{number}}}"));
     }
     staging.block_read().unwrap();
-    let error = staging.finish().unwrap_err();
-    let no_room = error.get_ref().unwrap().downcast_ref::<NoRoom>().unwrap();
-    assert_eq!(no_room.room, 50);
-    assert!(no_room.needed > 50);
+    let error = spool.finish(&mut staging, at(0), "s", "c").unwrap_err();
+    let SpoolError::TooLarge { needed, room: 50 } = error else {
+        panic!("{error}");
+    };
+    assert!(needed > 50);
+    drop(staging);
+    // It need not be fetched again to know.
+    spool.want("c", needed);
+    let error = spool.stage("c").unwrap_err();
+    assert!(
+        matches!(error, SpoolError::TooLarge { room: 50, .. }),
+        "{error}"
+    );
+    spool.stage("other").unwrap();
 }
 
 #[test]
@@ -324,7 +334,7 @@ fn the_free_disk_counts_more_than_the_spool() {
     let mut scene = Scene::new();
     scene.config.min_free_disk = u64::MAX;
     let spool = Spool::open(&scene.config).unwrap();
-    let error = spool.stage().unwrap_err();
+    let error = spool.stage("c").unwrap_err();
     assert!(error.to_string().contains("state.min_free_disk"), "{error}");
 }
 
@@ -379,6 +389,30 @@ fn dead_letters_have_a_limit_that_is_named() {
     );
     assert!(kept > 1);
     assert_eq!(scene.open().dead_letters().count(), kept);
+    // A person removes them while the agent runs.
+    let segment = scene
+        .folder
+        .path()
+        .join("spool/dead-letters/00000001.jsonl");
+    fs::remove_file(&segment).unwrap();
+    letters.keep_event(at(0), "s", "c", letter("bad")).unwrap();
+    assert_eq!(letters.count(), 1);
+    assert_eq!(fs::read_to_string(&segment).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn a_dead_letter_is_never_written_to_a_file_that_is_gone() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let letters = spool.dead_letters();
+    letters.keep_event(at(0), "s", "c", letter("one")).unwrap();
+    let segment = scene
+        .folder
+        .path()
+        .join("spool/dead-letters/00000001.jsonl");
+    fs::remove_file(&segment).unwrap();
+    letters.keep_event(at(0), "s", "c", letter("two")).unwrap();
+    assert!(fs::read_to_string(&segment).unwrap().contains("two"));
 }
 
 #[test]
@@ -387,7 +421,7 @@ fn blocks_count_as_dead_letters_and_leave_nothing_where_there_is_no_room() {
     scene.config.max_dead_letter_bytes = 1000;
     let spool = scene.open();
     let refused = |bytes: usize| {
-        let mut staging = spool.stage().unwrap();
+        let mut staging = spool.stage("c").unwrap();
         let mut raw = crate::tape::Tape::new(staging.scratch(), 1 << 20, 1 << 20);
         raw.append(&vec![b'x'; bytes]).unwrap();
         staging
