@@ -3,9 +3,8 @@
 
 #![allow(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
-    clippy::unchecked_time_subtraction,
+    clippy::panic,
     reason = "a test that finds nothing has failed"
 )]
 

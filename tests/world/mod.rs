@@ -420,7 +420,7 @@ fn load(path: &Path, toml: &str) -> Config {
     }
 }
 
-fn ids_in(path: &Path) -> Vec<EventId> {
+pub(crate) fn ids_in(path: &Path) -> Vec<EventId> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines()
         .map(|line| {
