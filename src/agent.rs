@@ -378,6 +378,8 @@ async fn run_poller(
     let mut splayed: Option<tokio::time::Instant> = None;
     let mut person: Option<Asked> = None;
     loop {
+        // Before the turn, so that what happens during it is not missed.
+        spool.mark_unchanged();
         // The schedule has every opening of the gate: a person who waits for one goes first.
         let wake = match person.take() {
             Some(asked) if !asked.answer.is_closed() => {
@@ -391,7 +393,6 @@ async fn run_poller(
             }
             _ => poller.turn().await,
         };
-        spool.mark_unchanged();
         tokio::select! {
             biased;
             () = told_to_stop(&mut stopped) => return,

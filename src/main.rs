@@ -26,8 +26,9 @@ fn main() -> ExitCode {
     match runtime {
         Ok(runtime) => {
             let exit = runtime.block_on(cli.run());
-            // A second signal stops at once, whatever is still being written.
-            runtime.shutdown_background();
+            // Whatever is still under way ends with the process: to take the runtime down beneath it
+            // would make it panic.
+            std::mem::forget(runtime);
             exit.into()
         }
         Err(error) => {

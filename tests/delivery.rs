@@ -599,6 +599,37 @@ async fn a_full_spool_that_releases_gives_up_the_oldest_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_is_not_given_up_is_delivered_though_it_is_older() {
+    // What the second output holds cannot make room, so younger batches are given up before it.
+    let second = "[[output]]\nname = \"other\"\ntype = \"splunk_hec\"\nendpoints = [\"{hec}\"]\n\
+                  token = { file = \"{folder}/token\" }\ncollections = [\"held\"]\n";
+    let mut world = World::new(Setup {
+        rules: CtaRules::for_collections(&["held", "free"]),
+        state: "max_spool_bytes = \"60KiB\"\n".to_owned(),
+        ..setup(&format!(
+            "when_spool_full = \"release\"\nbatch = {{ max_events = 5 }}\n{second}"
+        ))
+    });
+    world.hec.refuse_connections().await.unwrap();
+    for _ in 0..90 {
+        world.publish_to("held");
+        world.run_for(MINUTE).await;
+    }
+    for _ in 0..240 {
+        world.publish_to("free");
+        world.run_for(MINUTE).await;
+    }
+    world.hec.accept_connections().await.unwrap();
+    world.run_for(HOUR).await;
+    let status = world.status();
+    let mut splunk = status.outputs.iter().filter(|one| one.name == "splunk");
+    let splunk = splunk.next().unwrap();
+    assert!(splunk.finished.abandoned > 0, "nothing was given up");
+    assert_eq!(splunk.pending_events, 0, "what is owed is forgotten");
+    assert_eq!(status.spool.batches, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn nothing_is_given_up_while_another_output_holds_the_same() {
     let second = "[[output]]\nname = \"other\"\ntype = \"splunk_hec\"\nendpoints = [\"{hec}\"]\n\
                   token = { file = \"{folder}/token\" }\n";

@@ -59,7 +59,7 @@ pub struct OutputStatus {
     pub pending_batches: u64,
     /// Events of those that are not done with.
     pub pending_events: u64,
-    /// What became of the events of all batches that it has done with.
+    /// What became of the events that need no more work.
     pub finished: Finished,
     /// What its forwarder is doing.
     #[serde(flatten)]
@@ -140,20 +140,23 @@ fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
         .into_iter()
         .map(|(name, output)| {
             let (mut pending_batches, mut pending_events) = (0, 0);
+            let mut finished = output.finished;
             for (seq, events, _) in owed
                 .iter()
                 .filter(|(_, _, outputs)| outputs.contains(&name))
             {
-                let finished = house.state.progress(&name, *seq).cursor.count_finished();
+                let so_far = house.state.progress(&name, *seq).finished(*events);
+                finished.delivered += so_far.delivered;
+                finished.dead_letters += so_far.dead_letters;
                 pending_batches += 1;
-                pending_events += events.saturating_sub(finished);
+                pending_events += so_far.abandoned;
             }
             let configured = config.outputs.iter().find(|output| output.name == name);
             OutputStatus {
                 kind: configured.map(|output| kind_name(&output.kind).to_owned()),
                 pending_batches,
                 pending_events,
-                finished: output.finished,
+                finished,
                 activity: activities.remove(&name).unwrap_or_default(),
                 name,
             }

@@ -211,7 +211,8 @@ impl Poller {
         // How much is wanted, what to mend, whether only a person can.
         let (wanted, mend, is_for_a_person) = match error {
             SpoolError::TooLarge { needed, .. } => (*needed, MEND_ROOM, false),
-            SpoolError::Full { free, min_free, .. } => (1, MEND_ROOM, free <= min_free),
+            SpoolError::Full { free, min_free, .. } if free <= min_free => (1, MEND_DISK, true),
+            SpoolError::Full { .. } => (1, MEND_ROOM, false),
             SpoolError::DeadLetter(_) => (0, MEND_LETTERS, true),
             SpoolError::Io { .. } => (0, MEND_DISK, true),
         };

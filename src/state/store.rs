@@ -4,6 +4,7 @@
 //! error and may show an older state, so its number is compared with the ledger's at each start.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::picture::Picture;
@@ -39,6 +40,9 @@ impl Store {
         let opened = Self::open_db(path).and_then(|db| Ok((number(&db)?, db)));
         let (found, db) = match opened {
             Ok(opened) => opened,
+            Err(sled::Error::Io(error)) if is_the_machines(&error) => {
+                return Err(sled::Error::Io(error));
+            }
             Err(error) => {
                 tracing::error!(
                     %error,
@@ -153,6 +157,22 @@ fn free_name(quarantine: &Path) -> PathBuf {
     let names = (1_u64..).map(|n| quarantine.join(format!("state.sled-{n}")));
     let mut free = names.skip_while(|name| name.exists());
     free.next().unwrap_or_else(|| quarantine.join("state.sled"))
+}
+
+/// Whether the store itself may be whole: the machine has no room for it, or no right to it.
+fn is_the_machines(error: &io::Error) -> bool {
+    /// Too many open files, in this process or on this machine.
+    const NO_DESCRIPTORS: [i32; 2] = [24, 23];
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::OutOfMemory
+    ) || error
+        .raw_os_error()
+        .is_some_and(|code| NO_DESCRIPTORS.contains(&code))
 }
 
 fn number(db: &sled::Db) -> sled::Result<Option<u64>> {

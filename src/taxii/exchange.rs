@@ -177,6 +177,7 @@ impl Exchange {
         message_id: &str,
         server_now: DateTime<Utc>,
     ) -> Result<Progress, Fault> {
+        self.check_number(part.part_number)?;
         self.check_head(&part, message_id);
         if self.part == 1 {
             self.check_begin(part.begin.as_ref());
@@ -211,21 +212,28 @@ impl Exchange {
         Ok(Progress::More)
     }
 
+    /// Another part than the one that was asked for would come twice, and that one never.
+    fn check_number(&mut self, stated: Option<u32>) -> Result<(), Fault> {
+        let Some(number) = stated.filter(|number| *number != self.part) else {
+            return Ok(());
+        };
+        let text = format!(
+            "the answer is numbered part {number}, asked was part {}",
+            self.part
+        );
+        if self.part > 1 {
+            return Err(Fault::Unreadable { reason: text });
+        }
+        self.warn(WarningKind::PartNumber, text);
+        Ok(())
+    }
+
     fn check_head(&mut self, part: &PollPart, message_id: &str) {
         if let Some(other) = &part.in_response_to
             && other != message_id
         {
             let text = format!("the answer is in response to {other:?}, asked was {message_id:?}");
             self.warn(WarningKind::InResponseTo, text);
-        }
-        if let Some(number) = part.part_number
-            && number != self.part
-        {
-            let text = format!(
-                "the answer is numbered part {number}, asked was part {}",
-                self.part
-            );
-            self.warn(WarningKind::PartNumber, text);
         }
         for warning in &part.warnings {
             self.warn(WarningKind::Head, warning.clone());
@@ -490,13 +498,24 @@ mod tests {
         };
         let last = PollPart {
             more: false,
+            part_number: None,
+            ..odd.clone()
+        };
+        let other = PollPart {
+            more: false,
             ..odd.clone()
         };
         check(
             exchange(Some("10"), "10", "13"),
+            vec![odd.clone(), other],
+            "20",
+            "more, the answer cannot be read: the answer is numbered part 7, asked was part 2",
+        );
+        check(
+            exchange(Some("10"), "10", "13"),
             vec![odd, last],
             "20",
-            "more, 13, InResponseTo, PartNumber",
+            "more, 13, PartNumber, InResponseTo",
         );
     }
 }

@@ -24,9 +24,38 @@ impl Checker<'_> {
             self.missing(None, "service", what);
         }
         let mut names = Vec::new();
-        raw.into_iter()
-            .map(|service| self.service(service, &mut names))
-            .collect()
+        let mut services: Vec<ServiceConfig> = Vec::new();
+        for service in raw {
+            let table = service.span();
+            let service = self.service(service, &mut names);
+            self.share_no_gate(&services, &service, &table);
+            services.push(service);
+        }
+        services
+    }
+
+    /// The provider counts the polls of a client, whatever we call it.
+    fn share_no_gate(&mut self, others: &[ServiceConfig], service: &ServiceConfig, table: &Span) {
+        let user = |service: &ServiceConfig| {
+            let credentials = service.credentials.as_ref();
+            credentials.map(|credentials| credentials.username.clone())
+        };
+        let counts = |service: &ServiceConfig| service.poll_limit_scope == PollLimitScope::Service;
+        let same = others.iter().find(|other| {
+            !service.poll_url.is_empty()
+                && other.poll_url == service.poll_url
+                && user(other) == user(service)
+                && (counts(other) || counts(service))
+        });
+        if let Some(other) = same {
+            let what = format!(
+                "has the poll_url and the username of service {:?}, and the provider counts their \
+                 polls together; put its collections there, or set poll_limit_scope = \
+                 \"collection\" for both if the provider counts each collection",
+                other.name
+            );
+            self.refuse(table, what);
+        }
     }
 
     fn service(

@@ -136,7 +136,11 @@ fn names() {
         "#,
     );
     check(
-        &file(&table("[[service]]", &SERVICE, "")),
+        &file(&table(
+            "[[service]]",
+            &SERVICE,
+            "poll_url = 'https://other.example.com'",
+        )),
         r#"
             FILE:13: service[1].name: "cta" is taken already; each name must be unique
         "#,
@@ -147,6 +151,24 @@ fn names() {
             FILE:13: output[1].name: "out" is taken already; each name must be unique
         "#,
     );
+}
+
+#[test]
+fn one_client_under_two_names() {
+    check(
+        &file(&table("[[service]]", &SERVICE, "name = 'other'")),
+        r#"
+            FILE:12: service[1]: has the poll_url and the username of service "cta", and the provider counts their polls together; put its collections there, or set poll_limit_scope = "collection" for both if the provider counts each collection
+        "#,
+    );
+    let limit = "poll_limit_scope = 'collection'";
+    let two = format!(
+        "{STATE}{}{}{}",
+        table("[[output]]", &STDOUT, ""),
+        table("[[service]]", &SERVICE, limit),
+        table("[[service]]", &SERVICE, &format!("name = 'other'\n{limit}")),
+    );
+    check(&two, "");
 }
 
 #[test]
@@ -178,7 +200,8 @@ fn collections() {
             FILE:10: service[0].collections[2]: holds a control character
         "#,
     );
-    check(&file(&table("[[service]]", &SERVICE, "name = 'other'")), "");
+    let other = "name = 'other'\npoll_url = 'https://other.example.com'";
+    check(&file(&table("[[service]]", &SERVICE, other)), "");
     check(
         &output(&STDOUT, "collections = ['flow']"),
         r#"

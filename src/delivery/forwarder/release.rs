@@ -85,7 +85,7 @@ impl Forwarder {
         if self.reading.as_ref().is_some_and(is_read) {
             self.reading = None;
         }
-        self.read_up_to = self.read_up_to.max(Some(seq));
+        // Older batches may still be owed: what is read next is looked up as ever.
         self.finish(seq)
     }
 }
