@@ -91,13 +91,28 @@ impl Checker<'_> {
         let raw = raw.map(Spanned::into_inner).unwrap_or_default().0;
         StateConfig {
             directory: span.map_or_else(PathBuf::new, |span| {
-                self.required_path(raw.directory, &span, "directory")
+                self.state_directory(raw.directory, &span)
             }),
             max_spool_bytes: self.positive_size(raw.max_spool_bytes, 2 << 30),
             min_free_disk: self.positive_size(raw.min_free_disk, 512 << 20),
             archive: self.archive(raw.archive.0),
             max_dead_letter_bytes: self.positive_size(raw.max_dead_letter_bytes, 256 << 20),
         }
+    }
+
+    /// The control socket lies in it, and the kernel bounds the length of a socket's path.
+    fn state_directory(&mut self, directory: Setting<PathBuf>, table: &Span) -> PathBuf {
+        const MAX_BYTES: usize = 90;
+        let span = directory.as_ref().map(Spanned::span);
+        let directory = self.required_path(directory, table, "directory");
+        let bytes = directory.as_os_str().len();
+        if let Some(span) = span.filter(|_| bytes > MAX_BYTES) {
+            let what = format!(
+                "a path of {bytes} bytes; the control socket lies there, so write at most {MAX_BYTES}"
+            );
+            self.refuse(&span, what);
+        }
+        directory
     }
 
     fn archive(&mut self, raw: RawArchive) -> ArchiveConfig {

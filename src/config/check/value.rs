@@ -1,6 +1,6 @@
 //! Checks of single values, the same for every section.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
@@ -119,6 +119,11 @@ impl Checker<'_> {
                 setting.get_ref().display()
             );
             self.refuse(&setting.span(), what);
+        }
+        // Two ways to write one path would hide that two outputs share a file.
+        let mut parts = setting.get_ref().components();
+        if parts.any(|part| part == Component::ParentDir) {
+            self.refuse(&setting.span(), "has `..` in it; write the path without");
         }
         setting.into_inner()
     }

@@ -57,6 +57,17 @@ fn paths() {
     );
     check(
         &format!(
+            "[state]\ndirectory = '/{}'\n{}{}",
+            "x".repeat(90),
+            table("[[service]]", &SERVICE, ""),
+            table("[[output]]", &STDOUT, "")
+        ),
+        "
+            FILE:2: state.directory: a path of 91 bytes; the control socket lies there, so write at most 90
+        ",
+    );
+    check(
+        &format!(
             "[state]\n{}{}",
             table("[[service]]", &SERVICE, ""),
             table("[[output]]", &STDOUT, "")
@@ -85,6 +96,22 @@ fn paths() {
         ),
         "
             FILE:15: output[1].path: another output writes to /out.jsonl already
+        ",
+    );
+    check(
+        &output(&FILE, "path = '/a/../out.jsonl'"),
+        "
+            FILE:11: output[0].path: has `..` in it; write the path without
+        ",
+    );
+    check(
+        &format!(
+            "{}{}",
+            output(&STDOUT, ""),
+            table("[[output]]", &STDOUT, "name = 'second'")
+        ),
+        "
+            FILE:12: output[1]: another output writes to standard output already
         ",
     );
 }

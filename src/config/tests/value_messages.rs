@@ -148,6 +148,7 @@ fn names() {
     check(
         &file(&table("[[output]]", &STDOUT, "")),
         r#"
+            FILE:12: output[1]: another output writes to standard output already
             FILE:13: output[1].name: "out" is taken already; each name must be unique
         "#,
     );

@@ -43,7 +43,14 @@ impl Checker<'_> {
             if let Some((span, path)) = path {
                 self.unshared(&span, path, &mut paths);
             }
-            outputs.extend(self.output(output, services, &mut names));
+            let table = output.span();
+            let output = self.output(output, services, &mut names);
+            let is_stdout = |output: &OutputConfig| matches!(output.kind, OutputKind::Stdout);
+            if output.as_ref().is_some_and(is_stdout) && outputs.iter().any(is_stdout) {
+                let what = "another output writes to standard output already";
+                self.refuse(&table, what);
+            }
+            outputs.extend(output);
         }
         outputs
     }
