@@ -489,3 +489,6 @@ async fn changed(ticks: Option<&mut watch::Receiver<u64>>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

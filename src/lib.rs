@@ -26,3 +26,7 @@ pub mod taxii;
 pub mod tls;
 pub mod wake;
 pub mod xml;
+
+// The simulated world of `tests/` also serves the tests in `agent`, and names the crate as they do.
+#[cfg(test)]
+extern crate self as cta_forwarder;

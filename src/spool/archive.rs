@@ -65,11 +65,11 @@ impl Archive {
         if self.keep.is_zero() || bytes > self.max_bytes {
             // Moved away first: half a batch must never be taken for a damaged one.
             let trash = self.trash.join(format!("done-{seq:012}"));
-            fs::rename(from, &trash)?;
-            return fs::remove_dir_all(trash);
+            disk::rename_for_now(from, &trash)?;
+            return disk::remove_folder(&trash);
         }
         // Not synced: should it be in its old place after a crash, nothing is owed there either.
-        fs::rename(from, self.path(seq))?;
+        disk::rename_for_now(from, &self.path(seq))?;
         self.lock().insert(seq, Archived { bytes, since: now });
         self.evict(now);
         Ok(())
@@ -109,7 +109,7 @@ impl Archive {
 
     fn remove(&self, seq: u64) {
         let path = self.path(seq);
-        if let Err(error) = fs::remove_dir_all(&path) {
+        if let Err(error) = disk::remove_folder(&path) {
             tracing::warn!(%error, path = %path.display(), "an archived batch cannot be removed");
         }
     }

@@ -4,7 +4,7 @@
 //! lies beside the segment in a file of its own.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -260,8 +260,7 @@ impl DeadLetters {
             inner.last
         });
         let mut file = disk::append_file(&self.folder.join(format!("{segment:08}.jsonl")))?;
-        file.write_all(lines)?;
-        file.sync_all()?;
+        disk::append(&mut file, lines)?;
         disk::sync_folder(&self.folder)?;
         inner.segment = (file.metadata()?.len() < SEGMENT_BYTES).then_some(segment);
         Ok(())

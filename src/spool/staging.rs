@@ -228,7 +228,7 @@ impl Staging {
             return Ok(());
         };
         let file = open.encoder.finish()?;
-        file.sync_all()?;
+        disk::sync(&file)?;
         self.files.push(EventFile {
             name: open.name,
             events: open.events,
@@ -259,7 +259,7 @@ impl RawReader<'_> {
             let _ = io::copy(&mut (&mut self).take(MAX_UNREAD_BYTES), &mut io::sink());
         }
         match self.copy {
-            Some(copy) => copy.finish()?.sync_all(),
+            Some(copy) => disk::sync(&copy.finish()?),
             None => Ok(()),
         }
     }
@@ -313,7 +313,7 @@ impl ResponseSink for Staging {
         let name = format!("block-{:04}.xml", self.letters.len() + 1);
         let mut file = disk::create_file(&self.folder.join(&name))?;
         io::copy(&mut (&mut block.raw.rewind()?).take(u64::MAX), &mut file)?;
-        file.sync_all()?;
+        disk::sync(&file)?;
         tracing::error!(
             block = block.number,
             binding = block.binding,

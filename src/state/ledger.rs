@@ -4,7 +4,7 @@
 //! flipped one is noticed. A segment opens with a snapshot, so that only the last one is read.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -203,10 +203,9 @@ impl Ledger {
         let path = self.path(self.segment);
         // Taken out, and put back only when all went well.
         let written = match self.file.take() {
-            Some(mut file) => file
-                .write_all(line.as_bytes())
-                .and_then(|()| file.sync_data())
-                .map(|()| self.file = Some(file)),
+            Some(mut file) => {
+                disk::append(&mut file, line.as_bytes()).map(|()| self.file = Some(file))
+            }
             None => Err(io::Error::other("no segment is open")),
         };
         written.map_err(|source| AppendError::Io { path, source })?;

@@ -177,12 +177,23 @@ impl World {
     /// Lets time pass until something happens, and drops the agent in the middle of what it is
     /// doing; then starts it anew.
     pub(crate) async fn kill_when(&mut self, time: Duration, moment: impl Future<Output = ()>) {
+        let has_come = self.drop_when(time, moment).await;
+        assert!(has_come, "the moment has not come");
+        self.restart();
+    }
+
+    /// Lets time pass, but no further than to a moment in the middle of something; tells whether it
+    /// has come. The agent must be started anew after it.
+    pub(crate) async fn drop_when(
+        &mut self,
+        time: Duration,
+        moment: impl Future<Output = ()>,
+    ) -> bool {
         tokio::select! {
             biased;
-            () = moment => {}
-            () = self.run_for(time) => panic!("the moment has not come"),
+            () = moment => true,
+            () = self.run_for(time) => false,
         }
-        self.restart();
     }
 
     /// Lets time pass, with every turn that somebody wants meanwhile.
@@ -284,6 +295,10 @@ impl World {
         records
             .filter(|record: &serde_json::Value| record["type"] != "snapshot")
             .collect()
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// What is known of a collection.

@@ -1,0 +1,359 @@
+//! What a start makes of what it finds: a store that is gone, old or damaged, a ledger that lacks
+//! records, batches at any point of their way.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that finds nothing has failed"
+)]
+
+mod world;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cta_forwarder::event::EventId;
+use cta_forwarder::simulator::cta::CtaRules;
+use tracing::Level;
+use world::logs::Logs;
+use world::{Setup, World, assert_same};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const GATE: Duration = Duration::from_secs(601);
+
+/// Events of one request.
+const IN_FLIGHT: usize = 10;
+
+fn setup() -> Setup {
+    let splunk = format!(
+        "[[output]]\nname = \"splunk\"\ntype = \"splunk_hec\"\nendpoints = [\"{{hec}}\"]\n\
+         token = {{ file = \"{{folder}}/token\" }}\nbatch = {{ max_events = {IN_FLIGHT} }}\n\
+         retry = {{ initial = \"1s\", max = \"1m\" }}\n"
+    );
+    Setup {
+        rules: CtaRules {
+            publications_per_part: 4,
+            gzip: false,
+            ..CtaRules::default()
+        },
+        service: "initial_lookback = \"1h\"\n".to_owned(),
+        outputs: splunk,
+        ..Setup::default()
+    }
+}
+
+async fn publish_for(world: &mut World, minutes: u32) {
+    for _ in 0..minutes {
+        world.run_for(MINUTE).await;
+        world.publish();
+    }
+}
+
+/// A world in which Splunk is away and owed several batches.
+async fn owing() -> World {
+    let mut world = World::new(setup());
+    publish_for(&mut world, 25).await;
+    world.run_for(10 * MINUTE).await;
+    world.hec.refuse_connections().await.unwrap();
+    publish_for(&mut world, 40).await;
+    world
+}
+
+async fn settle(world: &mut World) {
+    world.hec.clear_faults();
+    world.cta.clear_faults();
+    world.hec.accept_connections().await.unwrap();
+    world.cta.accept_connections().await.unwrap();
+    world.run_for(4 * HOUR).await;
+}
+
+/// Everything is at Splunk, at most so many events more than once.
+#[track_caller]
+fn assert_at_splunk(world: &World, allowed: usize) {
+    let all = world.hec.event_ids();
+    let mut distinct = all.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_same("Splunk", &world.cta.published_ids(), &distinct);
+    let twice = all.len() - distinct.len();
+    assert!(twice <= allowed, "{twice} came twice, {allowed} may");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// The only segment of the ledger.
+fn segment(state: &Path) -> PathBuf {
+    let mut segments: Vec<PathBuf> = fs::read_dir(state.join("ledger"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    segments.sort();
+    segments.pop().unwrap()
+}
+
+/// Changes the lines of the ledger's last segment.
+fn edit_ledger(state: &Path, edit: impl FnOnce(&mut Vec<String>)) {
+    let path = segment(state);
+    let mut lines: Vec<String> = fs::read_to_string(&path)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    edit(&mut lines);
+    fs::write(path, lines.join("\n") + "\n").unwrap();
+}
+
+fn last_polled(lines: &[String]) -> usize {
+    let is_polled =
+        |line: &String| line.contains("\"type\":\"polled\"") && !line.contains("\"seq\":null");
+    lines.iter().rposition(is_polled).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_store_that_is_gone_or_old_is_made_anew_from_the_ledger() {
+    for keep_old in [false, true] {
+        let mut world = owing().await;
+        let old = tempfile::tempdir().unwrap();
+        copy(&world.state_folder().join("state.sled"), old.path());
+        publish_for(&mut world, 20).await;
+        let last = world.polls().last().unwrap().monotonic;
+        let checkpoint = world.checkpoint();
+        world.restart_after(|state| {
+            let store = state.join("state.sled");
+            fs::remove_dir_all(&store).unwrap();
+            if keep_old {
+                copy(old.path(), &store);
+            }
+        });
+        assert_eq!(world.checkpoint(), checkpoint);
+        let polls = world.polls().len();
+        settle(&mut world).await;
+        assert!(world.polls()[polls].monotonic >= last + GATE);
+        world.assert_exactly_once();
+        assert_at_splunk(&world, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_store_without_its_cursors_sends_no_more_than_the_open_batch_again() {
+    let mut world = World::new(setup());
+    for _ in 0..40 {
+        world.publish();
+    }
+    let hec = Arc::clone(&world.hec);
+    // In the middle of the batch.
+    world.kill_when(HOUR, hec.wait_for_requests(5)).await;
+    let sent = world.hec.events_taken();
+    world.restart_after(|state| fs::remove_dir_all(state.join("state.sled")).unwrap());
+    settle(&mut world).await;
+    assert_at_splunk(&world, sent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_store_that_is_rubbish_is_put_aside() {
+    let mut world = owing().await;
+    let logs = Logs::capture();
+    world.restart_after(|state| {
+        let store = state.join("state.sled");
+        for entry in fs::read_dir(&store).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::write(path, "rubbish").unwrap();
+            }
+        }
+    });
+    let told = logs.take_alarms();
+    assert!(
+        told.iter().all(|line| line.level == Level::ERROR),
+        "{told:?}"
+    );
+    settle(&mut world).await;
+    world.assert_exactly_once();
+    assert_at_splunk(&world, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_batch_in_place_without_a_record_gets_one() {
+    let mut world = owing().await;
+    let old = tempfile::tempdir().unwrap();
+    copy(&world.state_folder().join("state.sled"), old.path());
+    let owed = world.status().spool.batches;
+    let mut checkpoint = world.checkpoint();
+    while world.status().spool.batches == owed {
+        checkpoint = world.checkpoint();
+        publish_for(&mut world, 1).await;
+    }
+    let (polls, after) = (world.polls().len(), world.checkpoint());
+    assert_ne!(checkpoint, after);
+    let logs = Logs::capture();
+    // The kill came after the rename and before the record.
+    world.restart_after(|state| {
+        edit_ledger(state, |lines| {
+            // With it goes that the file has it.
+            lines.truncate(last_polled(lines));
+        });
+        fs::remove_dir_all(state.join("state.sled")).unwrap();
+        copy(old.path(), &state.join("state.sled"));
+    });
+    let lines = logs.take();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.text.contains("without a record")),
+        "{lines:#?}"
+    );
+    assert!(
+        lines.iter().all(|line| line.level > Level::WARN),
+        "{lines:#?}"
+    );
+    assert_eq!((world.checkpoint(), world.polls().len()), (after, polls));
+    settle(&mut world).await;
+    assert_at_splunk(&world, 0);
+    world.assert_gate_was_kept();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_batch_that_is_done_but_not_archived_is_sent_to_nobody() {
+    let mut world = owing().await;
+    let copies = tempfile::tempdir().unwrap();
+    let ready = world.state_folder().join("spool/ready");
+    copy(&ready, copies.path());
+    settle(&mut world).await;
+    world.restart_after(|state| {
+        fs::remove_dir_all(state.join("archive")).unwrap();
+        copy(copies.path(), &ready);
+    });
+    assert_eq!(world.status().spool.batches, 0);
+    settle(&mut world).await;
+    world.assert_exactly_once();
+    assert_at_splunk(&world, 0);
+}
+
+/// After damage to the ledger: told, every gate closed for an interval even if there are more
+/// restarts, and nothing lost.
+async fn damaged(mut world: World, damage: impl FnOnce(&Path)) -> World {
+    let logs = Logs::capture();
+    let polls = world.polls().len();
+    world.restart_after(damage);
+    let alarms = logs.take_alarms();
+    let error = alarms.iter().rev().find(|line| line.level == Level::ERROR);
+    let text = &error.unwrap().text;
+    assert!(
+        text.contains("records are missing from the ledger"),
+        "{alarms:#?}"
+    );
+    world.run_for(5 * MINUTE).await;
+    world.restart();
+    world.run_for(5 * MINUTE).await;
+    assert_eq!(world.polls().len(), polls, "the gates are closed");
+    assert_eq!(
+        logs.take_alarms()
+            .iter()
+            .filter(|line| line.level == Level::ERROR)
+            .count(),
+        0
+    );
+    settle(&mut world).await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_ledger_that_ends_before_the_store_does_is_doubted() {
+    for cut in [1, 4, 9] {
+        let world = owing().await;
+        let world = damaged(world, |state| {
+            edit_ledger(state, |lines| lines.truncate(lines.len() - cut));
+        })
+        .await;
+        assert_at_splunk(&world, usize::MAX);
+        world.assert_gate_was_kept();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_record_that_is_damaged_loses_no_batch() {
+    let world = owing().await;
+    let world = damaged(world, |state| {
+        edit_ledger(state, |lines| {
+            // Not the last: later ones have moved the checkpoint past it.
+            let last = last_polled(lines);
+            let earlier = last_polled(&lines[..last]);
+            lines[earlier] = lines[earlier].replacen("polled", "p0lled", 1);
+        });
+    })
+    .await;
+    assert_at_splunk(&world, 0);
+    world.assert_gate_was_kept();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn without_a_ledger_what_is_in_the_spool_is_sent_and_no_number_used_again() {
+    let mut world = World::new(setup());
+    publish_for(&mut world, 45).await;
+    settle(&mut world).await;
+    let archived = fs::read_dir(world.state_folder().join("archive"))
+        .unwrap()
+        .count();
+    world.hec.refuse_connections().await.unwrap();
+    publish_for(&mut world, 15).await;
+    let world = damaged(world, |state| {
+        fs::remove_dir_all(state.join("ledger")).unwrap();
+    })
+    .await;
+    assert_at_splunk(&world, usize::MAX);
+    let ledger = world.ledger();
+    let seqs = ledger.iter().filter_map(|record| record["seq"].as_u64());
+    assert!(seqs.min().unwrap() > archived as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_batch_that_was_moved_away_is_told_and_stops_nothing() {
+    let mut world = owing().await;
+    let logs = Logs::capture();
+    world.restart_after(|state| {
+        let ready = state.join("spool/ready");
+        let mut batches: Vec<PathBuf> = fs::read_dir(ready)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        batches.sort();
+        fs::write(batches[0].join("batch.json"), "damaged").unwrap();
+    });
+    let alarms = logs.take_alarms();
+    let told: Vec<_> = alarms
+        .iter()
+        .filter(|line| line.text.contains("quarantine/"))
+        .collect();
+    assert_eq!(told.len(), 2, "{alarms:#?}");
+    settle(&mut world).await;
+    world.assert_exactly_once();
+    let missing = world.cta.published_ids().len() - world.hec.event_ids().len();
+    let status = world.status();
+    let splunk = status.outputs.iter().find(|output| output.name == "splunk");
+    assert_eq!(splunk.unwrap().pending_events, missing as u64);
+    assert!(missing > 0);
+}
+
+#[test]
+fn ids_are_what_is_compared() {
+    // A guard for the comparisons above: they must notice one that is missing and one too many.
+    let id = |n| EventId::from_bytes([n; 16]);
+    let missing = std::panic::catch_unwind(|| assert_same("here", &[id(1), id(2)], &[id(1)]));
+    let more = std::panic::catch_unwind(|| assert_same("here", &[id(1)], &[id(1), id(1)]));
+    assert!(missing.is_err() && more.is_err());
+}
