@@ -11,7 +11,7 @@ use super::terminal::{Paint, Style};
 use super::{CommandError, Exit, complain, load, print_line};
 use crate::config::{
     Config, Credentials, InitialLookback, OutputConfig, OutputKind, Secret, SecretSource,
-    ServiceConfig, SyslogTransport,
+    ServiceConfig, SyslogConfig, SyslogFraming, SyslogTransport,
 };
 
 pub(super) fn run(path: &Path) -> Result<Exit, CommandError> {
@@ -116,12 +116,10 @@ fn output_facts(output: &OutputConfig) -> Vec<(&'static str, String)> {
             ),
         ],
         OutputKind::Syslog(syslog) => {
-            let transport = match syslog.transport {
-                SyslogTransport::Udp => "UDP",
-                SyslogTransport::TcpOctetCounting => "TCP, octet counting",
-                SyslogTransport::TcpLf => "TCP, a line each",
-            };
-            vec![("syslog", format!("{} over {transport}", syslog.address))]
+            vec![(
+                "syslog",
+                format!("{} over {}", syslog.addresses.join(", "), way(syslog)),
+            )]
         }
         OutputKind::File(file) => vec![("file", file.path.display().to_string())],
         OutputKind::Stdout => vec![("stdout", "JSON lines".to_owned())],
@@ -132,6 +130,21 @@ fn output_facts(output: &OutputConfig) -> Vec<(&'static str, String)> {
     };
     facts.push(("collections", collections));
     facts
+}
+
+/// How syslog messages travel.
+fn way(syslog: &SyslogConfig) -> String {
+    let framing = match syslog.framing {
+        SyslogFraming::OctetCounting => "octet counting",
+        SyslogFraming::LineFeed => "a line each",
+    };
+    match syslog.transport {
+        SyslogTransport::Udp => "UDP".to_owned(),
+        SyslogTransport::Tcp => format!("TCP, {framing}"),
+        SyslogTransport::Tls => format!("TLS, {framing}"),
+        SyslogTransport::Relp => "RELP".to_owned(),
+        SyslogTransport::RelpTls => "RELP with TLS".to_owned(),
+    }
 }
 
 /// Where a secret comes from, never what it is.

@@ -276,6 +276,12 @@ pub struct SplunkHecConfig {
     pub overrides: Vec<CollectionOverride>,
     /// Whether bodies are compressed.
     pub gzip: bool,
+    /// Whether `cta_event_id` and `cta_collection` are sent as indexed fields.
+    pub indexed_fields: bool,
+    /// Indexer acknowledgement; none counts what is accepted as delivered.
+    pub acknowledgement: Option<AcknowledgementConfig>,
+    /// Requests that may be under way at one endpoint.
+    pub max_in_flight: usize,
     /// TLS to Splunk.
     pub tls: TlsConfig,
     /// As for a service.
@@ -284,6 +290,17 @@ pub struct SplunkHecConfig {
     pub connect_timeout: Duration,
     /// Time for a whole request and its answer.
     pub request_timeout: Duration,
+}
+
+/// `acknowledge`, `ack_timeout` and `ack_interval` of a `splunk_hec` output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcknowledgementConfig {
+    /// How long what was accepted may be without its acknowledgement before it is sent again.
+    pub timeout: Duration,
+    /// How often acknowledgements are asked for.
+    pub interval: Duration,
+    /// Requests of one endpoint that may wait for their acknowledgement.
+    pub max_outstanding: usize,
 }
 
 /// `[[output.override]]`: index, source and sourcetype of one collection.
@@ -299,34 +316,108 @@ pub struct CollectionOverride {
     pub sourcetype: Option<String>,
 }
 
-/// A `syslog` output: RFC 5424 with the event's JSON as message.
+/// A `syslog` output.
 #[derive(Debug, Clone)]
 pub struct SyslogConfig {
-    /// `host:port` of the receiver.
-    pub address: String,
+    /// `host:port` of each receiver, the preferred one first.
+    pub addresses: Vec<String>,
     /// How messages travel.
     pub transport: SyslogTransport,
+    /// How messages are told apart in a stream.
+    pub framing: SyslogFraming,
+    /// The header.
+    pub format: SyslogFormat,
+    /// What stands behind the header.
+    pub body: SyslogBody,
     /// Facility number, 0 to 23.
     pub facility: u8,
-    /// APP-NAME, at most 48 printable ASCII characters.
+    /// Where the severity comes from.
+    pub severity: SyslogSeverity,
+    /// APP-NAME (RFC 5424) or TAG (RFC 3164), at most 48 printable ASCII characters.
     pub app_name: String,
-    /// Bytes of one message; a larger one is a dead letter.
+    /// SD-ID of the element with `eventId` and `collection`; none leaves structured data out.
+    pub structured_data: Option<String>,
+    /// Whether a UTF-8 MSG begins with the byte order mark that RFC 5424 asks for.
+    pub bom: bool,
+    /// Bytes of one message, without its frame.
     pub max_message_bytes: usize,
-    /// Time to connect.
+    /// What becomes of a larger one.
+    pub when_too_large: WhenTooLarge,
+    /// TLS to the receivers, for `tls` and `relp_tls`.
+    pub tls: TlsConfig,
+    /// The name that the receivers' certificates must hold; none is the host of the address.
+    pub server_name: Option<String>,
+    /// RELP: messages that may wait for their answer.
+    pub window: usize,
+    /// Time to connect, TLS and RELP's open included.
     pub connect_timeout: Duration,
-    /// Time for one write.
+    /// How long something may be under way while nothing moves: no byte written, none
+    /// acknowledged, no answer.
     pub write_timeout: Duration,
 }
 
-/// `transport` and `framing` of a syslog output.
+/// `transport` of a syslog output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyslogTransport {
     /// One message a datagram.
     Udp,
-    /// RFC 6587 octet counting.
-    TcpOctetCounting,
+    /// A stream; counted as delivered when the receiver's TCP has acknowledged it.
+    Tcp,
+    /// The same over TLS.
+    Tls,
+    /// RELP: the receiver's application acknowledges each message.
+    Relp,
+    /// The same over TLS.
+    RelpTls,
+}
+
+/// `framing` of a syslog output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyslogFraming {
+    /// RFC 6587 octet counting: `LEN SP MSG`.
+    OctetCounting,
     /// Messages end with LF.
-    TcpLf,
+    LineFeed,
+}
+
+/// `format` of a syslog output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyslogFormat {
+    /// `<PRI>1 TIMESTAMP HOST APP PROCID MSGID SD MSG`
+    Rfc5424,
+    /// `<PRI>Mmm dd hh:mm:ss HOST TAG: MSG`
+    Rfc3164,
+}
+
+/// `body` of a syslog output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyslogBody {
+    /// The event's JSON.
+    Json,
+    /// ArcSight's Common Event Format.
+    Cef,
+    /// QRadar's Log Event Extended Format 2.0.
+    Leef,
+    /// `key="value"` pairs.
+    KeyValue,
+}
+
+/// `severity` of a syslog output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyslogSeverity {
+    /// From each event's risk and confidence.
+    Event,
+    /// The same for all: 0 (emerg) to 7 (debug).
+    Fixed(u8),
+}
+
+/// `when_too_large` of a syslog output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenTooLarge {
+    /// It becomes a dead letter.
+    DeadLetter,
+    /// Its longest texts are shortened, which the event says.
+    Shorten,
 }
 
 /// A `file` output: JSON lines.

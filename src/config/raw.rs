@@ -17,7 +17,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
 use super::value::{Count, Facility, Period, PeriodOrAll, PeriodOrNone, Size, Word};
-use super::{PollLimitScope, StartAt, WhenSpoolFull};
+use super::{PollLimitScope, StartAt, SyslogFraming, WhenSpoolFull};
 
 /// A key that may be left out, with the place of its value.
 pub(super) type Setting<T> = Option<Spanned<T>>;
@@ -162,13 +162,6 @@ pub(super) enum OutputType {
 pub(super) enum SyslogProtocol {
     Tcp,
     Udp,
-}
-
-/// `framing` of a syslog output.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum SyslogFraming {
-    OctetCounting,
-    LineFeed,
 }
 
 impl OutputType {

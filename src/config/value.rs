@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::raw::{OutputType, SyslogFraming, SyslogProtocol};
-use super::{InitialLookback, PollLimitScope, StartAt, WhenSpoolFull};
+use super::raw::{OutputType, SyslogProtocol};
+use super::{InitialLookback, PollLimitScope, StartAt, SyslogFraming, WhenSpoolFull};
 
 /// Beyond this a duration is a mistake, and sums of times would leave the calendar.
 const LONGEST_PERIOD: Duration = Duration::from_secs(100 * 365 * 86_400);

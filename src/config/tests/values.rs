@@ -137,10 +137,10 @@ fn a_collection_has_an_index_of_its_own() {
 #[test]
 fn syslog_transports() {
     for (lines, transport, max_message_bytes, facility) in [
-        ("", SyslogTransport::TcpOctetCounting, 65_536, 16),
+        ("", SyslogTransport::Tcp, 65_536, 16),
         (
             "framing = 'lf'\nfacility = 'authpriv'",
-            SyslogTransport::TcpLf,
+            SyslogTransport::Tcp,
             65_536,
             10,
         ),

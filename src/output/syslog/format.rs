@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Datelike as _, SecondsFormat};
 
 use super::super::one_line;
-use crate::config::SyslogTransport;
+use crate::config::SyslogFraming;
 use crate::event::Event;
 
 const INFORMATIONAL: u8 = 6;
@@ -64,15 +64,14 @@ impl Format {
     }
 }
 
-/// A message as it travels in a stream; a datagram needs no frame.
-pub(super) fn frame(transport: SyslogTransport, message: &str, stream: &mut String) {
-    match transport {
-        SyslogTransport::Udp => stream.push_str(message),
-        SyslogTransport::TcpOctetCounting => {
+/// A message as it travels in a stream.
+pub(super) fn frame(framing: SyslogFraming, message: &str, stream: &mut String) {
+    match framing {
+        SyslogFraming::OctetCounting => {
             // Writing to a string cannot fail.
             let _ = write!(stream, "{} {message}", message.len());
         }
-        SyslogTransport::TcpLf => {
+        SyslogFraming::LineFeed => {
             stream.push_str(message);
             stream.push('\n');
         }
@@ -173,8 +172,8 @@ mod tests {
                 let message = format.message(&event(&json, time_ms));
                 prop_assert!(!message.contains(['\n', '\r', '\0']));
                 prop_assert_eq!(json_of(&message), value);
-                frame(SyslogTransport::TcpOctetCounting, &message, &mut counted);
-                frame(SyslogTransport::TcpLf, &message, &mut lines);
+                frame(SyslogFraming::OctetCounting, &message, &mut counted);
+                frame(SyslogFraming::LineFeed, &message, &mut lines);
             }
             let counted = unframe(&counted);
             prop_assert_eq!(counted.len(), texts.len());

@@ -100,15 +100,36 @@ mod tests {
 
     use super::super::loopback::{closed_port, outgoing};
     use super::*;
-    use crate::config::SyslogTransport;
+    use crate::config::{
+        SyslogBody, SyslogFormat, SyslogFraming, SyslogSeverity, SyslogTransport, TlsConfig,
+        WhenTooLarge,
+    };
 
     const DELIVERED: Verdict = Verdict::Delivered { slow_down: false };
 
-    fn output(address: SocketAddr, transport: SyslogTransport) -> Syslog {
+    fn output(address: SocketAddr, framing: SyslogFraming) -> Syslog {
+        output_over(address, SyslogTransport::Tcp, framing)
+    }
+
+    fn output_over(
+        address: SocketAddr,
+        transport: SyslogTransport,
+        framing: SyslogFraming,
+    ) -> Syslog {
         let config = SyslogConfig {
-            address: address.to_string(),
+            addresses: vec![address.to_string()],
             transport,
+            framing,
+            format: SyslogFormat::Rfc5424,
+            body: SyslogBody::Json,
             facility: 16,
+            severity: SyslogSeverity::Fixed(6),
+            structured_data: None,
+            bom: false,
+            when_too_large: WhenTooLarge::DeadLetter,
+            tls: TlsConfig::default(),
+            server_name: None,
+            window: 128,
             app_name: "cta-forwarder".into(),
             max_message_bytes: 200,
             connect_timeout: Duration::from_secs(20),
@@ -139,7 +160,11 @@ mod tests {
     #[tokio::test]
     async fn udp_is_one_message_a_datagram() {
         let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let mut output = output(receiver.local_addr().unwrap(), SyslogTransport::Udp);
+        let mut output = output_over(
+            receiver.local_addr().unwrap(),
+            SyslogTransport::Udp,
+            SyslogFraming::OctetCounting,
+        );
         let events = [outgoing(r#"{"n":1}"#), outgoing(r#"{"n":2}"#)];
         assert_eq!(output.send(&events).await, DELIVERED);
         let mut datagram = [0; 1000];
@@ -154,7 +179,7 @@ mod tests {
         let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = receiver.local_addr().unwrap();
         drop(receiver);
-        let mut output = output(address, SyslogTransport::Udp);
+        let mut output = output_over(address, SyslogTransport::Udp, SyslogFraming::OctetCounting);
         let verdict = output.send(&[outgoing("{}")]).await;
         assert!(
             matches!(verdict, Verdict::Retry { delivered: 0, .. }),
@@ -165,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn tcp_counts_octets_and_keeps_the_connection() {
         let (listener, address) = listen().await;
-        let mut output = output(address, SyslogTransport::TcpOctetCounting);
+        let mut output = output(address, SyslogFraming::OctetCounting);
         let events = [outgoing(r#"{"n":1}"#), outgoing(r#"{"n":"é"}"#)];
         assert_eq!(output.send(&events).await, DELIVERED);
         assert_eq!(output.send(&events[..1]).await, DELIVERED);
@@ -181,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn tcp_ends_messages_with_lf_whatever_the_json_looks_like() {
         let (listener, address) = listen().await;
-        let mut output = output(address, SyslogTransport::TcpLf);
+        let mut output = output(address, SyslogFraming::LineFeed);
         assert_eq!(output.send(&[outgoing("{\n\"n\":1}")]).await, DELIVERED);
         assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
         let mut socket = BufReader::new(listener.accept().await.unwrap().0);
@@ -192,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn tcp_connects_again_before_it_writes_to_a_closed_connection() {
         let (listener, address) = listen().await;
-        let mut output = output(address, SyslogTransport::TcpLf);
+        let mut output = output(address, SyslogFraming::LineFeed);
         assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
         let mut socket = BufReader::new(listener.accept().await.unwrap().0);
         line(&mut socket).await;
@@ -206,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn tcp_to_a_closed_port_is_tried_again() {
         let address = closed_port().await;
-        let mut output = output(address, SyslogTransport::TcpLf);
+        let mut output = output(address, SyslogFraming::LineFeed);
         let verdict = output.send(&[outgoing("{}")]).await;
         let Verdict::Retry {
             delivered: 0,
@@ -223,7 +248,7 @@ mod tests {
     #[tokio::test]
     async fn a_receiver_that_does_not_read_is_tried_again_on_a_new_connection() {
         let (listener, address) = listen().await;
-        let mut output = output(address, SyslogTransport::TcpLf);
+        let mut output = output(address, SyslogFraming::LineFeed);
         output.max_message_bytes = usize::MAX;
         output.transport.write_timeout = Duration::from_millis(1);
         let large = outgoing(&format!("{:?}", "x".repeat(64 << 20)));
@@ -244,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_send_leaves_no_half_message_in_the_stream() {
         let (listener, address) = listen().await;
-        let mut output = output(address, SyslogTransport::TcpLf);
+        let mut output = output(address, SyslogFraming::LineFeed);
         output.max_message_bytes = usize::MAX;
         let large = [outgoing(&format!("{:?}", "x".repeat(64 << 20)))];
         let half = tokio::select! {
@@ -264,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_large_is_refused_after_what_stands_before_it() {
         let (listener, address) = listen().await;
-        let mut output = output(address, SyslogTransport::TcpLf);
+        let mut output = output(address, SyslogFraming::LineFeed);
         let long = outgoing(&format!("{:?}", "x".repeat(200)));
         let verdict = output.send(&[outgoing("{}"), long, outgoing("{}")]).await;
         let Verdict::Refused {
@@ -287,7 +312,11 @@ mod tests {
     #[tokio::test]
     async fn udp_refuses_what_no_datagram_can_hold() {
         let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let mut output = output(receiver.local_addr().unwrap(), SyslogTransport::Udp);
+        let mut output = output_over(
+            receiver.local_addr().unwrap(),
+            SyslogTransport::Udp,
+            SyslogFraming::OctetCounting,
+        );
         output.max_message_bytes = usize::MAX;
         let long = outgoing(&format!("{:?}", "x".repeat(70_000)));
         let verdict = output.send(&[outgoing("{}"), long]).await;

@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::timeout;
 
 use super::format::frame;
-use crate::config::{SyslogConfig, SyslogTransport};
+use crate::config::{SyslogConfig, SyslogFraming, SyslogTransport};
 
 /// The most bytes that a frame adds: the length of a message and a space.
 pub(super) const MAX_FRAME_BYTES: usize = 21;
@@ -21,6 +21,7 @@ pub(super) const MAX_FRAME_BYTES: usize = 21;
 pub(super) struct Transport {
     address: String,
     kind: SyslogTransport,
+    framing: SyslogFraming,
     connect_timeout: Duration,
     pub(super) write_timeout: Duration,
     socket: Option<Socket>,
@@ -44,8 +45,9 @@ enum Socket {
 impl Transport {
     pub(super) fn new(config: &SyslogConfig) -> Self {
         Self {
-            address: config.address.clone(),
+            address: config.addresses.first().cloned().unwrap_or_default(),
             kind: config.transport,
+            framing: config.framing,
             connect_timeout: config.connect_timeout,
             write_timeout: config.write_timeout,
             socket: None,
@@ -69,7 +71,7 @@ impl Transport {
         let written = timeout(self.write_timeout, async {
             match &mut socket {
                 Socket::Udp(socket) => send_datagrams(socket, messages).await,
-                Socket::Tcp(stream) => write_stream(stream, self.kind, messages).await,
+                Socket::Tcp(stream) => write_stream(stream, self.framing, messages).await,
             }
         })
         .await;
@@ -177,13 +179,13 @@ async fn is_open(stream: &TcpStream) -> bool {
 
 async fn write_stream(
     stream: &mut TcpStream,
-    kind: SyslogTransport,
+    framing: SyslogFraming,
     messages: &[String],
 ) -> Result<(), (usize, io::Error)> {
     let bytes = messages.iter().map(|m| m.len() + MAX_FRAME_BYTES).sum();
     let mut frames = String::with_capacity(bytes);
     for message in messages {
-        frame(kind, message, &mut frames);
+        frame(framing, message, &mut frames);
     }
     stream
         .write_all(frames.as_bytes())

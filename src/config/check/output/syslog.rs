@@ -6,9 +6,12 @@ use toml::Spanned;
 
 use crate::config::check::Checker;
 use crate::config::document::Span;
-use crate::config::raw::{RawOutput, Setting, SyslogFraming, SyslogProtocol};
+use crate::config::raw::{RawOutput, Setting, SyslogProtocol};
 use crate::config::value::{Size, Word};
-use crate::config::{SyslogConfig, SyslogTransport};
+use crate::config::{
+    SyslogBody, SyslogConfig, SyslogFormat, SyslogFraming, SyslogSeverity, SyslogTransport,
+    TlsConfig, WhenTooLarge,
+};
 
 /// The most that fits into one UDP datagram over IPv4.
 const MAX_DATAGRAM_BYTES: usize = 65_507;
@@ -21,10 +24,23 @@ impl Checker<'_> {
         let protocol = raw
             .transport
             .map_or(SyslogProtocol::Tcp, |word| word.into_inner().0);
-        let transport = self.syslog_transport(protocol, raw.framing);
+        let framing = self.framing(protocol, raw.framing);
         SyslogConfig {
-            address: self.address(raw.address, table),
-            transport,
+            addresses: vec![self.address(raw.address, table)],
+            transport: match protocol {
+                SyslogProtocol::Tcp => SyslogTransport::Tcp,
+                SyslogProtocol::Udp => SyslogTransport::Udp,
+            },
+            framing,
+            format: SyslogFormat::Rfc5424,
+            body: SyslogBody::Json,
+            severity: SyslogSeverity::Fixed(6),
+            structured_data: None,
+            bom: false,
+            when_too_large: WhenTooLarge::DeadLetter,
+            tls: TlsConfig::default(),
+            server_name: None,
+            window: 128,
             facility: raw
                 .facility
                 .map_or(LOCAL0, |facility| facility.into_inner().0),
@@ -35,25 +51,18 @@ impl Checker<'_> {
         }
     }
 
-    fn syslog_transport(
+    fn framing(
         &mut self,
         protocol: SyslogProtocol,
         framing: Setting<Word<SyslogFraming>>,
-    ) -> SyslogTransport {
+    ) -> SyslogFraming {
         if let Some(framing) = &framing
             && protocol == SyslogProtocol::Udp
         {
             let what = "belongs to transport = \"tcp\"; each datagram is a message by itself";
             self.refuse(&framing.span(), what);
         }
-        let framing = framing.map_or(SyslogFraming::OctetCounting, |word| word.into_inner().0);
-        match (protocol, framing) {
-            (SyslogProtocol::Udp, _) => SyslogTransport::Udp,
-            (SyslogProtocol::Tcp, SyslogFraming::OctetCounting) => {
-                SyslogTransport::TcpOctetCounting
-            }
-            (SyslogProtocol::Tcp, SyslogFraming::LineFeed) => SyslogTransport::TcpLf,
-        }
+        framing.map_or(SyslogFraming::OctetCounting, |word| word.into_inner().0)
     }
 
     fn address(&mut self, setting: Setting<String>, table: &Span) -> String {
