@@ -13,6 +13,7 @@ mod spelling;
 #[cfg(test)]
 mod tests;
 mod value;
+mod word;
 
 use std::path::PathBuf;
 use std::time::Duration;

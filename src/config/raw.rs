@@ -16,7 +16,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
-use super::value::{Count, Facility, Period, PeriodOrAll, PeriodOrNone, Size, Word};
+use super::value::{Count, Facility, Period, PeriodOrAll, PeriodOrNone, Size};
+use super::word::Word;
 use super::{PollLimitScope, StartAt, SyslogFraming, WhenSpoolFull};
 
 /// A key that may be left out, with the place of its value.

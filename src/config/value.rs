@@ -1,4 +1,4 @@
-//! Values as a person writes them: durations, sizes, counts and words of a fixed vocabulary.
+//! Values as a person writes them: durations, sizes, counts and syslog's names.
 //!
 //! Each type's error says what is written and what is allowed.
 
@@ -8,8 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::raw::{OutputType, SyslogProtocol};
-use super::{InitialLookback, PollLimitScope, StartAt, SyslogFraming, WhenSpoolFull};
+use super::InitialLookback;
 
 /// Beyond this a duration is a mistake, and sums of times would leave the calendar.
 const LONGEST_PERIOD: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -38,29 +37,6 @@ pub(super) struct Count(pub u32);
 #[derive(Clone, Copy)]
 pub(super) struct Facility(pub u8);
 
-/// One word of `T`'s vocabulary.
-#[derive(Clone, Copy)]
-pub(super) struct Word<T>(pub T);
-
-/// A closed set of words.
-pub(super) trait Vocabulary: Copy + 'static {
-    /// Every word with its meaning.
-    const WORDS: &'static [(&'static str, Self)];
-}
-
-/// The words of a vocabulary, for a message.
-pub(super) fn one_of<T: Vocabulary>() -> String {
-    let words: Vec<String> = T::WORDS
-        .iter()
-        .map(|(word, _)| format!("{word:?}"))
-        .collect();
-    match words.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        None => String::new(),
-    }
-}
-
 /// A duration as a person would write it: in the largest unit that has no fraction.
 pub(super) fn shown(time: Duration) -> String {
     let units = [
@@ -75,40 +51,6 @@ pub(super) fn shown(time: Duration) -> String {
         || format!("{millis}ms"),
         |(unit, name)| format!("{}{name}", millis / unit),
     )
-}
-
-impl Vocabulary for PollLimitScope {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("service", Self::Service), ("collection", Self::Collection)];
-}
-
-impl Vocabulary for OutputType {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("splunk_hec", Self::SplunkHec),
-        ("syslog", Self::Syslog),
-        ("file", Self::File),
-        ("stdout", Self::Stdout),
-    ];
-}
-
-impl Vocabulary for WhenSpoolFull {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("hold", Self::Hold), ("release", Self::Release)];
-}
-
-impl Vocabulary for StartAt {
-    const WORDS: &'static [(&'static str, Self)] = &[("now", Self::Now), ("oldest", Self::Oldest)];
-}
-
-impl Vocabulary for SyslogProtocol {
-    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("udp", Self::Udp)];
-}
-
-impl Vocabulary for SyslogFraming {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("octet_counting", Self::OctetCounting),
-        ("lf", Self::LineFeed),
-    ];
 }
 
 /// The facilities in the order of their numbers.
@@ -209,20 +151,8 @@ impl FromScalar for Facility {
     }
 }
 
-impl<T: Vocabulary> FromScalar for Word<T> {
-    fn from_scalar(written: &Scalar) -> Result<Self, String> {
-        let meaning = match written {
-            Scalar::Text(text) => T::WORDS.iter().find(|(word, _)| word == text),
-            _ => None,
-        };
-        meaning
-            .map(|&(_, meaning)| Self(meaning))
-            .ok_or_else(|| format!("{written} is not allowed; write {}", one_of::<T>()))
-    }
-}
-
 /// A single value as it is written.
-enum Scalar {
+pub(super) enum Scalar {
     Text(String),
     Integer(i64),
     /// A number with a fraction or a truth value: nothing here is written so.
@@ -276,11 +206,12 @@ impl Visitor<'_> for ScalarVisitor {
     }
 }
 
-trait FromScalar: Sized {
+/// Reads a value, or says what is written and what is allowed.
+pub(super) trait FromScalar: Sized {
     fn from_scalar(written: &Scalar) -> Result<Self, String>;
 }
 
-fn deserialize_scalar<'de, T: FromScalar, D: Deserializer<'de>>(
+pub(super) fn deserialize_scalar<'de, T: FromScalar, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     T::from_scalar(&Scalar::deserialize(deserializer)?).map_err(de::Error::custom)
@@ -298,9 +229,3 @@ macro_rules! deserialize_from_scalar {
 }
 
 deserialize_from_scalar!(Period, PeriodOrNone, PeriodOrAll, Size, Count, Facility);
-
-impl<'de, T: Vocabulary> Deserialize<'de> for Word<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserialize_scalar(deserializer)
-    }
-}

@@ -11,7 +11,8 @@ use toml::Spanned;
 use super::Checker;
 use crate::config::document::Span;
 use crate::config::raw::{OutputType, RawBatch, RawOutput, RawRetry, Section, Setting};
-use crate::config::value::{Vocabulary, Word, one_of, shown};
+use crate::config::value::shown;
+use crate::config::word::{Vocabulary, Word, one_of, word_of};
 use crate::config::{
     BatchConfig, FileConfig, OutputConfig, OutputKind, RetryConfig, ServiceConfig, StartAt,
     WhenSpoolFull,
@@ -209,11 +210,4 @@ impl Checker<'_> {
             rotate_keep: self.positive_count(raw.rotate_keep, 5),
         }
     }
-}
-
-fn word_of(kind: OutputType) -> &'static str {
-    OutputType::WORDS
-        .iter()
-        .find(|(_, other)| *other == kind)
-        .map_or("", |(word, _)| word)
 }

@@ -7,7 +7,8 @@ use toml::Spanned;
 use crate::config::check::Checker;
 use crate::config::document::Span;
 use crate::config::raw::{RawOutput, Setting, SyslogProtocol};
-use crate::config::value::{Size, Word};
+use crate::config::value::Size;
+use crate::config::word::Word;
 use crate::config::{
     SyslogBody, SyslogConfig, SyslogFormat, SyslogFraming, SyslogSeverity, SyslogTransport,
     TlsConfig, WhenTooLarge,
