@@ -465,7 +465,7 @@ async fn read_lines(stream: TcpStream, sender: mpsc::UnboundedSender<String>) {
 async fn an_output_that_is_away_keeps_none_of_the_others_waiting() {
     let mut receiver = Receiver::closed();
     let syslog = format!(
-        "[[output]]\nname = \"siem\"\ntype = \"syslog\"\naddress = \"{}\"\nframing = \"lf\"\n",
+        "[[output]]\nname = \"siem\"\ntype = \"syslog\"\naddresses = [\"{}\"]\nframing = \"lf\"\n",
         receiver.address
     );
     let mut world = World::new(setup(&syslog));

@@ -10,8 +10,9 @@ use bytesize::ByteSize;
 use super::terminal::{Paint, Style};
 use super::{CommandError, Exit, complain, load, print_line};
 use crate::config::{
-    Config, Credentials, InitialLookback, OutputConfig, OutputKind, Secret, SecretSource,
-    ServiceConfig, SyslogConfig, SyslogFraming, SyslogTransport,
+    AcknowledgementConfig, Config, Credentials, InitialLookback, OutputConfig, OutputKind, Secret,
+    SecretSource, ServiceConfig, SplunkHecConfig, SyslogBody, SyslogConfig, SyslogFormat,
+    SyslogFraming, SyslogTransport, WhenTooLarge,
 };
 
 pub(super) fn run(path: &Path) -> Result<Exit, CommandError> {
@@ -105,22 +106,8 @@ fn service_facts(service: &ServiceConfig) -> Vec<(&'static str, String)> {
 
 fn output_facts(output: &OutputConfig) -> Vec<(&'static str, String)> {
     let mut facts = match &output.kind {
-        OutputKind::SplunkHec(hec) => vec![
-            ("splunk_hec", hec.endpoints.join(", ")),
-            ("token", format!("from {}", origin(&hec.token))),
-            (
-                "index",
-                hec.index
-                    .clone()
-                    .unwrap_or_else(|| "the token's default".to_owned()),
-            ),
-        ],
-        OutputKind::Syslog(syslog) => {
-            vec![(
-                "syslog",
-                format!("{} over {}", syslog.addresses.join(", "), way(syslog)),
-            )]
-        }
+        OutputKind::SplunkHec(hec) => splunk_hec_facts(hec),
+        OutputKind::Syslog(syslog) => syslog_facts(syslog),
         OutputKind::File(file) => vec![("file", file.path.display().to_string())],
         OutputKind::Stdout => vec![("stdout", "JSON lines".to_owned())],
     };
@@ -129,6 +116,62 @@ fn output_facts(output: &OutputConfig) -> Vec<(&'static str, String)> {
         some => some.join(", "),
     };
     facts.push(("collections", collections));
+    facts
+}
+
+fn splunk_hec_facts(hec: &SplunkHecConfig) -> Vec<(&'static str, String)> {
+    let index = hec
+        .index
+        .clone()
+        .unwrap_or_else(|| "the token's default".to_owned());
+    let mut in_flight = format!("requests to one endpoint: at most {}", hec.max_in_flight);
+    let delivered = match hec.acknowledgement {
+        None => "when Splunk has accepted it".to_owned(),
+        Some(AcknowledgementConfig {
+            timeout,
+            interval,
+            max_outstanding,
+        }) => {
+            // Writing to a text does not fail.
+            let _ = write!(in_flight, ", not acknowledged at most {max_outstanding}");
+            format!(
+                "when Splunk has indexed it: asked every {}, sent again after {}",
+                time(interval),
+                time(timeout)
+            )
+        }
+    };
+    vec![
+        ("splunk_hec", hec.endpoints.join(", ")),
+        ("token", format!("from {}", origin(&hec.token))),
+        ("index", index),
+        ("delivered", delivered),
+        ("in flight", in_flight),
+    ]
+}
+
+fn syslog_facts(syslog: &SyslogConfig) -> Vec<(&'static str, String)> {
+    let delivered = match syslog.transport {
+        SyslogTransport::Udp => "when it is sent, whether it arrives or not",
+        SyslogTransport::Tcp | SyslogTransport::Tls => {
+            "when the receiver's TCP has it, its application may not"
+        }
+        SyslogTransport::Relp | SyslogTransport::RelpTls => {
+            "when the receiver's application has it"
+        }
+    };
+    let mut facts = vec![
+        ("syslog", syslog.addresses.join(", ")),
+        ("transport", way(syslog)),
+        ("message", message(syslog)),
+        ("delivered", delivered.to_owned()),
+    ];
+    if matches!(
+        syslog.transport,
+        SyslogTransport::Relp | SyslogTransport::RelpTls
+    ) {
+        facts.push(("in flight", format!("messages: at most {}", syslog.window)));
+    }
     facts
 }
 
@@ -145,6 +188,26 @@ fn way(syslog: &SyslogConfig) -> String {
         SyslogTransport::Relp => "RELP".to_owned(),
         SyslogTransport::RelpTls => "RELP with TLS".to_owned(),
     }
+}
+
+/// What syslog messages look like.
+fn message(syslog: &SyslogConfig) -> String {
+    let format = match syslog.format {
+        SyslogFormat::Rfc5424 => "RFC 5424",
+        SyslogFormat::Rfc3164 => "RFC 3164",
+    };
+    let body = match syslog.body {
+        SyslogBody::Json => "JSON",
+        SyslogBody::Cef => "CEF",
+        SyslogBody::Leef => "LEEF",
+        SyslogBody::KeyValue => "key=\"value\" pairs",
+    };
+    let larger = match syslog.when_too_large {
+        WhenTooLarge::DeadLetter => "is a dead letter",
+        WhenTooLarge::Shorten => "is shortened",
+    };
+    let max = size(syslog.max_message_bytes as u64);
+    format!("{format} with {body}; one of more than {max} {larger}")
 }
 
 /// Where a secret comes from, never what it is.

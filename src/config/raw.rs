@@ -16,9 +16,12 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use toml::Spanned;
 
-use super::value::{Count, Facility, Period, PeriodOrAll, PeriodOrNone, Size};
+use super::value::{Count, Facility, Period, PeriodOrAll, PeriodOrNone, Severity, Size};
 use super::word::Word;
-use super::{PollLimitScope, StartAt, SyslogFraming, WhenSpoolFull};
+use super::{
+    PollLimitScope, StartAt, SyslogBody, SyslogFormat, SyslogFraming, SyslogTransport,
+    WhenSpoolFull, WhenTooLarge,
+};
 
 /// A key that may be left out, with the place of its value.
 pub(super) type Setting<T> = Option<Spanned<T>>;
@@ -129,19 +132,34 @@ pub(super) struct RawOutput {
     #[serde(default)]
     pub r#override: Vec<Spanned<Section<RawOverride>>>,
     pub gzip: Option<bool>,
-    #[serde(default)]
-    pub tls: Section<RawTls>,
+    pub indexed_fields: Option<bool>,
+    pub acknowledge: Option<bool>,
+    pub ack_timeout: Setting<Period>,
+    pub ack_interval: Setting<Period>,
+    pub max_outstanding_acks: Setting<Count>,
+    pub max_in_flight: Setting<Count>,
     pub proxy: Setting<String>,
     pub request_timeout: Setting<Period>,
 
+    #[serde(default)]
+    pub tls: Section<RawTls>,
     pub connect_timeout: Setting<Period>,
 
-    pub address: Setting<String>,
-    pub transport: Setting<Word<SyslogProtocol>>,
+    pub addresses: Setting<Vec<Spanned<String>>>,
+    pub transport: Setting<Word<SyslogTransport>>,
     pub framing: Setting<Word<SyslogFraming>>,
+    pub server_name: Setting<String>,
+    pub window: Setting<Count>,
+    pub format: Setting<Word<SyslogFormat>>,
     pub facility: Setting<Facility>,
+    pub severity: Setting<Severity>,
     pub app_name: Setting<String>,
+    pub structured_data: Option<bool>,
+    pub sd_id: Setting<String>,
+    pub bom: Option<bool>,
+    pub body: Setting<Word<SyslogBody>>,
     pub max_message_bytes: Setting<Size>,
+    pub when_too_large: Setting<Word<WhenTooLarge>>,
     pub write_timeout: Setting<Period>,
 
     pub path: Setting<PathBuf>,
@@ -158,13 +176,6 @@ pub(super) enum OutputType {
     Stdout,
 }
 
-/// `transport` of a syslog output.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum SyslogProtocol {
-    Tcp,
-    Udp,
-}
-
 impl OutputType {
     /// The keys that not every output has.
     pub(super) fn own_keys(self) -> &'static [&'static str] {
@@ -178,18 +189,34 @@ impl OutputType {
                 "sourcetype_incident",
                 "override",
                 "gzip",
+                "indexed_fields",
+                "acknowledge",
+                "ack_timeout",
+                "ack_interval",
+                "max_outstanding_acks",
+                "max_in_flight",
                 "tls",
                 "proxy",
                 "connect_timeout",
                 "request_timeout",
             ],
             Self::Syslog => &[
-                "address",
+                "addresses",
                 "transport",
                 "framing",
+                "tls",
+                "server_name",
+                "window",
+                "format",
                 "facility",
+                "severity",
                 "app_name",
+                "structured_data",
+                "sd_id",
+                "bom",
+                "body",
                 "max_message_bytes",
+                "when_too_large",
                 "connect_timeout",
                 "write_timeout",
             ],

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::InitialLookback;
+use super::{InitialLookback, SyslogSeverity};
 
 /// Beyond this a duration is a mistake, and sums of times would leave the calendar.
 const LONGEST_PERIOD: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -37,6 +37,10 @@ pub(super) struct Count(pub u32);
 #[derive(Clone, Copy)]
 pub(super) struct Facility(pub u8);
 
+/// Where a syslog severity comes from: `"event"`, or one by its number or its name.
+#[derive(Clone, Copy)]
+pub(super) struct Severity(pub SyslogSeverity);
+
 /// A duration as a person would write it: in the largest unit that has no fraction.
 pub(super) fn shown(time: Duration) -> String {
     let units = [
@@ -58,6 +62,11 @@ const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
     "ftp", "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4",
     "local5", "local6", "local7",
+];
+
+/// The severities in the order of their numbers.
+const SEVERITIES: [&str; 8] = [
+    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
 ];
 
 impl FromScalar for Period {
@@ -133,22 +142,41 @@ impl FromScalar for Count {
 
 impl FromScalar for Facility {
     fn from_scalar(written: &Scalar) -> Result<Self, String> {
-        let number = match written {
-            Scalar::Text(text) => FACILITIES.iter().position(|name| name == text),
-            Scalar::Integer(number) => usize::try_from(*number).ok(),
-            Scalar::Other(_) => None,
-        };
-        number
-            .filter(|&number| number < FACILITIES.len())
-            .and_then(|number| u8::try_from(number).ok())
-            .map(Self)
-            .ok_or_else(|| {
-                format!(
-                    "{written} is not a syslog facility; write a number from 0 to 23 or one of {}",
-                    FACILITIES.join(", ")
-                )
-            })
+        numbered(written, &FACILITIES).map(Self).ok_or_else(|| {
+            format!(
+                "{written} is not a syslog facility; write a number from 0 to 23 or one of {}",
+                FACILITIES.join(", ")
+            )
+        })
     }
+}
+
+impl FromScalar for Severity {
+    fn from_scalar(written: &Scalar) -> Result<Self, String> {
+        if matches!(written, Scalar::Text(text) if text == "event") {
+            return Ok(Self(SyslogSeverity::Event));
+        }
+        let number = numbered(written, &SEVERITIES).ok_or_else(|| {
+            format!(
+                "{written} is not a syslog severity; write \"event\", a number from 0 to 7 or one \
+                 of {}",
+                SEVERITIES.join(", ")
+            )
+        })?;
+        Ok(Self(SyslogSeverity::Fixed(number)))
+    }
+}
+
+/// A number below that of the names, from itself or from its name.
+fn numbered(written: &Scalar, names: &[&str]) -> Option<u8> {
+    let number = match written {
+        Scalar::Text(text) => names.iter().position(|name| name == text),
+        Scalar::Integer(number) => usize::try_from(*number).ok(),
+        Scalar::Other(_) => None,
+    };
+    number
+        .filter(|&number| number < names.len())
+        .and_then(|number| u8::try_from(number).ok())
 }
 
 /// A single value as it is written.
@@ -228,4 +256,12 @@ macro_rules! deserialize_from_scalar {
     )*};
 }
 
-deserialize_from_scalar!(Period, PeriodOrNone, PeriodOrAll, Size, Count, Facility);
+deserialize_from_scalar!(
+    Period,
+    PeriodOrNone,
+    PeriodOrAll,
+    Size,
+    Count,
+    Facility,
+    Severity
+);

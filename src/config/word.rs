@@ -2,9 +2,12 @@
 
 use serde::de::{Deserialize, Deserializer};
 
-use super::raw::{OutputType, SyslogProtocol};
+use super::raw::OutputType;
 use super::value::{FromScalar, Scalar, deserialize_scalar};
-use super::{PollLimitScope, StartAt, SyslogFraming, WhenSpoolFull};
+use super::{
+    PollLimitScope, StartAt, SyslogBody, SyslogFormat, SyslogFraming, SyslogTransport,
+    WhenSpoolFull, WhenTooLarge,
+};
 
 /// One word of `T`'s vocabulary.
 #[derive(Clone, Copy)]
@@ -78,13 +81,40 @@ impl Vocabulary for StartAt {
     const WORDS: &'static [(&'static str, Self)] = &[("now", Self::Now), ("oldest", Self::Oldest)];
 }
 
-impl Vocabulary for SyslogProtocol {
-    const WORDS: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("udp", Self::Udp)];
+impl Vocabulary for SyslogTransport {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("udp", Self::Udp),
+        ("tcp", Self::Tcp),
+        ("tls", Self::Tls),
+        ("relp", Self::Relp),
+        ("relp_tls", Self::RelpTls),
+    ];
 }
 
 impl Vocabulary for SyslogFraming {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("octet_counting", Self::OctetCounting),
         ("lf", Self::LineFeed),
+    ];
+}
+
+impl Vocabulary for SyslogFormat {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("rfc5424", Self::Rfc5424), ("rfc3164", Self::Rfc3164)];
+}
+
+impl Vocabulary for SyslogBody {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("json", Self::Json),
+        ("cef", Self::Cef),
+        ("leef", Self::Leef),
+        ("key_value", Self::KeyValue),
+    ];
+}
+
+impl Vocabulary for WhenTooLarge {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("dead_letter", Self::DeadLetter),
+        ("shorten", Self::Shorten),
     ];
 }

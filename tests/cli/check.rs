@@ -54,6 +54,74 @@ fn a_good_configuration_is_shown_in_short_and_without_secrets() {
 }
 
 #[test]
+fn what_an_output_guarantees_is_shown() {
+    let outputs = [
+        (
+            "",
+            &[
+                "delivered    when Splunk has accepted it\n",
+                "in flight    requests to one endpoint: at most 4\n",
+            ][..],
+        ),
+        (
+            "acknowledge = true\nack_timeout = \"10m\"\n",
+            &[
+                "delivered    when Splunk has indexed it: asked every 2s, sent again after 10m\n",
+                "in flight    requests to one endpoint: at most 4, not acknowledged at most 1000\n",
+            ],
+        ),
+        (
+            "[[output]]
+name = \"siem\"
+type = \"syslog\"
+addresses = [\"siem-1:514\", \"siem-2:514\"]
+transport = \"relp_tls\"
+window = 64
+body = \"cef\"
+",
+            &[
+                "syslog       siem-1:514, siem-2:514\n",
+                "transport    RELP with TLS\n",
+                "message      RFC 5424 with CEF; one of more than 64.0 KiB is a dead letter\n",
+                "delivered    when the receiver's application has it\n",
+                "in flight    messages: at most 64\n",
+            ],
+        ),
+        (
+            "[[output]]
+name = \"siem\"
+type = \"syslog\"
+addresses = [\"localhost:514\"]
+framing = \"lf\"
+format = \"rfc3164\"
+when_too_large = \"shorten\"
+",
+            &[
+                "transport    TCP, a line each\n",
+                "message      RFC 3164 with JSON; one of more than 64.0 KiB is shortened\n",
+                "delivered    when the receiver's TCP has it, its application may not\n",
+            ],
+        ),
+        (
+            "[[output]]
+name = \"siem\"
+type = \"syslog\"
+addresses = [\"localhost:514\"]
+transport = \"udp\"
+",
+            &["delivered    when it is sent, whether it arrives or not\n"],
+        ),
+    ];
+    for (lines, facts) in outputs {
+        let ended = check(&format!("{GOOD}{lines}"));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        for fact in facts {
+            assert!(ended.stdout.contains(fact), "{fact}: {}", ended.stdout);
+        }
+    }
+}
+
+#[test]
 fn every_mistake_is_told_with_its_line() {
     let text = GOOD
         .replace("username", "user_name")

@@ -66,8 +66,9 @@ def output(syslog, name, **transport):
     return {
         "name": name,
         "type": "syslog",
-        "address": syslog.address(name),
+        "addresses": [syslog.address(name)],
         "facility": "local0",
+        "severity": "info",
         "app_name": APP_NAME,
         "max_message_bytes": "60KiB",
     } | transport

@@ -32,6 +32,16 @@ impl Checker<'_> {
         self.positive(setting, default, |count| count.0)
     }
 
+    /// A count with a limit of its own.
+    pub(super) fn limited_count(&mut self, setting: Setting<Count>, default: u32, max: u32) -> u32 {
+        let span = setting.as_ref().map(Spanned::span);
+        let count = self.positive_count(setting, default);
+        if let Some(span) = span.filter(|_| count > max) {
+            self.refuse(&span, format!("{count} is too many; write at most {max}"));
+        }
+        count
+    }
+
     /// A size that is held in memory.
     pub(super) fn memory_size(&mut self, setting: Setting<Size>, default: usize) -> usize {
         let Some(size) = setting else { return default };
@@ -167,13 +177,7 @@ impl Checker<'_> {
 
     /// Secrets go to this URL: not in the clear, if it leaves the machine.
     pub(super) fn warn_of_clear_text(&mut self, at: &Span, url: &Url, secret: &str) {
-        let host = url.host_str().unwrap_or_default();
-        let is_local = host == "localhost"
-            || host
-                .trim_matches(['[', ']'])
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback());
-        if url.scheme() == "http" && !is_local {
+        if url.scheme() == "http" && !is_loopback(url.host_str().unwrap_or_default()) {
             self.warn(
                 at,
                 format!("{secret} goes over the network in clear text; use https://"),
@@ -229,6 +233,15 @@ impl Checker<'_> {
         }
         names
     }
+}
+
+/// Whether what goes to this host stays on the machine. An IPv6 address may stand in brackets.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 fn regular(file: &std::fs::File) -> std::io::Result<()> {

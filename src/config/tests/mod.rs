@@ -5,6 +5,8 @@ mod output_messages;
 mod secrecy;
 mod secrets;
 mod shape;
+mod splunk_messages;
+mod syslog_messages;
 mod value_messages;
 mod values;
 
@@ -89,7 +91,7 @@ const SPLUNK: [&str; 4] = [
 const SYSLOG: [&str; 3] = [
     "name = 'siem'",
     "type = 'syslog'",
-    "address = 'syslog.example.com:514'",
+    "addresses = ['127.0.0.1:514']",
 ];
 const FILE: [&str; 3] = ["name = 'file'", "type = 'file'", "path = '/out.jsonl'"];
 

@@ -1,4 +1,4 @@
-//! What is told of files, and of what is particular to a type of output.
+//! What is told of files, and of what every output has.
 
 use super::*;
 
@@ -117,108 +117,7 @@ fn paths() {
 }
 
 #[test]
-fn splunk() {
-    check(
-        &output(&["name = 's'", "type = 'splunk_hec'"], ""),
-        r#"
-            FILE:8: output[0].endpoints: missing; write the URLs of Splunk's HTTP Event Collector, such as ["https://splunk.example.com:8088"]
-            FILE:8: output[0].token: missing; write where the HEC token is: { file = "/path" }, { env = "NAME" } or { credential = "name" }
-        "#,
-    );
-    check(
-        &output(&SPLUNK, "index = ''\nsourcetype_flow = ''"),
-        "
-            FILE:13: output[0].index: empty; write a text or leave the key out
-            FILE:14: output[0].sourcetype_flow: empty; write a text or leave the key out
-        ",
-    );
-    check(
-        &output(&SPLUNK, "batch = { max_bytes = '6MB' }"),
-        "
-            warning: FILE:13: output[0].batch.max_bytes: Splunk Cloud refuses bodies of more than about 5 MB
-        ",
-    );
-    check(
-        &output(&SPLUNK, "[[output.override]]\ncollection = 'flows'"),
-        "
-            FILE:13: output[0].override[0]: changes nothing; write index, source or sourcetype
-        ",
-    );
-    check(
-        &output(&SPLUNK, "[[output.override]]\nindex = 'a'"),
-        "
-            FILE:13: output[0].override[0].collection: missing; write the collection that this is for
-        ",
-    );
-    check(
-        &output(
-            &SPLUNK,
-            "[[output.override]]\ncollection = 'flows'\nindex = 'a'\n[[output.override]]\ncollection = 'flows'\nindex = 'b'\n[[output.override]]\ncollection = 'other'\nindex = 'b'",
-        ),
-        r#"
-            FILE:17: output[0].override[1].collection: "flows" has an override already
-        "#,
-    );
-}
-
-#[test]
-fn syslog() {
-    check(
-        &output(&["name = 's'", "type = 'syslog'"], ""),
-        r#"
-            FILE:8: output[0].address: missing; write the receiver's host:port, such as "syslog.example.com:514"
-        "#,
-    );
-    check(
-        &output(&SYSLOG, "address = 'syslog.example.com'"),
-        r#"
-            FILE:11: output[0].address: "syslog.example.com" is not an address; write host:port, such as "syslog.example.com:514" or "[2001:db8::1]:514"
-        "#,
-    );
-    check(
-        &output(&SYSLOG, "address = '2001:db8::1:514'"),
-        r#"
-            FILE:11: output[0].address: "2001:db8::1:514" is not an address; write host:port, such as "syslog.example.com:514" or "[2001:db8::1]:514"
-        "#,
-    );
-    check(&output(&SYSLOG, "address = '[2001:db8::1]:514'"), "");
-    check(
-        &output(&SYSLOG, "address = 'a:0'"),
-        r#"
-            FILE:11: output[0].address: "a:0" is not an address; write host:port, such as "syslog.example.com:514" or "[2001:db8::1]:514"
-        "#,
-    );
-    check(
-        &output(&SYSLOG, "transport = 'udp'\nframing = 'lf'"),
-        r#"
-            FILE:13: output[0].framing: belongs to transport = "tcp"; each datagram is a message by itself
-        "#,
-    );
-    check(
-        &output(&SYSLOG, "transport = 'udp'\nmax_message_bytes = '64KiB'"),
-        "
-            FILE:13: output[0].max_message_bytes: a datagram holds at most 65507 bytes
-        ",
-    );
-    check(
-        &output(&SYSLOG, "facility = 24"),
-        "
-            FILE:12: output[0].facility: 24 is not a syslog facility; write a number from 0 to 23 or one of kern, user, mail, daemon, auth, syslog, lpr, news, uucp, cron, authpriv, ftp, ntp, audit, alert, clock, local0, local1, local2, local3, local4, local5, local6, local7
-        ",
-    );
-    check(
-        &output(&SYSLOG, "facility = 'local8'"),
-        r#"
-            FILE:12: output[0].facility: "local8" is not a syslog facility; write a number from 0 to 23 or one of kern, user, mail, daemon, auth, syslog, lpr, news, uucp, cron, authpriv, ftp, ntp, audit, alert, clock, local0, local1, local2, local3, local4, local5, local6, local7
-        "#,
-    );
-    check(
-        &output(&SYSLOG, "app_name = 'a b'\nhost = 'a b'"),
-        "
-            FILE:12: output[0].app_name: syslog allows 1 to 48 printable ASCII characters without a space
-            FILE:13: output[0].host: syslog allows 1 to 255 printable ASCII characters without a space
-        ",
-    );
+fn host() {
     check(
         &output(&STDOUT, "host = ''"),
         "

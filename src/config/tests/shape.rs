@@ -53,7 +53,7 @@ fn keys_that_nobody_knows() {
     check(
         &file("\"odd key\" = 1\n[stat]\na = 1"),
         r#"
-            FILE:12: output[0]."odd key": unknown key; allowed are name, type, collections, when_spool_full, start_at, host, batch, retry, endpoints, token, index, source, sourcetype_flow, sourcetype_incident, override, gzip, tls, proxy, request_timeout, connect_timeout, address, transport, framing, facility, app_name, max_message_bytes, write_timeout, path, rotate_bytes, rotate_keep
+            FILE:12: output[0]."odd key": unknown key; allowed are name, type, collections, when_spool_full, start_at, host, batch, retry, endpoints, token, index, source, sourcetype_flow, sourcetype_incident, override, gzip, indexed_fields, acknowledge, ack_timeout, ack_interval, max_outstanding_acks, max_in_flight, proxy, request_timeout, tls, connect_timeout, addresses, transport, framing, server_name, window, format, facility, severity, app_name, structured_data, sd_id, bom, body, max_message_bytes, when_too_large, write_timeout, path, rotate_bytes, rotate_keep
             FILE:13: stat: unknown key; did you mean "state"?
         "#,
     );
@@ -81,10 +81,10 @@ fn keys_of_another_type() {
         "#,
     );
     check(
-        &output(&SYSLOG, "gzip = true\ntls = {}"),
+        &output(&SYSLOG, "gzip = true\nproxy = 'http://proxy:3128'"),
         r#"
-            FILE:12: output[0].gzip: belongs to type "splunk_hec"; type "syslog" allows address, transport, framing, facility, app_name, max_message_bytes, connect_timeout, write_timeout
-            FILE:13: output[0].tls: belongs to type "splunk_hec"; type "syslog" allows address, transport, framing, facility, app_name, max_message_bytes, connect_timeout, write_timeout
+            FILE:12: output[0].gzip: belongs to type "splunk_hec"; type "syslog" allows addresses, transport, framing, tls, server_name, window, format, facility, severity, app_name, structured_data, sd_id, bom, body, max_message_bytes, when_too_large, connect_timeout, write_timeout
+            FILE:13: output[0].proxy: belongs to type "splunk_hec"; type "syslog" allows addresses, transport, framing, tls, server_name, window, format, facility, severity, app_name, structured_data, sd_id, bom, body, max_message_bytes, when_too_large, connect_timeout, write_timeout
         "#,
     );
 }
@@ -223,7 +223,7 @@ fn all_problems_at_once_in_the_order_of_the_file() {
             FILE:12: service[0].max_windw: unknown key; did you mean "max_window"?
             FILE:13: service[0].settle: 1 is not a duration; write a number and a unit, such as "10m" or "3d"
             FILE:14: service[0].schedule: "x" is not a schedule: it has 1 fields; write six fields (second, minute, hour, day, month, weekday; UTC), such as "0 */10 * * * *"
-            FILE:19: output[1].index: belongs to type "splunk_hec"; type "syslog" allows address, transport, framing, facility, app_name, max_message_bytes, connect_timeout, write_timeout
+            FILE:19: output[1].index: belongs to type "splunk_hec"; type "syslog" allows addresses, transport, framing, tls, server_name, window, format, facility, severity, app_name, structured_data, sd_id, bom, body, max_message_bytes, when_too_large, connect_timeout, write_timeout
         "#,
     );
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    InitialLookback, OutputKind, PollLimitScope, SecretSource, StartAt, SyslogTransport,
-    WhenSpoolFull,
+    AcknowledgementConfig, InitialLookback, OutputKind, PollLimitScope, SecretSource, StartAt,
+    SyslogBody, SyslogConfig, SyslogFormat, SyslogFraming, SyslogSeverity, SyslogTransport,
+    WhenSpoolFull, WhenTooLarge,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,6 +51,9 @@ fn defaults() {
     assert_eq!(splunk.sourcetype_incident, "cisco:cta:incident");
     assert_eq!(splunk.index, None);
     assert!(splunk.gzip);
+    assert!(!splunk.indexed_fields);
+    assert_eq!(splunk.acknowledgement, None);
+    assert_eq!(splunk.max_in_flight, 4);
 }
 
 #[test]
@@ -135,37 +139,151 @@ fn a_collection_has_an_index_of_its_own() {
 }
 
 #[test]
-fn syslog_transports() {
-    for (lines, transport, max_message_bytes, facility) in [
-        ("", SyslogTransport::Tcp, 65_536, 16),
+fn splunk_acknowledges() {
+    let minute_and_second = AcknowledgementConfig {
+        timeout: MINUTE,
+        interval: Duration::from_secs(1),
+        max_outstanding: 7,
+    };
+    let defaults = AcknowledgementConfig {
+        timeout: 5 * MINUTE,
+        interval: Duration::from_secs(2),
+        max_outstanding: 1000,
+    };
+    for (lines, expect) in [
+        ("acknowledge = false", None),
+        ("acknowledge = true", Some(defaults)),
         (
-            "framing = 'lf'\nfacility = 'authpriv'",
-            SyslogTransport::Tcp,
-            65_536,
-            10,
-        ),
-        (
-            "transport = 'udp'\nfacility = 23",
-            SyslogTransport::Udp,
-            2048,
-            23,
-        ),
-        (
-            "transport = 'udp'\nmax_message_bytes = 65507\nfacility = 'kern'",
-            SyslogTransport::Udp,
-            65_507,
-            0,
+            "acknowledge = true
+             ack_timeout = '1m'
+             ack_interval = '1s'
+             max_outstanding_acks = 7",
+            Some(minute_and_second),
         ),
     ] {
-        let config = config(&output(&SYSLOG, lines));
-        let OutputKind::Syslog(syslog) = &config.outputs[0].kind else {
+        let lines = format!("indexed_fields = true\nmax_in_flight = 9\n{lines}");
+        let config = config(&output(&SPLUNK, &lines));
+        let OutputKind::SplunkHec(splunk) = &config.outputs[0].kind else {
             panic!("{config:?}");
         };
-        assert_eq!(syslog.transport, transport, "{lines}");
-        assert_eq!(syslog.max_message_bytes, max_message_bytes, "{lines}");
-        assert_eq!(syslog.facility, facility, "{lines}");
-        assert_eq!(syslog.app_name, "cta-forwarder");
+        assert_eq!(splunk.acknowledgement, expect, "{lines}");
+        assert_eq!(splunk.max_in_flight, 9);
+        assert!(splunk.indexed_fields);
     }
+}
+
+#[track_caller]
+fn syslog(lines: &str) -> SyslogConfig {
+    let config = config(&output(&SYSLOG, lines));
+    match &config.outputs[0].kind {
+        OutputKind::Syslog(syslog) => syslog.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn syslog_defaults() {
+    let syslog = syslog("");
+    assert_eq!(syslog.addresses, ["127.0.0.1:514"]);
+    assert_eq!(syslog.transport, SyslogTransport::Tcp);
+    assert_eq!(syslog.framing, SyslogFraming::OctetCounting);
+    assert_eq!(syslog.format, SyslogFormat::Rfc5424);
+    assert_eq!(syslog.body, SyslogBody::Json);
+    assert_eq!(syslog.facility, 16);
+    assert_eq!(syslog.severity, SyslogSeverity::Event);
+    assert_eq!(syslog.app_name, "cta-forwarder");
+    assert_eq!(syslog.structured_data, None);
+    assert!(!syslog.bom);
+    assert_eq!(syslog.when_too_large, WhenTooLarge::DeadLetter);
+    assert_eq!(syslog.server_name, None);
+    assert_eq!(syslog.window, 128);
+    assert_eq!(syslog.connect_timeout, Duration::from_secs(10));
+    assert_eq!(syslog.write_timeout, Duration::from_secs(30));
+}
+
+#[test]
+fn what_is_written_of_syslog_counts() {
+    let syslog = syslog(
+        "addresses = ['a:1', '[::1]:2']
+         transport = 'relp_tls'
+         tls = { ca_file = 'DIR/ca.pem' }
+         server_name = 'siem.example.com'
+         window = 9
+         facility = 'authpriv'
+         severity = 'warning'
+         app_name = 'agent'
+         structured_data = true
+         sd_id = 'events@1'
+         bom = true
+         body = 'leef'
+         max_message_bytes = '8KiB'
+         when_too_large = 'shorten'
+         connect_timeout = '1s'
+         write_timeout = '2s'",
+    );
+    assert_eq!(syslog.addresses, ["a:1", "[::1]:2"]);
+    assert_eq!(syslog.transport, SyslogTransport::RelpTls);
+    assert!(syslog.tls.ca_file.unwrap().ends_with("ca.pem"));
+    assert_eq!(syslog.server_name.as_deref(), Some("siem.example.com"));
+    assert_eq!(syslog.window, 9);
+    assert_eq!(syslog.facility, 10);
+    assert_eq!(syslog.severity, SyslogSeverity::Fixed(4));
+    assert_eq!(syslog.app_name, "agent");
+    assert_eq!(syslog.structured_data.as_deref(), Some("events@1"));
+    assert!(syslog.bom);
+    assert_eq!(syslog.body, SyslogBody::Leef);
+    assert_eq!(syslog.max_message_bytes, 8 << 10);
+    assert_eq!(syslog.when_too_large, WhenTooLarge::Shorten);
+    assert_eq!(syslog.connect_timeout, Duration::from_secs(1));
+    assert_eq!(syslog.write_timeout, Duration::from_secs(2));
+}
+
+#[test]
+fn syslog_transports() {
+    for (word, transport, max_message_bytes) in [
+        ("udp", SyslogTransport::Udp, 2048),
+        ("tcp", SyslogTransport::Tcp, 65_536),
+        ("tls", SyslogTransport::Tls, 65_536),
+        ("relp", SyslogTransport::Relp, 65_536),
+        ("relp_tls", SyslogTransport::RelpTls, 65_536),
+    ] {
+        let syslog = syslog(&format!("transport = '{word}'\nformat = 'rfc3164'"));
+        assert_eq!(syslog.transport, transport);
+        assert_eq!(syslog.max_message_bytes, max_message_bytes, "{word}");
+        assert_eq!(syslog.format, SyslogFormat::Rfc3164);
+    }
+    let most = syslog("transport = 'udp'\nmax_message_bytes = 65507");
+    assert_eq!(most.max_message_bytes, 65_507);
+}
+
+#[test]
+fn syslog_words() {
+    let framed = syslog("framing = 'lf'");
+    assert_eq!(framed.framing, SyslogFraming::LineFeed);
+    for (word, body) in [
+        ("json", SyslogBody::Json),
+        ("cef", SyslogBody::Cef),
+        ("leef", SyslogBody::Leef),
+        ("key_value", SyslogBody::KeyValue),
+    ] {
+        assert_eq!(syslog(&format!("body = '{word}'")).body, body);
+    }
+    for (written, severity) in [
+        ("'event'", SyslogSeverity::Event),
+        ("'emerg'", SyslogSeverity::Fixed(0)),
+        ("'debug'", SyslogSeverity::Fixed(7)),
+        ("0", SyslogSeverity::Fixed(0)),
+        ("7", SyslogSeverity::Fixed(7)),
+    ] {
+        let syslog = syslog(&format!("severity = {written}"));
+        assert_eq!(syslog.severity, severity, "{written}");
+    }
+    for (written, facility) in [("'kern'", 0), ("'local7'", 23), ("23", 23)] {
+        let syslog = syslog(&format!("facility = {written}"));
+        assert_eq!(syslog.facility, facility, "{written}");
+    }
+    let named = syslog("structured_data = true");
+    assert_eq!(named.structured_data.as_deref(), Some("cta@32473"));
 }
 
 #[test]

@@ -129,6 +129,45 @@ impl Checker<'_> {
         }
     }
 
+    /// What is chosen; none if what is written was refused, and nothing can be said of what goes
+    /// with it.
+    fn choice<T>(&self, table: &Span, key: &str, setting: Option<T>, default: T) -> Option<T> {
+        let is_written = || {
+            let mut keys = self.document.keys_of(table).into_iter();
+            keys.any(|(written, _)| written == key)
+        };
+        setting.or_else(|| (!is_written()).then_some(default))
+    }
+
+    /// Refuses the keys that go with other words of `choice` alone.
+    fn refuse_keys_of_others<T: Vocabulary + PartialEq>(
+        &mut self,
+        table: &Span,
+        choice: &str,
+        chosen: Option<T>,
+        owners: &[(&str, &[T])],
+    ) {
+        let Some(chosen) = chosen else { return };
+        let document = self.document;
+        for (key, span) in document.keys_of(table) {
+            let owners = owners.iter().find(|(owned, _)| *owned == key);
+            if let Some((_, owners)) = owners
+                && !owners.contains(&chosen)
+            {
+                let owners: Vec<String> = owners
+                    .iter()
+                    .map(|&owner| format!("{:?}", word_of(owner)))
+                    .collect();
+                let what = format!(
+                    "belongs to {choice} {}; {choice} {:?} has no use for it",
+                    owners.join(" and "),
+                    word_of(chosen),
+                );
+                self.refuse(&span, what);
+            }
+        }
+    }
+
     fn wanted_collections(
         &mut self,
         collections: Setting<Vec<Spanned<String>>>,

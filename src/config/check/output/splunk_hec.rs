@@ -7,7 +7,20 @@ use toml::Spanned;
 use crate::config::check::Checker;
 use crate::config::document::Span;
 use crate::config::raw::{RawOutput, RawOverride, RawSecret, Section, Setting};
-use crate::config::{CollectionOverride, Secret, SecretSource, ServiceConfig, SplunkHecConfig};
+use crate::config::value::{Count, Period, shown};
+use crate::config::{
+    AcknowledgementConfig, CollectionOverride, Secret, SecretSource, ServiceConfig, SplunkHecConfig,
+};
+
+/// The requests that may be under way at one endpoint, each with its body in memory.
+const MAX_IN_FLIGHT: u32 = 64;
+
+/// The requests whose acknowledgements may be outstanding at one endpoint: each is kept in the
+/// state.
+const MAX_OUTSTANDING: u32 = 100_000;
+
+/// The last and small batch of a while is acknowledged only after about this long.
+const LATE_ACKNOWLEDGEMENT: Duration = Duration::from_secs(120);
 
 impl Checker<'_> {
     pub(super) fn splunk_hec(
@@ -29,9 +42,15 @@ impl Checker<'_> {
                 .unwrap_or_else(|| "cisco:cta:incident".to_owned()),
             overrides: self.overrides(raw.r#override, services),
             gzip: raw.gzip.unwrap_or(true),
-            indexed_fields: false,
-            acknowledgement: None,
-            max_in_flight: 4,
+            indexed_fields: raw.indexed_fields.unwrap_or(false),
+            acknowledgement: self.acknowledgement(
+                raw.acknowledge,
+                raw.ack_timeout,
+                raw.ack_interval,
+                raw.max_outstanding_acks,
+                table,
+            ),
+            max_in_flight: self.limited_count(raw.max_in_flight, 4, MAX_IN_FLIGHT) as usize,
             tls: self.tls(raw.tls.0),
             proxy: self.proxy(raw.proxy),
             connect_timeout: self.positive_period(raw.connect_timeout, Duration::from_secs(10)),
@@ -80,6 +99,52 @@ impl Checker<'_> {
         setting
             .and_then(|setting| self.secret(setting, |c| c.is_ascii_graphic()))
             .unwrap_or_else(|| Secret::new(SecretSource::Plain, String::new()))
+    }
+
+    fn acknowledgement(
+        &mut self,
+        acknowledge: Option<bool>,
+        timeout: Setting<Period>,
+        interval: Setting<Period>,
+        max_outstanding: Setting<Count>,
+        table: &Span,
+    ) -> Option<AcknowledgementConfig> {
+        let acknowledge = self.choice(table, "acknowledge", acknowledge, false);
+        let timeout_span = timeout.as_ref().map(Spanned::span);
+        let interval_span = interval.as_ref().map(Spanned::span);
+        if acknowledge == Some(false) {
+            let outstanding_span = max_outstanding.as_ref().map(Spanned::span);
+            let spans = [&timeout_span, &interval_span, &outstanding_span];
+            for span in spans.into_iter().flatten() {
+                self.refuse(span, "needs acknowledge = true beside it");
+            }
+        }
+        let config = AcknowledgementConfig {
+            timeout: self.positive_period(timeout, Duration::from_secs(300)),
+            interval: self.positive_period(interval, Duration::from_secs(2)),
+            max_outstanding: self.limited_count(max_outstanding, 1000, MAX_OUTSTANDING) as usize,
+        };
+        if let Some(span) = &timeout_span
+            && config.timeout < LATE_ACKNOWLEDGEMENT
+        {
+            let what = format!(
+                "Splunk may take {} to acknowledge a small batch, which would be sent twice",
+                shown(LATE_ACKNOWLEDGEMENT)
+            );
+            self.warn(span, what);
+        }
+        if let Some(span) = interval_span.or(timeout_span)
+            && config.interval >= config.timeout
+        {
+            let what = format!(
+                "acknowledgements are asked for every {}, that must be shorter than ack_timeout, \
+                 which is {}",
+                shown(config.interval),
+                shown(config.timeout),
+            );
+            self.refuse(&span, what);
+        }
+        acknowledge.unwrap_or(false).then_some(config)
     }
 
     fn overrides(
