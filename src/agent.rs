@@ -443,10 +443,11 @@ async fn run_forwarder(
 ) {
     loop {
         spool.mark_unchanged();
-        let wake = forwarder.turn().await;
+        let wake = forwarder.turn();
         tokio::select! {
             biased;
             () = told_to_stop(&mut stopped) => break,
+            () = forwarder.landing() => {}
             _ = spool.changed(), if matches!(wake, Wake::SpoolChange(_)) => {}
             () = after(wake) => {}
         }

@@ -27,8 +27,10 @@ use cta_forwarder::simulator::hec::{HecFault, HecRules, HecServer};
 
 /// The service's limit, compressed.
 const INTERVAL: Duration = Duration::from_millis(150);
-/// Events of one request to Splunk: all that a kill may send twice.
-const IN_FLIGHT: usize = 20;
+/// Events of one request to Splunk.
+const IN_REQUEST: usize = 20;
+/// All that a kill may send twice: the requests that can be under way at once.
+const IN_FLIGHT: usize = 2 * IN_REQUEST;
 /// How long anything may take: only a failure waits for it.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -74,7 +76,8 @@ impl Rig {
             type = "splunk_hec"
             endpoints = ["{}"]
             token = {{ file = "{path}/token" }}
-            batch = {{ max_events = {IN_FLIGHT}, max_wait = "10ms" }}
+            max_in_flight = 2
+            batch = {{ max_events = {IN_REQUEST}, max_wait = "10ms" }}
             retry = {{ initial = "10ms", max = "50ms" }}
             "#,
             cta.poll_url(),

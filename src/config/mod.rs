@@ -205,7 +205,34 @@ impl OutputConfig {
             .iter()
             .any(|wanted| wanted == "*" || wanted == collection)
     }
+
+    /// Who the events go to: endpoints, addresses or a file, in the order of the configuration.
+    #[must_use]
+    pub fn peers(&self) -> Vec<String> {
+        match &self.kind {
+            OutputKind::SplunkHec(hec) => hec.endpoints.clone(),
+            OutputKind::Syslog(syslog) => syslog.addresses.clone(),
+            OutputKind::File(file) => vec![file.path.display().to_string()],
+            OutputKind::Stdout => vec!["standard output".to_owned()],
+        }
+    }
+
+    /// The most flights that may be under way to one peer.
+    #[must_use]
+    pub fn max_in_flight(&self) -> u32 {
+        match &self.kind {
+            OutputKind::SplunkHec(hec) => hec.max_in_flight,
+            OutputKind::Syslog(syslog) if syslog.transport != SyslogTransport::Udp => {
+                SYSLOG_IN_FLIGHT
+            }
+            OutputKind::Syslog(_) | OutputKind::File(_) | OutputKind::Stdout => 1,
+        }
+    }
 }
+
+/// Flights under way on one syslog connection: the next is written while the one before waits for
+/// its acknowledgement.
+const SYSLOG_IN_FLIGHT: u32 = 4;
 
 /// `when_spool_full`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -282,7 +309,7 @@ pub struct SplunkHecConfig {
     /// Indexer acknowledgement; none counts what is accepted as delivered.
     pub acknowledgement: Option<AcknowledgementConfig>,
     /// Requests that may be under way at one endpoint.
-    pub max_in_flight: usize,
+    pub max_in_flight: u32,
     /// TLS to Splunk.
     pub tls: TlsConfig,
     /// As for a service.

@@ -1,5 +1,7 @@
 //! How far an output is in a batch, and what became of the events so far.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::Cursor;
@@ -15,9 +17,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// An event has been delivered.
-    pub fn delivered(&mut self, line: u64) {
-        self.cursor.finish(line..line + 1);
+    /// Events have been delivered.
+    pub fn delivered(&mut self, lines: Range<u64>) {
+        self.cursor.finish(lines);
     }
 
     /// An event has been set aside.

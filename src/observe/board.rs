@@ -42,8 +42,47 @@ pub struct OutputActivity {
     pub failures: u32,
     /// Why the last try failed; none after a success.
     pub last_failure: Option<String>,
-    /// Why it waits for a person.
+    /// Why it waits for a person: nothing goes to any of its peers.
     pub hold: Option<Hold>,
+    /// Events that were accepted and are not acknowledged yet.
+    #[serde(default)]
+    pub awaiting_acknowledgement: u64,
+    /// Its endpoints, addresses or file, in the order of the configuration.
+    #[serde(default)]
+    pub peers: Vec<PeerActivity>,
+}
+
+/// What is known of one peer of an output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerActivity {
+    /// Its URL, address or path.
+    pub name: String,
+    /// How it is.
+    pub state: PeerState,
+    /// Flights that are under way to it.
+    pub in_flight: usize,
+    /// How many may be.
+    pub limit: usize,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Why nothing is delivered to it.
+    pub reason: Option<String>,
+    /// What a person must do about it; none if waiting may help.
+    pub mend: Option<String>,
+    /// Since when.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// How a peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PeerState {
+    /// It takes events, as far as is known.
+    Ready,
+    /// It fails, and is tried again.
+    Failing,
+    /// It waits for a person, and is probed.
+    Held,
 }
 
 /// Why something waits, and what to do about it.

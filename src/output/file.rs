@@ -12,7 +12,7 @@ use crate::config::FileConfig;
 
 /// One write and one sync for each call.
 #[derive(Debug)]
-pub struct JsonLinesFile {
+pub(super) struct JsonLinesFile {
     // Shared with the thread that writes, so that a dropped `send` is waited for by the next one.
     appender: Arc<Mutex<Appender>>,
 }
@@ -31,46 +31,39 @@ impl JsonLinesFile {
         }
     }
 
-    pub(super) async fn send(&mut self, events: &[Outgoing]) -> Verdict {
+    pub(super) fn send(&self, events: &[Outgoing]) -> impl Future<Output = Verdict> + use<> {
         let lines = json_lines(events);
-        match self.blocking(move |appender| appender.append(&lines)).await {
-            Ok(()) => Verdict::Delivered { slow_down: false },
-            Err(fault) => match fault.mend() {
-                None => Verdict::Retry {
-                    delivered: 0,
-                    reason: fault.to_string(),
-                    after: None,
-                },
-                Some(mend) => Verdict::Hold {
-                    delivered: 0,
-                    reason: fault.to_string(),
-                    mend,
-                },
-            },
+        let appended = self.blocking(move |appender| appender.append(&lines));
+        async {
+            match appended.await {
+                Ok(()) => Verdict::Delivered { slow_down: false },
+                Err(fault) => fault.verdict(),
+            }
         }
     }
 
-    pub(super) async fn probe(&mut self) -> Result<(), Problem> {
-        self.blocking(|appender| appender.opened().map(drop))
-            .await
-            .map_err(|fault| Problem {
+    pub(super) fn probe(&self) -> impl Future<Output = Result<(), Problem>> + use<> {
+        let opened = self.blocking(|appender| appender.opened().map(drop));
+        async {
+            opened.await.map_err(|fault| Problem {
                 reason: fault.to_string(),
-                mend: fault
-                    .mend()
-                    .unwrap_or_else(|| "see what is wrong with the disk".into()),
+                mend: fault.mend(),
             })
+        }
     }
 
-    async fn blocking(
-        &self,
-        work: impl FnOnce(&mut Appender) -> Result<(), AppendError> + Send + 'static,
-    ) -> Result<(), AppendError> {
+    fn blocking<W>(&self, work: W) -> impl Future<Output = Result<(), AppendError>> + use<W>
+    where
+        W: FnOnce(&mut Appender) -> Result<(), AppendError> + Send + 'static,
+    {
         let appender = Arc::clone(&self.appender);
-        tokio::task::spawn_blocking(move || {
-            work(&mut appender.lock().unwrap_or_else(PoisonError::into_inner))
-        })
-        .await
-        .unwrap_or_else(|error| Err(AppendError::CutShort(error)))
+        async {
+            tokio::task::spawn_blocking(move || {
+                work(&mut appender.lock().unwrap_or_else(PoisonError::into_inner))
+            })
+            .await
+            .unwrap_or_else(|error| Err(AppendError::CutShort(error)))
+        }
     }
 }
 
@@ -93,6 +86,21 @@ impl AppendError {
             step,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        match self.mend() {
+            None => Verdict::Retry {
+                delivered: 0,
+                reason: self.to_string(),
+                after: None,
+            },
+            Some(mend) => Verdict::Hold {
+                delivered: 0,
+                reason: self.to_string(),
+                mend,
+            },
         }
     }
 
@@ -287,7 +295,7 @@ mod tests {
         })
     }
 
-    async fn deliver(output: &mut JsonLinesFile, json: &str) {
+    async fn deliver(output: &JsonLinesFile, json: &str) {
         assert_eq!(
             output.send(&[outgoing(json)]).await,
             Verdict::Delivered { slow_down: false }
@@ -311,10 +319,10 @@ mod tests {
     async fn appends_lines_and_makes_the_folder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/events.jsonl");
-        let mut first = output(&path, 1000, 3);
-        deliver(&mut first, r#"{"n":1}"#).await;
-        deliver(&mut first, r#"{"n":2}"#).await;
-        deliver(&mut output(&path, 1000, 3), r#"{"n":3}"#).await;
+        let first = output(&path, 1000, 3);
+        deliver(&first, r#"{"n":1}"#).await;
+        deliver(&first, r#"{"n":2}"#).await;
+        deliver(&output(&path, 1000, 3), r#"{"n":3}"#).await;
         assert_eq!(read(&path), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
     }
 
@@ -322,9 +330,9 @@ mod tests {
     async fn rotation_keeps_so_many_files_and_loses_no_other_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
-        let mut output = output(&path, 16, 2);
+        let output = output(&path, 16, 2);
         for n in 1..=7 {
-            deliver(&mut output, &format!(r#"{{"n":{n}}}"#)).await;
+            deliver(&output, &format!(r#"{{"n":{n}}}"#)).await;
         }
         assert_eq!(
             names(folder.path()),
@@ -348,7 +356,7 @@ mod tests {
         fs::write(&path, "now\n").unwrap();
         fs::write(folder.path().join("events.jsonl.2"), "older\n").unwrap();
         fs::write(folder.path().join("events.jsonl.3"), "oldest\n").unwrap();
-        deliver(&mut output(&path, 6, 3), r#"{"n":1}"#).await;
+        deliver(&output(&path, 6, 3), r#"{"n":1}"#).await;
         assert_eq!(read(&folder.path().join("events.jsonl.1")), "now\n");
         assert_eq!(read(&folder.path().join("events.jsonl.2")), "older\n");
         assert_eq!(read(&folder.path().join("events.jsonl.3")), "oldest\n");
@@ -359,7 +367,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         fs::write(&path, r#"{"n":"#).unwrap();
-        deliver(&mut output(&path, 1000, 3), r#"{"n":1}"#).await;
+        deliver(&output(&path, 1000, 3), r#"{"n":1}"#).await;
         assert_eq!(read(&path), "{\"n\":\n{\"n\":1}\n");
     }
 
@@ -368,17 +376,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         let moved = folder.path().join("moved");
-        let mut output = output(&path, 1000, 3);
-        deliver(&mut output, r#"{"n":1}"#).await;
+        let output = output(&path, 1000, 3);
+        deliver(&output, r#"{"n":1}"#).await;
         fs::rename(&path, &moved).unwrap();
-        deliver(&mut output, r#"{"n":2}"#).await;
+        deliver(&output, r#"{"n":2}"#).await;
         fs::rename(&path, folder.path().join("moved again")).unwrap();
         fs::write(&path, "from somebody else\n").unwrap();
-        deliver(&mut output, r#"{"n":3}"#).await;
+        deliver(&output, r#"{"n":3}"#).await;
         assert_eq!(read(&moved), "{\"n\":1}\n");
         assert_eq!(read(&path), "from somebody else\n{\"n\":3}\n");
         fs::write(&path, "").unwrap();
-        deliver(&mut output, r#"{"n":4}"#).await;
+        deliver(&output, r#"{"n":4}"#).await;
         assert_eq!(read(&path), "{\"n\":4}\n");
     }
 
@@ -387,7 +395,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         fs::create_dir(&path).unwrap();
-        let mut output = output(&path, 1000, 3);
+        let output = output(&path, 1000, 3);
         let verdict = output.send(&[outgoing("{}")]).await;
         let Verdict::Hold { reason, .. } = verdict else {
             panic!("{verdict:?}");
@@ -396,14 +404,14 @@ mod tests {
         assert!(output.probe().await.is_err());
         fs::remove_dir(&path).unwrap();
         output.probe().await.unwrap();
-        deliver(&mut output, "{}").await;
+        deliver(&output, "{}").await;
     }
 
     #[tokio::test]
     async fn a_folder_that_is_a_file_holds() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("a"), "").unwrap();
-        let mut output = output(&folder.path().join("a/events.jsonl"), 1000, 3);
+        let output = output(&folder.path().join("a/events.jsonl"), 1000, 3);
         let verdict = output.send(&[outgoing("{}")]).await;
         let Verdict::Hold { reason, .. } = verdict else {
             panic!("{verdict:?}");
@@ -413,7 +421,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_disk_is_tried_again() {
-        let mut output = output(Path::new("/dev/full"), u64::MAX, 0);
+        let output = output(Path::new("/dev/full"), u64::MAX, 0);
         let verdict = output.send(&[outgoing("{}")]).await;
         let Verdict::Retry {
             delivered: 0,

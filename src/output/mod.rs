@@ -1,9 +1,11 @@
 //! Where events go: one closed enum, one file or folder a kind.
 //!
-//! An output encodes, sends once and says what became of it. It never waits, retries or counts:
-//! that is `delivery`'s.
+//! An output has one or more peers: the endpoints of a collector, the addresses of a receiver, one
+//! file. Several [flights](FlightId) may be under way. An output encodes, sends once and says what
+//! became of it. It never waits, retries or counts: that is `delivery`'s.
 
 mod file;
+mod landing;
 mod splunk_hec;
 mod stdout;
 mod syslog;
@@ -12,17 +14,19 @@ mod syslog;
 mod loopback;
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 
 use crate::config::{OutputConfig, OutputKind};
 use crate::event::Event;
 use crate::tls::BuildClientError;
 
 use file::JsonLinesFile;
+pub use landing::{Channel, FlightId, Landing, Problem, Receipt, Verdict};
 use splunk_hec::SplunkHec;
 use stdout::Stdout;
 use syslog::Syslog;
@@ -45,64 +49,6 @@ pub struct BatchOrigin {
     pub collection: String,
     /// The end of the window: the time of an event that states none.
     pub window_end: DateTime<Utc>,
-}
-
-/// What became of the events that one call of `send` was given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// All are delivered.
-    Delivered {
-        /// The receiver asks for less at once.
-        slow_down: bool,
-    },
-    /// The first `delivered` are delivered, the rest may be tried again later.
-    Retry {
-        /// How many of the first are delivered for certain.
-        delivered: usize,
-        /// What happened, for the operator.
-        reason: String,
-        /// How long the receiver asks us to wait.
-        after: Option<Duration>,
-    },
-    /// Nothing goes through until a person mends something.
-    Hold {
-        /// How many of the first are delivered for certain.
-        delivered: usize,
-        /// What happened.
-        reason: String,
-        /// What to do about it.
-        mend: String,
-    },
-    /// The events before `index` are delivered, that one never can be, those after it were not
-    /// taken and go again.
-    Refused {
-        /// The event's place in the slice, from 0.
-        index: usize,
-        /// The receiver's code, such as `hec-6`.
-        code: String,
-        /// What the receiver said.
-        reason: String,
-    },
-    /// Nothing was taken since it is too much at once: send half. Of one event: refused.
-    TooLarge {
-        /// What the receiver said.
-        reason: String,
-    },
-}
-
-/// Why a held output is still held.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// What happened.
-    pub reason: String,
-    /// What to do about it.
-    pub mend: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.reason, self.mend)
-    }
 }
 
 /// An output cannot be set up from its configuration.
@@ -135,75 +81,142 @@ pub enum BuildOutputError {
 
 /// One configured output.
 #[derive(Debug)]
-pub enum Output {
-    /// Splunk's HTTP Event Collector.
+pub struct Output {
+    kind: Kind,
+    under_way: FuturesUnordered<BoxFuture<'static, Landing>>,
+}
+
+#[derive(Debug)]
+enum Kind {
     SplunkHec(Box<SplunkHec>),
-    /// RFC 5424 over UDP or TCP.
     Syslog(Box<Syslog>),
-    /// JSON lines in a file.
     File(JsonLinesFile),
-    /// JSON lines on standard output.
     Stdout(Stdout),
 }
 
+/// How several peers share the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerOrder {
+    /// All of them have the same, each takes a part.
+    Spread,
+    /// The first that is well takes everything.
+    Preferred,
+}
+
 impl Output {
-    /// Sets the output up, without a word to the peer.
+    /// Sets the output up, without a word to the peers.
     pub fn new(config: &OutputConfig) -> Result<Self, BuildOutputError> {
-        Ok(match &config.kind {
+        let kind = match &config.kind {
             OutputKind::SplunkHec(hec) => {
-                Self::SplunkHec(Box::new(SplunkHec::new(hec, &config.host)?))
+                Kind::SplunkHec(Box::new(SplunkHec::new(hec, &config.host)?))
             }
-            OutputKind::Syslog(syslog) => Self::Syslog(Box::new(Syslog::new(syslog, &config.host))),
-            OutputKind::File(file) => Self::File(JsonLinesFile::new(file)),
-            OutputKind::Stdout => Self::Stdout(Stdout::new()?),
+            OutputKind::Syslog(syslog) => Kind::Syslog(Box::new(Syslog::new(syslog, &config.host))),
+            OutputKind::File(file) => Kind::File(JsonLinesFile::new(file)),
+            OutputKind::Stdout => Kind::Stdout(Stdout::new()?),
+        };
+        Ok(Self {
+            kind,
+            under_way: FuturesUnordered::new(),
         })
     }
 
-    /// Tries once to deliver these events, in order.
-    ///
-    /// A dropped future loses nothing, but what it had sent may be sent again.
-    pub async fn send(&mut self, events: &[Outgoing]) -> Verdict {
-        if events.is_empty() {
-            return Verdict::Delivered { slow_down: false };
-        }
-        match self {
-            Self::SplunkHec(output) => output.send(events).await,
-            Self::Syslog(output) => output.send(events).await,
-            Self::File(output) => output.send(events).await,
-            Self::Stdout(output) => output.send(events).await,
+    /// How many of the first events may go in one flight, at least one: those of one index, since
+    /// a collector that refuses an index does not say clearly whose it was.
+    #[must_use]
+    pub fn together(&self, events: impl Iterator<Item = Arc<BatchOrigin>>) -> usize {
+        match &self.kind {
+            Kind::SplunkHec(output) => output.together(events),
+            Kind::Syslog(_) | Kind::File(_) | Kind::Stdout(_) => usize::MAX,
         }
     }
 
-    /// Asks whether what held the output is mended; a secret that lies in a file is read again.
+    /// Starts sending these events, in order, to a peer. There must be at least one.
+    pub fn launch(&mut self, peer: usize, flight: FlightId, events: &[Outgoing]) {
+        let landing: BoxFuture<'static, Landing> = match &mut self.kind {
+            Kind::SplunkHec(output) => Box::pin(output.send(peer, flight, events)),
+            Kind::Syslog(output) => return output.launch(peer, flight, events),
+            Kind::File(output) => Box::pin(sent(flight, peer, output.send(events))),
+            Kind::Stdout(output) => Box::pin(sent(flight, peer, output.send(events))),
+        };
+        self.under_way.push(landing);
+    }
+
+    /// Asks a peer whether what was in the way is mended; a secret that lies in a file is read
+    /// again.
     ///
     /// A probe sends no event, so it cannot see everything (an index that is not allowed shows only
-    /// when an event goes there): the next `send` has the last word.
-    pub async fn probe(&mut self) -> Result<(), Problem> {
-        match self {
-            Self::SplunkHec(output) => output.probe().await,
-            Self::Syslog(output) => output.probe().await,
-            Self::File(output) => output.probe().await,
-            Self::Stdout(output) => output.probe(),
+    /// when an event goes there): the next flight has the last word.
+    pub fn probe(&mut self, peer: usize) {
+        let landing: BoxFuture<'static, Landing> = match &mut self.kind {
+            Kind::SplunkHec(output) => Box::pin(probed(peer, output.probe(peer))),
+            Kind::Syslog(output) => return output.probe(peer),
+            Kind::File(output) => Box::pin(probed(peer, output.probe())),
+            Kind::Stdout(output) => Box::pin(probed(peer, std::future::ready(output.probe()))),
+        };
+        self.under_way.push(landing);
+    }
+
+    /// Asks a peer which of these receipts of one channel are good: what they stand for is
+    /// delivered.
+    pub fn ask(&mut self, peer: usize, channel: &Channel, ack_ids: Vec<u64>) {
+        if let Kind::SplunkHec(output) = &self.kind {
+            let landing = output.ask(peer, channel.clone(), ack_ids);
+            self.under_way.push(Box::pin(landing));
         }
     }
 
-    /// Takes leave of the peer.
+    /// From now on this peer's receipts are to come from another channel.
+    pub fn leave_channel(&mut self, peer: usize) {
+        if let Kind::SplunkHec(output) = &mut self.kind {
+            output.leave_channel(peer);
+        }
+    }
+
+    /// Drives what is under way until something has landed; never done if nothing is.
+    ///
+    /// A dropped future loses nothing: the next call goes on.
+    pub async fn landing(&mut self) -> Landing {
+        if let Kind::Syslog(output) = &mut self.kind {
+            return output.landing().await;
+        }
+        match self.under_way.next().await {
+            Some(landing) => landing,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes leave of the peers. What is under way is given up.
     pub async fn close(&mut self) {
-        match self {
-            Self::Syslog(output) => output.close().await,
-            // These owe nothing once `send` has answered.
-            Self::SplunkHec(_) | Self::File(_) | Self::Stdout(_) => {}
+        self.under_way.clear();
+        if let Kind::Syslog(output) = &mut self.kind {
+            output.close().await;
         }
     }
 
     /// The most bytes that an event of this origin takes beyond its JSON, before compression.
     #[must_use]
     pub fn framing_bytes(&self, origin: &BatchOrigin) -> usize {
-        match self {
-            Self::SplunkHec(output) => output.framing_bytes(origin),
-            Self::Syslog(output) => output.framing_bytes(),
-            Self::File(_) | Self::Stdout(_) => 1,
+        match &self.kind {
+            Kind::SplunkHec(output) => output.framing_bytes(origin),
+            Kind::Syslog(output) => output.framing_bytes(),
+            Kind::File(_) | Kind::Stdout(_) => 1,
         }
+    }
+}
+
+async fn sent(flight: FlightId, peer: usize, sending: impl Future<Output = Verdict>) -> Landing {
+    Landing::Sent {
+        flight,
+        peer,
+        verdict: sending.await,
+        receipt: None,
+    }
+}
+
+async fn probed(peer: usize, probing: impl Future<Output = Result<(), Problem>>) -> Landing {
+    Landing::Probed {
+        peer,
+        result: probing.await,
     }
 }
 

@@ -12,7 +12,7 @@ const MEND: &str = "start the agent again with a reader behind it";
 
 /// Writes each call's events.
 #[derive(Debug)]
-pub struct Stdout {
+pub(super) struct Stdout {
     // Shared with the thread that writes, so that a dropped `send` is waited for by the next one.
     pipe: Arc<Mutex<Pipe<File>>>,
 }
@@ -29,28 +29,30 @@ impl Stdout {
         })
     }
 
-    pub(super) async fn send(&mut self, events: &[Outgoing]) -> Verdict {
+    pub(super) fn send(&self, events: &[Outgoing]) -> impl Future<Output = Verdict> + use<> {
         let lines = json_lines(events);
         let pipe = Arc::clone(&self.pipe);
-        let written = tokio::task::spawn_blocking(move || {
-            pipe.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .write_lines(&lines)
-        })
-        .await;
-        written.unwrap_or_else(|error| Verdict::Retry {
-            delivered: 0,
-            reason: format!("writing to standard output was cut short: {error}"),
-            after: None,
-        })
+        async {
+            let written = tokio::task::spawn_blocking(move || {
+                pipe.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .write_lines(&lines)
+            })
+            .await;
+            written.unwrap_or_else(|error| Verdict::Retry {
+                delivered: 0,
+                reason: format!("writing to standard output was cut short: {error}"),
+                after: None,
+            })
+        }
     }
 
-    pub(super) fn probe(&mut self) -> Result<(), Problem> {
+    pub(super) fn probe(&self) -> Result<(), Problem> {
         let pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
         if pipe.broken {
             return Err(Problem {
                 reason: BROKEN.into(),
-                mend: MEND.into(),
+                mend: Some(MEND.into()),
             });
         }
         Ok(())

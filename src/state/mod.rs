@@ -5,6 +5,7 @@ mod lock;
 mod picture;
 mod record;
 mod store;
+mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ pub use lock::{LockError, StateLock};
 pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture};
 pub use record::{CollectionKey, Finished, Origin, PolledCounts, Record};
 use store::Store;
+pub use work::{StoredReceipt, WorkChanges};
 
 /// The state cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -123,13 +125,15 @@ impl State {
         self.lock().store.progress(output, seq)
     }
 
-    /// Keeps how far an output is: when this returns it is durable.
-    pub fn set_progress(
-        &self,
-        output: &str,
-        progress: &[(u64, Progress)],
-    ) -> Result<(), StoreError> {
-        self.lock().store.set_progress(output, progress)
+    /// Keeps what has changed in an output's work: when this returns it is durable.
+    pub fn keep_work(&self, output: &str, changes: &WorkChanges) -> Result<(), StoreError> {
+        self.lock().store.keep(output, changes)
+    }
+
+    /// What an output's peers have accepted and not acknowledged.
+    #[must_use]
+    pub fn receipts(&self, output: &str) -> Vec<StoredReceipt> {
+        self.lock().store.receipts(output)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::picture::Picture;
 use super::record::Record;
-use crate::delivery::Progress;
+use super::work::{StoredReceipt, WorkChanges};
+use crate::delivery::{Progress, ReceiptKey};
 
 /// The store cannot be read or written.
 pub type StoreError = sled::Error;
@@ -22,6 +23,7 @@ mod prefix {
     pub(super) const OUTPUT: &str = "output";
     pub(super) const BATCH: &str = "batch";
     pub(super) const CURSOR: &str = "cursor";
+    pub(super) const RECEIPT: &str = "receipt";
 }
 
 /// The number of the last record that is in the store.
@@ -105,7 +107,7 @@ impl Store {
         let mut batch = sled::Batch::default();
         for entry in self.db.iter() {
             let (key, _) = entry?;
-            if !is_open_cursor(&key, picture) {
+            if !is_open_cursor(&key, picture) && !is_open_receipt(&key, picture) {
                 batch.remove(key);
             }
         }
@@ -137,18 +139,29 @@ impl Store {
             .unwrap_or_default()
     }
 
-    /// Keeps how far an output is, durably.
-    pub(super) fn set_progress(
-        &self,
-        output: &str,
-        progress: &[(u64, Progress)],
-    ) -> sled::Result<()> {
+    /// Keeps what has changed in an output's work, durably.
+    pub(super) fn keep(&self, output: &str, changes: &WorkChanges) -> sled::Result<()> {
         let mut batch = sled::Batch::default();
-        for (seq, progress) in progress {
+        for (seq, progress) in &changes.progress {
             batch.insert(cursor_key(output, *seq).as_bytes(), json(progress));
+        }
+        for receipt in &changes.accepted {
+            batch.insert(receipt_key(output, receipt.key()).as_bytes(), json(receipt));
+        }
+        for key in &changes.settled {
+            batch.remove(receipt_key(output, *key).as_bytes());
         }
         self.db.apply_batch(batch)?;
         self.db.flush().map(drop)
+    }
+
+    /// What an output's peers have accepted and not acknowledged.
+    pub(super) fn receipts(&self, output: &str) -> Vec<StoredReceipt> {
+        let prefix = format!("{}/{output}/", prefix::RECEIPT);
+        let stored = self.db.scan_prefix(prefix).values();
+        stored
+            .filter_map(|json| serde_json::from_slice(&json.ok()?).ok())
+            .collect()
     }
 }
 
@@ -211,6 +224,21 @@ fn put<T: serde::Serialize>(batch: &mut sled::Batch, prefix: &str, name: &str, v
 
 fn cursor_key(output: &str, seq: u64) -> String {
     format!("{}/{output}/{seq}", prefix::CURSOR)
+}
+
+fn receipt_key(output: &str, (channel, ack_id): ReceiptKey) -> String {
+    format!("{}/{output}/{channel}/{ack_id}", prefix::RECEIPT)
+}
+
+/// Whether the output may still ask for it: it knows which batches are worth it.
+fn is_open_receipt(key: &[u8], picture: &Picture) -> bool {
+    let open = || {
+        let key = std::str::from_utf8(key).ok()?;
+        let rest = key.strip_prefix(prefix::RECEIPT)?.strip_prefix('/')?;
+        let (output, _) = rest.split_once('/')?;
+        Some(picture.outputs.contains_key(output))
+    };
+    open().unwrap_or(false)
 }
 
 fn is_open_cursor(key: &[u8], picture: &Picture) -> bool {

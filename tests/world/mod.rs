@@ -349,7 +349,13 @@ impl World {
             }
             for (index, due) in self.forwarders.iter_mut().enumerate() {
                 if due.is_some_and(|due| due <= now) {
-                    let wake = self.agent.forwarders()[index].turn().await;
+                    let forwarder = &mut self.agent.forwarders()[index];
+                    let mut wake = forwarder.turn();
+                    // However long it takes, the clock stands still meanwhile.
+                    while forwarder.is_under_way() {
+                        forwarder.landing().await;
+                        wake = forwarder.turn();
+                    }
                     *due = wake.after().map(|wait| now.saturating_add(wait));
                     turned = true;
                 }

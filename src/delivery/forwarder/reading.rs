@@ -1,10 +1,12 @@
-//! What the output owes is read from the spool into the parcel.
+//! What the output owes is read from the spool into the queue.
 
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::parcel::{Item, Parcel};
-use super::{Forwarder, OpenBatch};
+use super::Forwarder;
+use super::keeping::OpenBatch;
+use super::queue::{Item, Place, Queue, lines};
+use crate::delivery::Cursor;
 use crate::event::Event;
 use crate::output::{BatchOrigin, Outgoing};
 use crate::spool::{BatchHead, BatchReader, SpoolError};
@@ -18,7 +20,7 @@ pub(super) struct Reading {
 }
 
 impl Forwarder {
-    /// Reads events until the parcel is full or nothing is left to read.
+    /// Reads events until there are enough for a flight or nothing is left to read.
     pub(super) fn fill(&mut self) -> Result<(), SpoolError> {
         while !self.is_full() {
             let Some(reading) = &mut self.reading else {
@@ -38,11 +40,11 @@ impl Forwarder {
                 self.reading = None;
                 continue;
             };
-            let is_finished = self
+            let is_taken = self
                 .open
                 .get(&head.seq)
-                .is_none_or(|open| open.progress.cursor.is_finished(line));
-            if is_finished {
+                .is_none_or(|open| open.is_taken(line));
+            if is_taken {
                 continue;
             }
             let event = Event::parse(json, origin.window_end).map_err(|error| SpoolError::Io {
@@ -50,28 +52,30 @@ impl Forwarder {
                 path: format!("line {line} of batch {}", head.seq).into(),
                 source: std::io::Error::other(error),
             })?;
-            let item = Item {
+            let place = Place {
                 seq: head.seq,
                 line,
+            };
+            let item = Item {
                 bytes: event.json.len() + self.output.framing_bytes(&origin),
                 outgoing: Outgoing { origin, event },
             };
-            self.parcel.push(item, self.house.clock.now().monotonic);
+            self.queue
+                .push(place, item, self.house.clock.now().monotonic);
         }
         Ok(())
     }
 
-    /// Forgets what was read but not sent: it is read again from the cursors.
+    /// Forgets what was read and is not under way: it is read again from the cursors.
     pub(super) fn read_again(&mut self) {
-        self.open.clear();
         self.reading = None;
         self.read_up_to = None;
-        self.parcel = Parcel::default();
+        self.queue = Queue::default();
     }
 
     pub(super) fn is_full(&self) -> bool {
         let batch = &self.config.batch;
-        self.parcel.is_full(batch.max_events, batch.max_bytes)
+        self.queue.is_full(batch.max_events, batch.max_bytes)
     }
 
     /// Opens the next batch that this output owes.
@@ -96,16 +100,16 @@ impl Forwarder {
             self.read_up_to = Some(seq);
             return Ok(true);
         };
-        let progress = self.house.state.progress(name, seq);
-        let lines = self.house.spool.read(&head, progress.cursor.low())?;
-        self.open.insert(
-            seq,
-            OpenBatch {
-                head: Arc::clone(&head),
-                progress,
-                is_changed: false,
-            },
-        );
+        let under_way = self.under_way_of(seq);
+        let state = &self.house.state;
+        let open = self.open.entry(seq).or_insert_with(|| OpenBatch {
+            progress: state.progress(name, seq),
+            head: Arc::clone(&head),
+            under_way: Cursor::new(),
+            is_changed: false,
+        });
+        open.under_way = under_way;
+        let lines = self.house.spool.read(&head, open.progress.cursor.low())?;
         self.reading = Some(Reading {
             origin: Arc::new(BatchOrigin {
                 service: head.service.clone(),
@@ -117,5 +121,21 @@ impl Forwarder {
         });
         self.read_up_to = Some(seq);
         Ok(true)
+    }
+
+    /// The lines of a batch that a peer has, but not for certain.
+    fn under_way_of(&self, seq: u64) -> Cursor {
+        let mut cursor = Cursor::new();
+        let in_flight = self
+            .flights
+            .values()
+            .flat_map(|flight| lines(flight.places()));
+        for (_, range) in in_flight.filter(|(of, _)| *of == seq) {
+            cursor.finish(range);
+        }
+        for range in self.acks.iter().flat_map(|acks| acks.lines_of(seq)) {
+            cursor.finish(range);
+        }
+        cursor
     }
 }

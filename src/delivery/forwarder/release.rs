@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Forwarder, KeepError, OpenBatch};
+use super::Forwarder;
+use super::keeping::{KeepError, OpenBatch};
 use crate::config::WhenSpoolFull;
+use crate::delivery::Cursor;
 use crate::state::Picture;
 
 impl Forwarder {
@@ -68,6 +70,7 @@ impl Forwarder {
         let open = self.open.entry(seq).or_insert_with(|| OpenBatch {
             progress: self.house.state.progress(name, seq),
             head: head.clone(),
+            under_way: Cursor::new(),
             is_changed: false,
         });
         let abandoned = open.progress.finished(head.events()).abandoned;
@@ -80,8 +83,8 @@ impl Forwarder {
             "the spool is full: this output gives up its oldest events (when_spool_full = \
              \"release\"); they can be replayed while they are in the archive"
         );
-        self.parcel.drop_batch(seq);
-        let is_read = |reading: &super::Reading| reading.head.seq == seq;
+        self.queue.drop_batch(seq);
+        let is_read = |reading: &super::reading::Reading| reading.head.seq == seq;
         if self.reading.as_ref().is_some_and(is_read) {
             self.reading = None;
         }

@@ -1,14 +1,16 @@
 //! One request to the collector and its answer: the only file here that does I/O.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, DATE, HeaderMap, HeaderName,
+    HeaderValue, RETRY_AFTER, SET_COOKIE,
 };
 use reqwest::{Client, Response, Url};
 
-use super::super::BuildOutputError;
+use super::super::{BuildOutputError, Channel};
+use super::lane;
 use super::reply::Answer;
 use crate::config::{Secret, SplunkHecConfig};
 use crate::tls::{BuildClientError, client_builder};
@@ -16,11 +18,24 @@ use crate::tls::{BuildClientError, client_builder};
 /// Bytes of an answer that are read; the collector's own are below a hundred.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
+/// The header that names the channel.
+const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
+
 /// A pool of connections and the token that goes with every request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct HecClient {
     http: Client,
     authorization: HeaderValue,
+}
+
+/// What is posted.
+#[derive(Debug)]
+pub(super) struct Post {
+    pub(super) url: Url,
+    pub(super) body: Vec<u8>,
+    pub(super) is_gzipped: bool,
+    /// The way to the indexer, where one acknowledges.
+    pub(super) channel: Option<Channel>,
 }
 
 /// An answer that was read.
@@ -54,22 +69,23 @@ impl HecClient {
         Ok(())
     }
 
-    /// Posts a body; the error is a connection fault, for the operator.
-    pub(super) async fn post(
-        &self,
-        url: Url,
-        body: Vec<u8>,
-        gzipped: bool,
-    ) -> Result<Received, String> {
-        let to = url.to_string();
+    /// Posts; the error is a connection fault, for the operator.
+    pub(super) async fn post(&self, post: Post) -> Result<Received, String> {
+        let to = post.url.to_string();
         let mut request = self
             .http
-            .post(url)
+            .post(post.url)
             .header(AUTHORIZATION, self.authorization.clone())
             .header(CONTENT_TYPE, "application/json")
-            .body(body);
-        if gzipped {
+            .body(post.body);
+        if post.is_gzipped {
             request = request.header(CONTENT_ENCODING, "gzip");
+        }
+        if let Some(channel) = post.channel {
+            request = request.header(CHANNEL, channel.guid.to_string());
+            if let Some(cookies) = lane::cookie_header(&channel.cookies) {
+                request = request.header(COOKIE, cookies);
+            }
         }
         let exchange = async { read(request.send().await?).await };
         exchange
@@ -87,6 +103,12 @@ impl Received {
             date: self.header(&DATE),
             body: &self.body,
         }
+    }
+
+    /// The cookies that came with it.
+    pub(super) fn cookies(&self) -> BTreeMap<String, String> {
+        let headers = self.headers.get_all(SET_COOKIE).iter();
+        lane::cookies(headers.filter_map(|header| header.to_str().ok()))
     }
 
     fn header(&self, name: &HeaderName) -> Option<&str> {

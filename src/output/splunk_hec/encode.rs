@@ -1,7 +1,7 @@
 //! Events as the collector wants them: one envelope after the other, with nothing between.
 //!
 //! An unknown key in an envelope answers 200 and silently loses that event and all behind it, so
-//! there is only `time`, `host`, `source`, `sourcetype`, `index` and `event`.
+//! there is only `time`, `host`, `source`, `sourcetype`, `index`, `fields` and `event`.
 
 use std::io::{self, Write as _};
 
@@ -18,6 +18,12 @@ const BEFORE_EVENT: &str = r#","event":"#;
 const AFTER_EVENT: &str = "}";
 /// `-9223372036854775.808`
 const MAX_TIME_BYTES: usize = 21;
+/// Their names differ from the event's own: a field that is indexed and also read from the JSON
+/// under the same name has two values at search time.
+const BEFORE_COLLECTION: &str = r#","fields":{"cta_collection":"#;
+const BEFORE_ID: &str = r#","cta_event_id":""#;
+const AFTER_ID: &str = r#""}"#;
+const ID_BYTES: usize = 32;
 
 /// What the configuration says about envelopes.
 #[derive(Debug)]
@@ -28,6 +34,7 @@ pub(super) struct Encoder {
     sourcetype_flow: String,
     sourcetype_incident: String,
     overrides: Vec<CollectionOverride>,
+    indexed_fields: bool,
 }
 
 impl Encoder {
@@ -39,6 +46,7 @@ impl Encoder {
             sourcetype_flow: config.sourcetype_flow.clone(),
             sourcetype_incident: config.sourcetype_incident.clone(),
             overrides: config.overrides.clone(),
+            indexed_fields: config.indexed_fields,
         }
     }
 
@@ -53,14 +61,17 @@ impl Encoder {
         let mut labels = Labels::default();
         let mut bytes = 0;
         for out in events {
-            bytes += BEFORE_TIME.len() + MAX_TIME_BYTES + BEFORE_EVENT.len() + AFTER_EVENT.len();
-            bytes += labels.of(self, out).len() + out.event.json.len();
+            bytes += self.fixed_bytes() + labels.of(self, out).len() + out.event.json.len();
         }
         let mut body = Vec::with_capacity(bytes);
         for out in events {
             body.extend_from_slice(BEFORE_TIME.as_bytes());
             push_time(out.event.time_ms, &mut body);
             body.extend_from_slice(labels.of(self, out).as_bytes());
+            if self.indexed_fields {
+                body.extend_from_slice(&out.event.id.to_hex());
+                body.extend_from_slice(AFTER_ID.as_bytes());
+            }
             body.extend_from_slice(BEFORE_EVENT.as_bytes());
             body.extend_from_slice(out.event.json.as_bytes());
             body.extend_from_slice(AFTER_EVENT.as_bytes());
@@ -72,14 +83,21 @@ impl Encoder {
     pub(super) fn framing_bytes(&self, origin: &BatchOrigin) -> usize {
         let labels = [RecordType::Flow, RecordType::Incident]
             .map(|record_type| self.labels(origin, record_type).len());
-        BEFORE_TIME.len()
-            + MAX_TIME_BYTES
-            + labels.into_iter().max().unwrap_or_default()
-            + BEFORE_EVENT.len()
-            + AFTER_EVENT.len()
+        self.fixed_bytes() + labels.into_iter().max().unwrap_or_default()
     }
 
-    /// `,"host":…,"source":…,"sourcetype":…` and the index, if there is one.
+    /// The most that an envelope takes beyond its labels and its event.
+    fn fixed_bytes(&self) -> usize {
+        let id = if self.indexed_fields {
+            ID_BYTES + AFTER_ID.len()
+        } else {
+            0
+        };
+        BEFORE_TIME.len() + MAX_TIME_BYTES + id + BEFORE_EVENT.len() + AFTER_EVENT.len()
+    }
+
+    /// `,"host":…,"source":…,"sourcetype":…`, the index if there is one, and the indexed fields as
+    /// far as the event's id.
     fn labels(&self, origin: &BatchOrigin, record_type: RecordType) -> String {
         let source = self
             .overridden(origin, |own| own.source.as_deref())
@@ -103,6 +121,11 @@ impl Encoder {
         if let Some(index) = self.index(origin) {
             labels.push_str(r#","index":"#);
             labels.push_str(&quoted(index));
+        }
+        if self.indexed_fields {
+            labels.push_str(BEFORE_COLLECTION);
+            labels.push_str(&quoted(&origin.collection));
+            labels.push_str(BEFORE_ID);
         }
         labels
     }
@@ -193,6 +216,24 @@ mod tests {
                 r#""sourcetype":"cisco:cta:incident","index":"security","event":{"n":"\u0000é"}}"#,
             )
         );
+    }
+
+    #[test]
+    fn indexed_fields_are_flat_and_have_names_of_their_own() {
+        let encoder = encoder(|config| config.indexed_fields = true);
+        let events = [outgoing("{}"), outgoing("{}")];
+        let one = concat!(
+            r#"{"time":1421623882.432,"host":"agent","source":"taxii:cta/webflows","#,
+            r#""sourcetype":"cisco:cta:flow","index":"security","fields":{"cta_collection":"#,
+            r#""webflows","cta_event_id":"07070707070707070707070707070707"},"event":{}}"#,
+        );
+        assert_eq!(text(&encoder, &events), [one, one].concat());
+        // The time takes all of its bytes only far from today.
+        let spare = MAX_TIME_BYTES - "1421623882.432".len();
+        // The sourcetype of incidents is longer.
+        let longer = "cisco:cta:incident".len() - "cisco:cta:flow".len();
+        let most = encoder.framing_bytes(&events[0].origin) + "{}".len();
+        assert_eq!(one.len() + spare + longer, most);
     }
 
     #[test]

@@ -1,49 +1,47 @@
-//! Which of several collectors is spoken to.
-
-use std::collections::VecDeque;
-use std::mem;
+//! The addresses of a collector.
 
 use reqwest::Url;
 
 use super::super::BuildOutputError;
 
 const EVENT_PATH: &str = "services/collector/event";
+const ACK_PATH: &str = "services/collector/ack";
 
-/// The collectors, the one in use first.
-#[derive(Debug)]
-pub(super) struct Endpoints {
-    current: Url,
-    others: VecDeque<Url>,
+/// One collector's addresses.
+#[derive(Debug, Clone)]
+pub(super) struct Endpoint {
+    /// Where events go.
+    pub(super) events: Url,
+    /// Where acknowledgements are asked for.
+    pub(super) acks: Url,
 }
 
-impl Endpoints {
-    /// From base URLs.
-    pub(super) fn new(bases: &[String]) -> Result<Self, BuildOutputError> {
-        let mut urls = bases
-            .iter()
-            .map(|base| event_url(base))
-            .collect::<Result<VecDeque<_>, _>>()?;
-        let current = urls.pop_front().ok_or(BuildOutputError::NoEndpoint)?;
+impl Endpoint {
+    /// All of a list of base URLs, of which there must be at least one.
+    pub(super) fn all(bases: &[String]) -> Result<Vec<Self>, BuildOutputError> {
+        if bases.is_empty() {
+            return Err(BuildOutputError::NoEndpoint);
+        }
+        bases.iter().map(|base| Self::new(base)).collect()
+    }
+
+    fn new(base: &str) -> Result<Self, BuildOutputError> {
+        let url = base_url(base)?;
+        let path = url.path().trim_matches('/').to_owned();
+        let below = |end: &str| {
+            let mut url = url.clone();
+            let slash = if path.is_empty() { "" } else { "/" };
+            url.set_path(&format!("/{path}{slash}{end}"));
+            url
+        };
         Ok(Self {
-            current,
-            others: urls,
+            events: below(EVENT_PATH),
+            acks: below(ACK_PATH),
         })
     }
-
-    /// Where the next request goes.
-    pub(super) fn current(&self) -> &Url {
-        &self.current
-    }
-
-    /// The current one did not take a request for now: the next one may.
-    pub(super) fn turn(&mut self) {
-        if let Some(next) = self.others.pop_front() {
-            self.others.push_back(mem::replace(&mut self.current, next));
-        }
-    }
 }
 
-fn event_url(base: &str) -> Result<Url, BuildOutputError> {
+fn base_url(base: &str) -> Result<Url, BuildOutputError> {
     let wrong = |shown: &str, problem: String| BuildOutputError::Endpoint {
         endpoint: shown.to_owned(),
         problem,
@@ -69,20 +67,12 @@ fn event_url(base: &str) -> Result<Url, BuildOutputError> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(wrong(host, "must end before the ? or #".into()));
     }
-    let path = url.path().trim_matches('/');
-    if path.contains("services/collector") {
+    if url.path().contains("services/collector") {
         return Err(wrong(
             base,
             "must be the base URL, without /services/collector".into(),
         ));
     }
-    let path = if path.is_empty() {
-        format!("/{EVENT_PATH}")
-    } else {
-        format!("/{path}/{EVENT_PATH}")
-    };
-    let mut url = url;
-    url.set_path(&path);
     Ok(url)
 }
 
@@ -90,31 +80,37 @@ fn event_url(base: &str) -> Result<Url, BuildOutputError> {
 mod tests {
     use super::*;
 
-    fn endpoints(bases: &[&str]) -> Result<Endpoints, BuildOutputError> {
+    fn endpoints(bases: &[&str]) -> Result<Vec<Endpoint>, BuildOutputError> {
         let bases: Vec<_> = bases.iter().map(|&base| base.to_owned()).collect();
-        Endpoints::new(&bases)
+        Endpoint::all(&bases)
     }
 
     #[test]
-    fn goes_around() {
-        let mut endpoints = endpoints(&[
+    fn the_paths_are_added_to_the_base() {
+        let all = endpoints(&[
             "https://a:8088",
             "http://b/",
             "https://proxy.example.com/splunk/",
-        ])
-        .unwrap();
-        let mut seen = Vec::new();
-        for _ in 0..4 {
-            seen.push(endpoints.current().to_string());
-            endpoints.turn();
-        }
+        ]);
+        let urls = all.unwrap().into_iter();
+        let urls: Vec<_> = urls
+            .map(|one| [one.events, one.acks].map(String::from))
+            .collect();
         assert_eq!(
-            seen,
+            urls,
             [
-                "https://a:8088/services/collector/event",
-                "http://b/services/collector/event",
-                "https://proxy.example.com/splunk/services/collector/event",
-                "https://a:8088/services/collector/event",
+                [
+                    "https://a:8088/services/collector/event",
+                    "https://a:8088/services/collector/ack",
+                ],
+                [
+                    "http://b/services/collector/event",
+                    "http://b/services/collector/ack",
+                ],
+                [
+                    "https://proxy.example.com/splunk/services/collector/event",
+                    "https://proxy.example.com/splunk/services/collector/ack",
+                ],
             ]
         );
     }

@@ -3,69 +3,189 @@
 mod client;
 mod encode;
 mod endpoints;
+mod lane;
 mod reply;
 
-use chrono::Utc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::client::HecClient;
+use chrono::Utc;
+use serde_json::json;
+
+use self::client::{HecClient, Post, Received};
 use self::encode::{Encoder, gzip};
-use self::endpoints::Endpoints;
-use self::reply::Asked;
-use super::{BatchOrigin, BuildOutputError, Outgoing, Problem, Verdict};
+use self::endpoints::Endpoint;
+use self::lane::Lane;
+use self::reply::{Asked, Judgement};
+use super::{
+    BatchOrigin, BuildOutputError, Channel, FlightId, Landing, Outgoing, Problem, Verdict,
+};
 use crate::config::{Secret, SplunkHecConfig};
 
 /// One token at a collector that has one or several endpoints.
 #[derive(Debug)]
-pub struct SplunkHec {
+pub(super) struct SplunkHec {
     client: HecClient,
     encoder: Encoder,
-    endpoints: Endpoints,
+    endpoints: Vec<(Endpoint, SharedLane)>,
     token: Secret,
     gzip: bool,
+    acknowledge: bool,
 }
+
+/// A lane that the requests under way share.
+#[derive(Debug, Clone)]
+struct SharedLane(Arc<Mutex<Lane>>);
 
 impl SplunkHec {
     /// Connects to nothing yet.
     pub(super) fn new(config: &SplunkHecConfig, host: &str) -> Result<Self, BuildOutputError> {
+        let endpoints = Endpoint::all(&config.endpoints)?.into_iter();
         Ok(Self {
             client: HecClient::new(config)?,
             encoder: Encoder::new(config, host),
-            endpoints: Endpoints::new(&config.endpoints)?,
+            endpoints: endpoints
+                .map(|endpoint| (endpoint, SharedLane::new()))
+                .collect(),
             token: config.token.clone(),
             gzip: config.gzip,
+            acknowledge: config.acknowledgement.is_some(),
         })
     }
 
-    /// One request for each run of events of one index: mostly one.
-    ///
-    /// A refused index names its event badly (code 7), but where all have the same index it is the
-    /// first that was refused, so what is delivered is known.
-    pub(super) async fn send(&mut self, events: &[Outgoing]) -> Verdict {
-        let mut delivered = 0;
-        let mut asked_to_slow_down = false;
-        while let Some(run) = self.run(events.get(delivered..).unwrap_or_default()) {
-            match self.send_run(run).await {
-                Verdict::Delivered { slow_down } => {
-                    delivered += run.len();
-                    asked_to_slow_down |= slow_down;
+    /// How many of the first events go to one index.
+    pub(super) fn together(&self, mut origins: impl Iterator<Item = Arc<BatchOrigin>>) -> usize {
+        let Some(first) = origins.next() else {
+            return 1;
+        };
+        let index = self.encoder.index(&first);
+        let same = |origin: &Arc<BatchOrigin>| {
+            Arc::ptr_eq(origin, &first) || self.encoder.index(origin) == index
+        };
+        1 + origins.take_while(same).count()
+    }
+
+    /// One request with events of one index.
+    pub(super) fn send(
+        &self,
+        peer: usize,
+        flight: FlightId,
+        events: &[Outgoing],
+    ) -> impl Future<Output = Landing> + Send + use<> {
+        let count = events.len();
+        let index = events
+            .first()
+            .and_then(|out| self.encoder.index(&out.origin))
+            .map(str::to_owned);
+        let body = self.encoder.encode(events);
+        let (body, is_gzipped) = match self.gzip.then(|| gzip(&body)) {
+            Some(Ok(packed)) => (packed, true),
+            // Memory does not fail to be written to; if it did, plain is as good.
+            Some(Err(_)) | None => (body, false),
+        };
+        let way = self.way_to(peer).map(|(endpoint, lane)| {
+            let channel = self.acknowledge.then(|| lane.lock().channel().clone());
+            (endpoint.events.clone(), lane.clone(), channel)
+        });
+        let client = self.client.clone();
+        async move {
+            let (verdict, receipt) = match way {
+                None => (retry(no_such_peer(peer)), None),
+                Some((url, lane, channel)) => {
+                    let post = Post {
+                        url,
+                        body,
+                        is_gzipped,
+                        channel: channel.clone(),
+                    };
+                    let received = client.post(post).await;
+                    let asked = Asked {
+                        events: count,
+                        index: index.as_deref(),
+                        acknowledge: channel.is_some(),
+                    };
+                    let judgement = judge(received.as_ref(), asked);
+                    let receipt = channel.and_then(|channel| {
+                        lane.take_in(&channel, received.as_ref().ok(), &judgement)
+                    });
+                    (judgement.verdict, receipt)
                 }
-                other => return behind(delivered, other),
+            };
+            Landing::Sent {
+                flight,
+                peer,
+                verdict,
+                receipt,
             }
-        }
-        Verdict::Delivered {
-            slow_down: asked_to_slow_down,
         }
     }
 
-    /// Whether the token is taken; only an event can show more.
-    pub(super) async fn probe(&mut self) -> Result<(), Problem> {
-        self.reload_token()?;
-        match self.post(Vec::new(), false).await {
-            Ok(received) => reply::probed(&received.answer()),
-            Err(reason) => Err(Problem {
-                reason,
-                mend: "see that Splunk runs and that this machine can reach it".into(),
-            }),
+    /// Whether the token is taken, and acknowledges if it is to; only an event can show more.
+    pub(super) fn probe(
+        &mut self,
+        peer: usize,
+    ) -> impl Future<Output = Result<(), Problem>> + Send + use<> {
+        let token = self.reload_token();
+        let client = self.client.clone();
+        let way = self.way_to(peer).cloned();
+        let acknowledge = self.acknowledge;
+        async move {
+            token?;
+            let Some((endpoint, _)) = way else {
+                return Err(passing(no_such_peer(peer)));
+            };
+            // On a channel of its own: an id that somebody waits for is told as done only once.
+            let lane = Lane::new();
+            let channel = acknowledge.then(|| lane.channel().clone());
+            let post = Post {
+                url: endpoint.events.clone(),
+                body: Vec::new(),
+                is_gzipped: false,
+                channel: channel.clone(),
+            };
+            let received = client.post(post).await.map_err(passing)?;
+            reply::probed(&received.answer(), acknowledge)?;
+            if let Some(channel) = channel {
+                let question = ask(&client, endpoint, channel, &[0]).await?;
+                reply::acknowledged(&question.answer())?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Asks which of these ids are acknowledged.
+    pub(super) fn ask(
+        &self,
+        peer: usize,
+        channel: Channel,
+        ack_ids: Vec<u64>,
+    ) -> impl Future<Output = Landing> + Send + use<> {
+        let client = self.client.clone();
+        let way = self.way_to(peer).cloned();
+        async move {
+            let answer = match way {
+                None => Err(passing(no_such_peer(peer))),
+                Some((endpoint, _)) => ask(&client, endpoint, channel.clone(), &ack_ids)
+                    .await
+                    .and_then(|received| {
+                        if lane::is_another(&channel.cookies, &received.cookies()) {
+                            // What another indexer says of our ids means nothing.
+                            return Ok(ack_ids.iter().map(|id| (*id, false)).collect());
+                        }
+                        reply::acknowledged(&received.answer())
+                    }),
+            };
+            Landing::Acknowledged {
+                peer,
+                channel,
+                answer,
+            }
+        }
+    }
+
+    /// From now on another channel.
+    pub(super) fn leave_channel(&mut self, peer: usize) {
+        if let Some((_, lane)) = self.way_to(peer) {
+            lane.lock().leave();
         }
     }
 
@@ -73,109 +193,92 @@ impl SplunkHec {
         self.encoder.framing_bytes(origin)
     }
 
-    /// The first events that go to one index.
-    fn run<'a>(&self, events: &'a [Outgoing]) -> Option<&'a [Outgoing]> {
-        let index = self.encoder.index(&events.first()?.origin);
-        let length = events
-            .iter()
-            .take_while(|out| self.encoder.index(&out.origin) == index)
-            .count();
-        events.get(..length)
-    }
-
-    async fn send_run(&mut self, events: &[Outgoing]) -> Verdict {
-        let body = self.encoder.encode(events);
-        let (body, gzipped) = match self.gzip.then(|| gzip(&body)) {
-            Some(Ok(packed)) => (packed, true),
-            // Memory does not fail to be written to; if it did, plain is as good.
-            Some(Err(_)) | None => (body, false),
-        };
-        let received = match self.post(body, gzipped).await {
-            Ok(received) => received,
-            Err(reason) => {
-                return Verdict::Retry {
-                    delivered: 0,
-                    reason,
-                    after: None,
-                };
-            }
-        };
-        let index = events
-            .first()
-            .and_then(|out| self.encoder.index(&out.origin));
-        let asked = Asked {
-            events: events.len(),
-            index,
-        };
-        let verdict = reply::verdict(&received.answer(), asked, Utc::now());
-        if matches!(verdict, Verdict::Retry { .. }) {
-            self.endpoints.turn();
-        }
-        verdict
-    }
-
-    /// Posts to the endpoint in use; after a connection fault another one is.
-    async fn post(&mut self, body: Vec<u8>, gzipped: bool) -> Result<client::Received, String> {
-        let url = self.endpoints.current().clone();
-        let answer = self.client.post(url, body, gzipped).await;
-        if answer.is_err() {
-            self.endpoints.turn();
-        }
-        answer
+    fn way_to(&self, peer: usize) -> Option<&(Endpoint, SharedLane)> {
+        self.endpoints.get(peer)
     }
 
     fn reload_token(&mut self) -> Result<(), Problem> {
-        let mend = || "put the HEC token into its file, alone on one line".to_owned();
-        self.token.reload().map_err(|error| Problem {
-            reason: error.to_string(),
-            mend: mend(),
-        })?;
-        self.client.set_token(&self.token).map_err(|error| Problem {
-            reason: error.to_string(),
-            mend: mend(),
-        })
+        let problem = |reason: String| Problem {
+            reason,
+            mend: Some("put the HEC token into its file, alone on one line".to_owned()),
+        };
+        self.token
+            .reload()
+            .map_err(|error| problem(error.to_string()))?;
+        self.client
+            .set_token(&self.token)
+            .map_err(|error| problem(error.to_string()))
     }
 }
 
-/// What a verdict on later events says about all, where these many before them are delivered.
-fn behind(before: usize, verdict: Verdict) -> Verdict {
-    match verdict {
-        Verdict::Delivered { slow_down } => Verdict::Delivered { slow_down },
-        Verdict::Retry {
-            delivered,
-            reason,
-            after,
-        } => Verdict::Retry {
-            delivered: before + delivered,
-            reason,
-            after,
-        },
-        Verdict::Hold {
-            delivered,
-            reason,
-            mend,
-        } => Verdict::Hold {
-            delivered: before + delivered,
-            reason,
-            mend,
-        },
-        Verdict::Refused {
-            index,
-            code,
-            reason,
-        } => Verdict::Refused {
-            index: before + index,
-            code,
-            reason,
-        },
-        Verdict::TooLarge { reason } if before == 0 => Verdict::TooLarge { reason },
-        // The next call begins with what is too large and can say so.
-        Verdict::TooLarge { reason } => Verdict::Retry {
-            delivered: before,
-            reason,
-            after: None,
+impl SharedLane {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Lane::new())))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lane> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Learns from an answer where the channel leads; gives the receipt.
+    fn take_in(
+        &self,
+        channel: &Channel,
+        received: Option<&Received>,
+        judgement: &Judgement,
+    ) -> Option<super::Receipt> {
+        let mut lane = self.lock();
+        let Some(received) = received else {
+            // Who answers next may be an indexer that has restarted, and counts anew.
+            lane.leave();
+            return None;
+        };
+        lane.answered(channel, &received.cookies(), judgement.ack_id)
+    }
+}
+
+async fn ask(
+    client: &HecClient,
+    endpoint: Endpoint,
+    channel: Channel,
+    ack_ids: &[u64],
+) -> Result<Received, Problem> {
+    let mut url = endpoint.acks;
+    url.query_pairs_mut()
+        .append_pair("channel", &channel.guid.to_string());
+    let post = Post {
+        url,
+        body: json!({ "acks": ack_ids }).to_string().into_bytes(),
+        is_gzipped: false,
+        channel: Some(channel),
+    };
+    client.post(post).await.map_err(passing)
+}
+
+fn judge(received: Result<&Received, &String>, asked: Asked<'_>) -> Judgement {
+    match received {
+        Ok(received) => reply::judge(&received.answer(), asked, Utc::now()),
+        Err(reason) => Judgement {
+            verdict: retry(reason.clone()),
+            ack_id: None,
         },
     }
+}
+
+fn retry(reason: String) -> Verdict {
+    Verdict::Retry {
+        delivered: 0,
+        reason,
+        after: None,
+    }
+}
+
+fn passing(reason: String) -> Problem {
+    Problem { reason, mend: None }
+}
+
+fn no_such_peer(peer: usize) -> String {
+    format!("there is no endpoint {peer}")
 }
 
 #[cfg(test)]
@@ -185,13 +288,11 @@ mod tests {
 
     use super::super::loopback::{closed_port, http_answer, http_server, outgoing, outgoing_of};
     use super::*;
-    use crate::config::{CollectionOverride, TlsConfig};
+    use crate::config::{AcknowledgementConfig, CollectionOverride, SecretSource, TlsConfig};
     use crate::event::RecordType;
 
     fn token(text: &str) -> Secret {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        Secret::read_file(file.path()).unwrap()
+        Secret::new(SecretSource::Plain, text.to_owned())
     }
 
     /// An output to these endpoints, uncompressed.
@@ -226,14 +327,25 @@ mod tests {
         http_answer("400 Bad Request", "", r#"{"text":"No data","code":5}"#)
     }
 
+    async fn sent(output: &SplunkHec, peer: usize, events: &[Outgoing]) -> Verdict {
+        match output.send(peer, 0, events).await {
+            Landing::Sent {
+                verdict,
+                receipt: None,
+                ..
+            } => verdict,
+            other => panic!("{other:?}"),
+        }
+    }
+
     const DELIVERED: Verdict = Verdict::Delivered { slow_down: false };
 
     #[tokio::test]
     async fn posts_the_envelopes_with_the_token() {
         let (address, mut requests) = http_server(vec![success()]).await;
-        let mut output = SplunkHec::new(&config(&[address]), "agent").unwrap();
+        let output = SplunkHec::new(&config(&[address]), "agent").unwrap();
         let events = [outgoing(r#"{"n":1}"#), outgoing(r#"{"n":2}"#)];
-        assert_eq!(output.send(&events).await, DELIVERED);
+        assert_eq!(sent(&output, 0, &events).await, DELIVERED);
         let request = requests.recv().await.unwrap();
         assert!(
             request
@@ -253,9 +365,9 @@ mod tests {
             gzip: true,
             ..config(&[address])
         };
-        let mut output = SplunkHec::new(&config, "agent").unwrap();
+        let output = SplunkHec::new(&config, "agent").unwrap();
         let events = [outgoing(r#"{"n":1}"#)];
-        assert_eq!(output.send(&events).await, DELIVERED);
+        assert_eq!(sent(&output, 0, &events).await, DELIVERED);
         let request = requests.recv().await.unwrap();
         assert!(request.head.contains("content-encoding: gzip\r\n"));
         let mut body = Vec::new();
@@ -273,9 +385,9 @@ mod tests {
             r#"{"text":"Server is busy","code":9}"#,
         );
         let (address, _requests) = http_server(vec![busy]).await;
-        let mut output = SplunkHec::new(&config(&[address]), "agent").unwrap();
+        let output = SplunkHec::new(&config(&[address]), "agent").unwrap();
         assert_eq!(
-            output.send(&[outgoing("{}")]).await,
+            sent(&output, 0, &[outgoing("{}")]).await,
             Verdict::Retry {
                 delivered: 0,
                 reason: "HTTP 503, code 9: Server is busy".into(),
@@ -285,11 +397,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_a_connection_fault_the_next_endpoint_is_asked() {
+    async fn each_endpoint_is_a_peer_of_its_own() {
         let (address, _requests) = http_server(vec![success()]).await;
         let closed = closed_port().await;
-        let mut output = SplunkHec::new(&config(&[closed, address]), "agent").unwrap();
-        let verdict = output.send(&[outgoing("{}")]).await;
+        let output = SplunkHec::new(&config(&[closed, address]), "agent").unwrap();
+        let verdict = sent(&output, 0, &[outgoing("{}")]).await;
         let Verdict::Retry {
             delivered: 0,
             reason,
@@ -300,14 +412,14 @@ mod tests {
         };
         assert!(reason.contains(&closed.to_string()), "{reason}");
         assert!(reason.contains("refused"), "{reason}");
-        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
+        assert_eq!(sent(&output, 1, &[outgoing("{}")]).await, DELIVERED);
     }
 
     #[tokio::test]
     async fn an_answer_that_stays_out_is_a_connection_fault() {
         let (address, _requests) = http_server(vec![String::new()]).await;
-        let mut output = SplunkHec::new(&config(&[address]), "agent").unwrap();
-        let verdict = output.send(&[outgoing("{}")]).await;
+        let output = SplunkHec::new(&config(&[address]), "agent").unwrap();
+        let verdict = sent(&output, 0, &[outgoing("{}")]).await;
         assert!(
             matches!(verdict, Verdict::Retry { delivered: 0, .. }),
             "{verdict:?}"
@@ -323,8 +435,8 @@ mod tests {
             "",
         );
         let (address, _requests) = http_server(vec![redirect]).await;
-        let mut output = SplunkHec::new(&config(&[address]), "agent").unwrap();
-        let verdict = output.send(&[outgoing("{}")]).await;
+        let output = SplunkHec::new(&config(&[address]), "agent").unwrap();
+        let verdict = sent(&output, 0, &[outgoing("{}")]).await;
         assert!(
             matches!(verdict, Verdict::Hold { delivered: 0, .. }),
             "{verdict:?}"
@@ -332,14 +444,8 @@ mod tests {
         assert!(untouched.try_recv().is_err());
     }
 
-    #[tokio::test]
-    async fn events_of_two_indexes_go_apart_and_the_verdict_counts_from_the_first() {
-        let refused = http_answer(
-            "400 Bad Request",
-            "",
-            r#"{"text":"Incorrect index","code":7,"invalid-event-number":1}"#,
-        );
-        let (address, mut requests) = http_server(vec![success(), refused]).await;
+    #[test]
+    fn events_of_two_indexes_go_apart() {
         let config = SplunkHecConfig {
             overrides: vec![CollectionOverride {
                 collection: "special".into(),
@@ -347,46 +453,96 @@ mod tests {
                 source: None,
                 sourcetype: None,
             }],
-            ..config(&[address])
+            ..config(&[([127, 0, 0, 1], 1).into()])
         };
-        let mut output = SplunkHec::new(&config, "agent").unwrap();
+        let output = SplunkHec::new(&config, "agent").unwrap();
         let special = || outgoing_of("special", RecordType::Flow, "{}");
-        let events = [outgoing("{}"), outgoing("{}"), special(), special()];
-        let verdict = output.send(&events).await;
-        let Verdict::Hold {
-            delivered: 2, mend, ..
-        } = verdict
-        else {
-            panic!("{verdict:?}");
-        };
-        assert!(mend.contains("\"own\""), "{mend}");
-        for run in [&events[..2], &events[2..]] {
-            let request = requests.recv().await.unwrap();
-            assert_eq!(request.body, output.encoder.encode(run));
+        for (events, expected) in [
+            (vec![outgoing("{}"), outgoing("{}"), special()], 2),
+            (vec![special(), outgoing("{}")], 1),
+            (vec![special(), special()], 2),
+        ] {
+            let origins = events.iter().map(|out| Arc::clone(&out.origin));
+            assert_eq!(output.together(origins), expected);
         }
     }
 
-    #[test]
-    fn a_later_verdict_counts_what_went_before() {
-        let reason = String::new();
-        let refused = |index| Verdict::Refused {
-            index,
-            code: "hec-12".into(),
-            reason: String::new(),
+    fn acknowledging(address: std::net::SocketAddr) -> SplunkHec {
+        let config = SplunkHecConfig {
+            acknowledgement: Some(AcknowledgementConfig {
+                timeout: Duration::from_secs(300),
+                interval: Duration::from_secs(2),
+                max_outstanding: 10,
+            }),
+            ..config(&[address])
         };
-        assert_eq!(behind(5, refused(1)), refused(6));
-        let too_large = Verdict::TooLarge {
-            reason: reason.clone(),
-        };
-        assert_eq!(behind(0, too_large.clone()), too_large);
-        assert_eq!(
-            behind(5, too_large),
-            Verdict::Retry {
-                delivered: 5,
-                reason,
-                after: None,
-            }
+        SplunkHec::new(&config, "agent").unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_receipt_says_where_to_ask_and_the_question_goes_there() {
+        let taken = http_answer(
+            "200 OK",
+            "Set-Cookie: sticky=a; Path=/\r\n",
+            r#"{"text":"Success","code":0,"ackId":3}"#,
         );
+        let answer = http_answer("200 OK", "", r#"{"acks":{"3":true}}"#);
+        let elsewhere = http_answer(
+            "200 OK",
+            "Set-Cookie: sticky=b\r\n",
+            r#"{"acks":{"3":true}}"#,
+        );
+        let (address, mut requests) = http_server(vec![taken, answer, elsewhere]).await;
+        let output = acknowledging(address);
+        let landing = output.send(0, 9, &[outgoing("{}")]).await;
+        let Landing::Sent {
+            flight: 9,
+            peer: 0,
+            verdict: DELIVERED,
+            receipt: Some(receipt),
+        } = landing
+        else {
+            panic!("{landing:?}");
+        };
+        assert_eq!(receipt.ack_id, 3);
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            let landing = output.ask(0, receipt.channel.clone(), vec![3]).await;
+            let Landing::Acknowledged {
+                answer: Ok(acks), ..
+            } = landing
+            else {
+                panic!("{landing:?}");
+            };
+            answers.push(acks);
+        }
+        // What another indexer says does not count.
+        assert_eq!(answers, [[(3, true)].into(), [(3, false)].into()]);
+
+        let guid = receipt.channel.guid;
+        let sent = requests.recv().await.unwrap();
+        let header = format!("x-splunk-request-channel: {guid}\r\n");
+        assert!(sent.head.contains(&header), "{}", sent.head);
+        let asked = requests.recv().await.unwrap();
+        let line = format!("post /services/collector/ack?channel={guid} http/1.1\r\n");
+        assert!(asked.head.starts_with(&line), "{}", asked.head);
+        assert!(asked.head.contains("content-type: application/json\r\n"));
+        assert!(!asked.head.contains("content-encoding"));
+        assert!(asked.head.contains("cookie: sticky=a\r\n"));
+        assert_eq!(asked.body, br#"{"acks":[3]}"#);
+    }
+
+    #[tokio::test]
+    async fn a_probe_sees_that_acknowledgement_is_off() {
+        let off = http_answer(
+            "400 Bad Request",
+            "",
+            r#"{"text":"ACK is disabled","code":14}"#,
+        );
+        let (address, _requests) = http_server(vec![no_data(), off]).await;
+        let problem = acknowledging(address).probe(0).await.unwrap_err();
+        let mend = problem.mend.unwrap();
+        assert!(mend.contains("acknowledgement is off"), "{mend}");
     }
 
     #[tokio::test]
@@ -401,15 +557,15 @@ mod tests {
             ..config(&[address])
         };
         let mut output = SplunkHec::new(&config, "agent").unwrap();
-        let problem = output.probe().await.unwrap_err();
-        assert!(problem.mend.contains("enable it"), "{problem}");
+        let problem = output.probe(0).await.unwrap_err();
+        assert!(problem.to_string().contains("enable it"), "{problem}");
 
         std::fs::write(&path, "").unwrap();
-        let problem = output.probe().await.unwrap_err();
+        let problem = output.probe(0).await.unwrap_err();
         assert!(problem.reason.contains("token"), "{problem}");
 
         std::fs::write(&path, "second\n").unwrap();
-        output.probe().await.unwrap();
+        output.probe(0).await.unwrap();
         for token in ["first", "second"] {
             let request = requests.recv().await.unwrap();
             assert!(

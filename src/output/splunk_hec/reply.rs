@@ -3,6 +3,7 @@
 //! Whatever is not known to be a success, a passing fault or one event's fault holds: a proxy's
 //! login page answers 200 too.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -33,47 +34,96 @@ pub(super) struct Asked<'a> {
     pub(super) events: usize,
     /// The index that all of them go to.
     pub(super) index: Option<&'a str>,
+    /// Whether it asked for acknowledgement.
+    pub(super) acknowledge: bool,
+}
+
+/// What became of the events of a request, and the id by which to ask for what was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Judgement {
+    pub(super) verdict: Verdict,
+    pub(super) ack_id: Option<u64>,
 }
 
 /// What became of the events of a request.
-pub(super) fn verdict(answer: &Answer<'_>, asked: Asked<'_>, now: DateTime<Utc>) -> Verdict {
+pub(super) fn judge(answer: &Answer<'_>, asked: Asked<'_>, now: DateTime<Utc>) -> Judgement {
     let reply = Reply::read(answer.body);
+    let ack_id = reply.as_ref().and_then(|reply| reply.ack_id);
     let reason = reason(answer, reply.as_ref());
-    match Meaning::of(answer.status, reply.as_ref(), asked.index) {
+    let verdict = match Meaning::of(answer.status, reply.as_ref(), &asked) {
+        Meaning::Accepted { .. } if asked.acknowledge && ack_id.is_none() => Verdict::Hold {
+            delivered: 0,
+            reason: format!("{reason}; but it holds no ackId"),
+            mend: mend_of_missing_ack_id(),
+        },
         Meaning::Accepted { slow_down } => Verdict::Delivered { slow_down },
         Meaning::Passing => Verdict::Retry {
             delivered: 0,
             reason,
             after: wait_asked_for(answer, now),
         },
-        // Even code 7 with a later event number: nothing says that those before were kept.
         Meaning::Configuration { mend } => Verdict::Hold {
-            delivered: 0,
+            delivered: taken_before_a_wrong_index(reply.as_ref(), asked.events),
             reason,
             mend,
         },
         Meaning::EventData { code, number } => event_refused(code, number, asked.events, reason),
         Meaning::TooLarge => Verdict::TooLarge { reason },
-    }
+    };
+    Judgement { verdict, ack_id }
 }
 
 /// What the answer to an empty request says: the token is looked at before the body.
-pub(super) fn probed(answer: &Answer<'_>) -> Result<(), Problem> {
+pub(super) fn probed(answer: &Answer<'_>, acknowledge: bool) -> Result<(), Problem> {
     let reply = Reply::read(answer.body);
-    let mend = match (Meaning::of(answer.status, reply.as_ref(), None), &reply) {
+    let asked = Asked {
+        events: 0,
+        index: None,
+        acknowledge,
+    };
+    let mend = match (Meaning::of(answer.status, reply.as_ref(), &asked), &reply) {
         (Meaning::Accepted { .. } | Meaning::EventData { .. }, _)
         | (_, Some(Reply { code: 5, .. })) => return Ok(()),
         // Collectors that are not Splunk's may dislike an empty request in words of their own.
         (_, None) if answer.status == 400 => return Ok(()),
-        (Meaning::Configuration { mend }, _) => mend,
-        (Meaning::Passing | Meaning::TooLarge, _) => {
-            "wait until Splunk answers again; it is asked again by itself".into()
-        }
+        (Meaning::Configuration { mend }, _) => Some(mend),
+        (Meaning::Passing | Meaning::TooLarge, _) => None,
     };
     Err(Problem {
         reason: reason(answer, reply.as_ref()),
         mend,
     })
+}
+
+/// What the collector says of each id: only its own answer counts, whatever else says 200.
+pub(super) fn acknowledged(answer: &Answer<'_>) -> Result<BTreeMap<u64, bool>, Problem> {
+    if answer.status == 200
+        && let Ok(Acknowledged { acks }) = serde_json::from_slice(answer.body)
+    {
+        return Ok(acks);
+    }
+    let reply = Reply::read(answer.body);
+    let asked = Asked {
+        events: 0,
+        index: None,
+        acknowledge: true,
+    };
+    let mend = match Meaning::of(answer.status, reply.as_ref(), &asked) {
+        Meaning::Configuration { mend } => Some(mend),
+        _ => None,
+    };
+    let reason = reason(answer, reply.as_ref());
+    Err(Problem {
+        reason: format!("the question for acknowledgements was not answered: {reason}"),
+        mend,
+    })
+}
+
+/// `{"acks":{"0":true,"1":false}}`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Acknowledged {
+    acks: BTreeMap<u64, bool>,
 }
 
 /// `{"text":…,"code":…,"invalid-event-number":…}`
@@ -84,6 +134,8 @@ struct Reply {
     text: String,
     #[serde(rename = "invalid-event-number")]
     invalid_event_number: Option<usize>,
+    #[serde(rename = "ackId")]
+    ack_id: Option<u64>,
 }
 
 impl Reply {
@@ -102,7 +154,7 @@ enum Meaning {
 }
 
 impl Meaning {
-    fn of(status: u16, reply: Option<&Reply>, index: Option<&str>) -> Self {
+    fn of(status: u16, reply: Option<&Reply>, asked: &Asked<'_>) -> Self {
         let Some(reply) = reply else {
             return Self::of_status(status);
         };
@@ -115,7 +167,7 @@ impl Meaning {
                 code,
                 number: reply.invalid_event_number,
             },
-            code => match mend_of_code(code, index) {
+            code => match mend_of_code(code, asked) {
                 Some(mend) => Self::Configuration { mend },
                 None => Self::of_status(status),
             },
@@ -133,7 +185,7 @@ impl Meaning {
     }
 }
 
-fn mend_of_code(code: u64, index: Option<&str>) -> Option<String> {
+fn mend_of_code(code: u64, asked: &Asked<'_>) -> Option<String> {
     let mend = match code {
         1 | 22 => format!("the token is disabled: enable it in {TOKENS}"),
         2 => format!(
@@ -142,7 +194,7 @@ fn mend_of_code(code: u64, index: Option<&str>) -> Option<String> {
         ),
         3 => format!("the token has a wrong form: copy the token value from {TOKENS}"),
         4 | 21 => format!("Splunk does not know the token: compare it with {TOKENS}"),
-        7 => match index {
+        7 => match asked.index {
             Some(index) => format!(
                 "the index {index:?} does not exist or the token may not use it: create it, allow \
                  it for the token in {TOKENS}, or change `index` of this output"
@@ -152,14 +204,16 @@ fn mend_of_code(code: u64, index: Option<&str>) -> Option<String> {
                  of this output"
             ),
         },
+        10 | 11 if asked.acknowledge => {
+            "the channel did not arrive: see whether a proxy removes or changes the header \
+             X-Splunk-Request-Channel"
+                .into()
+        }
         10 | 11 => format!(
-            "the token wants acknowledgement, which this output does not use: take the tick from \
-             \"Enable indexer acknowledgement\" in {TOKENS}"
+            "the token wants acknowledgement, which this output does not use: set acknowledge = \
+             true, or take the tick from \"Enable indexer acknowledgement\" in {TOKENS}"
         ),
-        14 => format!(
-            "acknowledgement is off for the token: set \"Enable indexer acknowledgement\" in \
-             {TOKENS}"
-        ),
+        14 => mend_of_missing_ack_id(),
         16 => "something between turned the Authorization header into a query parameter: let it \
                pass the header, or set allowQueryStringAuth for the token in inputs.conf"
             .into(),
@@ -170,6 +224,13 @@ fn mend_of_code(code: u64, index: Option<&str>) -> Option<String> {
         _ => return None,
     };
     Some(mend)
+}
+
+fn mend_of_missing_ack_id() -> String {
+    format!(
+        "acknowledgement is off for the token: set \"Enable indexer acknowledgement\" in {TOKENS}, \
+         or acknowledge = false for this output"
+    )
 }
 
 fn mend_of_status(status: u16) -> String {
@@ -196,6 +257,15 @@ fn mend_of_status(status: u16) -> String {
         }
     }
     .into()
+}
+
+/// Code 7 names the event after the one whose index is refused; those before that one are indexed.
+fn taken_before_a_wrong_index(reply: Option<&Reply>, events: usize) -> usize {
+    let number = reply.filter(|reply| reply.code == 7);
+    let number = number.and_then(|reply| reply.invalid_event_number);
+    let taken = number.map_or(0, |number| number.saturating_sub(1));
+    // A number that cannot be says nothing.
+    if taken < events { taken } else { 0 }
 }
 
 /// Events before `number` are indexed, that one and those after it are not.
@@ -274,6 +344,7 @@ mod tests {
     const ASKED: Asked<'_> = Asked {
         events: 10,
         index: Some("security"),
+        acknowledge: false,
     };
 
     fn answer(status: u16, body: &str) -> Answer<'_> {
@@ -286,7 +357,7 @@ mod tests {
     }
 
     fn judge(status: u16, body: &str) -> Verdict {
-        verdict(&answer(status, body), ASKED, DateTime::UNIX_EPOCH)
+        super::judge(&answer(status, body), ASKED, DateTime::UNIX_EPOCH).verdict
     }
 
     fn code(status: u16, code: u64) -> Verdict {
@@ -387,9 +458,64 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_index_names_the_event_after_it_and_still_holds_everything() {
-        for number in [0, 1, 10] {
-            assert!(mend(at(7, number)).contains("\"security\""));
+    fn a_wrong_index_names_the_event_after_it_and_holds_from_there() {
+        for (number, taken) in [(0, 0), (1, 0), (2, 1), (10, 9), (11, 0), (500, 0)] {
+            let Verdict::Hold {
+                delivered, mend, ..
+            } = at(7, number)
+            else {
+                panic!("{number}");
+            };
+            assert_eq!(delivered, taken, "{number}");
+            assert!(mend.contains("\"security\""), "{mend}");
+        }
+    }
+
+    #[test]
+    fn acknowledgement_is_a_promise_with_an_id() {
+        let asked = Asked {
+            acknowledge: true,
+            ..ASKED
+        };
+        let judge =
+            |status, body: &str| super::judge(&answer(status, body), asked, DateTime::UNIX_EPOCH);
+        let taken = judge(200, r#"{"text":"Success","code":0,"ackId":3}"#);
+        assert_eq!(taken.ack_id, Some(3));
+        assert_eq!(taken.verdict, Verdict::Delivered { slow_down: false });
+        let partly = judge(
+            400,
+            r#"{"text":"said","code":6,"invalid-event-number":4,"ackId":7}"#,
+        );
+        assert_eq!(partly.ack_id, Some(7));
+        assert!(matches!(partly.verdict, Verdict::Refused { index: 4, .. }));
+        let off = judge(200, r#"{"text":"Success","code":0}"#);
+        assert_eq!(off.ack_id, None);
+        assert!(mend(off.verdict).contains("acknowledgement is off"));
+        for code in [10, 11] {
+            let missing = judge(400, &format!(r#"{{"text":"said","code":{code}}}"#));
+            assert!(mend(missing.verdict).contains("X-Splunk-Request-Channel"));
+        }
+    }
+
+    #[test]
+    fn only_the_collectors_own_answer_acknowledges() {
+        let answered = acknowledged(&answer(200, r#"{"acks":{"0":true,"12":false}}"#)).unwrap();
+        assert_eq!(answered, [(0, true), (12, false)].into());
+        for (status, body, is_configuration) in [
+            (200, "<html>Log in</html>", true),
+            (200, "", true),
+            (200, r#"{"acks":true}"#, true),
+            (200, r#"{"acks":{"0":1}}"#, true),
+            (201, r#"{"acks":{"0":true}}"#, true),
+            (404, "", true),
+            (400, r#"{"text":"ACK is disabled","code":14}"#, true),
+            (403, r#"{"text":"Invalid token","code":4}"#, true),
+            (503, r#"{"acks":{"0":true}}"#, false),
+            (503, r#"{"text":"Server is busy","code":9}"#, false),
+            (429, "", false),
+        ] {
+            let problem = acknowledged(&answer(status, body)).unwrap_err();
+            assert_eq!(problem.mend.is_some(), is_configuration, "{status} {body}");
         }
     }
 
@@ -453,7 +579,7 @@ mod tests {
             r#"{"text":"said","code":6,"invalid-event-number":0}"#,
             r#"{"text":"said","code":6}"#,
         ] {
-            let verdict = verdict(&answer(400, body), alone, DateTime::UNIX_EPOCH);
+            let verdict = super::judge(&answer(400, body), alone, DateTime::UNIX_EPOCH).verdict;
             assert!(
                 matches!(verdict, Verdict::Refused { index: 0, .. }),
                 "{verdict:?}"
@@ -472,7 +598,7 @@ mod tests {
                 date,
                 ..answer(503, "")
             };
-            match verdict(&busy, ASKED, now) {
+            match super::judge(&busy, ASKED, now).verdict {
                 Verdict::Retry { after, .. } => after,
                 other => panic!("{other:?}"),
             }
@@ -514,7 +640,7 @@ mod tests {
             (400, "no events"),
             (200, r#"{"text":"Success","code":0}"#),
         ] {
-            probed(&answer(status, body)).unwrap();
+            probed(&answer(status, body), false).unwrap();
         }
         for (status, body) in [
             (403, r#"{"text":"Token disabled","code":1}"#),
@@ -523,7 +649,7 @@ mod tests {
             (200, "<html>"),
             (404, ""),
         ] {
-            let problem = probed(&answer(status, body)).unwrap_err();
+            let problem = probed(&answer(status, body), false).unwrap_err();
             assert!(problem.reason.contains(&status.to_string()), "{problem}");
         }
     }

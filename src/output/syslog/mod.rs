@@ -3,18 +3,22 @@
 mod format;
 mod transport;
 
+use std::collections::VecDeque;
+
 use crate::config::SyslogConfig;
 
 use self::format::Format;
 use self::transport::{SendError, Transport};
-use super::{Outgoing, Problem, Verdict};
+use super::{FlightId, Landing, Outgoing, Problem, Verdict};
 
 /// One connection, kept between calls.
 #[derive(Debug)]
-pub struct Syslog {
+pub(super) struct Syslog {
     format: Format,
     max_message_bytes: usize,
     transport: Transport,
+    launched: VecDeque<(usize, FlightId, Vec<Outgoing>)>,
+    probes: VecDeque<usize>,
 }
 
 impl Syslog {
@@ -26,6 +30,38 @@ impl Syslog {
             format: Format::new(config.facility, host, &config.app_name, process),
             max_message_bytes: config.max_message_bytes,
             transport: Transport::new(config),
+            launched: VecDeque::new(),
+            probes: VecDeque::new(),
+        }
+    }
+
+    /// Starts sending.
+    pub(super) fn launch(&mut self, peer: usize, flight: FlightId, events: &[Outgoing]) {
+        self.launched.push_back((peer, flight, events.to_vec()));
+    }
+
+    /// Starts a probe.
+    pub(super) fn probe(&mut self, peer: usize) {
+        self.probes.push_back(peer);
+    }
+
+    /// Drives what is under way.
+    pub(super) async fn landing(&mut self) -> Landing {
+        if let Some(&peer) = self.probes.front() {
+            let result = self.opens().await;
+            self.probes.pop_front();
+            return Landing::Probed { peer, result };
+        }
+        let Some((peer, flight, events)) = self.launched.front().cloned() else {
+            return std::future::pending().await;
+        };
+        let verdict = self.send(&events).await;
+        self.launched.pop_front();
+        Landing::Sent {
+            flight,
+            peer,
+            verdict,
+            receipt: None,
         }
     }
 
@@ -65,11 +101,11 @@ impl Syslog {
     }
 
     /// Whether a connection can be opened; over UDP, whether the name resolves.
-    pub(super) async fn probe(&mut self) -> Result<(), Problem> {
-        self.transport.open().await.map_err(|reason| Problem {
-            reason,
-            mend: "see that the receiver runs and that address is right".into(),
-        })
+    async fn opens(&mut self) -> Result<(), Problem> {
+        self.transport
+            .open()
+            .await
+            .map_err(|reason| Problem { reason, mend: None })
     }
 
     /// Ends the connection in order.
@@ -242,7 +278,7 @@ mod tests {
             panic!("{verdict:?}");
         };
         assert!(reason.contains(&address.to_string()), "{reason}");
-        assert!(output.probe().await.is_err());
+        assert!(output.opens().await.is_err());
     }
 
     #[tokio::test]

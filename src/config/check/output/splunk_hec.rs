@@ -50,7 +50,7 @@ impl Checker<'_> {
                 raw.max_outstanding_acks,
                 table,
             ),
-            max_in_flight: self.limited_count(raw.max_in_flight, 4, MAX_IN_FLIGHT) as usize,
+            max_in_flight: self.limited_count(raw.max_in_flight, 4, MAX_IN_FLIGHT),
             tls: self.tls(raw.tls.0),
             proxy: self.proxy(raw.proxy),
             connect_timeout: self.positive_period(raw.connect_timeout, Duration::from_secs(10)),

@@ -1,0 +1,328 @@
+//! What lands is taken in: what is delivered, what goes again, what is set aside.
+
+use serde_json::value::RawValue;
+
+use super::Forwarder;
+use super::flight::Flight;
+use super::keeping::KeepError;
+use super::queue::{Item, Place, lines};
+use crate::clock::Now;
+use crate::delivery::{Lines, Reaction, Settled, TooMuch};
+use crate::output::{Channel, Landing, Problem, Receipt, Verdict};
+use crate::spool::EventLetter;
+use crate::state::StoredReceipt;
+
+/// So many times in a row an indexer may count anew, without one acknowledgement between, before it
+/// is clear that there are several.
+const MAX_VOIDS: u32 = 3;
+
+/// Why an event can never be delivered.
+struct Refusal {
+    /// Its place in the request, from 0.
+    number: usize,
+    code: String,
+    reason: String,
+}
+
+impl Forwarder {
+    /// Takes in one landing; an error says that our own disk refused something.
+    pub(super) fn take_in(&mut self, landing: Landing, now: Now) -> Result<(), KeepError> {
+        match landing {
+            Landing::Sent {
+                flight,
+                peer,
+                verdict,
+                receipt,
+            } => {
+                let was_full = self.peers.landed(peer);
+                match self.flights.remove(&flight) {
+                    Some(flight) => self.sent(flight, peer, was_full, verdict, receipt, now),
+                    None => Ok(()),
+                }
+            }
+            Landing::Probed { peer, result } => {
+                self.others_under_way -= 1;
+                match result {
+                    Ok(()) => self.peers.probed(peer),
+                    Err(problem) => self.has_problem(peer, now, &problem),
+                }
+                Ok(())
+            }
+            Landing::Acknowledged {
+                peer,
+                channel,
+                answer,
+            } => {
+                self.others_under_way -= 1;
+                self.acknowledged(peer, &channel, answer, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn sent(
+        &mut self,
+        flight: Flight,
+        peer: usize,
+        was_full: bool,
+        verdict: Verdict,
+        receipt: Option<Receipt>,
+        now: Now,
+    ) -> Result<(), KeepError> {
+        let count = flight.len();
+        let taken = match &verdict {
+            // Accepted without a promise, where there should be one, is not accepted.
+            _ if self.acks.is_some() && receipt.is_none() => 0,
+            Verdict::Delivered { .. } => count,
+            Verdict::Retry { delivered, .. } | Verdict::Hold { delivered, .. } => *delivered,
+            Verdict::Refused { index, .. } => *index,
+            Verdict::TooLarge { .. } => 0,
+        };
+        let took = now.monotonic.saturating_sub(flight.launched);
+        let mut items = flight.into_items();
+        let mut rest = items.split_off(taken.min(count));
+        if taken > 0 {
+            let may_grow = was_full && !matches!(verdict, Verdict::Delivered { slow_down: true });
+            if let Some(since) = self.peers.delivered(peer, took, may_grow) {
+                tracing::info!(
+                    output = self.config.name,
+                    peer = self.name_if_several(peer),
+                    %since,
+                    "delivery goes on"
+                );
+            }
+            self.breaker.delivered();
+            let lines = lines(items.into_iter().map(|(place, _)| place));
+            match receipt {
+                Some(receipt) => self.accepted(peer, &receipt, lines, now),
+                None => self.delivered(lines, now),
+            }
+        }
+        match verdict {
+            Verdict::Delivered { slow_down } => {
+                self.put_back(rest);
+                if !slow_down {
+                    self.size.delivered();
+                } else if self.peers.slow_down(peer) {
+                    self.size.slow_down();
+                }
+            }
+            Verdict::Retry { reason, after, .. } => {
+                self.put_back(rest);
+                self.failed(peer, now, &reason, after);
+            }
+            Verdict::Hold { reason, mend, .. } => {
+                self.put_back(rest);
+                self.held(peer, now, &reason, &mend);
+            }
+            Verdict::Refused {
+                index,
+                code,
+                reason,
+            } => {
+                let place = index - taken;
+                if place < rest.len() {
+                    let refused = rest.remove(place);
+                    self.put_back(rest);
+                    let refusal = Refusal {
+                        number: index,
+                        code,
+                        reason,
+                    };
+                    return self.refused(peer, refused, refusal, now);
+                }
+                self.put_back(rest);
+            }
+            Verdict::TooLarge { reason } => match self.size.too_large(count) {
+                TooMuch::Halve { limit } => {
+                    self.put_back(rest);
+                    tracing::info!(
+                        output = self.config.name,
+                        events = count,
+                        limit,
+                        reason,
+                        "too much at once; sending less"
+                    );
+                }
+                TooMuch::Refuse => {
+                    if let Some(refused) = rest.pop() {
+                        let refusal = Refusal {
+                            number: 0,
+                            code: "too-large".to_owned(),
+                            reason,
+                        };
+                        return self.refused(peer, refused, refusal, now);
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// These are delivered for certain.
+    fn delivered(&mut self, lines: Lines, now: Now) {
+        let count = self.mark_delivered(lines);
+        if count == 0 {
+            return;
+        }
+        self.disk_mended();
+        self.voids_in_a_row = 0;
+        self.house.board.output(&self.config.name, |activity| {
+            activity.delivered_at = Some(now.utc);
+            activity.delivered += count;
+            activity.last_failure = None;
+        });
+    }
+
+    /// These are delivered once the receipt is acknowledged.
+    fn accepted(&mut self, peer: usize, receipt: &Receipt, lines: Lines, now: Now) {
+        let Some(acks) = &mut self.acks else { return };
+        let stored = StoredReceipt {
+            peer: self.peers.name(peer).to_owned(),
+            channel: receipt.channel.clone(),
+            ack_id: receipt.ack_id,
+            lines: lines.clone(),
+        };
+        let settled = acks.accepted(peer, receipt, lines, now.monotonic);
+        self.changes.accepted.push(stored);
+        if settled.again.is_empty() {
+            return;
+        }
+        self.voids_in_a_row += 1;
+        let reason = "the indexer behind the endpoint counts acknowledgements anew: it has \
+                      restarted, or a load balancer leads to another one";
+        tracing::warn!(
+            output = self.config.name,
+            peer = self.name_if_several(peer),
+            reason,
+            "what it had not acknowledged is sent again"
+        );
+        if self.voids_in_a_row >= MAX_VOIDS {
+            let mend = "let the load balancer keep a client with its indexer (sticky sessions by \
+                        cookie), name the indexers themselves in `endpoints`, or set acknowledge = \
+                        false";
+            self.held(peer, now, reason, mend);
+        }
+        self.settle(settled, now);
+    }
+
+    fn acknowledged(
+        &mut self,
+        peer: usize,
+        channel: &Channel,
+        answer: Result<std::collections::BTreeMap<u64, bool>, Problem>,
+        now: Now,
+    ) {
+        let is_other_well = self.peers.is_any_well(Some(peer));
+        let Some(acks) = &mut self.acks else { return };
+        let said = answer.as_ref().ok();
+        let settled = acks.answered(channel.key, said, now.monotonic, is_other_well);
+        if let Err(problem) = answer {
+            self.has_problem(peer, now, &problem);
+        }
+        if !settled.again.is_empty() {
+            self.output.leave_channel(peer);
+            let events: u64 = settled
+                .again
+                .iter()
+                .map(|(_, range)| range.end - range.start)
+                .sum();
+            tracing::warn!(
+                output = self.config.name,
+                peer = self.name_if_several(peer),
+                events,
+                "accepted events were not acknowledged in time (ack_timeout): they are sent again"
+            );
+        }
+        self.settle(settled, now);
+    }
+
+    fn settle(&mut self, settled: Settled, now: Now) {
+        self.changes.settled.extend(settled.keys);
+        self.delivered(settled.delivered, now);
+        if !settled.again.is_empty() {
+            self.read_again();
+        }
+    }
+
+    fn put_back(&mut self, items: Vec<(Place, Item)>) {
+        // What was given up meanwhile does not come back.
+        let open = &self.open;
+        let owed = items
+            .into_iter()
+            .filter(|(place, _)| open.contains_key(&place.seq));
+        self.queue.put_back(owed);
+    }
+
+    /// An event can never be delivered.
+    fn refused(
+        &mut self,
+        peer: usize,
+        (place, item): (Place, Item),
+        refusal: Refusal,
+        now: Now,
+    ) -> Result<(), KeepError> {
+        if !self.open.contains_key(&place.seq) {
+            return Ok(());
+        }
+        // An event that is refused again, since it could not be set aside, counts once.
+        let is_new = self.refused.insert(place);
+        if is_new && self.breaker.refused(place.seq) == Reaction::Hold {
+            self.refused.remove(&place);
+            self.put_back(vec![(place, item)]);
+            let mend = "look at the last dead letters and at what the receiver says: it refuses \
+                        one event after the other, so the fault is hardly theirs";
+            let reason = format!("{}: {}", refusal.code, refusal.reason);
+            self.held(peer, now, &reason, mend);
+            return Ok(());
+        }
+        let kept = self.set_aside(place, &item, refusal, now);
+        if let Err(error) = kept {
+            self.put_back(vec![(place, item)]);
+            return Err(error);
+        }
+        self.refused.remove(&place);
+        if let Some(open) = self.open.get_mut(&place.seq) {
+            open.progress.set_aside(place.line);
+            open.is_changed = true;
+        }
+        self.disk_mended();
+        Ok(())
+    }
+
+    fn set_aside(
+        &self,
+        place: Place,
+        item: &Item,
+        refusal: Refusal,
+        now: Now,
+    ) -> Result<(), KeepError> {
+        let Refusal {
+            number: _,
+            code,
+            reason,
+        } = refusal;
+        let event = &item.outgoing.event;
+        let origin = &item.outgoing.origin;
+        let letter = EventLetter {
+            output: self.config.name.clone(),
+            seq: place.seq,
+            line: place.line,
+            code: code.clone(),
+            reason: reason.clone(),
+            event: RawValue::from_string(event.json.clone()).unwrap_or_default(),
+        };
+        let letters = self.house.spool.dead_letters();
+        tokio::task::block_in_place(|| {
+            letters.keep_event(now.utc, &origin.service, &origin.collection, letter)
+        })?;
+        tracing::error!(
+            output = self.config.name,
+            event = %event.id,
+            code,
+            reason,
+            "an event is refused for good: it is set aside in spool/dead-letters/, the rest goes on"
+        );
+        Ok(())
+    }
+}

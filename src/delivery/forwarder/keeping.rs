@@ -1,0 +1,119 @@
+//! What became of events is written down: cursors and receipts in the store, finished batches in
+//! the ledger.
+
+use std::sync::Arc;
+
+use super::Forwarder;
+use crate::delivery::{Cursor, Lines, Progress};
+use crate::spool::{BatchHead, KeepLetterError, SpoolError};
+use crate::state::ledger::AppendError;
+use crate::state::{Record, StoreError};
+
+/// A batch that is being delivered.
+#[derive(Debug)]
+pub(super) struct OpenBatch {
+    pub(super) head: Arc<BatchHead>,
+    pub(super) progress: Progress,
+    /// The lines that were with a peer, not for certain, when the batch was opened for reading.
+    pub(super) under_way: Cursor,
+    pub(super) is_changed: bool,
+}
+
+/// What was delivered or set aside could not be written down, or what comes next not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeepError {
+    #[error(transparent)]
+    Ledger(#[from] AppendError),
+    #[error("the store cannot be written: {0}")]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Letter(#[from] KeepLetterError),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+impl OpenBatch {
+    /// Whether a line needs no reading.
+    pub(super) fn is_taken(&self, line: u64) -> bool {
+        self.progress.cursor.is_finished(line) || self.under_way.is_finished(line)
+    }
+}
+
+impl Forwarder {
+    /// These lines are delivered; gives how many. It is for `keep` to write it down.
+    pub(super) fn mark_delivered(&mut self, lines: Lines) -> u64 {
+        let mut count = 0;
+        for (seq, range) in lines {
+            // A batch that was given up meanwhile is no longer open.
+            if let Some(open) = self.open.get_mut(&seq) {
+                count += range.end - range.start;
+                open.progress.delivered(range);
+                open.is_changed = true;
+            }
+        }
+        count
+    }
+
+    /// Writes down what has been done: batches that are done with in the ledger, the rest as
+    /// cursors.
+    pub(super) fn keep(&mut self) -> Result<(), KeepError> {
+        let done: Vec<u64> = self
+            .open
+            .iter()
+            .filter(|(_, open)| open.progress.is_complete(open.head.events()))
+            .map(|(seq, _)| *seq)
+            .collect();
+        for seq in done {
+            self.finish(seq)?;
+        }
+        let changed = self.open.iter().filter(|(_, open)| open.is_changed);
+        self.changes.progress = changed
+            .map(|(seq, open)| (*seq, open.progress.clone()))
+            .collect();
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        let state = &self.house.state;
+        tokio::task::block_in_place(|| state.keep_work(&self.config.name, &self.changes))?;
+        self.changes = crate::state::WorkChanges::default();
+        for open in self.open.values_mut() {
+            open.is_changed = false;
+        }
+        Ok(())
+    }
+
+    /// This output has done with a batch; what is not finished is given up.
+    pub(super) fn finish(&mut self, seq: u64) -> Result<(), KeepError> {
+        let Some(open) = self.open.get(&seq) else {
+            return Ok(());
+        };
+        let finished = open.progress.finished(open.head.events());
+        let record = Record::OutputFinished {
+            output: self.config.name.clone(),
+            seq,
+            finished,
+        };
+        let now = self.house.clock.now().utc;
+        tokio::task::block_in_place(|| self.house.state.append(now, &record))?;
+        tracing::debug!(
+            output = self.config.name,
+            seq,
+            delivered = finished.delivered,
+            dead_letters = finished.dead_letters,
+            abandoned = finished.abandoned,
+            "done with a batch"
+        );
+        self.open.remove(&seq);
+        if let Some(acks) = &mut self.acks {
+            self.changes.settled.extend(acks.forget_batch(seq));
+        }
+        let is_owed = self
+            .house
+            .state
+            .look(|picture| picture.batches.contains_key(&seq));
+        if !is_owed {
+            tokio::task::block_in_place(|| self.house.spool.done(seq, now))?;
+        }
+        Ok(())
+    }
+}
