@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::cli::terminal::{Paint, Style};
-use crate::observe::board::Hold;
+use crate::observe::board::{Hold, PeerActivity};
 use crate::observe::status::{CollectionStatus, OutputStatus, SpoolStatus, Status};
 
 /// The whole status as text.
@@ -129,12 +129,48 @@ impl Page {
         }
         if let Some(hold) = &activity.hold {
             self.hold(hold);
-        } else if let Some(failure) = &activity.last_failure {
+        } else if let Some(failure) = activity
+            .last_failure
+            .as_ref()
+            .filter(|_| activity.failures > 0)
+        {
             let times = activity.failures;
             self.remark(
                 Style::Doubtful,
                 format_args!("failed {times} times in a row, it is tried again: {failure}"),
             );
+        } else {
+            for peer in &activity.peers {
+                self.peer_remark(peer);
+            }
+        }
+        if activity.awaiting_acknowledgement > 0 {
+            let events = activity.awaiting_acknowledgement;
+            self.remark(
+                Style::Faint,
+                format_args!("accepted and not yet acknowledged: {events}"),
+            );
+        }
+    }
+
+    /// A peer that is not well, while others are.
+    fn peer_remark(&mut self, peer: &PeerActivity) {
+        let (Some(reason), Some(since)) = (&peer.reason, peer.since) else {
+            return;
+        };
+        let (name, since) = (&peer.name, age(self.now - since));
+        match &peer.mend {
+            None => self.remark(
+                Style::Doubtful,
+                format_args!("{name} fails for {since}, others take its part: {reason}"),
+            ),
+            Some(mend) => {
+                self.remark(
+                    Style::Bad,
+                    format_args!("{name} is held for {since}, others take its part: {reason}"),
+                );
+                self.remark(Style::Bad, format_args!("to mend it: {mend}"));
+            }
         }
     }
 
@@ -282,6 +318,22 @@ mod tests {
                 "finished": {"delivered": 5, "dead_letters": 1, "discarded": 2, "abandoned": 3},
                 "delivered_at": null, "delivered": 0, "failures": 4, "last_failure": "refused",
                 "hold": null,
+            }, {
+                "name": "splunk", "type": "splunk_hec", "pending_batches": 1, "pending_events": 9,
+                "finished": {"delivered": 7, "dead_letters": 0, "discarded": 0, "abandoned": 0},
+                "delivered_at": null, "delivered": 7, "failures": 0, "last_failure": null,
+                "hold": null, "awaiting_acknowledgement": 6, "peers": [{
+                    "name": "https://a", "state": "ready", "in_flight": 1, "limit": 2,
+                    "failures": 0, "reason": null, "mend": null, "since": null,
+                }, {
+                    "name": "https://b", "state": "failing", "in_flight": 0, "limit": 1,
+                    "failures": 3, "reason": "connection refused", "mend": null,
+                    "since": "2026-03-10T11:59:00Z",
+                }, {
+                    "name": "https://c", "state": "held", "in_flight": 0, "limit": 1,
+                    "failures": 1, "reason": "token disabled", "mend": "enable it",
+                    "since": "2026-03-10T11:58:00Z",
+                }],
             }],
             "spool": {"batches": 2, "bytes": 2048, "max_bytes": 4_194_304,
                 "oldest_at": "2026-03-10T11:00:00Z", "dead_letters": 1},
@@ -297,10 +349,15 @@ cta/flows   2026-03-10T11:50:00.5Z  10m 0s  in 30s       1234     1
 cta/new     -                       -       -               0     0
   2m 0s ago: 5 events
 
-OUTPUT  TYPE  PENDING  DELIVERED  DEAD LETTERS  GIVEN UP
-gone    -          20          5             1         5
+OUTPUT  TYPE        PENDING  DELIVERED  DEAD LETTERS  GIVEN UP
+gone    -                20          5             1         5
   no longer configured: configure it again, or `cta-forwarder output forget gone`
   failed 4 times in a row, it is tried again: refused
+splunk  splunk_hec        9          7             0         0
+  https://b fails for 1m 0s, others take its part: connection refused
+  https://c is held for 2m 0s, others take its part: token disabled
+  to mend it: enable it
+  accepted and not yet acknowledged: 6
 
 SPOOL  waiting batches: 2, 2.0 KiB of 4.0 MiB, the oldest 1h 0m ago; dead letters: 1
 ";
