@@ -1,0 +1,262 @@
+//! The real binary against simulated services over loopback, with everything compressed in time.
+
+#![allow(
+    dead_code,
+    reason = "each test crate compiles this file and uses a part of it"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cta_forwarder::clock::SystemClock;
+use cta_forwarder::event::EventId;
+use cta_forwarder::simulator::content::ContentGenerator;
+use cta_forwarder::simulator::cta::{CtaRequest, CtaRequestKind, CtaRules, CtaService};
+use cta_forwarder::simulator::hec::{HecRules, HecServer};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The service's limit, compressed.
+const INTERVAL: Duration = Duration::from_millis(150);
+/// Events of one request to Splunk.
+pub(crate) const IN_REQUEST: usize = 20;
+/// All that a kill may send twice: the requests that can be under way at once.
+pub(crate) const IN_FLIGHT: usize = 2 * IN_REQUEST;
+/// How long anything may take: only a failure waits for it.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// An agent, and all that it needs.
+pub(crate) struct Rig {
+    pub(crate) cta: CtaService,
+    pub(crate) hec: HecServer,
+    pub(crate) generator: ContentGenerator,
+    pub(crate) folder: tempfile::TempDir,
+    agent: Option<Child>,
+    kills: usize,
+}
+
+/// What is particular to a test.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) seed: u64,
+    pub(crate) rules: HecRules,
+    /// Keys of `[state]` beyond the directory.
+    pub(crate) state: String,
+    /// Keys of the output `splunk` instead of `max_in_flight`, beyond endpoint, token and waits.
+    pub(crate) splunk: Option<String>,
+    /// The endpoints, if they are not the one of this rig.
+    pub(crate) endpoints: Option<Vec<String>>,
+    /// Whole sections beyond these; `{folder}` is filled in.
+    pub(crate) outputs: String,
+}
+
+impl Rig {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self::with(Setup {
+            seed,
+            ..Setup::default()
+        })
+    }
+
+    pub(crate) fn with(setup: Setup) -> Self {
+        let rules = CtaRules {
+            min_poll_interval: INTERVAL,
+            publications_per_part: 3,
+            ..CtaRules::default()
+        };
+        let cta = CtaService::start(rules, Arc::new(SystemClock::new())).unwrap();
+        let hec = HecServer::start(setup.rules).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        fs::write(folder.path().join("password"), "pass\n").unwrap();
+        fs::write(folder.path().join("token"), HecRules::default().token).unwrap();
+        let splunk = setup.splunk.unwrap_or_else(|| {
+            format!(
+                "max_in_flight = 2\n\
+                 batch = {{ max_events = {IN_REQUEST}, max_wait = \"10ms\" }}"
+            )
+        });
+        let toml = format!(
+            r#"
+            [state]
+            directory = "{path}/state"
+            min_free_disk = "1MiB"
+            {}
+            [[service]]
+            name = "cta"
+            poll_url = "{}"
+            username = "user"
+            password = {{ file = "{path}/password" }}
+            collections = ["{}"]
+            schedule = "* * * * * *"
+            min_poll_interval = "{}ms"
+            initial_lookback = "6d"
+            settle = "0s"
+            [[output]]
+            name = "splunk"
+            type = "splunk_hec"
+            endpoints = {:?}
+            token = {{ file = "{path}/token" }}
+            retry = {{ initial = "10ms", max = "50ms" }}
+            {splunk}
+            {}
+            "#,
+            setup.state,
+            cta.poll_url(),
+            CtaRules::COLLECTION,
+            INTERVAL.as_millis(),
+            setup.endpoints.unwrap_or_else(|| vec![hec.url()]),
+            setup.outputs.replace("{folder}", &path.to_string()),
+        );
+        fs::write(folder.path().join("cta-forwarder.toml"), toml).unwrap();
+        let mut rig = Self {
+            cta,
+            hec,
+            generator: ContentGenerator::new(setup.seed),
+            folder,
+            agent: None,
+            kills: 0,
+        };
+        rig.start();
+        rig
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn start(&mut self) {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_cta-forwarder"))
+            .args(["run", "--config"])
+            .arg(self.path("cta-forwarder.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        self.agent = Some(child.unwrap());
+    }
+
+    /// kill -9, and a new start.
+    pub(crate) fn kill_and_start(&mut self) {
+        let mut agent = self.agent.take().unwrap();
+        assert_eq!(
+            agent.try_wait().unwrap(),
+            None,
+            "it ended by itself: {}",
+            self.log()
+        );
+        agent.kill().unwrap();
+        agent.wait().unwrap();
+        self.kills += 1;
+        self.start();
+    }
+
+    /// SIGTERM, and its end.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        let mut agent = self.agent.take().unwrap();
+        let pid = Pid::from_child(&agent);
+        kill_process(pid, Signal::TERM).unwrap();
+        agent.wait().unwrap()
+    }
+
+    pub(crate) fn publish(&mut self) {
+        let publication = self.generator.publication(self.cta.now());
+        self.cta.publish(publication);
+    }
+
+    /// Waits for so many requests more at the service.
+    pub(crate) async fn more_polls(&self, count: usize) {
+        let wanted = self.cta.requests().len() + count;
+        self.within_limit(self.cta.wait_for_requests(wanted)).await;
+    }
+
+    /// Waits for so many requests more at Splunk.
+    pub(crate) async fn more_deliveries(&self, count: usize) {
+        let wanted = self.hec.requests().len() + count;
+        self.within_limit(self.hec.wait_for_requests(wanted)).await;
+    }
+
+    pub(crate) async fn within_limit(&self, waiting: impl Future<Output = ()>) {
+        let waited = tokio::time::timeout(LIMIT, waiting).await;
+        assert!(
+            waited.is_ok(),
+            "nothing happened for {LIMIT:?}: {}",
+            self.log()
+        );
+    }
+
+    /// Waits until everything that was published is at Splunk, and looks at what is there.
+    pub(crate) async fn check(&self) {
+        let published: BTreeSet<EventId> = self.cta.published_ids().into_iter().collect();
+        let arrived = async {
+            loop {
+                let delivered = self.hec.event_ids();
+                let ids: BTreeSet<EventId> = delivered.iter().copied().collect();
+                if ids.is_superset(&published) {
+                    return;
+                }
+                self.hec.wait_for_events(delivered.len() + 1).await;
+            }
+        };
+        self.within_limit(arrived).await;
+        let duplicates = self.duplicates();
+        let allowed = self.kills * IN_FLIGHT;
+        assert!(
+            duplicates <= allowed,
+            "{duplicates} duplicates, {allowed} allowed"
+        );
+        self.check_gate();
+    }
+
+    /// How many events are at Splunk more than once; nothing is there that nobody published.
+    pub(crate) fn duplicates(&self) -> usize {
+        let published: BTreeSet<EventId> = self.cta.published_ids().into_iter().collect();
+        let delivered = self.hec.event_ids();
+        let ids: BTreeSet<EventId> = delivered.iter().copied().collect();
+        assert!(
+            ids.is_subset(&published),
+            "something came that nobody published"
+        );
+        delivered.len() - ids.len()
+    }
+
+    /// Whatever was killed and restarted: no poll came too early.
+    pub(crate) fn check_gate(&self) {
+        let requests = self.cta.requests();
+        let is_poll = |request: &&CtaRequest| request.kind == CtaRequestKind::Poll;
+        let polls: Vec<&CtaRequest> = requests.iter().filter(is_poll).collect();
+        for pair in polls.windows(2) {
+            let opens = pair[0].monotonic + INTERVAL;
+            assert!(pair[1].monotonic >= opens, "a poll came too early");
+        }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(mut agent) = self.agent.take() {
+            // It may have ended; then there is nothing to kill.
+            let _ = agent.kill();
+            let _ = agent.wait();
+        }
+    }
+}
