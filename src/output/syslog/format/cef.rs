@@ -151,7 +151,7 @@ pub(super) fn class_id(event: &Event, fields: &Fields<'_>) -> String {
 
 fn push_extension(event: &Event, fields: &Fields<'_>, message: &mut String) {
     let time = event.time_ms.to_string();
-    let mut keys = Keys::default();
+    let mut keys = Keys::for_fields(fields.0.len());
     for field in &fields.0 {
         for item in field.value.items() {
             let value = item.as_str();
@@ -163,7 +163,7 @@ fn push_extension(event: &Event, fields: &Fields<'_>, message: &mut String) {
     }
 }
 
-fn push_field(name: &str, value: &str, keys: &mut Keys, message: &mut String) {
+fn push_field(name: &str, value: &str, keys: &mut Keys<'_>, message: &mut String) {
     for entry in DICTIONARY.iter().filter(|entry| entry.field == name) {
         let Some(value) = entry.kind.hold(value) else {
             continue;
@@ -179,7 +179,7 @@ fn push_field(name: &str, value: &str, keys: &mut Keys, message: &mut String) {
             return;
         }
     }
-    let key = keys.take_numbered(own_key(name));
+    let key = keys.take_numbered(own_key(name).into());
     push_pair(&key, value, message);
 }
 

@@ -1,12 +1,14 @@
 //! The body as `key="value"` pairs with a space between.
 
+use std::borrow::Cow;
+
 use super::escape::{REPLACEMENT, push_escaped};
 use super::fields::Fields;
 use super::keys::Keys;
 
 /// Appends all fields; one with several values stands as many times.
 pub(super) fn push(fields: &Fields<'_>, message: &mut String) {
-    let mut keys = Keys::default();
+    let mut keys = Keys::for_fields(fields.0.len());
     let mut is_first = true;
     for field in &fields.0 {
         let key = keys.take_numbered(clean(&field.name));
@@ -24,14 +26,15 @@ pub(super) fn push(fields: &Fields<'_>, message: &mut String) {
 }
 
 /// One character for each, so that no name can become that of another field of ours.
-fn clean(name: &str) -> String {
+fn clean(name: &str) -> Cow<'_, str> {
     if name.is_empty() {
-        return "_".into();
+        return Cow::Borrowed("_");
     }
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    name.chars()
-        .map(|c| if is_allowed(c) { c } else { '_' })
-        .collect()
+    let is_foreign = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    if name.contains(is_foreign) {
+        return Cow::Owned(name.replace(is_foreign, "_"));
+    }
+    Cow::Borrowed(name)
 }
 
 fn escape(byte: u8) -> Option<&'static str> {

@@ -3,6 +3,7 @@
 //!
 //! LEEF has no escapes: what would end a field is replaced by a space.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Datelike as _};
@@ -119,7 +120,7 @@ pub(super) fn push(event: &Event, fields: &Fields<'_>, message: &mut String) {
     let _ = write!(message, "|x09|sev={}", Rating::of(fields).leef());
     let has_time = push_time(event, message);
     let time = event.time_ms.to_string();
-    let mut keys = Keys::default();
+    let mut keys = Keys::for_fields(fields.0.len());
     for field in &fields.0 {
         for item in field.value.items() {
             let value = item.as_str();
@@ -143,7 +144,7 @@ fn push_time(event: &Event, message: &mut String) -> bool {
     }
 }
 
-fn push_field(name: &str, value: &str, keys: &mut Keys, message: &mut String) {
+fn push_field<'a>(name: &'a str, value: &str, keys: &mut Keys<'a>, message: &mut String) {
     for (_, key, kind) in PREDEFINED.iter().filter(|(field, ..)| *field == name) {
         if kind.hold(value).is_some() && keys.take(key) {
             push_pair(key, value, message);
@@ -163,12 +164,18 @@ fn push_pair(key: &str, value: &str, message: &mut String) {
 
 /// Letters, digits and `_`; one character for each, so that no name can become that of another
 /// field of ours.
-fn own_key(name: &str) -> String {
-    let is_foreign = MEANINGFUL.iter().any(|key| key.eq_ignore_ascii_case(name));
-    let prefix = if is_foreign { FOREIGN_PREFIX } else { "" };
-    let clean = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    let key: String = prefix.chars().chain(name.chars().map(clean)).collect();
-    if key.is_empty() { "_".into() } else { key }
+fn own_key(name: &str) -> Cow<'_, str> {
+    if name.is_empty() {
+        return Cow::Borrowed("_");
+    }
+    if MEANINGFUL.iter().any(|key| key.eq_ignore_ascii_case(name)) {
+        return Cow::Owned(format!("{FOREIGN_PREFIX}{name}"));
+    }
+    let is_foreign = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    if name.contains(is_foreign) {
+        return Cow::Owned(name.replace(is_foreign, "_"));
+    }
+    Cow::Borrowed(name)
 }
 
 fn replace_header(byte: u8) -> Option<&'static str> {

@@ -54,6 +54,22 @@ fn structured_data_names_the_event_and_counts() {
 }
 
 #[test]
+fn no_header_is_longer_than_it_says() {
+    for format in [SyslogFormat::Rfc5424, SyslogFormat::Rfc3164] {
+        let config = SyslogConfig {
+            format,
+            facility: 23,
+            structured_data: Some("cta@32473".into()),
+            bom: true,
+            ..config()
+        };
+        let formatter = Formatter::new(&config, &"h".repeat(300), u32::MAX);
+        let message = formatter.message(&flow("{}"), u32::MAX).unwrap();
+        assert!(message.len() <= formatter.max_header_bytes() + "{}".len());
+    }
+}
+
+#[test]
 fn the_sequence_begins_again_at_1() {
     assert_eq!(next_sequence_id(0), 1);
     assert_eq!(next_sequence_id(1), 2);

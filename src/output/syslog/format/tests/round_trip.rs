@@ -258,3 +258,48 @@ fn header_fields_of_cef_and_leef_are_cut_but_the_field_is_whole() {
     assert_eq!(leef.header[3], format!("flow/{}", "é".repeat(125)));
     assert_eq!(leef.attributes[3], ("flowType".into(), long));
 }
+
+#[test]
+fn no_property_takes_a_key_to_which_leef_gives_a_meaning() {
+    for name in [
+        "src",
+        "usrname",
+        "policy",
+        "identSrc",
+        "devTimeFormat",
+        "sev",
+        "isLoginEvent",
+    ] {
+        let json = object(&[(name, "x".into())]);
+        let attributes = readers::leef(&body_of(SyslogBody::Leef, &json)).attributes;
+        assert_eq!(attributes[3], (format!("property_{name}"), "x".into()));
+    }
+}
+
+#[test]
+fn of_two_fields_with_one_key_the_first_has_it() {
+    let json = object(&[
+        ("client.ip", "192.0.2.1".into()),
+        ("cIP", "192.0.2.2".into()),
+        ("cIp", "192.0.2.3".into()),
+    ]);
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let extension = readers::cef(&body_of(SyslogBody::Cef, &json)).extension;
+    assert_eq!(
+        extension[1..],
+        [
+            pair("src", "192.0.2.1"),
+            pair("ctaCIP", "192.0.2.2"),
+            pair("ctaCIp", "192.0.2.3"),
+        ]
+    );
+    let attributes = readers::leef(&body_of(SyslogBody::Leef, &json)).attributes;
+    assert_eq!(
+        attributes[3..],
+        [
+            pair("src", "192.0.2.1"),
+            pair("cIP", "192.0.2.2"),
+            pair("cIp", "192.0.2.3"),
+        ]
+    );
+}

@@ -254,6 +254,25 @@ fn no_property_can_forge_the_mark_in_cef() {
 }
 
 #[test]
+fn the_limit_itself_is_not_over_it() {
+    let json = object(&[("eventId", "07".into())]);
+    let bytes = try_message(&shortening(SyslogBody::Json, usize::MAX), &json)
+        .unwrap()
+        .len();
+    for when_too_large in [WhenTooLarge::DeadLetter, WhenTooLarge::Shorten] {
+        let limited = |limit| {
+            let config = SyslogConfig {
+                when_too_large,
+                ..shortening(SyslogBody::Json, limit)
+            };
+            try_message(&config, &json)
+        };
+        assert_eq!(limited(bytes).unwrap().len(), bytes);
+        assert_eq!(limited(bytes - 1).unwrap_err().bytes, bytes);
+    }
+}
+
+#[test]
 fn what_does_not_fit_says_what_to_do() {
     let json = object(&[("eventId", "07".repeat(200).into())]);
     for (when_too_large, advice) in [
