@@ -303,3 +303,14 @@ fn of_two_fields_with_one_key_the_first_has_it() {
         ]
     );
 }
+
+#[test]
+fn letters_beyond_ascii_are_no_letters_of_a_key() {
+    let json = object(&[("größe", "x".into())]);
+    let extension = readers::cef(&body_of(SyslogBody::Cef, &json)).extension;
+    assert_eq!(extension[1].0, "ctaGrE");
+    let attributes = readers::leef(&body_of(SyslogBody::Leef, &json)).attributes;
+    assert_eq!(attributes[3].0, "gr__e");
+    let pairs = readers::key_value(&body_of(SyslogBody::KeyValue, &json));
+    assert_eq!(pairs[0].0, "gr__e");
+}
