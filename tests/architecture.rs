@@ -20,7 +20,7 @@ const PURE: [&str; 27] = [
     "flatten.rs",
     "output/splunk_hec/encode.rs",
     "output/splunk_hec/reply.rs",
-    "output/syslog/format.rs",
+    "output/syslog/format",
     "poller/collection.rs",
     "poller/server_clock.rs",
     "state/picture.rs",

@@ -1,4 +1,4 @@
-//! RFC 5424 messages with the event's JSON, over UDP or TCP.
+//! Syslog messages over UDP or TCP.
 
 mod format;
 mod transport;
@@ -7,15 +7,15 @@ use std::collections::VecDeque;
 
 use crate::config::SyslogConfig;
 
-use self::format::Format;
+use self::format::{Formatter, next_sequence_id};
 use self::transport::{SendError, Transport};
 use super::{FlightId, Landing, Outgoing, Problem, Verdict};
 
 /// One connection, kept between calls.
 #[derive(Debug)]
 pub(super) struct Syslog {
-    format: Format,
-    max_message_bytes: usize,
+    formatter: Formatter,
+    sequence_id: u32,
     transport: Transport,
     launched: VecDeque<(usize, FlightId, Vec<Outgoing>)>,
     probes: VecDeque<usize>,
@@ -25,10 +25,9 @@ impl Syslog {
     /// Opens nothing yet.
     #[must_use]
     pub(super) fn new(config: &SyslogConfig, host: &str) -> Self {
-        let process = std::process::id();
         Self {
-            format: Format::new(config.facility, host, &config.app_name, process),
-            max_message_bytes: config.max_message_bytes,
+            formatter: Formatter::new(config, host, std::process::id()),
+            sequence_id: 0,
             transport: Transport::new(config),
             launched: VecDeque::new(),
             probes: VecDeque::new(),
@@ -70,12 +69,14 @@ impl Syslog {
         let mut messages = Vec::with_capacity(events.len());
         let mut too_large = None;
         for (index, out) in events.iter().enumerate() {
-            let message = self.format.message(&out.event);
-            if message.len() > self.max_message_bytes {
-                too_large = Some((index, message.len()));
-                break;
+            self.sequence_id = next_sequence_id(self.sequence_id);
+            match self.formatter.message(out, self.sequence_id) {
+                Ok(message) => messages.push(message),
+                Err(error) => {
+                    too_large = Some((index, error.to_string()));
+                    break;
+                }
             }
-            messages.push(message);
         }
         match self.transport.send(&messages).await {
             Ok(()) => {}
@@ -90,13 +91,7 @@ impl Syslog {
         }
         match too_large {
             None => Verdict::Delivered { slow_down: false },
-            Some((index, bytes)) => refused(
-                index,
-                format!(
-                    "the message of {bytes} bytes is over max_message_bytes ({})",
-                    self.max_message_bytes
-                ),
-            ),
+            Some((index, reason)) => refused(index, reason),
         }
     }
 
@@ -114,7 +109,7 @@ impl Syslog {
     }
 
     pub(super) fn framing_bytes(&self) -> usize {
-        self.format.max_header_bytes() + transport::MAX_FRAME_BYTES
+        self.formatter.max_header_bytes() + transport::MAX_FRAME_BYTES
     }
 }
 
@@ -152,6 +147,15 @@ mod tests {
         transport: SyslogTransport,
         framing: SyslogFraming,
     ) -> Syslog {
+        output_up_to(200, address, transport, framing)
+    }
+
+    fn output_up_to(
+        max_message_bytes: usize,
+        address: SocketAddr,
+        transport: SyslogTransport,
+        framing: SyslogFraming,
+    ) -> Syslog {
         let config = SyslogConfig {
             addresses: vec![address.to_string()],
             transport,
@@ -167,12 +171,12 @@ mod tests {
             server_name: None,
             window: 128,
             app_name: "cta-forwarder".into(),
-            max_message_bytes: 200,
+            max_message_bytes,
             connect_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(20),
         };
         Syslog {
-            format: Format::new(16, "agent", "cta-forwarder", 42),
+            formatter: Formatter::new(&config, "agent", 42),
             ..Syslog::new(&config, "agent")
         }
     }
@@ -284,8 +288,12 @@ mod tests {
     #[tokio::test]
     async fn a_receiver_that_does_not_read_is_tried_again_on_a_new_connection() {
         let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        output.max_message_bytes = usize::MAX;
+        let mut output = output_up_to(
+            usize::MAX,
+            address,
+            SyslogTransport::Tcp,
+            SyslogFraming::LineFeed,
+        );
         output.transport.write_timeout = Duration::from_millis(1);
         let large = outgoing(&format!("{:?}", "x".repeat(64 << 20)));
         let verdict = output.send(&[large]).await;
@@ -305,8 +313,12 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_send_leaves_no_half_message_in_the_stream() {
         let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        output.max_message_bytes = usize::MAX;
+        let mut output = output_up_to(
+            usize::MAX,
+            address,
+            SyslogTransport::Tcp,
+            SyslogFraming::LineFeed,
+        );
         let large = [outgoing(&format!("{:?}", "x".repeat(64 << 20)))];
         let half = tokio::select! {
             verdict = output.send(&large) => panic!("nobody reads: {verdict:?}"),
@@ -348,12 +360,12 @@ mod tests {
     #[tokio::test]
     async fn udp_refuses_what_no_datagram_can_hold() {
         let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let mut output = output_over(
+        let mut output = output_up_to(
+            usize::MAX,
             receiver.local_addr().unwrap(),
             SyslogTransport::Udp,
             SyslogFraming::OctetCounting,
         );
-        output.max_message_bytes = usize::MAX;
         let long = outgoing(&format!("{:?}", "x".repeat(70_000)));
         let verdict = output.send(&[outgoing("{}"), long]).await;
         assert!(

@@ -183,14 +183,11 @@ async fn write_stream(
     messages: &[String],
 ) -> Result<(), (usize, io::Error)> {
     let bytes = messages.iter().map(|m| m.len() + MAX_FRAME_BYTES).sum();
-    let mut frames = String::with_capacity(bytes);
+    let mut frames = Vec::with_capacity(bytes);
     for message in messages {
         frame(framing, message, &mut frames);
     }
-    stream
-        .write_all(frames.as_bytes())
-        .await
-        .map_err(|error| (0, error))
+    stream.write_all(&frames).await.map_err(|error| (0, error))
 }
 
 /// On one machine the kernel tells a closed port at once; then none of the datagrams counts.
