@@ -11,9 +11,6 @@ use uuid::Uuid;
 
 use crate::output::{Channel, Receipt};
 
-/// Ids of one question.
-const MAX_ASKED: usize = 1000;
-
 /// Lines of batches, by the batch's number.
 pub type Lines = Vec<(u64, Range<u64>)>;
 
@@ -128,7 +125,7 @@ impl Acks {
                 continue;
             }
             let of_channel = self.outstanding.range((*key, 0)..=(*key, u64::MAX));
-            let ack_ids = of_channel.map(|((_, id), _)| *id).take(MAX_ASKED);
+            let ack_ids = of_channel.map(|((_, id), _)| *id);
             asking.is_asked = true;
             questions.push(Question {
                 peer: asking.peer,
@@ -190,6 +187,12 @@ impl Acks {
             self.forget_idle(*channel);
         }
         gone
+    }
+
+    /// Whether a receipt is waited for.
+    #[must_use]
+    pub fn is_outstanding(&self, key: &ReceiptKey) -> bool {
+        self.outstanding.contains_key(key)
     }
 
     /// How many receipts of a peer are outstanding.

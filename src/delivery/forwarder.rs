@@ -201,7 +201,12 @@ impl Forwarder {
 
     fn launch_all(&mut self, now: Now) -> Result<Duration, KeepError> {
         loop {
-            if let Err(error) = self.fill() {
+            let filled = if self.is_full() {
+                Ok(())
+            } else {
+                tokio::task::block_in_place(|| self.fill(now))
+            };
+            if let Err(error) = filled {
                 self.read_again();
                 return Err(error.into());
             }

@@ -512,8 +512,8 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let peer = launch(&mut peers, at(0));
         peers.landed(peer);
-        let held = peers.held(0, at(7), "bad token", "mend it", &mut random);
-        assert!(held.unwrap().is_new);
+        let failure = peers.held(0, at(7), "bad token", "mend it", &mut random);
+        assert!(failure.unwrap().is_new);
         let hold = peers.hold().unwrap();
         assert_eq!((hold.mend.as_str(), hold.since), ("mend it", at(7).utc));
         assert_eq!(peers.choose(SECOND * 8, |_| true), Choice::Probe(0));

@@ -174,9 +174,13 @@ impl Rig {
         agent.wait().unwrap()
     }
 
+    /// Publishes a package that has events.
     pub(crate) fn publish(&mut self) {
-        let publication = self.generator.publication(self.cta.now());
-        self.cta.publish(publication);
+        let before = self.cta.published_ids().len();
+        while self.cta.published_ids().len() == before {
+            let publication = self.generator.publication(self.cta.now());
+            self.cta.publish(publication);
+        }
     }
 
     /// Waits for so many requests more at the service.
@@ -202,7 +206,25 @@ impl Rig {
 
     /// Waits until everything that was published is at Splunk, and looks at what is there.
     pub(crate) async fn check(&self) {
-        let published: BTreeSet<EventId> = self.cta.published_ids().into_iter().collect();
+        self.arrived().await;
+        let duplicates = self.duplicates();
+        let allowed = self.kills * IN_FLIGHT;
+        assert!(
+            duplicates <= allowed,
+            "{duplicates} duplicates, {allowed} allowed"
+        );
+        self.check_gate();
+    }
+
+    /// Waits until everything that was published is at Splunk.
+    pub(crate) async fn arrived(&self) {
+        self.arrived_but(&BTreeSet::new()).await;
+    }
+
+    /// The same, but for these.
+    pub(crate) async fn arrived_but(&self, missing: &BTreeSet<EventId>) {
+        let mut published: BTreeSet<EventId> = self.cta.published_ids().into_iter().collect();
+        published.retain(|id| !missing.contains(id));
         let arrived = async {
             loop {
                 let delivered = self.hec.event_ids();
@@ -214,13 +236,52 @@ impl Rig {
             }
         };
         self.within_limit(arrived).await;
-        let duplicates = self.duplicates();
-        let allowed = self.kills * IN_FLIGHT;
-        assert!(
-            duplicates <= allowed,
-            "{duplicates} duplicates, {allowed} allowed"
-        );
-        self.check_gate();
+    }
+
+    /// Waits until the agent owes nothing any more.
+    pub(crate) async fn drained(&self) {
+        let drained = async {
+            loop {
+                let requests = self.hec.requests().len();
+                let (code, said) = self.command(&["status", "--json"]);
+                // Just started, it may have its state and not yet its socket.
+                if code == Some(0) {
+                    let status: serde_json::Value = serde_json::from_str(&said).unwrap();
+                    let outputs = status["outputs"].as_array().unwrap();
+                    if outputs.iter().all(|output| output["pending_events"] == 0) {
+                        return;
+                    }
+                }
+                // Every change of what it owes comes with a request.
+                self.hec.wait_for_requests(requests + 1).await;
+            }
+        };
+        self.within_limit(drained).await;
+    }
+
+    /// Stops the agent in order, and audits what it leaves: the sum of every batch holds.
+    pub(crate) fn stop_and_audit(&mut self) {
+        let ended = self.stop();
+        assert!(ended.success(), "{ended}: {}", self.log());
+        let (code, said) = self.command(&["audit"]);
+        assert_eq!(code, Some(0), "{said}\n{}", self.log());
+    }
+
+    /// Runs a command with the agent's configuration; gives its exit code and what it said: its
+    /// standard output, or what is wrong.
+    pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_cta-forwarder"))
+            .args(arguments)
+            .arg("--config")
+            .arg(self.path("cta-forwarder.toml"))
+            .output()
+            .unwrap();
+        let said = if output.stdout.is_empty() {
+            output.stderr
+        } else {
+            output.stdout
+        };
+        (output.status.code(), String::from_utf8(said).unwrap())
     }
 
     /// How many events are at Splunk more than once; nothing is there that nobody published.

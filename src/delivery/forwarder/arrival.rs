@@ -184,7 +184,9 @@ impl Forwarder {
             lines: lines.clone(),
         };
         let settled = acks.accepted(peer, receipt, lines, now.monotonic);
-        self.changes.accepted.push(stored);
+        if acks.is_outstanding(&stored.key()) {
+            self.changes.accepted.push(stored);
+        }
         if settled.again.is_empty() {
             return;
         }

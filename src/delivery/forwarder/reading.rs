@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Forwarder;
 use super::keeping::OpenBatch;
 use super::queue::{Item, Place, Queue, lines};
+use crate::clock::Now;
 use crate::delivery::Cursor;
 use crate::event::Event;
 use crate::output::{BatchOrigin, Outgoing};
@@ -20,8 +21,9 @@ pub(super) struct Reading {
 }
 
 impl Forwarder {
-    /// Reads events until there are enough for a flight or nothing is left to read.
-    pub(super) fn fill(&mut self) -> Result<(), SpoolError> {
+    /// Reads events until there are enough for a flight or nothing is left to read. Blocks while the
+    /// disk works.
+    pub(super) fn fill(&mut self, now: Now) -> Result<(), SpoolError> {
         while !self.is_full() {
             let Some(reading) = &mut self.reading else {
                 if !self.open_next()? {
@@ -30,8 +32,7 @@ impl Forwarder {
                 continue;
             };
             let (head, origin) = (Arc::clone(&reading.head), Arc::clone(&reading.origin));
-            let next = tokio::task::block_in_place(|| reading.lines.next_line());
-            let next = next.map_err(|source| SpoolError::Io {
+            let next = reading.lines.next_line().map_err(|source| SpoolError::Io {
                 action: "reading",
                 path: format!("batch {}", head.seq).into(),
                 source,
@@ -60,8 +61,7 @@ impl Forwarder {
                 bytes: event.json.len() + self.output.framing_bytes(&origin),
                 outgoing: Outgoing { origin, event },
             };
-            self.queue
-                .push(place, item, self.house.clock.now().monotonic);
+            self.queue.push(place, item, now.monotonic);
         }
         Ok(())
     }
