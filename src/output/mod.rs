@@ -47,6 +47,30 @@ pub struct BatchOrigin {
     pub window_end: DateTime<Utc>,
 }
 
+/// Identifies what was launched until it has landed.
+pub type FlightId = u64;
+
+/// What came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Landing {
+    /// Events that were launched.
+    Sent {
+        /// As they were launched.
+        flight: FlightId,
+        /// Where to.
+        peer: usize,
+        /// What became of them.
+        verdict: Verdict,
+    },
+    /// A probe.
+    Probed {
+        /// Of which peer.
+        peer: usize,
+        /// Whether it would take events.
+        result: Result<(), Problem>,
+    },
+}
+
 /// What became of the events that one call of `send` was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -125,6 +149,19 @@ pub enum BuildOutputError {
     /// TLS or proxy.
     #[error(transparent)]
     Client(#[from] BuildClientError),
+    /// A name that no certificate can be for.
+    #[error(
+        "{name:?} cannot be the name in a certificate: set server_name to a host name or an address"
+    )]
+    ServerName {
+        /// As configured, or the host of an address.
+        name: String,
+    },
+    /// The kernel does not tell what a receiver's TCP has.
+    #[error(
+        "syslog over TCP and TLS needs Linux 4.1 or later: update the kernel, or use transport = \"relp\""
+    )]
+    OldKernel,
     /// This process has no standard output.
     #[error("standard output cannot be used: {source}")]
     Stdout {
@@ -138,7 +175,7 @@ pub enum BuildOutputError {
 pub enum Output {
     /// Splunk's HTTP Event Collector.
     SplunkHec(Box<SplunkHec>),
-    /// RFC 5424 over UDP or TCP.
+    /// Syslog over UDP, TCP, TLS or RELP.
     Syslog(Box<Syslog>),
     /// JSON lines in a file.
     File(JsonLinesFile),
@@ -153,7 +190,9 @@ impl Output {
             OutputKind::SplunkHec(hec) => {
                 Self::SplunkHec(Box::new(SplunkHec::new(hec, &config.host)?))
             }
-            OutputKind::Syslog(syslog) => Self::Syslog(Box::new(Syslog::new(syslog, &config.host))),
+            OutputKind::Syslog(syslog) => {
+                Self::Syslog(Box::new(Syslog::new(syslog, &config.host)?))
+            }
             OutputKind::File(file) => Self::File(JsonLinesFile::new(file)),
             OutputKind::Stdout => Self::Stdout(Stdout::new()?),
         })
@@ -168,7 +207,14 @@ impl Output {
         }
         match self {
             Self::SplunkHec(output) => output.send(events).await,
-            Self::Syslog(output) => output.send(events).await,
+            Self::Syslog(output) => {
+                output.launch(0, FlightId::default(), events);
+                loop {
+                    if let Landing::Sent { verdict, .. } = output.landing().await {
+                        return verdict;
+                    }
+                }
+            }
             Self::File(output) => output.send(events).await,
             Self::Stdout(output) => output.send(events).await,
         }
@@ -181,7 +227,14 @@ impl Output {
     pub async fn probe(&mut self) -> Result<(), Problem> {
         match self {
             Self::SplunkHec(output) => output.probe().await,
-            Self::Syslog(output) => output.probe().await,
+            Self::Syslog(output) => {
+                output.probe(0);
+                loop {
+                    if let Landing::Probed { result, .. } = output.landing().await {
+                        return result;
+                    }
+                }
+            }
             Self::File(output) => output.probe().await,
             Self::Stdout(output) => output.probe(),
         }

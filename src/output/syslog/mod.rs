@@ -1,328 +1,245 @@
-//! RFC 5424 messages with the event's JSON, over UDP or TCP.
+//! Syslog messages, over UDP, TCP, TLS and RELP.
+//!
+//! Each address has a link of its own: [`datagram`] for UDP, [`link`] for what needs a connection.
+//! What is said on a connection is a [`session`], plain values in and out: [`stream`], where only
+//! the peer's TCP acknowledges, or [`relp`], where the peer's application does. All of it is moved
+//! by hand inside `landing`, so a dropped call loses nothing.
 
+mod alarm;
+mod connect;
+mod connection;
+mod conversation;
+mod datagram;
+mod failure;
+mod flight;
 mod format;
-mod transport;
+mod link;
+mod peer;
+mod relp;
+mod session;
+mod stream;
+#[cfg(test)]
+mod tests;
 
-use crate::config::SyslogConfig;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use self::format::Format;
-use self::transport::{SendError, Transport};
-use super::{Outgoing, Problem, Verdict};
+use futures_util::future::join_all;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
-/// One connection, kept between calls.
+use self::connect::{Connector, Tls};
+use self::connection::kernel_tells_acknowledged_bytes;
+use self::datagram::Datagrams;
+use self::flight::Flight;
+use self::format::{Format, frame};
+use self::link::Link;
+use self::peer::{Landed, Timeouts};
+use self::relp::Relp;
+use self::session::Session;
+use self::stream::Stream;
+use super::{BuildOutputError, FlightId, Landing, Outgoing};
+use crate::config::{SyslogConfig, SyslogFraming, SyslogTransport};
+use crate::tls;
+
+/// The most bytes that a frame adds: the length of a message and a space.
+const MAX_FRAME_BYTES: usize = 21;
+
+/// The code of an event whose message is larger than it may be.
+const TOO_LARGE: &str = "syslog-too-large";
+
+/// A receiver at one or several addresses.
 #[derive(Debug)]
 pub struct Syslog {
     format: Format,
+    /// How messages are told apart in a stream; none where the transport does it.
+    framing: Option<SyslogFraming>,
     max_message_bytes: usize,
-    transport: Transport,
+    peers: Vec<Peer>,
+    landed: VecDeque<Landing>,
+}
+
+#[derive(Debug)]
+enum Peer {
+    Datagrams(Datagrams),
+    Link(Link),
 }
 
 impl Syslog {
-    /// Opens nothing yet.
-    #[must_use]
-    pub(super) fn new(config: &SyslogConfig, host: &str) -> Self {
-        let process = std::process::id();
-        Self {
-            format: Format::new(config.facility, host, &config.app_name, process),
+    /// Reads the files of TLS; connects to nothing.
+    pub(super) fn new(config: &SyslogConfig, host: &str) -> Result<Self, BuildOutputError> {
+        let transport = config.transport;
+        let framing = match transport {
+            SyslogTransport::Tcp | SyslogTransport::Tls => Some(config.framing),
+            SyslogTransport::Udp | SyslogTransport::Relp | SyslogTransport::RelpTls => None,
+        };
+        if framing.is_some() && !kernel_tells_acknowledged_bytes() {
+            return Err(BuildOutputError::OldKernel);
+        }
+        let tls = match transport {
+            SyslogTransport::Tls | SyslogTransport::RelpTls => {
+                Some(tls::client_config(&config.tls)?)
+            }
+            SyslogTransport::Udp | SyslogTransport::Tcp | SyslogTransport::Relp => None,
+        };
+        let peers = config
+            .addresses
+            .iter()
+            .map(|address| Peer::new(config, address, tls.as_ref()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            format: Format::new(config.facility, host, &config.app_name, std::process::id()),
+            framing,
             max_message_bytes: config.max_message_bytes,
-            transport: Transport::new(config),
-        }
-    }
-
-    /// Sends all events before the first one that is too large.
-    pub(super) async fn send(&mut self, events: &[Outgoing]) -> Verdict {
-        let mut messages = Vec::with_capacity(events.len());
-        let mut too_large = None;
-        for (index, out) in events.iter().enumerate() {
-            let message = self.format.message(&out.event);
-            if message.len() > self.max_message_bytes {
-                too_large = Some((index, message.len()));
-                break;
-            }
-            messages.push(message);
-        }
-        match self.transport.send(&messages).await {
-            Ok(()) => {}
-            Err(SendError::TooLarge { index, reason }) => return refused(index, reason),
-            Err(SendError::Fault { reason }) => {
-                return Verdict::Retry {
-                    delivered: 0,
-                    reason,
-                    after: None,
-                };
-            }
-        }
-        match too_large {
-            None => Verdict::Delivered { slow_down: false },
-            Some((index, bytes)) => refused(
-                index,
-                format!(
-                    "the message of {bytes} bytes is over max_message_bytes ({})",
-                    self.max_message_bytes
-                ),
-            ),
-        }
-    }
-
-    /// Whether a connection can be opened; over UDP, whether the name resolves.
-    pub(super) async fn probe(&mut self) -> Result<(), Problem> {
-        self.transport.open().await.map_err(|reason| Problem {
-            reason,
-            mend: "see that the receiver runs and that address is right".into(),
+            peers,
+            landed: VecDeque::new(),
         })
     }
 
-    /// Ends the connection in order.
+    /// Starts sending these events, up to the first that is too large: that one is refused once
+    /// those before it are delivered.
+    pub(super) fn launch(&mut self, peer: usize, id: FlightId, events: &[Outgoing]) {
+        let flight = self.encode(id, events);
+        if flight.len() == 0 {
+            let (flight, verdict) = flight.arrived();
+            self.landed.push_back(Landing::Sent {
+                flight,
+                peer,
+                verdict,
+            });
+        } else if let Some(peer) = self.peers.get_mut(peer) {
+            peer.launch(flight);
+        }
+    }
+
+    /// Starts to ask whether a peer would take messages; over UDP, whether its name resolves.
+    pub(super) fn probe(&mut self, peer: usize) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.probe();
+        }
+    }
+
+    /// Goes on with what is under way until something of it has landed; never done if nothing is.
+    pub(super) async fn landing(&mut self) -> Landing {
+        poll_fn(|cx| self.poll_landing(cx)).await
+    }
+
+    /// Takes leave of the peers.
     pub(super) async fn close(&mut self) {
-        self.transport.close().await;
+        join_all(self.peers.iter_mut().map(Peer::close)).await;
     }
 
+    /// The most bytes that an event takes beyond its JSON.
     pub(super) fn framing_bytes(&self) -> usize {
-        self.format.max_header_bytes() + transport::MAX_FRAME_BYTES
+        self.format.max_header_bytes() + MAX_FRAME_BYTES
+    }
+
+    fn poll_landing(&mut self, cx: &mut Context<'_>) -> Poll<Landing> {
+        if let Some(landing) = self.landed.pop_front() {
+            return Poll::Ready(landing);
+        }
+        for (peer, link) in self.peers.iter_mut().enumerate() {
+            // One after the other, so that a busy peer does not starve those behind it.
+            if let Poll::Ready(landed) = link.poll_landing(cx) {
+                self.landed.push_back(match landed {
+                    Landed::Sent(flight, verdict) => Landing::Sent {
+                        flight,
+                        peer,
+                        verdict,
+                    },
+                    Landed::Probed(result) => Landing::Probed { peer, result },
+                });
+            }
+        }
+        self.landed.pop_front().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn encode(&self, id: FlightId, events: &[Outgoing]) -> Flight {
+        let mut flight = Flight::new(id, events.len());
+        for out in events {
+            let message = self.format.message(&out.event);
+            if message.len() > self.max_message_bytes {
+                let reason = format!(
+                    "the message of {} bytes is over max_message_bytes ({})",
+                    message.len(),
+                    self.max_message_bytes
+                );
+                flight.refuse(TOO_LARGE, reason);
+                break;
+            }
+            flight.push(out.event.id, |text| match self.framing {
+                Some(framing) => frame(framing, &message, text),
+                None => text.push_str(&message),
+            });
+        }
+        flight
     }
 }
 
-fn refused(index: usize, reason: String) -> Verdict {
-    Verdict::Refused {
-        index,
-        code: "syslog-too-large".into(),
-        reason,
+impl Peer {
+    fn new(
+        config: &SyslogConfig,
+        address: &str,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> Result<Self, BuildOutputError> {
+        let timeouts = Timeouts::new(config);
+        let session: Box<dyn Session> = match config.transport {
+            SyslogTransport::Udp => {
+                return Ok(Self::Datagrams(Datagrams::new(address.into(), timeouts)));
+            }
+            SyslogTransport::Tcp | SyslogTransport::Tls => Box::new(Stream::default()),
+            SyslogTransport::Relp | SyslogTransport::RelpTls => Box::new(Relp::new(config.window)),
+        };
+        let tls = match tls {
+            None => None,
+            Some(client) => Some(Tls {
+                config: Arc::clone(client),
+                name: server_name(config.server_name.as_deref(), address)?,
+            }),
+        };
+        let connector = Connector::new(address.into(), tls, timeouts.connect);
+        Ok(Self::Link(Link::new(connector, session, timeouts)))
+    }
+
+    fn launch(&mut self, flight: Flight) {
+        match self {
+            Self::Datagrams(peer) => peer.launch(flight),
+            Self::Link(peer) => peer.launch(flight),
+        }
+    }
+
+    fn probe(&mut self) {
+        match self {
+            Self::Datagrams(peer) => peer.probe(),
+            Self::Link(peer) => peer.probe(),
+        }
+    }
+
+    fn poll_landing(&mut self, cx: &mut Context<'_>) -> Poll<Landed> {
+        match self {
+            Self::Datagrams(peer) => peer.poll_landing(cx),
+            Self::Link(peer) => peer.poll_landing(cx),
+        }
+    }
+
+    async fn close(&mut self) {
+        match self {
+            Self::Datagrams(peer) => peer.close(),
+            Self::Link(peer) => peer.close().await,
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-    use std::time::Duration;
-
-    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-    use tokio::net::{TcpListener, TcpStream, UdpSocket};
-
-    use super::super::loopback::{closed_port, outgoing};
-    use super::*;
-    use crate::config::{
-        SyslogBody, SyslogFormat, SyslogFraming, SyslogSeverity, SyslogTransport, TlsConfig,
-        WhenTooLarge,
-    };
-
-    const DELIVERED: Verdict = Verdict::Delivered { slow_down: false };
-
-    fn output(address: SocketAddr, framing: SyslogFraming) -> Syslog {
-        output_over(address, SyslogTransport::Tcp, framing)
-    }
-
-    fn output_over(
-        address: SocketAddr,
-        transport: SyslogTransport,
-        framing: SyslogFraming,
-    ) -> Syslog {
-        let config = SyslogConfig {
-            addresses: vec![address.to_string()],
-            transport,
-            framing,
-            format: SyslogFormat::Rfc5424,
-            body: SyslogBody::Json,
-            facility: 16,
-            severity: SyslogSeverity::Fixed(6),
-            structured_data: None,
-            bom: false,
-            when_too_large: WhenTooLarge::DeadLetter,
-            tls: TlsConfig::default(),
-            server_name: None,
-            window: 128,
-            app_name: "cta-forwarder".into(),
-            max_message_bytes: 200,
-            connect_timeout: Duration::from_secs(20),
-            write_timeout: Duration::from_secs(20),
-        };
-        Syslog {
-            format: Format::new(16, "agent", "cta-forwarder", 42),
-            ..Syslog::new(&config, "agent")
-        }
-    }
-
-    fn message(json: &str) -> String {
-        format!("<134>1 2015-01-18T23:31:22.432Z agent cta-forwarder 42 flow - {json}")
-    }
-
-    async fn listen() -> (TcpListener, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        (listener, address)
-    }
-
-    async fn line(socket: &mut BufReader<TcpStream>) -> String {
-        let mut line = String::new();
-        socket.read_line(&mut line).await.unwrap();
-        line
-    }
-
-    #[tokio::test]
-    async fn udp_is_one_message_a_datagram() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let mut output = output_over(
-            receiver.local_addr().unwrap(),
-            SyslogTransport::Udp,
-            SyslogFraming::OctetCounting,
-        );
-        let events = [outgoing(r#"{"n":1}"#), outgoing(r#"{"n":2}"#)];
-        assert_eq!(output.send(&events).await, DELIVERED);
-        let mut datagram = [0; 1000];
-        for expected in [message(r#"{"n":1}"#), message(r#"{"n":2}"#)] {
-            let length = receiver.recv(&mut datagram).await.unwrap();
-            assert_eq!(datagram[..length], *expected.as_bytes());
-        }
-    }
-
-    #[tokio::test]
-    async fn udp_to_a_closed_port_of_this_machine_is_tried_again() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = receiver.local_addr().unwrap();
-        drop(receiver);
-        let mut output = output_over(address, SyslogTransport::Udp, SyslogFraming::OctetCounting);
-        let verdict = output.send(&[outgoing("{}")]).await;
-        assert!(
-            matches!(verdict, Verdict::Retry { delivered: 0, .. }),
-            "{verdict:?}"
-        );
-    }
-
-    #[tokio::test]
-    async fn tcp_counts_octets_and_keeps_the_connection() {
-        let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::OctetCounting);
-        let events = [outgoing(r#"{"n":1}"#), outgoing(r#"{"n":"é"}"#)];
-        assert_eq!(output.send(&events).await, DELIVERED);
-        assert_eq!(output.send(&events[..1]).await, DELIVERED);
-        output.close().await;
-
-        let (mut socket, _) = listener.accept().await.unwrap();
-        let mut stream = String::new();
-        socket.read_to_string(&mut stream).await.unwrap();
-        let (first, second) = (message(r#"{"n":1}"#), message(r#"{"n":"é"}"#));
-        assert_eq!(stream, format!("69 {first}72 {second}69 {first}"));
-    }
-
-    #[tokio::test]
-    async fn tcp_ends_messages_with_lf_whatever_the_json_looks_like() {
-        let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        assert_eq!(output.send(&[outgoing("{\n\"n\":1}")]).await, DELIVERED);
-        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
-        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
-        assert_eq!(line(&mut socket).await, message("{ \"n\":1}\n"));
-        assert_eq!(line(&mut socket).await, message("{}\n"));
-    }
-
-    #[tokio::test]
-    async fn tcp_connects_again_before_it_writes_to_a_closed_connection() {
-        let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
-        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
-        line(&mut socket).await;
-        drop(socket);
-
-        assert_eq!(output.send(&[outgoing(r#"{"n":2}"#)]).await, DELIVERED);
-        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
-        assert_eq!(line(&mut socket).await, message("{\"n\":2}\n"));
-    }
-
-    #[tokio::test]
-    async fn tcp_to_a_closed_port_is_tried_again() {
-        let address = closed_port().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        let verdict = output.send(&[outgoing("{}")]).await;
-        let Verdict::Retry {
-            delivered: 0,
-            reason,
-            ..
-        } = verdict
-        else {
-            panic!("{verdict:?}");
-        };
-        assert!(reason.contains(&address.to_string()), "{reason}");
-        assert!(output.probe().await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_receiver_that_does_not_read_is_tried_again_on_a_new_connection() {
-        let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        output.max_message_bytes = usize::MAX;
-        output.transport.write_timeout = Duration::from_millis(1);
-        let large = outgoing(&format!("{:?}", "x".repeat(64 << 20)));
-        let verdict = output.send(&[large]).await;
-        assert!(
-            matches!(verdict, Verdict::Retry { delivered: 0, .. }),
-            "{verdict:?}"
-        );
-        let half = listener.accept().await.unwrap();
-
-        output.transport.write_timeout = Duration::from_secs(20);
-        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
-        drop(half);
-        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
-        assert_eq!(line(&mut socket).await, message("{}\n"));
-    }
-
-    #[tokio::test]
-    async fn a_dropped_send_leaves_no_half_message_in_the_stream() {
-        let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        output.max_message_bytes = usize::MAX;
-        let large = [outgoing(&format!("{:?}", "x".repeat(64 << 20)))];
-        let half = tokio::select! {
-            verdict = output.send(&large) => panic!("nobody reads: {verdict:?}"),
-            half = async {
-                let mut half = listener.accept().await.unwrap().0;
-                half.read_u8().await.unwrap();
-                half
-            } => half,
-        };
-        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
-        drop(half);
-        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
-        assert_eq!(line(&mut socket).await, message("{}\n"));
-    }
-
-    #[tokio::test]
-    async fn what_is_too_large_is_refused_after_what_stands_before_it() {
-        let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        let long = outgoing(&format!("{:?}", "x".repeat(200)));
-        let verdict = output.send(&[outgoing("{}"), long, outgoing("{}")]).await;
-        let Verdict::Refused {
-            index: 1,
-            code,
-            reason,
-        } = verdict
-        else {
-            panic!("{verdict:?}");
-        };
-        assert_eq!(code, "syslog-too-large");
-        assert!(reason.contains("max_message_bytes (200)"), "{reason}");
-        output.close().await;
-        let mut stream = String::new();
-        let (mut socket, _) = listener.accept().await.unwrap();
-        socket.read_to_string(&mut stream).await.unwrap();
-        assert_eq!(stream, message("{}\n"));
-    }
-
-    #[tokio::test]
-    async fn udp_refuses_what_no_datagram_can_hold() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let mut output = output_over(
-            receiver.local_addr().unwrap(),
-            SyslogTransport::Udp,
-            SyslogFraming::OctetCounting,
-        );
-        output.max_message_bytes = usize::MAX;
-        let long = outgoing(&format!("{:?}", "x".repeat(70_000)));
-        let verdict = output.send(&[outgoing("{}"), long]).await;
-        assert!(
-            matches!(verdict, Verdict::Refused { index: 1, .. }),
-            "{verdict:?}"
-        );
-    }
+/// Whose certificate a receiver must have: the configured name, else the host of its address.
+fn server_name(
+    configured: Option<&str>,
+    address: &str,
+) -> Result<ServerName<'static>, BuildOutputError> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let name = configured.unwrap_or(host.trim_matches(['[', ']']));
+    ServerName::try_from(name.to_owned()).map_err(|_| BuildOutputError::ServerName {
+        name: name.to_owned(),
+    })
 }
