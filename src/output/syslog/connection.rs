@@ -92,13 +92,16 @@ impl Connection {
         self.counted().received
     }
 
-    /// Whether the kernel holds something of the peer, its goodbye or its reset included: `poll_read`
-    /// only knows what the runtime has seen so far.
-    pub(super) fn has_unread(&self) -> bool {
+    /// Whether the kernel holds something of the peer, its goodbye included: `poll_read` only knows
+    /// what the runtime has seen so far. A reset shows here too, and only once.
+    pub(super) fn has_unread(&self) -> io::Result<bool> {
         let mut byte = [0; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let looked = recv(self.counted().tcp.as_fd(), &mut byte, flags);
-        !matches!(looked, Err(Errno::AGAIN))
+        match recv(self.counted().tcp.as_fd(), &mut byte, flags) {
+            Ok(_) => Ok(true),
+            Err(Errno::AGAIN) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn counted(&self) -> &Counted {

@@ -93,8 +93,9 @@ impl Conversation {
     }
 
     /// Whether the peer has said, or done, something that we have not heard yet.
-    pub(super) fn has_unheard(&self) -> bool {
-        self.connection.has_unread()
+    pub(super) fn has_unheard(&self) -> Result<bool, Failure> {
+        let has_unread = self.connection.has_unread();
+        has_unread.map_err(|error| Failure::of_io(&error))
     }
 
     fn hear(
@@ -129,7 +130,7 @@ impl Conversation {
             let bytes = bytes.get(..MAX_WRITE_BYTES).unwrap_or(bytes);
             if !bytes.is_empty() {
                 // A peer that took leave hears nothing any more: first hear what it has to say.
-                if self.connection.has_unread() {
+                if self.has_unheard()? {
                     return Ok(());
                 }
                 let Poll::Ready(written) = self.connection.poll_write(cx, bytes) else {
@@ -163,12 +164,12 @@ impl Conversation {
         }
         let acknowledged = self.connection.acknowledged();
         let acknowledged = acknowledged.map_err(|error| Failure::of_io(&error))?;
+        session.acknowledged(acknowledged);
         if acknowledged > self.acknowledged {
             self.acknowledged = acknowledged;
             self.moved_at = now;
             self.look_wait = MIN_LOOK;
             self.look_at = now + MIN_LOOK;
-            session.acknowledged(acknowledged);
         } else if now >= self.look_at {
             self.look_at = now + self.look_wait;
             self.look_wait = (self.look_wait * 2).min(MAX_LOOK);

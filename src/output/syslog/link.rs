@@ -164,38 +164,35 @@ impl Link {
         cx: &mut Context<'_>,
         now: Instant,
     ) -> Poll<Result<(), Failure>> {
-        let Line::Open {
-            conversation,
-            since,
-        } = &mut self.line
-        else {
-            return Poll::Ready(Ok(()));
-        };
-        let session = self.session.as_mut();
-        if let Err(failure) = conversation.advance(cx, session, now) {
-            let doing = if session.is_ready() {
+        let is_ready = self.session.is_ready();
+        if let Err(failure) = self.converse(cx, now) {
+            let doing = if is_ready {
                 "writing to"
             } else {
                 "connecting to"
             };
             return Poll::Ready(Err(failure.while_doing(doing, self.connector.address())));
         }
-        if session.is_ready() && self.probe.is_asked() && !conversation.has_unheard() {
-            self.probe.answer(Ok(()));
-        }
-        if session.has_landed() || self.probe.is_answered() {
+        if self.session.has_landed() || self.probe.is_answered() {
             return Poll::Ready(Ok(()));
         }
-        if !session.is_ready() {
+        let Line::Open {
+            conversation,
+            since,
+        } = &self.line
+        else {
+            return Poll::Ready(Ok(()));
+        };
+        if !self.session.is_ready() {
             let since = *since;
             return self.poll_opened_in_time(cx, since);
         }
-        if !session.is_busy() && !self.probe.is_asked() {
+        if !self.is_wanted() {
             return Poll::Pending;
         }
         let timeout = self.timeouts.write;
         let give_up_at = conversation.moved_at() + timeout;
-        let look_at = conversation.look_at(session);
+        let look_at = conversation.look_at(self.session.as_ref());
         let wake_at = look_at.map_or(give_up_at, |at| at.min(give_up_at));
         self.alarm.poll(cx, wake_at).map(|()| {
             if now < give_up_at {
@@ -204,6 +201,18 @@ impl Link {
             let failure = Failure::passing(format!("nothing has moved for {timeout:?}"));
             Err(failure.while_doing("writing to", self.connector.address()))
         })
+    }
+
+    fn converse(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), Failure> {
+        let Line::Open { conversation, .. } = &mut self.line else {
+            return Ok(());
+        };
+        let session = self.session.as_mut();
+        conversation.advance(cx, session, now)?;
+        if self.probe.is_asked() && session.is_ready() && !conversation.has_unheard()? {
+            self.probe.answer(Ok(()));
+        }
+        Ok(())
     }
 
     fn failed(&mut self, failure: &Failure) {

@@ -1,7 +1,10 @@
+use std::io::ErrorKind;
+
 use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::*;
+use crate::output::syslog::connection::{Connection, Counted};
 
 /// A receiver, and an output that ends messages with LF.
 async fn receiver() -> (TcpListener, Syslog) {
@@ -243,4 +246,22 @@ async fn what_a_receiver_says_is_nothing_to_us() {
     assert_eq!(send(&mut output, &[outgoing("2")]).await, DELIVERED);
     assert_eq!(line(&mut socket).await, message("1\n"));
     assert_eq!(line(&mut socket).await, message("2\n"));
+}
+
+#[tokio::test]
+async fn a_reset_is_not_taken_for_a_goodbye() {
+    let (listener, address) = listen().await;
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let connection = Connection::plain(Counted::new(tcp).unwrap());
+    assert!(!connection.has_unread().unwrap());
+    let peer = listener.accept().await.unwrap().0;
+    peer.set_zero_linger().unwrap();
+    drop(peer);
+    let seen = loop {
+        match connection.has_unread() {
+            Ok(false) => tokio::task::yield_now().await,
+            seen => break seen,
+        }
+    };
+    assert_eq!(seen.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }

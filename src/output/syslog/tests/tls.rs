@@ -1,12 +1,15 @@
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -156,6 +159,69 @@ async fn without_a_client_certificate_it_stays_shut_and_nothing_counts() {
         let (_, mend) = shut_out(|_| {}, acceptor).await;
         assert!(mend.contains("client_cert_file"), "{mend}");
     }
+}
+
+/// A receiver's end of a connection that is slow to hear what follows the first message.
+struct Late {
+    tcp: TcpStream,
+    has_heard: bool,
+    wait: Pin<Box<Sleep>>,
+}
+
+impl AsyncRead for Late {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        if self.has_heard {
+            ready!(self.wait.as_mut().poll(cx));
+        }
+        ready!(Pin::new(&mut self.tcp).poll_read(cx, buffer))?;
+        self.has_heard = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Late {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_before_a_slow_receiver_could_refuse_the_client_certificate() {
+    let (listener, address) = listen().await;
+    let acceptor = acceptor(&[&version::TLS13], true, |_| {});
+    let mut output = output(&config(address, SyslogTransport::Tls));
+    let refuse = async {
+        let tcp = listener.accept().await.unwrap().0;
+        // Long enough for TCP to acknowledge what is sent too early.
+        let wait = Box::pin(sleep(Duration::from_millis(200)));
+        let has_heard = false;
+        let late = Late {
+            tcp,
+            has_heard,
+            wait,
+        };
+        assert!(acceptor.accept(late).await.is_err());
+    };
+    let events = [outgoing("1")];
+    let ((), verdict) = tokio::join!(refuse, send(&mut output, &events));
+    let (_, mend) = held(verdict);
+    assert!(mend.contains("client_cert_file"), "{mend}");
 }
 
 #[tokio::test]
