@@ -73,10 +73,7 @@ impl Connector {
         let tcp = self.tcp().await.map_err(|error| Failure::of_io(&error))?;
         match self.tls {
             None => Ok(Connection::plain(tcp)),
-            Some(tls) => tls
-                .shake_hands(tcp)
-                .await
-                .map_err(|error| Failure::of_io(&error)),
+            Some(tls) => tls.shake_hands(tcp).await,
         }
     }
 
@@ -122,7 +119,7 @@ impl<T> fmt::Debug for Opening<T> {
 }
 
 impl Tls {
-    async fn shake_hands(self, tcp: Counted) -> io::Result<Connection> {
+    async fn shake_hands(self, tcp: Counted) -> Result<Connection, Failure> {
         let identity = Arc::new(Identity {
             inner: Arc::clone(&self.config.client_auth_cert_resolver),
             was_wanted: AtomicBool::new(false),
@@ -130,7 +127,8 @@ impl Tls {
         let mut config = ClientConfig::clone(&self.config);
         config.client_auth_cert_resolver = Arc::clone(&identity) as Arc<dyn ResolvesClientCert>;
         let connector = TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(self.name, tcp).await?;
+        let connected = connector.connect(self.name, tcp).await;
+        let stream = connected.map_err(|error| Failure::of_io(&error))?;
 
         let version = stream.get_ref().1.protocol_version();
         let mut connection = Connection::tls(stream);
@@ -146,23 +144,28 @@ impl Tls {
 }
 
 /// Waits until the receiver has said anything after the handshake.
-async fn first_word(connection: &mut Connection) -> io::Result<()> {
+async fn first_word(connection: &mut Connection) -> Result<(), Failure> {
     let before = connection.received();
     poll_fn(|cx| {
         let mut said = [0; 64];
-        match connection.poll_read(cx, &mut said) {
-            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::Error::new(
-                ErrorKind::UnexpectedEof,
-                "the receiver closed the connection right after the TLS handshake",
-            ))),
-            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Ready(match connection.poll_read(cx, &mut said) {
+            Poll::Ready(Ok(0)) => Err(Failure::of_hang_up()),
+            Poll::Ready(Ok(_)) => Ok(()),
+            Poll::Ready(Err(error)) if is_hang_up(&error) => Err(Failure::of_hang_up()),
+            Poll::Ready(Err(error)) => Err(Failure::of_io(&error)),
             // Session tickets are TLS's own business.
-            Poll::Pending if connection.received() > before => Poll::Ready(Ok(())),
-            Poll::Pending => Poll::Pending,
-        }
+            Poll::Pending if connection.received() > before => Ok(()),
+            Poll::Pending => return Poll::Pending,
+        })
     })
     .await
+}
+
+fn is_hang_up(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+    )
 }
 
 /// The client certificate, and whether the receiver wanted one.

@@ -6,6 +6,9 @@ use rustls::{AlertDescription, CertificateError};
 
 use crate::output::{Problem, Verdict};
 
+const MEND_IDENTITY: &str =
+    "set client_cert_file and client_key_file to a certificate that the receiver accepts";
+
 /// What went wrong at a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -38,6 +41,15 @@ impl Failure {
             Some(mend) => Self::lasting(error.to_string(), mend),
             None => Self::passing(error.to_string()),
         }
+    }
+
+    /// A receiver that asked for a client certificate has gone as soon as it saw it, or saw none.
+    /// Many do not say why.
+    pub(super) fn of_hang_up() -> Self {
+        Self::lasting(
+            "it asked for a client certificate and closed the connection after the TLS handshake",
+            MEND_IDENTITY,
+        )
     }
 
     /// The same with what was being done, and to whom.
@@ -126,9 +138,7 @@ fn mend_of_alert(alert: AlertDescription) -> Option<&'static str> {
         | AlertDescription::CertificateExpired
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnknownCA
-        | AlertDescription::AccessDenied => Some(
-            "set client_cert_file and client_key_file to a certificate that the receiver accepts",
-        ),
+        | AlertDescription::AccessDenied => Some(MEND_IDENTITY),
         // What a TLS 1.2 server says when it misses a client certificate, too.
         AlertDescription::HandshakeFailure => Some(
             "set client_cert_file and client_key_file if the receiver wants a client certificate, \

@@ -75,11 +75,7 @@ async fn accept(listener: &TcpListener) -> Receiver<TcpStream> {
 }
 
 fn config(address: SocketAddr) -> SyslogConfig {
-    SyslogConfig {
-        write_timeout: IMPATIENCE,
-        connect_timeout: IMPATIENCE,
-        ..super::config(address, SyslogTransport::Relp)
-    }
+    super::config(address, SyslogTransport::Relp)
 }
 
 /// The output sends while the receiver does what it does.
@@ -202,7 +198,10 @@ async fn an_answer_in_pieces_is_an_answer() {
 #[tokio::test]
 async fn a_receiver_that_never_answers_is_given_up() {
     let (listener, address) = listen().await;
-    let mut output = output(&config(address));
+    let mut output = output(&SyslogConfig {
+        write_timeout: IMPATIENCE,
+        ..config(address)
+    });
     let (verdict, _receiver) = meet(&mut output, &[outgoing("1")], async {
         let mut receiver = accept(&listener).await;
         receiver.open().await;
@@ -217,7 +216,10 @@ async fn a_receiver_that_never_answers_is_given_up() {
 #[tokio::test]
 async fn one_that_does_not_even_open_is_given_up_too() {
     let (_listener, address) = listen().await;
-    let mut output = output(&config(address));
+    let mut output = output(&SyslogConfig {
+        connect_timeout: IMPATIENCE,
+        ..config(address)
+    });
     let reason = retried(send(&mut output, &[outgoing("1")]).await);
     assert!(reason.contains("no answer after 2s"), "{reason}");
     assert!(probe(&mut output).await.is_err());

@@ -225,6 +225,25 @@ async fn nothing_is_sent_before_a_slow_receiver_could_refuse_the_client_certific
 }
 
 #[tokio::test]
+async fn a_receiver_that_hangs_up_when_it_sees_the_client_certificate_holds() {
+    let (listener, address) = listen().await;
+    let acceptor = acceptor(&[&version::TLS13], true, |config| {
+        config.send_tls13_tickets = 0;
+    });
+    let config = config(address, SyslogTransport::Tls);
+    let mut output = output(&with_client_certificate(config));
+    let hang_up = async { drop(accept(&listener, &acceptor).await.unwrap()) };
+    let events = [outgoing("1")];
+    let (verdict, ()) = tokio::join!(send(&mut output, &events), hang_up);
+    let (reason, mend) = held(verdict);
+    assert!(
+        reason.contains("asked for a client certificate"),
+        "{reason}"
+    );
+    assert!(mend.contains("client_cert_file"), "{mend}");
+}
+
+#[tokio::test]
 async fn a_client_certificate_of_a_stranger_is_refused() {
     let acceptor = acceptor(&[&version::TLS13], true, |_| {});
     let (_, mend) = shut_out(
