@@ -1,9 +1,10 @@
-//! HTTP over TLS as every client of ours does it.
+//! TLS, and HTTP over it, as every client of ours does it.
 //!
 //! The ring provider, no redirects (they would turn a POST into a GET, or carry credentials to
 //! somebody else), our own authorities or the system's, and errors that name the file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -12,8 +13,13 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::TlsConfig;
+
+const CA: &str = "ca_file";
+const CERT: &str = "client_cert_file";
+const KEY: &str = "client_key_file";
 
 /// A client cannot be set up from its configuration.
 #[derive(Debug, thiserror::Error)]
@@ -78,14 +84,11 @@ pub fn client_builder(
     if let Some(path) = &tls.ca_file {
         builder = builder.tls_certs_only(read_authorities(path)?);
     } else if !system_has_authorities() {
-        tracing::warn!(
-            "this machine has no certificate authorities, so no https:// server will be trusted: \
-             install the ca-certificates package or set ca_file"
-        );
+        warn_of_no_authorities();
         builder = builder.tls_certs_only([]);
     }
     if let Some(identity) = read_identity(tls)? {
-        builder = builder.identity(identity);
+        builder = builder.identity(identity.for_http()?);
     }
     if let Some(url) = proxy {
         let proxy = Proxy::all(url).map_err(|error| BuildClientError::Proxy {
@@ -96,37 +99,106 @@ pub fn client_builder(
     Ok(builder)
 }
 
+/// TLS 1.2 and 1.3 without HTTP.
+///
+/// Without an own authority the system's are trusted. On a machine that has none, every server is
+/// unknown.
+pub fn client_config(tls: &TlsConfig) -> Result<Arc<ClientConfig>, BuildClientError> {
+    // The second call's error only says that there was a first.
+    let _ = ring::default_provider().install_default();
+
+    let roots = match &tls.ca_file {
+        Some(path) => root_store(path, &read_certificates(CA, path)?)?,
+        None => system_authorities(),
+    };
+    let builder = ClientConfig::builder().with_root_certificates(roots);
+    let config = match read_identity(tls)? {
+        None => builder.with_no_client_auth(),
+        Some(identity) => builder
+            .with_client_auth_cert(identity.chain, identity.key)
+            .map_err(|error| BuildClientError::Content {
+                key: CERT,
+                path: identity.cert_path,
+                problem: format!("cannot be used with {KEY}: {error}"),
+            })?,
+    };
+    Ok(Arc::new(config))
+}
+
+fn system_authorities() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    // Systems have certificates that nobody can read; the others still count.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        warn_of_no_authorities();
+    }
+    roots
+}
+
+fn warn_of_no_authorities() {
+    tracing::warn!(
+        "this machine has no certificate authorities, so no server's certificate will be trusted: \
+         install the ca-certificates package or set ca_file"
+    );
+}
+
 /// A client that trusts the system refuses to be built where there is nothing to trust.
 fn system_has_authorities() -> bool {
     reqwest::Client::builder().no_proxy().build().is_ok()
 }
 
 fn read_authorities(path: &Path) -> Result<Vec<Certificate>, BuildClientError> {
-    let chain = read_certificates("ca_file", path)?;
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in &chain {
-        roots
-            .add(certificate.clone())
-            .map_err(|error| BuildClientError::Content {
-                key: "ca_file",
-                path: path.to_owned(),
-                problem: format!("holds a certificate that cannot be an authority: {error}"),
-            })?;
-    }
+    let chain = read_certificates(CA, path)?;
+    root_store(path, &chain)?;
     chain
         .iter()
         .map(|der| Certificate::from_der(der))
         .collect::<Result<_, _>>()
         .map_err(|error| BuildClientError::Content {
-            key: "ca_file",
+            key: CA,
             path: path.to_owned(),
             problem: format!("holds a certificate that cannot be used: {error}"),
         })
 }
 
-fn read_identity(tls: &TlsConfig) -> Result<Option<Identity>, BuildClientError> {
-    const CERT: &str = "client_cert_file";
-    const KEY: &str = "client_key_file";
+fn root_store(
+    path: &Path,
+    chain: &[CertificateDer<'static>],
+) -> Result<RootCertStore, BuildClientError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in chain {
+        roots
+            .add(certificate.clone())
+            .map_err(|error| BuildClientError::Content {
+                key: CA,
+                path: path.to_owned(),
+                problem: format!("holds a certificate that cannot be an authority: {error}"),
+            })?;
+    }
+    Ok(roots)
+}
+
+/// A client certificate with its key, which belong together.
+struct ClientIdentity {
+    cert_path: PathBuf,
+    chain: Vec<CertificateDer<'static>>,
+    key_path: PathBuf,
+    key: PrivateKeyDer<'static>,
+    /// Both as they are in their files.
+    pem: Vec<u8>,
+}
+
+impl ClientIdentity {
+    fn for_http(&self) -> Result<Identity, BuildClientError> {
+        Identity::from_pem(&self.pem).map_err(|error| BuildClientError::Content {
+            key: KEY,
+            path: self.key_path.clone(),
+            problem: format!("and {CERT} cannot be used together: {error}"),
+        })
+    }
+}
+
+fn read_identity(tls: &TlsConfig) -> Result<Option<ClientIdentity>, BuildClientError> {
     let (cert_path, key_path) = match (&tls.client_cert_file, &tls.client_key_file) {
         (None, None) => return Ok(None),
         (Some(cert), Some(key)) => (cert, key),
@@ -156,7 +228,7 @@ fn read_identity(tls: &TlsConfig) -> Result<Option<Identity>, BuildClientError> 
     })?;
     let signer = ring::sign::any_supported_type(&key)
         .map_err(|error| of_key(format!("holds a key that cannot be used: {error}")))?;
-    CertifiedKey::new(chain, signer)
+    CertifiedKey::new(chain.clone(), signer)
         .keys_match()
         .map_err(|error| {
             of_key(format!(
@@ -165,12 +237,16 @@ fn read_identity(tls: &TlsConfig) -> Result<Option<Identity>, BuildClientError> 
             ))
         })?;
 
-    let mut both = read(CERT, cert_path)?;
-    both.push(b'\n');
-    both.extend_from_slice(&key_pem);
-    Identity::from_pem(&both)
-        .map(Some)
-        .map_err(|error| of_key(format!("and {CERT} cannot be used together: {error}")))
+    let mut pem = read(CERT, cert_path)?;
+    pem.push(b'\n');
+    pem.extend_from_slice(&key_pem);
+    Ok(Some(ClientIdentity {
+        cert_path: cert_path.clone(),
+        chain,
+        key_path: key_path.clone(),
+        key,
+        pem,
+    }))
 }
 
 fn read_certificates(
@@ -204,11 +280,10 @@ fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, BuildClientError> {
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::{SocketAddr, TcpListener};
-    use std::sync::Arc;
     use std::thread::JoinHandle;
 
     use rustls::server::WebPkiClientVerifier;
-    use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
     use super::*;
 

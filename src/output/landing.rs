@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub type FlightId = u64;
 
 /// What came to its end.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Landing {
     /// Events that were launched.
     Sent {

@@ -71,6 +71,19 @@ pub enum BuildOutputError {
     /// TLS or proxy.
     #[error(transparent)]
     Client(#[from] BuildClientError),
+    /// A name that no certificate can be for.
+    #[error(
+        "{name:?} cannot be the name in a certificate: set server_name to a host name or an address"
+    )]
+    ServerName {
+        /// As configured, or the host of an address.
+        name: String,
+    },
+    /// The kernel does not tell what a receiver's TCP has.
+    #[error(
+        "syslog over TCP and TLS needs Linux 4.1 or later: update the kernel, or use transport = \"relp\""
+    )]
+    OldKernel,
     /// This process has no standard output.
     #[error("standard output cannot be used: {source}")]
     Stdout {
@@ -110,7 +123,9 @@ impl Output {
             OutputKind::SplunkHec(hec) => {
                 Kind::SplunkHec(Box::new(SplunkHec::new(hec, &config.host)?))
             }
-            OutputKind::Syslog(syslog) => Kind::Syslog(Box::new(Syslog::new(syslog, &config.host))),
+            OutputKind::Syslog(syslog) => {
+                Kind::Syslog(Box::new(Syslog::new(syslog, &config.host)?))
+            }
             OutputKind::File(file) => Kind::File(JsonLinesFile::new(file)),
             OutputKind::Stdout => Kind::Stdout(Stdout::new()?),
         };

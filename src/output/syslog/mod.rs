@@ -1,376 +1,245 @@
-//! Syslog messages over UDP or TCP.
+//! Syslog messages, over UDP, TCP, TLS and RELP.
+//!
+//! Each address has a link of its own: [`datagram`] for UDP, [`link`] for what needs a connection.
+//! What is said on a connection is a [`session`], plain values in and out: [`stream`], where only
+//! the peer's TCP acknowledges, or [`relp`], where the peer's application does. All of it is moved
+//! by hand inside `landing`, so a dropped call loses nothing.
 
+mod alarm;
+mod connect;
+mod connection;
+mod conversation;
+mod datagram;
+mod failure;
+mod flight;
 mod format;
-mod transport;
+mod link;
+mod peer;
+mod relp;
+mod session;
+mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use crate::config::SyslogConfig;
+use futures_util::future::join_all;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
-use self::format::{Formatter, next_sequence_id};
-use self::transport::{SendError, Transport};
-use super::{FlightId, Landing, Outgoing, Problem, Verdict};
+use self::connect::{Connector, Tls};
+use self::connection::kernel_tells_acknowledged_bytes;
+use self::datagram::Datagrams;
+use self::flight::Flight;
+use self::format::{Formatter, frame, next_sequence_id};
+use self::link::Link;
+use self::peer::{Landed, Timeouts};
+use self::relp::Relp;
+use self::session::Session;
+use self::stream::Stream;
+use super::{BuildOutputError, FlightId, Landing, Outgoing};
+use crate::config::{SyslogConfig, SyslogFraming, SyslogTransport};
+use crate::tls;
 
-/// One connection, kept between calls.
+/// The most bytes that a frame adds: the length of a message and a space.
+const MAX_FRAME_BYTES: usize = 21;
+
+/// The code of an event whose message is larger than it may be.
+const TOO_LARGE: &str = "syslog-too-large";
+
+/// A receiver at one or several addresses.
 #[derive(Debug)]
 pub(super) struct Syslog {
     formatter: Formatter,
     sequence_id: u32,
-    transport: Transport,
-    launched: VecDeque<(usize, FlightId, Vec<Outgoing>)>,
-    probes: VecDeque<usize>,
+    /// How messages are told apart in a stream; none where the transport does it.
+    framing: Option<SyslogFraming>,
+    peers: Vec<Peer>,
+    landed: VecDeque<Landing>,
+}
+
+#[derive(Debug)]
+enum Peer {
+    Datagrams(Datagrams),
+    Link(Link),
 }
 
 impl Syslog {
-    /// Opens nothing yet.
-    #[must_use]
-    pub(super) fn new(config: &SyslogConfig, host: &str) -> Self {
-        Self {
+    /// Reads the files of TLS; connects to nothing.
+    pub(super) fn new(config: &SyslogConfig, host: &str) -> Result<Self, BuildOutputError> {
+        let transport = config.transport;
+        let framing = match transport {
+            SyslogTransport::Tcp | SyslogTransport::Tls => Some(config.framing),
+            SyslogTransport::Udp | SyslogTransport::Relp | SyslogTransport::RelpTls => None,
+        };
+        if framing.is_some() && !kernel_tells_acknowledged_bytes() {
+            return Err(BuildOutputError::OldKernel);
+        }
+        let tls = match transport {
+            SyslogTransport::Tls | SyslogTransport::RelpTls => {
+                Some(tls::client_config(&config.tls)?)
+            }
+            SyslogTransport::Udp | SyslogTransport::Tcp | SyslogTransport::Relp => None,
+        };
+        let peers = config
+            .addresses
+            .iter()
+            .map(|address| Peer::new(config, address, tls.as_ref()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
             formatter: Formatter::new(config, host, std::process::id()),
             sequence_id: 0,
-            transport: Transport::new(config),
-            launched: VecDeque::new(),
-            probes: VecDeque::new(),
+            framing,
+            peers,
+            landed: VecDeque::new(),
+        })
+    }
+
+    /// Starts sending these events, up to the first that is too large: that one is refused once
+    /// those before it are delivered.
+    pub(super) fn launch(&mut self, peer: usize, id: FlightId, events: &[Outgoing]) {
+        let flight = self.encode(id, events);
+        if flight.len() == 0 {
+            let (flight, verdict) = flight.arrived();
+            self.landed.push_back(Landing::Sent {
+                flight,
+                peer,
+                verdict,
+                receipt: None,
+            });
+        } else if let Some(peer) = self.peers.get_mut(peer) {
+            peer.launch(flight);
         }
     }
 
-    /// Starts sending.
-    pub(super) fn launch(&mut self, peer: usize, flight: FlightId, events: &[Outgoing]) {
-        self.launched.push_back((peer, flight, events.to_vec()));
-    }
-
-    /// Starts a probe.
+    /// Starts to ask whether a peer would take messages; over UDP, whether its name resolves.
     pub(super) fn probe(&mut self, peer: usize) {
-        self.probes.push_back(peer);
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.probe();
+        }
     }
 
-    /// Drives what is under way.
+    /// Goes on with what is under way until something of it has landed; never done if nothing is.
     pub(super) async fn landing(&mut self) -> Landing {
-        if let Some(&peer) = self.probes.front() {
-            let result = self.opens().await;
-            self.probes.pop_front();
-            return Landing::Probed { peer, result };
-        }
-        let Some((peer, flight, events)) = self.launched.front().cloned() else {
-            return std::future::pending().await;
-        };
-        let verdict = self.send(&events).await;
-        self.launched.pop_front();
-        Landing::Sent {
-            flight,
-            peer,
-            verdict,
-            receipt: None,
-        }
+        poll_fn(|cx| self.poll_landing(cx)).await
     }
 
-    /// Sends all events before the first one that is too large.
-    pub(super) async fn send(&mut self, events: &[Outgoing]) -> Verdict {
-        let mut messages = Vec::with_capacity(events.len());
-        let mut too_large = None;
-        for (index, out) in events.iter().enumerate() {
+    /// Takes leave of the peers.
+    pub(super) async fn close(&mut self) {
+        join_all(self.peers.iter_mut().map(Peer::close)).await;
+    }
+
+    /// The most bytes that an event takes beyond its JSON.
+    pub(super) fn framing_bytes(&self) -> usize {
+        self.formatter.max_header_bytes() + MAX_FRAME_BYTES
+    }
+
+    fn poll_landing(&mut self, cx: &mut Context<'_>) -> Poll<Landing> {
+        if let Some(landing) = self.landed.pop_front() {
+            return Poll::Ready(landing);
+        }
+        for (peer, link) in self.peers.iter_mut().enumerate() {
+            // One after the other, so that a busy peer does not starve those behind it.
+            if let Poll::Ready(landed) = link.poll_landing(cx) {
+                self.landed.push_back(match landed {
+                    Landed::Sent(flight, verdict) => Landing::Sent {
+                        flight,
+                        peer,
+                        verdict,
+                        receipt: None,
+                    },
+                    Landed::Probed(result) => Landing::Probed { peer, result },
+                });
+            }
+        }
+        self.landed.pop_front().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn encode(&mut self, id: FlightId, events: &[Outgoing]) -> Flight {
+        let mut flight = Flight::new(id, events.len());
+        for out in events {
             self.sequence_id = next_sequence_id(self.sequence_id);
-            match self.formatter.message(out, self.sequence_id) {
-                Ok(message) => messages.push(message),
-                Err(error) => {
-                    too_large = Some((index, error.to_string()));
+            let message = match self.formatter.message(out, self.sequence_id) {
+                Ok(message) => message,
+                Err(too_large) => {
+                    flight.refuse(TOO_LARGE, too_large.to_string());
                     break;
                 }
-            }
+            };
+            flight.push(out.event.id, |text| match self.framing {
+                Some(framing) => frame(framing, &message, text),
+                None => text.extend_from_slice(message.as_bytes()),
+            });
         }
-        match self.transport.send(&messages).await {
-            Ok(()) => {}
-            Err(SendError::TooLarge { index, reason }) => return refused(index, reason),
-            Err(SendError::Fault { reason }) => {
-                return Verdict::Retry {
-                    delivered: 0,
-                    reason,
-                    after: None,
-                };
-            }
-        }
-        match too_large {
-            None => Verdict::Delivered { slow_down: false },
-            Some((index, reason)) => refused(index, reason),
-        }
-    }
-
-    /// Whether a connection can be opened; over UDP, whether the name resolves.
-    async fn opens(&mut self) -> Result<(), Problem> {
-        self.transport
-            .open()
-            .await
-            .map_err(|reason| Problem { reason, mend: None })
-    }
-
-    /// Ends the connection in order.
-    pub(super) async fn close(&mut self) {
-        self.transport.close().await;
-    }
-
-    pub(super) fn framing_bytes(&self) -> usize {
-        self.formatter.max_header_bytes() + transport::MAX_FRAME_BYTES
+        flight
     }
 }
 
-fn refused(index: usize, reason: String) -> Verdict {
-    Verdict::Refused {
-        index,
-        code: "syslog-too-large".into(),
-        reason,
+impl Peer {
+    fn new(
+        config: &SyslogConfig,
+        address: &str,
+        tls: Option<&Arc<ClientConfig>>,
+    ) -> Result<Self, BuildOutputError> {
+        let timeouts = Timeouts::new(config);
+        let session: Box<dyn Session> = match config.transport {
+            SyslogTransport::Udp => {
+                return Ok(Self::Datagrams(Datagrams::new(address.into(), timeouts)));
+            }
+            SyslogTransport::Tcp | SyslogTransport::Tls => Box::new(Stream::default()),
+            SyslogTransport::Relp | SyslogTransport::RelpTls => Box::new(Relp::new(config.window)),
+        };
+        let tls = match tls {
+            None => None,
+            Some(client) => Some(Tls {
+                config: Arc::clone(client),
+                name: server_name(config.server_name.as_deref(), address)?,
+            }),
+        };
+        let connector = Connector::new(address.into(), tls, timeouts.connect);
+        Ok(Self::Link(Link::new(connector, session, timeouts)))
+    }
+
+    fn launch(&mut self, flight: Flight) {
+        match self {
+            Self::Datagrams(peer) => peer.launch(flight),
+            Self::Link(peer) => peer.launch(flight),
+        }
+    }
+
+    fn probe(&mut self) {
+        match self {
+            Self::Datagrams(peer) => peer.probe(),
+            Self::Link(peer) => peer.probe(),
+        }
+    }
+
+    fn poll_landing(&mut self, cx: &mut Context<'_>) -> Poll<Landed> {
+        match self {
+            Self::Datagrams(peer) => peer.poll_landing(cx),
+            Self::Link(peer) => peer.poll_landing(cx),
+        }
+    }
+
+    async fn close(&mut self) {
+        match self {
+            Self::Datagrams(peer) => peer.close(),
+            Self::Link(peer) => peer.close().await,
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-    use std::time::Duration;
-
-    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-    use tokio::net::{TcpListener, TcpStream, UdpSocket};
-
-    use super::super::loopback::{closed_port, outgoing};
-    use super::*;
-    use crate::config::{
-        SyslogBody, SyslogFormat, SyslogFraming, SyslogSeverity, SyslogTransport, TlsConfig,
-        WhenTooLarge,
-    };
-
-    const DELIVERED: Verdict = Verdict::Delivered { slow_down: false };
-
-    fn output(address: SocketAddr, framing: SyslogFraming) -> Syslog {
-        output_over(address, SyslogTransport::Tcp, framing)
-    }
-
-    fn output_over(
-        address: SocketAddr,
-        transport: SyslogTransport,
-        framing: SyslogFraming,
-    ) -> Syslog {
-        output_up_to(200, address, transport, framing)
-    }
-
-    fn output_up_to(
-        max_message_bytes: usize,
-        address: SocketAddr,
-        transport: SyslogTransport,
-        framing: SyslogFraming,
-    ) -> Syslog {
-        let config = SyslogConfig {
-            addresses: vec![address.to_string()],
-            transport,
-            framing,
-            format: SyslogFormat::Rfc5424,
-            body: SyslogBody::Json,
-            facility: 16,
-            severity: SyslogSeverity::Fixed(6),
-            structured_data: None,
-            bom: false,
-            when_too_large: WhenTooLarge::DeadLetter,
-            tls: TlsConfig::default(),
-            server_name: None,
-            window: 128,
-            app_name: "cta-forwarder".into(),
-            max_message_bytes,
-            connect_timeout: Duration::from_secs(20),
-            write_timeout: Duration::from_secs(20),
-        };
-        Syslog {
-            formatter: Formatter::new(&config, "agent", 42),
-            ..Syslog::new(&config, "agent")
-        }
-    }
-
-    fn message(json: &str) -> String {
-        format!("<134>1 2015-01-18T23:31:22.432Z agent cta-forwarder 42 flow - {json}")
-    }
-
-    async fn listen() -> (TcpListener, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        (listener, address)
-    }
-
-    async fn line(socket: &mut BufReader<TcpStream>) -> String {
-        let mut line = String::new();
-        socket.read_line(&mut line).await.unwrap();
-        line
-    }
-
-    #[tokio::test]
-    async fn udp_is_one_message_a_datagram() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let mut output = output_over(
-            receiver.local_addr().unwrap(),
-            SyslogTransport::Udp,
-            SyslogFraming::OctetCounting,
-        );
-        let events = [outgoing(r#"{"n":1}"#), outgoing(r#"{"n":2}"#)];
-        assert_eq!(output.send(&events).await, DELIVERED);
-        let mut datagram = [0; 1000];
-        for expected in [message(r#"{"n":1}"#), message(r#"{"n":2}"#)] {
-            let length = receiver.recv(&mut datagram).await.unwrap();
-            assert_eq!(datagram[..length], *expected.as_bytes());
-        }
-    }
-
-    #[tokio::test]
-    async fn udp_to_a_closed_port_of_this_machine_is_tried_again() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = receiver.local_addr().unwrap();
-        drop(receiver);
-        let mut output = output_over(address, SyslogTransport::Udp, SyslogFraming::OctetCounting);
-        let verdict = output.send(&[outgoing("{}")]).await;
-        assert!(
-            matches!(verdict, Verdict::Retry { delivered: 0, .. }),
-            "{verdict:?}"
-        );
-    }
-
-    #[tokio::test]
-    async fn tcp_counts_octets_and_keeps_the_connection() {
-        let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::OctetCounting);
-        let events = [outgoing(r#"{"n":1}"#), outgoing(r#"{"n":"é"}"#)];
-        assert_eq!(output.send(&events).await, DELIVERED);
-        assert_eq!(output.send(&events[..1]).await, DELIVERED);
-        output.close().await;
-
-        let (mut socket, _) = listener.accept().await.unwrap();
-        let mut stream = String::new();
-        socket.read_to_string(&mut stream).await.unwrap();
-        let (first, second) = (message(r#"{"n":1}"#), message(r#"{"n":"é"}"#));
-        assert_eq!(stream, format!("69 {first}72 {second}69 {first}"));
-    }
-
-    #[tokio::test]
-    async fn tcp_ends_messages_with_lf_whatever_the_json_looks_like() {
-        let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        assert_eq!(output.send(&[outgoing("{\n\"n\":1}")]).await, DELIVERED);
-        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
-        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
-        assert_eq!(line(&mut socket).await, message("{ \"n\":1}\n"));
-        assert_eq!(line(&mut socket).await, message("{}\n"));
-    }
-
-    #[tokio::test]
-    async fn tcp_connects_again_before_it_writes_to_a_closed_connection() {
-        let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
-        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
-        line(&mut socket).await;
-        drop(socket);
-
-        assert_eq!(output.send(&[outgoing(r#"{"n":2}"#)]).await, DELIVERED);
-        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
-        assert_eq!(line(&mut socket).await, message("{\"n\":2}\n"));
-    }
-
-    #[tokio::test]
-    async fn tcp_to_a_closed_port_is_tried_again() {
-        let address = closed_port().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        let verdict = output.send(&[outgoing("{}")]).await;
-        let Verdict::Retry {
-            delivered: 0,
-            reason,
-            ..
-        } = verdict
-        else {
-            panic!("{verdict:?}");
-        };
-        assert!(reason.contains(&address.to_string()), "{reason}");
-        assert!(output.opens().await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_receiver_that_does_not_read_is_tried_again_on_a_new_connection() {
-        let (listener, address) = listen().await;
-        let mut output = output_up_to(
-            usize::MAX,
-            address,
-            SyslogTransport::Tcp,
-            SyslogFraming::LineFeed,
-        );
-        output.transport.write_timeout = Duration::from_millis(1);
-        let large = outgoing(&format!("{:?}", "x".repeat(64 << 20)));
-        let verdict = output.send(&[large]).await;
-        assert!(
-            matches!(verdict, Verdict::Retry { delivered: 0, .. }),
-            "{verdict:?}"
-        );
-        let half = listener.accept().await.unwrap();
-
-        output.transport.write_timeout = Duration::from_secs(20);
-        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
-        drop(half);
-        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
-        assert_eq!(line(&mut socket).await, message("{}\n"));
-    }
-
-    #[tokio::test]
-    async fn a_dropped_send_leaves_no_half_message_in_the_stream() {
-        let (listener, address) = listen().await;
-        let mut output = output_up_to(
-            usize::MAX,
-            address,
-            SyslogTransport::Tcp,
-            SyslogFraming::LineFeed,
-        );
-        let large = [outgoing(&format!("{:?}", "x".repeat(64 << 20)))];
-        let half = tokio::select! {
-            verdict = output.send(&large) => panic!("nobody reads: {verdict:?}"),
-            half = async {
-                let mut half = listener.accept().await.unwrap().0;
-                half.read_u8().await.unwrap();
-                half
-            } => half,
-        };
-        assert_eq!(output.send(&[outgoing("{}")]).await, DELIVERED);
-        drop(half);
-        let mut socket = BufReader::new(listener.accept().await.unwrap().0);
-        assert_eq!(line(&mut socket).await, message("{}\n"));
-    }
-
-    #[tokio::test]
-    async fn what_is_too_large_is_refused_after_what_stands_before_it() {
-        let (listener, address) = listen().await;
-        let mut output = output(address, SyslogFraming::LineFeed);
-        let long = outgoing(&format!("{:?}", "x".repeat(200)));
-        let verdict = output.send(&[outgoing("{}"), long, outgoing("{}")]).await;
-        let Verdict::Refused {
-            index: 1,
-            code,
-            reason,
-        } = verdict
-        else {
-            panic!("{verdict:?}");
-        };
-        assert_eq!(code, "syslog-too-large");
-        assert!(reason.contains("max_message_bytes (200)"), "{reason}");
-        output.close().await;
-        let mut stream = String::new();
-        let (mut socket, _) = listener.accept().await.unwrap();
-        socket.read_to_string(&mut stream).await.unwrap();
-        assert_eq!(stream, message("{}\n"));
-    }
-
-    #[tokio::test]
-    async fn udp_refuses_what_no_datagram_can_hold() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let mut output = output_up_to(
-            usize::MAX,
-            receiver.local_addr().unwrap(),
-            SyslogTransport::Udp,
-            SyslogFraming::OctetCounting,
-        );
-        let long = outgoing(&format!("{:?}", "x".repeat(70_000)));
-        let verdict = output.send(&[outgoing("{}"), long]).await;
-        assert!(
-            matches!(verdict, Verdict::Refused { index: 1, .. }),
-            "{verdict:?}"
-        );
-    }
+/// Whose certificate a receiver must have: the configured name, else the host of its address.
+fn server_name(
+    configured: Option<&str>,
+    address: &str,
+) -> Result<ServerName<'static>, BuildOutputError> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let name = configured.unwrap_or(host.trim_matches(['[', ']']));
+    ServerName::try_from(name.to_owned()).map_err(|_| BuildOutputError::ServerName {
+        name: name.to_owned(),
+    })
 }
