@@ -6,13 +6,16 @@
 //! compute event ids in their own way.
 
 mod body;
+mod connection;
 mod control;
 mod fault;
 mod journal;
+mod listener;
 mod publisher;
 #[cfg(test)]
 mod raw_client;
 mod server;
+mod tls;
 mod tree;
 
 pub mod content;
@@ -22,3 +25,4 @@ pub mod hec;
 pub use self::control::SimulatorControl;
 pub use self::fault::ArmedFault;
 pub use self::publisher::{Publisher, publish_backlog};
+pub use self::tls::ServerTls;
