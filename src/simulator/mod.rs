@@ -1,4 +1,4 @@
-//! A TAXII service like CTA's and a Splunk HTTP Event Collector, on loopback.
+//! A TAXII service like CTA's, a Splunk HTTP Event Collector and a syslog receiver, on loopback.
 //!
 //! They behave as the real ones do, faults included, and remember what they were asked. The demo,
 //! the command `simulate`, the tests over HTTP and the benchmarks stand on them. They share no
@@ -21,6 +21,7 @@ mod tree;
 pub mod content;
 pub mod cta;
 pub mod hec;
+pub mod syslog;
 
 pub use self::control::SimulatorControl;
 pub use self::fault::ArmedFault;
