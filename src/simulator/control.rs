@@ -6,12 +6,12 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::body;
 use super::cta::CtaService;
-use super::hec::HecServer;
+use super::hec::{AckPolicy, HecRules, HecServer, Sticky};
 use super::server::{Answer, LoopbackServer};
 
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
@@ -46,6 +46,46 @@ impl SimulatorControl {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/", self.server.address())
+    }
+}
+
+/// Rules of the HEC that take the place of those that it has.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewHecRules {
+    enabled: Option<bool>,
+    indexers: Option<usize>,
+    sticky: Option<Sticky>,
+    acknowledgement: Option<Acknowledgement>,
+    loses_unacknowledged: Option<bool>,
+    refusals_use_ack_ids: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Acknowledgement {
+    Off,
+    #[serde(untagged)]
+    When(AckPolicy),
+}
+
+impl NewHecRules {
+    fn replace(self, rules: &mut HecRules) {
+        fn put<T>(new: Option<T>, rule: &mut T) {
+            if let Some(new) = new {
+                *rule = new;
+            }
+        }
+        put(self.enabled, &mut rules.enabled);
+        put(self.indexers, &mut rules.indexers);
+        put(self.sticky, &mut rules.sticky);
+        let acknowledgement = self.acknowledgement.map(|new| match new {
+            Acknowledgement::Off => None,
+            Acknowledgement::When(policy) => Some(policy),
+        });
+        put(acknowledgement, &mut rules.acknowledgement);
+        put(self.loses_unacknowledged, &mut rules.loses_unacknowledged);
+        put(self.refusals_use_ack_ids, &mut rules.refusals_use_ack_ids);
     }
 }
 
@@ -90,17 +130,23 @@ impl Controlled {
             ("GET", "/cta/requests") => json(&cta.requests()),
             ("GET", "/cta/published") => json(&cta.published_ids()),
             ("GET", "/cta/fault") => json(&cta.faults()),
-            ("PUT", "/cta/fault") => armed(body, |fault| cta.set_fault(fault)),
+            ("PUT", "/cta/fault") => with(body, "fault", |fault| cta.set_fault(fault)),
             ("DELETE", "/cta/fault") => done(|| cta.clear_faults()),
             ("PUT", "/cta/outage") => switched(cta.refuse_connections().await),
             ("DELETE", "/cta/outage") => switched(cta.accept_connections().await),
             ("GET", "/hec/requests") => json(&hec.requests()),
             ("GET", "/hec/events") => json(&hec.events()),
+            ("GET", "/hec/lost") => json(&hec.lost()),
             ("GET", "/hec/fault") => json(&hec.faults()),
-            ("PUT", "/hec/fault") => armed(body, |fault| hec.set_fault(fault)),
+            ("PUT", "/hec/fault") => with(body, "fault", |fault| hec.set_fault(fault)),
             ("DELETE", "/hec/fault") => done(|| hec.clear_faults()),
             ("PUT", "/hec/outage") => switched(hec.refuse_connections().await),
             ("DELETE", "/hec/outage") => switched(hec.accept_connections().await),
+            ("PUT", "/hec/rules") => with(body, "rule", |new: NewHecRules| {
+                hec.change_rules(|rules| new.replace(rules));
+            }),
+            ("PUT", "/hec/clients/move") => done(|| hec.move_clients()),
+            ("PUT", path) if path.starts_with("/hec/restart/") => restarted(hec, path),
             ("PUT", "/hec/acks/release") => done(|| hec.release_acks()),
             ("PUT", "/hec/acks/forget") => done(|| hec.forget_acks()),
             _ => {
@@ -118,16 +164,28 @@ fn json(value: &impl Serialize) -> Outcome {
     }
 }
 
-fn armed<T: DeserializeOwned>(body: &[u8], arm: impl FnOnce(T)) -> Outcome {
+/// Does something with what the body says.
+fn with<T: DeserializeOwned>(body: &[u8], what: &str, act: impl FnOnce(T)) -> Outcome {
     match serde_json::from_slice(body) {
-        Ok(fault) => {
-            arm(fault);
+        Ok(said) => {
+            act(said);
             Outcome::Done
         }
         Err(error) => {
-            let message = format!("this is no fault: {error}; GET / tells what there is\n");
+            let message = format!("this is no {what}: {error}; GET / tells what there is\n");
             Outcome::Wrong(StatusCode::BAD_REQUEST, message)
         }
+    }
+}
+
+fn restarted(hec: &HecServer, path: &str) -> Outcome {
+    let wrong = |message| Outcome::Wrong(StatusCode::NOT_FOUND, message);
+    match path.rsplit('/').next().unwrap_or_default().parse() {
+        Err(error) => wrong(format!("{path} does not end in a number: {error}\n")),
+        Ok(number) => match hec.restart_indexer(number) {
+            Ok(()) => Outcome::Done,
+            Err(error) => wrong(format!("{error}\n")),
+        },
     }
 }
 
@@ -144,160 +202,4 @@ fn switched(result: io::Result<()>) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::SystemClock;
-    use crate::simulator::content::ContentGenerator;
-    use crate::simulator::cta::{CtaFault, CtaRules};
-    use crate::simulator::hec::{HecFault, HecRules};
-    use crate::simulator::raw_client::{Failure, RawAnswer, get, send};
-
-    struct Scene {
-        cta: Arc<CtaService>,
-        hec: Arc<HecServer>,
-        control: SimulatorControl,
-    }
-
-    fn scene() -> Scene {
-        let cta = CtaService::start(CtaRules::default(), Arc::new(SystemClock::new()));
-        let (cta, hec) = (
-            Arc::new(cta.unwrap()),
-            Arc::new(HecServer::start(HecRules::default()).unwrap()),
-        );
-        let control = SimulatorControl::start(0, Arc::clone(&cta), Arc::clone(&hec));
-        Scene {
-            cta,
-            hec,
-            control: control.unwrap(),
-        }
-    }
-
-    impl Scene {
-        async fn ask(&self, method: &str, path: &str, body: &str) -> RawAnswer {
-            let answer = send(
-                self.control.server.address(),
-                method,
-                path,
-                &[],
-                body.as_bytes(),
-            );
-            answer.await.unwrap()
-        }
-    }
-
-    fn address(url: &str) -> std::net::SocketAddr {
-        let rest = url.strip_prefix("http://").unwrap();
-        rest.split('/').next().unwrap().parse().unwrap()
-    }
-
-    #[tokio::test]
-    async fn every_example_of_the_description_works() {
-        let scene = scene();
-        let description = scene.ask("GET", "/", "").await;
-        let mut examples = 0;
-        for line in description.text().lines() {
-            let line = line.trim();
-            let Some((method, rest)) = line
-                .split_once(' ')
-                .filter(|(method, _)| ["GET", "PUT", "DELETE"].contains(method))
-            else {
-                continue;
-            };
-            let mut words = rest.splitn(2, ' ');
-            let path = words.next().unwrap();
-            let body = words.next().map_or("", str::trim);
-            let body = if body.starts_with('{') { body } else { "" };
-            let answer = scene.ask(method, path, body).await;
-            assert!(
-                [200, 204].contains(&answer.status),
-                "{line}: {}",
-                answer.text()
-            );
-            examples += 1;
-        }
-        assert!(examples > 30, "{examples}");
-    }
-
-    #[tokio::test]
-    async fn the_description_names_every_fault() {
-        let unknown = serde_json::from_str::<CtaFault>(r#"{"fault":"?"}"#)
-            .unwrap_err()
-            .to_string()
-            + &serde_json::from_str::<HecFault>(r#"{"fault":"?"}"#)
-                .unwrap_err()
-                .to_string();
-        // "unknown variant `?`, expected one of `http_status`, `status_message`, …"
-        let names: Vec<&str> = unknown
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .filter(|name| *name != "?")
-            .collect();
-        assert_eq!(names.len(), 26);
-        for name in names {
-            assert!(DESCRIPTION.contains(&format!("\"{name}\"")), "{name}");
-        }
-    }
-
-    #[tokio::test]
-    async fn faults_are_armed_and_disarmed() {
-        let scene = scene();
-        let fault = r#"{"fault":"http_status","status":503,"on":"poll","times":3}"#;
-        assert_eq!(scene.ask("PUT", "/cta/fault", fault).await.status, 204);
-        let armed = scene.cta.faults();
-        assert_eq!(
-            serde_json::to_value(&armed).unwrap(),
-            scene.ask("GET", "/cta/fault", "").await.json()
-        );
-        assert_eq!(armed[0].times, Some(3));
-        scene.ask("DELETE", "/cta/fault", "").await;
-        assert_eq!(scene.cta.faults(), []);
-        scene
-            .ask("PUT", "/hec/fault", r#"{"fault":"code","code":9}"#)
-            .await;
-        assert_eq!(
-            scene.hec.faults()[0].fault,
-            HecFault::Code { code: 9, event: 0 }
-        );
-        scene.ask("DELETE", "/hec/fault", "").await;
-        assert_eq!(scene.hec.faults(), []);
-    }
-
-    #[tokio::test]
-    async fn outages_begin_and_end() {
-        let scene = scene();
-        for (name, url) in [("cta", scene.cta.poll_url()), ("hec", scene.hec.url())] {
-            let path = format!("/{name}/outage");
-            scene.ask("PUT", &path, "").await;
-            assert_eq!(get(address(&url), "/").await.unwrap_err(), Failure::Refused);
-            scene.ask("DELETE", &path, "").await;
-            get(address(&url), "/").await.unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn what_happened_is_shown() {
-        let scene = scene();
-        let publication = ContentGenerator::new(1).publication(scene.cta.now());
-        let id = publication.events[0];
-        scene.cta.publish(publication);
-        get(address(&scene.cta.poll_url()), "/x").await.unwrap();
-        get(address(&scene.hec.url()), "/x").await.unwrap();
-        let shown = async |path| scene.ask("GET", path, "").await.json();
-        assert_eq!(shown("/cta/published").await[0], id.to_string());
-        assert_eq!(shown("/cta/requests").await[0]["kind"], "other");
-        assert_eq!(shown("/hec/requests").await[0]["path"], "/x");
-        assert_eq!(shown("/hec/events").await, serde_json::json!([]));
-    }
-
-    #[tokio::test]
-    async fn what_is_wrong_is_said() {
-        let scene = scene();
-        let answer = scene.ask("PUT", "/cta/fault", r#"{"fault":"flood"}"#).await;
-        assert_eq!(answer.status, 400);
-        assert!(answer.text().contains("`flood`"), "{}", answer.text());
-        let answer = scene.ask("PUT", "/elsewhere", "").await;
-        assert_eq!(answer.status, 404);
-        assert!(answer.text().contains("PUT /elsewhere"));
-    }
-}
+mod tests;

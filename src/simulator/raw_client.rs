@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// An answer that came whole.
@@ -54,7 +54,19 @@ pub(crate) async fn send(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<RawAnswer, Failure> {
-    let mut stream = open(address, method, path, headers, body).await?;
+    let stream = connect(address).await?;
+    exchange(stream, method, path, headers, body).await
+}
+
+/// Sends the one request of this connection and reads the answer.
+pub(crate) async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<RawAnswer, Failure> {
+    write(&mut stream, method, path, headers, body).await?;
     let mut received = Vec::new();
     let end = stream.read_to_end(&mut received).await;
     parse(&received).ok_or_else(|| match end {
@@ -73,23 +85,38 @@ pub(crate) async fn open(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<TcpStream, Failure> {
-    let mut head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n",
+    let mut stream = connect(address).await?;
+    write(&mut stream, method, path, headers, body).await?;
+    Ok(stream)
+}
+
+async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
+    TcpStream::connect(address)
+        .await
+        .map_err(|error| failure(&error))
+}
+
+async fn write(
+    stream: &mut (impl AsyncWrite + Unpin),
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<(), Failure> {
+    let mut request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n",
         body.len()
     );
     for (name, value) in headers {
-        head = head + name + ": " + value + "\r\n";
+        request = request + name + ": " + value + "\r\n";
     }
-    head += "\r\n";
-    let mut stream = TcpStream::connect(address)
-        .await
-        .map_err(|error| failure(&error))?;
+    request += "\r\n";
     let sent = async {
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(body).await
+        stream.write_all(request.as_bytes()).await?;
+        stream.write_all(body).await?;
+        stream.flush().await
     };
-    sent.await.map_err(|error| failure(&error))?;
-    Ok(stream)
+    sent.await.map_err(|error| failure(&error))
 }
 
 fn failure(error: &io::Error) -> Failure {

@@ -1,10 +1,9 @@
-//! One small HTTP server on loopback, on which both simulated services stand.
+//! One small HTTP server on loopback, on which the simulated services stand.
 
 use std::error::Error;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
@@ -12,19 +11,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Mutex, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
 use super::body::Body;
-
-/// How long answers that are under way may take once the server is dropped.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// How long to wait for a file descriptor to come free when none can be had.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-
-const BACKLOG: u32 = 1024;
+use super::connection::Connection;
+use super::listener::{LoopbackListener, Stopped};
+use super::tls::ServerTls;
 
 /// A handler's way to end a connection without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,24 +39,9 @@ type Handler = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Answer> + Sen
 ///
 /// It ends when dropped: connections are no longer accepted, answers under way have a second to
 /// finish. The `Date` header is the handler's.
+#[derive(Debug)]
 pub(crate) struct LoopbackServer {
-    address: SocketAddr,
-    handler: Handler,
-    port: Mutex<Port>,
-}
-
-enum Port {
-    Listening(Listening),
-    /// Bound, so that nobody else gets the port, but not listening: connections are refused.
-    Refusing(TcpSocket),
-    /// Opening it again failed half-way.
-    Lost,
-}
-
-struct Listening {
-    /// `true` cuts the connections off; dropped, they may finish.
-    cut_off: watch::Sender<bool>,
-    accepting: JoinHandle<()>,
+    listener: LoopbackListener,
 }
 
 impl LoopbackServer {
@@ -73,118 +51,68 @@ impl LoopbackServer {
         H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
+        Self::start_over(None, port, handler)
+    }
+
+    /// The same, over TLS where it is given.
+    pub(crate) fn start_over<H, F>(
+        tls: Option<&ServerTls>,
+        port: u16,
+        handler: H,
+    ) -> io::Result<Self>
+    where
+        H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let tls = tls.map(|tls| tls.acceptor(&[b"http/1.1"])).transpose()?;
         let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
-        let listener = bind((Ipv4Addr::LOCALHOST, port).into())?.listen(BACKLOG)?;
-        let address = listener.local_addr()?;
-        let port = Mutex::new(Port::Listening(Listening::start(listener, &handler)));
-        Ok(Self {
-            address,
-            handler,
-            port,
-        })
+        let listener = LoopbackListener::start(port, move |stream, stopped| {
+            serve(stream, tls.clone(), Arc::clone(&handler), stopped)
+        })?;
+        Ok(Self { listener })
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
     }
 
     /// From now on connections are refused; those that are open are cut off.
     pub(crate) async fn refuse_connections(&self) -> io::Result<()> {
-        let mut port = self.port.lock().await;
-        if let Port::Refusing(_) = *port {
-            return Ok(());
-        }
-        if let Port::Listening(listening) = std::mem::replace(&mut *port, Port::Lost) {
-            listening.cut_off().await;
-        }
-        *port = Port::Refusing(bind(self.address)?);
-        Ok(())
+        self.listener.refuse_connections().await
     }
 
     /// Listens again, on the same port.
     pub(crate) async fn accept_connections(&self) -> io::Result<()> {
-        let mut port = self.port.lock().await;
-        let socket = match std::mem::replace(&mut *port, Port::Lost) {
-            Port::Refusing(socket) => socket,
-            Port::Lost => bind(self.address)?,
-            listening @ Port::Listening(_) => {
-                *port = listening;
-                return Ok(());
-            }
-        };
-        let listener = socket.listen(BACKLOG)?;
-        *port = Port::Listening(Listening::start(listener, &self.handler));
-        Ok(())
+        self.listener.accept_connections().await
     }
 }
 
-impl std::fmt::Debug for LoopbackServer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LoopbackServer")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    // Connections of before linger in TIME_WAIT and would keep us from our own port.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
-}
-
-impl Listening {
-    fn start(listener: TcpListener, handler: &Handler) -> Self {
-        let (cut_off, stopped) = watch::channel(false);
-        let accepting = tokio::spawn(accept(listener, Arc::clone(handler), stopped));
-        Self { cut_off, accepting }
-    }
-
-    /// Returns once the listener and all connections are gone.
-    async fn cut_off(self) {
-        self.cut_off.send_replace(true);
-        // It ends on its own; a panic in it has nothing to tell us here.
-        let _ = self.accepting.await;
-    }
-}
-
-async fn accept(listener: TcpListener, handler: Handler, mut stopped: watch::Receiver<bool>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            _ = stopped.changed() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve(stream, Arc::clone(&handler), stopped.clone()));
-                }
-                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
-            },
-        }
-    }
-    drop(listener);
-    let cut_off = *stopped.borrow();
-    if !cut_off {
-        let finished = async { while connections.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(GRACE, finished).await;
-    }
-    connections.shutdown().await;
-}
-
-async fn serve(stream: TcpStream, handler: Handler, mut stopped: watch::Receiver<bool>) {
-    let mut connection = http1::Builder::new()
+async fn serve(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    handler: Handler,
+    mut stopped: Stopped,
+) {
+    let accepted = tokio::select! {
+        accepted = Connection::accept(stream, tls.as_ref()) => accepted,
+        _ = stopped.changed() => return,
+    };
+    // A handshake that fails is the client's to tell.
+    let Ok(connection) = accepted else {
+        return;
+    };
+    let mut http = http1::Builder::new()
         .auto_date_header(false)
         .serve_connection(
-            TokioIo::new(stream),
+            TokioIo::new(connection),
             service_fn(move |request| handler(request)),
         );
     let served = tokio::select! {
-        served = &mut connection => served,
+        served = &mut http => served,
         _ = stopped.changed() => {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
+            std::pin::Pin::new(&mut http).graceful_shutdown();
+            (&mut http).await
         }
     };
     let reset = served.is_err_and(|error| {
@@ -192,17 +120,17 @@ async fn serve(stream: TcpStream, handler: Handler, mut stopped: watch::Receiver
         cause == Some(&NoAnswer::Reset)
     });
     if reset {
-        let stream = connection.into_parts().io.into_inner();
-        // Without it the connection only closes, which the peer sees as a failure as well.
-        let _ = stream.set_zero_linger();
+        http.into_parts().io.into_inner().reset();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
-    use crate::simulator::body;
-    use crate::simulator::raw_client::{Failure, get};
+    use crate::simulator::raw_client::{Failure, exchange, get};
+    use crate::simulator::{body, tls};
 
     async fn echo_path(request: Request<Incoming>) -> Answer {
         match request.uri().path() {
@@ -231,17 +159,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_connections_and_comes_back_on_the_same_port() {
-        let server = LoopbackServer::start(0, echo_path).unwrap();
-        let address = server.address();
-        for _ in 0..3 {
-            server.refuse_connections().await.unwrap();
-            server.refuse_connections().await.unwrap();
-            assert_eq!(get(address, "/").await.unwrap_err(), Failure::Refused);
-            server.accept_connections().await.unwrap();
-            server.accept_connections().await.unwrap();
-            assert_eq!(get(address, "/back").await.unwrap().text(), "/back");
-        }
+    async fn over_tls_it_knows_its_clients() {
+        let tls = tls::fixture::server_for_known_clients();
+        let server = LoopbackServer::start_over(Some(&tls), 0, echo_path).unwrap();
+        let stream = tls::fixture::connect(server.address(), true).await.unwrap();
+        let answer = exchange(stream, "GET", "/here", &[], b"").await.unwrap();
+        assert_eq!(answer.text(), "/here");
+        // In TLS 1.3 the client's side of the handshake is done before it is judged.
+        let stranger = tls::fixture::connect(server.address(), false).await;
+        let mut stranger = stranger.unwrap();
+        let end = stranger.read_to_end(&mut Vec::new()).await;
+        let told = end.unwrap_err().to_string();
+        assert!(told.contains("CertificateRequired"), "{told}");
+        let in_the_clear = get(server.address(), "/").await.unwrap_err();
+        assert!(
+            matches!(in_the_clear, Failure::Closed { .. }),
+            "{in_the_clear:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_reset_over_tls_is_one_too() {
+        let tls = tls::fixture::server();
+        let server = LoopbackServer::start_over(Some(&tls), 0, echo_path).unwrap();
+        let stream = tls::fixture::connect(server.address(), false)
+            .await
+            .unwrap();
+        let failure = exchange(stream, "GET", "/reset", &[], b"").await;
+        assert_eq!(failure.unwrap_err(), Failure::Reset);
     }
 
     #[tokio::test]
@@ -263,25 +208,5 @@ mod tests {
             waiting.await.unwrap(),
             Err(Failure::Closed { .. } | Failure::Reset)
         ));
-    }
-
-    #[tokio::test]
-    async fn dropped_it_gives_the_port_back() {
-        let server = LoopbackServer::start(0, echo_path).unwrap();
-        let address = server.address();
-        get(address, "/").await.unwrap();
-        let Port::Listening(listening) = server.port.into_inner() else {
-            panic!("it listens");
-        };
-        drop(listening.cut_off);
-        listening.accepting.await.unwrap();
-        assert_eq!(get(address, "/").await.unwrap_err(), Failure::Refused);
-    }
-
-    #[tokio::test]
-    async fn a_taken_port_is_an_error() {
-        let server = LoopbackServer::start(0, echo_path).unwrap();
-        let second = LoopbackServer::start(server.address().port(), echo_path);
-        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

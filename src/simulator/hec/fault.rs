@@ -1,5 +1,7 @@
 //! What can go wrong with the simulated HTTP Event Collector.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::HecRequestKind;
@@ -30,6 +32,12 @@ pub enum HecFault {
     },
     /// A web page with HTTP 200, as from a proxy that wants a login; nothing is taken.
     LoginPage,
+    /// HTTP 200 with a body that is not the one that should come; nothing is taken or told.
+    OtherBody {
+        /// The body.
+        #[serde(default = "garbage")]
+        body: String,
+    },
     /// The connection is reset before the body is read; nothing is taken.
     Reset,
     /// The connection is closed without an answer; nothing is taken.
@@ -40,6 +48,17 @@ pub enum HecFault {
     HalfAnswer,
     /// The connection stays open and nothing comes; nothing is taken.
     BlackHole,
+    /// The events are taken, and the answer comes in pieces with a pause before each.
+    SlowAnswer {
+        /// Bytes a piece.
+        piece_bytes: usize,
+        /// Milliseconds a pause.
+        pause_ms: u64,
+    },
+}
+
+fn garbage() -> String {
+    r#"{"text":"Success","acks":{"0":tr"#.to_owned()
 }
 
 /// On which requests a fault shows.
@@ -72,6 +91,13 @@ impl HecFault {
     pub(super) fn pace(&self) -> Pace {
         match self {
             Self::HalfAnswer => Pace::Cut,
+            &Self::SlowAnswer {
+                piece_bytes,
+                pause_ms,
+            } => Pace::Slow {
+                piece_bytes,
+                pause: Duration::from_millis(pause_ms),
+            },
             _ => Pace::Whole,
         }
     }

@@ -4,8 +4,11 @@ mod acks;
 mod code;
 mod envelope;
 mod fault;
+mod indexers;
 mod reply;
+mod request;
 mod rules;
+mod service;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,9 +20,11 @@ use serde::Serialize;
 
 pub use self::envelope::HecEvent;
 pub use self::fault::{HecFault, HecFaultOn};
-pub use self::rules::{AckPolicy, HecRules, TooLarge};
+pub use self::indexers::NoIndexerError;
+pub use self::rules::{AckPolicy, HecRules, PartlyTaken, Sticky, TooLarge};
 
-use self::acks::Acks;
+use self::indexers::Indexers;
+use self::request::Received;
 use super::body::{self, ReadBodyError};
 use super::fault::{ArmedFault, FaultPlan};
 use super::journal::Journal;
@@ -37,6 +42,7 @@ const KEPT_REQUESTS: usize = 100_000;
 pub struct HecServer {
     shared: Arc<Shared>,
     server: LoopbackServer,
+    scheme: &'static str,
 }
 
 /// What came in, and what became of it.
@@ -51,6 +57,8 @@ pub struct HecRequest {
     pub headers: Vec<(String, String)>,
     /// The channel, if it states one.
     pub channel: Option<String>,
+    /// The indexer that it came to.
+    pub indexer: usize,
     /// Bytes of the body as it came.
     pub body_bytes: usize,
     /// How many events were taken from it.
@@ -78,9 +86,10 @@ pub enum HecRequestKind {
 #[derive(Debug)]
 struct Shared {
     rules: Mutex<HecRules>,
-    acks: Mutex<Acks>,
+    indexers: Mutex<Indexers>,
     faults: FaultPlan<HecFault, HecFaultOn>,
     events: Journal<HecEvent>,
+    lost: Journal<HecEvent>,
     requests: Journal<HecRequest>,
 }
 
@@ -89,28 +98,36 @@ impl HecServer {
     ///
     /// Must be called within a tokio runtime.
     pub fn start(rules: HecRules) -> io::Result<Self> {
-        let port = rules.port;
+        let (port, tls) = (rules.port, rules.tls.clone());
         let shared = Arc::new(Shared {
             events: Journal::new(rules.kept_events),
+            lost: Journal::new(rules.kept_events),
             rules: Mutex::new(rules),
-            acks: Mutex::default(),
+            indexers: Mutex::default(),
             faults: FaultPlan::new(),
             requests: Journal::new(KEPT_REQUESTS),
         });
-        let server = LoopbackServer::start(port, {
+        let server = LoopbackServer::start_over(tls.as_ref(), port, {
             let shared = Arc::clone(&shared);
             move |request| answer(Arc::clone(&shared), request)
         })?;
-        Ok(Self { shared, server })
+        Ok(Self {
+            shared,
+            server,
+            scheme: if tls.is_some() { "https" } else { "http" },
+        })
     }
 
     /// Its endpoint, without a path.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.server.address())
+        format!("{}://{}", self.scheme, self.server.address())
     }
 
-    /// The events that were taken, in order, the last of them if there were too many to keep.
+    /// The events that are indexed, in order, the last of them if there were too many to keep.
+    ///
+    /// They are so once they are taken, or under [`HecRules::loses_unacknowledged`] once they are
+    /// acknowledged.
     #[must_use]
     pub fn events(&self) -> Vec<HecEvent> {
         self.shared.events.entries()
@@ -123,15 +140,21 @@ impl HecServer {
         ids.into_iter().flatten().collect()
     }
 
-    /// How many events were ever taken.
+    /// How many events were ever indexed.
     #[must_use]
     pub fn events_taken(&self) -> usize {
         self.shared.events.total()
     }
 
-    /// Waits until so many events were ever taken.
+    /// Waits until so many events were ever indexed.
     pub async fn wait_for_events(&self, count: usize) {
         self.shared.events.wait_for(count).await;
+    }
+
+    /// The events that were taken and that a restart has lost before they were acknowledged.
+    #[must_use]
+    pub fn lost(&self) -> Vec<HecEvent> {
+        self.shared.lost.entries()
     }
 
     /// What came in so far.
@@ -169,19 +192,38 @@ impl HecServer {
         self.shared.faults.shown()
     }
 
-    /// Changes the rules, all but the port and what is kept, from the next request on.
+    /// Changes the rules, all but the port, TLS and what is kept, from the next request on.
     pub fn change_rules(&self, change: impl FnOnce(&mut HecRules)) {
         change(&mut self.shared.rules());
     }
 
-    /// Acknowledges everything that was taken so far, even under [`AckPolicy::Held`].
+    /// Acknowledges everything that was taken so far, whatever the policy.
     pub fn release_acks(&self) {
-        self.shared.acks().release();
+        let mut indexers = self.shared.indexers();
+        self.shared.events.extend(indexers.release());
     }
 
-    /// Forgets channels and ids, as an indexer does that restarts.
+    /// Restarts all indexers: channels and ids are forgotten.
     pub fn forget_acks(&self) {
-        self.shared.acks().forget();
+        let mut indexers = self.shared.indexers();
+        self.shared.lost.extend(indexers.forget());
+    }
+
+    /// Restarts an indexer, which forgets its channels and ids.
+    pub fn restart_indexer(&self, number: usize) -> Result<(), NoIndexerError> {
+        let last = self.shared.rules().indexers.saturating_sub(1);
+        if number > last {
+            return Err(NoIndexerError { number, last });
+        }
+        let mut indexers = self.shared.indexers();
+        self.shared.lost.extend(indexers.acks(number).forget());
+        Ok(())
+    }
+
+    /// The load balancer honours no cookie of before: clients go to another indexer and get a new
+    /// one.
+    pub fn move_clients(&self) {
+        self.shared.indexers().move_clients();
     }
 
     /// From now on connections are refused.
@@ -200,8 +242,8 @@ impl Shared {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn acks(&self) -> MutexGuard<'_, Acks> {
-        self.acks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn indexers(&self) -> MutexGuard<'_, Indexers> {
+        self.indexers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -230,10 +272,10 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Answer {
             }
         },
     };
-    let (entry, events, reply) = reply::make(&shared, &head, &body, fault.as_ref());
-    shared.events.extend(events);
-    shared.requests.push(entry);
-    reply.send().await
+    let outcome = service::serve(&shared, &Received::new(&head, &body), fault.as_ref());
+    shared.events.extend(outcome.indexed);
+    shared.requests.push(outcome.entry);
+    outcome.reply.send().await
 }
 
 #[cfg(test)]

@@ -2,19 +2,24 @@
 
 mod acknowledgement;
 mod faults;
+mod indexers;
 
 use std::io::Write;
 
 use serde_json::json;
 
 use super::*;
-use crate::simulator::raw_client::{Failure, RawAnswer, get, open, send};
+use crate::simulator::raw_client::{Failure, RawAnswer, exchange, get, open, send};
+use crate::simulator::tls;
 
 const TOKEN: (&str, &str) = (
     "Authorization",
     "Splunk 11111111-2222-3333-4444-555555555555",
 );
 const CHANNEL: &str = "0aeeac95-ac74-4aa9-b30d-6c4c0ac581ba";
+const CHANNELLED: [(&str, &str); 2] = [TOKEN, ("X-Splunk-Request-Channel", CHANNEL)];
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+const ACK: &str = "/services/collector/ack?channel=0aeeac95-ac74-4aa9-b30d-6c4c0ac581ba";
 const EVENTS: &str = "/services/collector/event";
 
 fn server(change: impl FnOnce(&mut HecRules)) -> HecServer {
@@ -220,4 +225,17 @@ async fn health_needs_no_token_and_other_paths_are_not_found() {
     assert_eq!(told(&health), (200, Some(17), None));
     assert_eq!(get(address, "/").await.unwrap().status, 404);
     assert_eq!(get(address, EVENTS).await.unwrap().status, 405);
+    let posted = try_post(&server, "/services/collector/health", &[], b"").await;
+    assert_eq!(posted.unwrap().status, 405);
+}
+
+#[tokio::test]
+async fn over_tls_it_says_https() {
+    let server = server(|rules| rules.tls = Some(tls::fixture::server()));
+    let address = server.server.address();
+    assert_eq!(server.url(), format!("https://{address}"));
+    let stream = tls::fixture::connect(address, false).await.unwrap();
+    let answer = exchange(stream, "POST", EVENTS, &[TOKEN], events(2).as_bytes()).await;
+    assert_eq!(told(&answer.unwrap()), (200, Some(0), None));
+    assert_eq!(taken(&server), [0, 1]);
 }

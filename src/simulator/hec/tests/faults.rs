@@ -74,6 +74,71 @@ async fn a_login_page_takes_nothing() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_what_should_come_takes_and_tells_nothing() {
+    let garbage: HecFault = serde_json::from_str(r#"{"fault":"other_body"}"#).unwrap();
+    let empty = HecFault::OtherBody {
+        body: "{}".to_owned(),
+    };
+    for fault in [garbage, empty] {
+        let server = server(|rules| rules.acknowledgement = Some(AckPolicy::AtOnce));
+        server.set_fault(ArmedFault::times(2, fault.clone()).on(HecFaultOn::Any));
+        let headers = [TOKEN, ("X-Splunk-Request-Channel", CHANNEL), JSON];
+        let answer = post(&server, &headers, &events(1)).await;
+        let (status, content_type) = (answer.status, answer.header("content-type"));
+        assert_eq!((status, content_type), (200, Some("application/json")));
+        assert_eq!(server.events_taken(), 0);
+        let acks = try_post(&server, ACK, &headers, b"{\"acks\":[0]}").await;
+        assert_eq!(acks.unwrap().text(), answer.text());
+        post(&server, &headers, &events(1)).await;
+        let acks = try_post(&server, ACK, &headers, b"{\"acks\":[0]}").await;
+        assert_eq!(acks.unwrap().json()["acks"]["0"], true);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_answer_comes_whole_and_in_pieces() {
+    let server = faulty(HecFault::SlowAnswer {
+        piece_bytes: 4,
+        pause_ms: 1,
+    });
+    let body = events(2);
+    let address = server.server.address();
+    let stream = open(address, "POST", EVENTS, &[TOKEN], body.as_bytes());
+    let mut stream = stream.await.unwrap();
+    let (mut received, mut pieces) = (Vec::new(), 0);
+    while stream.read_buf(&mut received).await.unwrap() > 0 {
+        pieces += 1;
+    }
+    assert!(received.ends_with(br#"{"code":0,"text":"Success"}"#));
+    assert!(pieces > 2, "{pieces}");
+    assert_eq!(server.events_taken(), 2);
+}
+
+#[tokio::test]
+async fn every_fault_shows_on_acks_too() {
+    for (fault, seen) in [
+        (HecFault::LoginPage, Ok(200)),
+        (HecFault::Code { code: 19, event: 0 }, Ok(503)),
+        (HecFault::Code { code: 0, event: 0 }, Ok(200)),
+        (HecFault::HangUp, Err(Failure::Closed { received: 0 })),
+        (HecFault::Reset, Err(Failure::Reset)),
+        (HecFault::AnswerLost, Err(Failure::Closed { received: 0 })),
+    ] {
+        let server = server(|rules| rules.acknowledgement = Some(AckPolicy::AtOnce));
+        let headers = [TOKEN, ("X-Splunk-Request-Channel", CHANNEL), JSON];
+        post(&server, &headers, &events(1)).await;
+        let told_and_lost = fault == HecFault::AnswerLost;
+        server.set_fault(ArmedFault::once(fault).on(HecFaultOn::Acks));
+        let ask = || try_post(&server, ACK, &headers, b"{\"acks\":[0]}");
+        let failed = ask().await;
+        assert!(failed.as_ref().is_ok_and(|it| !it.text().contains("acks")) || failed.is_err());
+        assert_eq!(failed.map(|answer| answer.status), seen);
+        assert_eq!(ask().await.unwrap().json()["acks"]["0"], !told_and_lost);
+        assert_eq!(server.events_taken(), 1);
+    }
+}
+
+#[tokio::test]
 async fn connections_that_break_before_and_after_the_events_are_taken() {
     let closed = Failure::Closed { received: 0 };
     for (fault, failure, taken) in [
