@@ -67,6 +67,11 @@ class Process:
             self._child.kill()
             return self._child.wait()
 
+    def kill(self):
+        """SIGKILL: the process has no chance to tidy up."""
+        self._child.kill()
+        return self._child.wait()
+
 
 def _clean_environment():
     """The surroundings without what would change where requests go or what is logged."""
