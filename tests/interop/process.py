@@ -37,7 +37,7 @@ class Process:
     def running(self):
         return self._child.poll() is None
 
-    def wait_until(self, condition, what, seconds=60):
+    def wait_until(self, condition, what, seconds=60, poll_seconds=POLL_SECONDS):
         """Waits for `condition()` to be true and returns its value; gives up when this process has
         ended, since nobody is left to make it true."""
         deadline = time.monotonic() + seconds
@@ -51,7 +51,7 @@ class Process:
                 )
             if time.monotonic() > deadline:
                 raise AssertionError(f"{self.name}: no {what} within {seconds} seconds")
-            time.sleep(POLL_SECONDS)
+            time.sleep(poll_seconds)
 
     def wait(self, seconds=STOP_SECONDS):
         """Waits for the process to end by itself and returns its exit code."""

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from itertools import count
 
-# How long nothing need move before a test gives up.
-PATIENCE_SECONDS = 300
-# A look at a file is cheap, a question to the agent is a process.
-LOOKS_PER_QUESTION = 10
+# What comes between two breaks takes seconds.
+PATIENCE_SECONDS = 120
+# A look at a file is cheap, and a tenth of the messages comes in less than a second; a question to
+# the agent is a process.
+LOOK_SECONDS = 0.01
+LOOKS_PER_QUESTION = 50
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,12 @@ class Storm:
         def is_decided():
             if condition():
                 verdict.append(True)
-            elif next(looks) % LOOKS_PER_QUESTION == 0 and self._is_over():
+            elif next(looks) % LOOKS_PER_QUESTION == LOOKS_PER_QUESTION - 1 and self._is_over():
                 verdict.append(False)
             return verdict
 
         what = f"progress of {self._receiver.name}, which has {self._receiver.count()} messages"
-        return self._process.wait_until(is_decided, what, PATIENCE_SECONDS)[0]
+        return self._process.wait_until(is_decided, what, PATIENCE_SECONDS, LOOK_SECONDS)[0]
 
     def _is_noticed(self):
         return self._output()["failures"] > 0

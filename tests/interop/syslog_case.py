@@ -11,10 +11,13 @@ from syslog_receiver import CERTIFICATES
 from taxii_server import COLLECTION, TaxiiServer
 
 APP_NAME = "cta-interop"
-LOCAL0 = "16"
+# RFC 3164 allows letters and digits.
+TAG = "ctainterop"
+LOCAL0, INFORMATIONAL = "16", "6"
 
 COUNTED = {"framing": "octet_counting"}
 LINES = {"framing": "lf"}
+RFC3164 = {"format": "rfc3164", "app_name": TAG}
 TLS = {
     "tls": {
         "ca_file": str(CERTIFICATES / "ca.pem"),
@@ -83,6 +86,7 @@ def output(name, receiver, way):
         "type": "syslog",
         "addresses": [receiver.address],
         "facility": "local0",
+        "severity": "info",
         "app_name": APP_NAME,
         "max_message_bytes": "60KiB",
         "retry": {"initial": "50ms", "max": "500ms"},

@@ -59,8 +59,6 @@ class SyslogServer(SyslogReceiver):
 
     def _configuration(self, received):
         module, of_module, of_input = INPUTS[self._transport]
-        # imrelp listens on an address only if it is asked to.
-        address = "127.0.0.1"
         columns = "\\t".join(f"%{name}%" for name in PROPERTIES)
         lines = [
             "global(",
@@ -76,7 +74,7 @@ class SyslogServer(SyslogReceiver):
             'ruleset(name="received") {',
             f'  action(type="omfile" file="{received}" template="columns")',
             "}",
-            f'input(type="{module}" address="{address}" port="{self._port.number}"'
+            f'input(type="{module}" address="127.0.0.1" port="{self._port.number}"'
             f' ruleset="received"{of_input})',
         ]
         return "\n".join(lines) + "\n"

@@ -7,8 +7,11 @@ from agent import read_event
 from syslog_case import (
     APP_NAME,
     COUNTED,
+    INFORMATIONAL,
     LINES,
     LOCAL0,
+    RFC3164,
+    TAG,
     TLS,
     SyslogTest,
     Way,
@@ -16,7 +19,6 @@ from syslog_case import (
 )
 from syslog_server import SyslogServer
 
-INFORMATIONAL = "6"
 TRANSPORTS = {
     "counted": Way(SyslogServer, "tcp", {"transport": "tcp"} | COUNTED),
     "lines": Way(SyslogServer, "tcp", {"transport": "tcp"} | LINES),
@@ -26,10 +28,10 @@ TRANSPORTS = {
     "relp-tls": Way(SyslogServer, "relp_tls", {"transport": "relp_tls"} | TLS),
 }
 HEADERS = {
-    "rfc3164": Way(SyslogServer, "tcp", {"transport": "tcp", "format": "rfc3164"} | LINES),
+    "rfc3164": Way(SyslogServer, "tcp", {"transport": "tcp"} | LINES | RFC3164),
     "severity": Way(SyslogServer, "tcp", {"transport": "tcp", "severity": "event"}),
     "structured-data": Way(
-        SyslogServer, "tcp", {"transport": "tcp", "structured_data": "cta@32473"}
+        SyslogServer, "tcp", {"transport": "tcp", "structured_data": True, "sd_id": "cta@32473"}
     ),
 }
 CHECKS = {
@@ -43,7 +45,7 @@ BODIES = {
     for body in CHECKS
     for name, transport, more in [
         ("lines", "tcp", LINES),
-        ("rfc3164", "udp", {"format": "rfc3164"}),
+        ("rfc3164", "udp", RFC3164),
     ]
 }
 
@@ -93,8 +95,7 @@ class Rsyslog(SyslogTest):
 
     def check_rfc3164(self, message, event):
         self.assertEqual((message.facility, message.severity), (LOCAL0, INFORMATIONAL))
-        # A tag has letters and digits only.
-        self.assertEqual(message.app_name, APP_NAME.replace("-", ""))
+        self.assertEqual(message.app_name, TAG)
         self.assertRegex(message.hostname, r"^[!-~]+$")
         # The format has neither a year nor fractions; the server reads it as UTC.
         found, wanted = datetime.fromisoformat(message.time), time_of(event)

@@ -3,12 +3,23 @@
 from datetime import datetime
 
 from agent import read_event
-from syslog_case import APP_NAME, COUNTED, LINES, LOCAL0, TLS, SyslogTest, Way, time_of
+from syslog_case import (
+    APP_NAME,
+    COUNTED,
+    INFORMATIONAL,
+    LINES,
+    LOCAL0,
+    RFC3164,
+    TAG,
+    TLS,
+    SyslogTest,
+    Way,
+    time_of,
+)
 from syslog_ng_server import SyslogNgServer
 
-INFORMATIONAL = "6"
 WAYS = {
-    "network": Way(SyslogNgServer, "network", {"transport": "tcp", "format": "rfc3164"} | LINES),
+    "network": Way(SyslogNgServer, "network", {"transport": "tcp"} | LINES | RFC3164),
     "network-5424": Way(SyslogNgServer, "network_5424", {"transport": "tcp"} | LINES),
     "syslog": Way(SyslogNgServer, "syslog", {"transport": "tcp"} | COUNTED),
     "syslog-tls": Way(SyslogNgServer, "syslog_tls", {"transport": "tls"} | TLS),
@@ -26,14 +37,13 @@ class SyslogNg(SyslogTest):
 
     def check_header(self, message, event, is_rfc3164):
         found, wanted = datetime.fromisoformat(message.time), time_of(event)
-        app_name = APP_NAME
         if is_rfc3164:
-            # It has neither a year nor fractions, and its tag is letters and digits.
+            # It has neither a year nor fractions.
             found, wanted = found.replace(year=wanted.year), wanted.replace(microsecond=0)
-            app_name = APP_NAME.replace("-", "")
         else:
             self.assertEqual(message.msgid, event["recordType"])
             self.assertRegex(message.process_id, r"^[1-9][0-9]*$")
         self.assertEqual((message.facility, message.severity), (LOCAL0, INFORMATIONAL))
-        self.assertEqual((message.app_name, found), (app_name, wanted))
+        self.assertEqual(message.app_name, TAG if is_rfc3164 else APP_NAME)
+        self.assertEqual(found, wanted)
         self.assertRegex(message.hostname, r"^[!-~]+$")

@@ -1,7 +1,7 @@
 """Servers that are stopped, restarted and killed while events flow to them: what arrives after all.
 
-RELP is the promise that nothing is lost. TCP and TLS lose what the server's kernel had taken and the
-server had not read when it went, and nothing else. UDP promises nothing.
+RELP is the promise that nothing is lost. TCP and TLS lose what the server's kernel had taken and
+the server had not read when it went, and nothing else. UDP promises nothing.
 """
 
 import os
@@ -11,14 +11,22 @@ import cta
 from agent import read_event
 from arrivals import Arrivals
 from storm import BREAKS, Storm
-from syslog_case import APP_NAME, COUNTED, LINES, LOCAL0, TLS, SyslogTest, Way
+from syslog_case import (
+    APP_NAME,
+    COUNTED,
+    INFORMATIONAL,
+    LINES,
+    LOCAL0,
+    TLS,
+    SyslogTest,
+    Way,
+)
 from syslog_ng_server import SyslogNgServer
 from syslog_server import SyslogServer
 
 EVENTS_PER_PACKAGE = 2_000
-PACKAGES = max(1, int(os.environ.get("STORM_EVENTS", 100_000)) // EVENTS_PER_PACKAGE)
+PACKAGES = max(1, int(os.environ.get("STORM_EVENTS", "100000")) // EVENTS_PER_PACKAGE)
 EVENTS = PACKAGES * EVENTS_PER_PACKAGE
-INFORMATIONAL = "6"
 
 # RELP: messages that may wait for their answer, and so come again after a break.
 WINDOW = {"window": 128}
@@ -65,7 +73,7 @@ class SyslogStorm(SyslogTest):
         runs = [loss.events for loss in losses]
         print(
             f"        {receiver.name}: {breaks} breaks, {arrivals.different} of {EVENTS} events,"
-            f" {arrivals.repeated} repeated, {sum(runs)} lost" + (f" in runs of {runs}" if runs else ""),
+            f" {arrivals.repeated} repeated, {sum(runs)} lost{f' in runs of {runs}' if runs else ''}",
             flush=True,
         )
         self.assertEqual(headers, {(LOCAL0, INFORMATIONAL, APP_NAME, "flow")})
