@@ -81,9 +81,17 @@ class Rsyslog(SyslogTest):
             for text, event in zip(texts, events, strict=True):
                 with self.subTest(body, event=event["eventId"]):
                     check(self, text, event)
-            # Behind the colon of its tag rsyslog keeps the space.
-            others = [message.text.removeprefix(" ") for message in messages[f"{body}-rfc3164"]]
+            others = [self.body_of_rfc3164(body, one) for one in messages[f"{body}-rfc3164"]]
             self.assertEqual(others, texts)
+
+    def body_of_rfc3164(self, body, message):
+        """In such a header CEF and LEEF stand where the tag stands, and rsyslog takes their name for
+        it; behind the tag of others it keeps the space."""
+        if body == "key_value":
+            self.assertEqual(message.app_name, TAG)
+            return message.text.removeprefix(" ")
+        self.assertEqual(message.app_name, body.upper())
+        return f"{message.app_name}:{message.text}"
 
     def check_rfc5424(self, message, event, severity):
         self.assertEqual((message.facility, message.severity), (LOCAL0, severity))
