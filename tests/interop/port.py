@@ -29,6 +29,10 @@ class Port:
         listening = LISTENING if self._kind == "tcp" else UNCONNECTED
         return any(state == listening for state, _ in self._sockets())
 
+    def has_unread(self):
+        """Whether something came that waits for being read."""
+        return any(unread for _, unread in self._sockets())
+
     def is_idle(self):
         """Whether nobody is connected to it, and nothing that came waits for being read."""
         return not any(

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -66,6 +67,10 @@ class Process:
         except subprocess.TimeoutExpired:
             self._child.kill()
             return self._child.wait()
+
+    def freeze(self):
+        """SIGSTOP: the process does nothing more, but the kernel goes on for it."""
+        self._child.send_signal(signal.SIGSTOP)
 
     def kill(self):
         """SIGKILL: the process has no chance to tidy up."""

@@ -46,6 +46,9 @@ class Storm:
             if not self._comes(lambda: self._receiver.count() >= one.at * self._expected):
                 return done
             if one.kill:
+                # It dies with something in its hands, however fast it reads.
+                self._receiver.freeze()
+                self._comes(self._receiver.has_unread)
                 self._receiver.kill()
             else:
                 self._receiver.stop()

@@ -39,6 +39,10 @@ class SyslogReceiver:
         """Ends this life in order, if there is one, and returns the exit code."""
         return self.process and self.process.stop()
 
+    def freeze(self):
+        """Has it read no more; what is sent to it waits."""
+        self.process.freeze()
+
     def kill(self):
         """Ends this life where it stands."""
         return self.process.kill()
@@ -46,6 +50,10 @@ class SyslogReceiver:
     def count(self):
         """How many messages have come, in all lives."""
         return sum(life.count() for life in self._lives)
+
+    def has_unread(self):
+        """Whether something was sent to it that it has not read."""
+        return self._port.has_unread()
 
     def is_idle(self):
         """Whether it has read whatever was sent to it, and nobody is connected."""
