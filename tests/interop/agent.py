@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 from process import Process
@@ -43,10 +44,20 @@ class Agent:
 
     def events(self):
         """The complete lines of the `file` output as dictionaries."""
+        return [read_event(line) for line in self.event_lines()]
+
+    def event_lines(self):
         if not self._events.exists():
             return []
-        lines = self._events.read_text(encoding="utf-8").split("\n")[:-1]
-        return [read_event(line) for line in lines]
+        return self._events.read_text(encoding="utf-8").split("\n")[:-1]
+
+    def outputs(self):
+        """What `status` tells of each output, by its name."""
+        command = [binary(), "status", "--json", "--config", self._config]
+        asked = subprocess.run(command, capture_output=True, text=True)
+        if asked.returncode != 0:
+            raise AssertionError(f"`status` ended with code {asked.returncode}: {asked.stderr}")
+        return {output["name"]: output for output in json.loads(asked.stdout)["outputs"]}
 
     def _configuration(self, poll_url, service, outputs):
         service = {

@@ -39,6 +39,14 @@ def web_flows(number):
     return package(number, incident(number, indicator(number, composition("AND", flows))))
 
 
+def many_web_flows(number, count):
+    """As `web_flows`, of whatever size; made quickly, since thousands are wanted of it."""
+    mark = "step-of-the-flow"
+    flow = web_flow(number, 0).replace(f"/{number}/0?", f"/{number}/{mark}?")
+    flows = [flow.replace(mark, str(step)) for step in range(count)]
+    return package(number, incident(number, indicator(number, composition("AND", flows))))
+
+
 def internal_flows(number):
     """Flows inside the network, with the properties that only they have."""
     flows = [
@@ -125,6 +133,16 @@ def odd_values(number):
             sCategory="  kept as it is\n\tto the last blank ",
             csUserAgent="a < b && \"c\" > 'd' \\ ü 日本 😀",
             csReferer="a##comma##b",
+        ),
+        # What ends a field, a frame or a message, or opens one, in syslog, CEF, LEEF and pairs.
+        observable(
+            "cta:web|flow\\",
+            timestamp=1421623882434,
+            cUsername="jane|doe=root act=evil cs1=\\",
+            csUserAgent='a\\=b "c" d="e" [f] \\n \\" \\',
+            csReferer="<13>1 - - - - - -\n<13>Jan 18 23:31:22 h t: CEF:0|a|b|1|c|d|9|act=evil\n",
+            sCategory="\tusrName=evil\tsev=10",
+            scFileName="",
         ),
         # Names of our own fields and of Splunk's.
         observable(

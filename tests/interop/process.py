@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -37,7 +38,7 @@ class Process:
     def running(self):
         return self._child.poll() is None
 
-    def wait_until(self, condition, what, seconds=60):
+    def wait_until(self, condition, what, seconds=60, poll_seconds=POLL_SECONDS):
         """Waits for `condition()` to be true and returns its value; gives up when this process has
         ended, since nobody is left to make it true."""
         deadline = time.monotonic() + seconds
@@ -51,7 +52,7 @@ class Process:
                 )
             if time.monotonic() > deadline:
                 raise AssertionError(f"{self.name}: no {what} within {seconds} seconds")
-            time.sleep(POLL_SECONDS)
+            time.sleep(poll_seconds)
 
     def wait(self, seconds=STOP_SECONDS):
         """Waits for the process to end by itself and returns its exit code."""
@@ -66,6 +67,15 @@ class Process:
         except subprocess.TimeoutExpired:
             self._child.kill()
             return self._child.wait()
+
+    def freeze(self):
+        """SIGSTOP: the process does nothing more, but the kernel goes on for it."""
+        self._child.send_signal(signal.SIGSTOP)
+
+    def kill(self):
+        """SIGKILL: the process has no chance to tidy up."""
+        self._child.kill()
+        return self._child.wait()
 
 
 def _clean_environment():
