@@ -1,6 +1,6 @@
 //! Reads the body of a request: JSON objects, one behind the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -56,6 +56,22 @@ enum Fault {
     Code(u8),
     /// It and all behind it are lost without a word.
     Silent,
+}
+
+impl Taken {
+    /// Without what stands behind the first event that is refused by its id.
+    pub(super) fn up_to_refused(mut self, refused: &BTreeMap<EventId, u8>) -> Self {
+        let code = |event: &HecEvent| refused.get(&event.event_id()?).copied();
+        let first = self.events.iter().enumerate();
+        let first = first
+            .filter_map(|(number, event)| Some((number, code(event)?)))
+            .next();
+        if let Some((number, code)) = first {
+            self.events.truncate(number);
+            self.complaint = Some(Complaint { code, number });
+        }
+        self
+    }
 }
 
 /// Takes the objects of `body` up to the first that is wrong.
@@ -204,6 +220,27 @@ mod tests {
     fn an_unknown_key_loses_its_object_and_the_rest_without_a_word() {
         let body = format!("{GOOD}{}{GOOD}", r#"{"event":"x","color":"red"}"#);
         assert_eq!(outcome(&body), (1, None));
+    }
+
+    #[test]
+    fn an_event_can_be_refused_by_its_id() {
+        let event = |n| {
+            format!(
+                r#"{{"event":{{"eventId":"{}"}}}}"#,
+                EventId::from_bytes([n; 16])
+            )
+        };
+        let body = [1, 2, 3].map(event).concat();
+        let refused = |n| [(EventId::from_bytes([n; 16]), 13)].into();
+        let taken = take(body.as_bytes(), None).up_to_refused(&refused(2));
+        assert_eq!(taken.events.len(), 1);
+        let complaint = Complaint {
+            code: 13,
+            number: 1,
+        };
+        assert_eq!(taken.complaint, Some(complaint));
+        let taken = take(body.as_bytes(), None).up_to_refused(&refused(9));
+        assert_eq!((taken.events.len(), taken.complaint), (3, None));
     }
 
     #[test]

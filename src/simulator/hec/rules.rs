@@ -1,9 +1,11 @@
 //! What the simulated HTTP Event Collector wants and how it is set up.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::event::EventId;
 use crate::simulator::tls::ServerTls;
 
 /// The rules of an HTTP Event Collector.
@@ -17,6 +19,9 @@ pub struct HecRules {
     pub enabled: bool,
     /// The indexes that the token may write to; without a list, to all.
     pub indexes: Option<Vec<String>>,
+    /// Events that are refused, each with a code of one event's data (6, 12, 13 or 15), whatever
+    /// is sent with them.
+    pub refused: BTreeMap<EventId, u8>,
     /// Whether the token acknowledges, and when.
     pub acknowledgement: Option<AckPolicy>,
     /// Which answers to a request with a refused event carry an `ackId` for those before it.
@@ -94,6 +99,7 @@ impl Default for HecRules {
             token: "11111111-2222-3333-4444-555555555555".to_owned(),
             enabled: true,
             indexes: None,
+            refused: BTreeMap::new(),
             acknowledgement: None,
             partly_taken: PartlyTaken::AckId,
             refusals_use_ack_ids: false,

@@ -176,7 +176,8 @@ impl Service<'_> {
     fn taken(&self) -> Result<Taken, Refusal> {
         let body = self.decoded()?;
         if body.len() <= self.rules.max_content_bytes {
-            return Ok(envelope::take(&body, self.rules.indexes.as_deref()));
+            let taken = envelope::take(&body, self.rules.indexes.as_deref());
+            return Ok(taken.up_to_refused(&self.rules.refused));
         }
         match self.rules.too_large {
             TooLarge::Status413 => Err(Refusal::Http(413)),
