@@ -430,6 +430,40 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_tells_what_is_owed() {
+        let mut fixture = Fixture::new();
+        let polled = Record::Polled {
+            key: CollectionKey {
+                service: "s".into(),
+                collection: "c".into(),
+            },
+            origin: crate::state::Origin::Poll,
+            window: PollWindow {
+                exclusive_begin: None,
+                inclusive_end: None,
+            },
+            checkpoint: None,
+            seq: Some(12),
+            outputs: vec!["o".into()],
+            counts: crate::state::PolledCounts::default(),
+            clock_offset_ms: None,
+            gap: None,
+        };
+        fixture.append_record(1, &polled);
+        while fixture.ledger.segment < 3 {
+            fixture.append(2);
+        }
+        let before = fixture.picture.clone();
+        assert_eq!(before.batches.len(), 1);
+        for segment in [1, 2] {
+            fs::remove_file(fixture.ledger.path(segment)).unwrap();
+        }
+        fixture.reopen();
+        assert_eq!(fixture.picture, before);
+        assert!(!fixture.picture.is_doubtful);
+    }
+
+    #[test]
     fn a_torn_tail_costs_only_itself_and_leaves_no_doubt() {
         let mut fixture = Fixture::new();
         fixture.append(1);

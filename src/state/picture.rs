@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::record::{CollectionKey, Finished, Record};
 use crate::taxii::Timestamp;
@@ -28,6 +29,7 @@ pub struct Picture {
     /// The outputs that were ever configured and not forgotten.
     pub outputs: BTreeMap<String, OutputPicture>,
     /// Batches that somebody owes.
+    #[serde(deserialize_with = "by_number")]
     pub batches: BTreeMap<u64, BatchPicture>,
     /// Records are missing, and what they may have told has not been dealt with.
     #[serde(default)]
@@ -187,4 +189,17 @@ impl Picture {
             }
         }
     }
+}
+
+/// A map by numbers. They are texts in JSON, and a record's fields are read by way of a value that
+/// no longer knows that they were.
+fn by_number<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<u64, T>, D::Error> {
+    let by_text = BTreeMap::<String, T>::deserialize(deserializer)?;
+    let number = |(text, value): (String, T)| {
+        let number = text.parse().map_err(D::Error::custom)?;
+        Ok((number, value))
+    };
+    by_text.into_iter().map(number).collect()
 }
