@@ -4,6 +4,7 @@
 
 mod ask;
 mod check;
+mod confirm;
 mod demo;
 mod example;
 mod exit;
@@ -14,6 +15,7 @@ mod run;
 mod signals;
 mod simulate;
 mod status;
+mod table;
 mod terminal;
 
 use std::io::{self, Write as _};
