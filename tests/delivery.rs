@@ -339,7 +339,10 @@ async fn where_dead_letters_have_no_room_the_output_holds() {
         .find(|line| line.text.contains("delivery is held"));
     assert_words(
         held.unwrap(),
-        &["spool/dead-letters/", "state.max_dead_letter_bytes"],
+        &[
+            "cta-forwarder dead-letters list",
+            "state.max_dead_letter_bytes",
+        ],
     );
     let count = alarms
         .iter()

@@ -12,10 +12,7 @@ use crate::simulator::ArmedFault;
 use crate::simulator::cta::{BadBlock, CtaFault, CtaFaultOn, CtaRules};
 use crate::simulator::hec::HecFault;
 
-#[path = "../../tests/world/mod.rs"]
-mod world;
-
-use world::{Setup, World};
+use crate::world::{Setup, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);

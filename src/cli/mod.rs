@@ -5,6 +5,7 @@
 mod ask;
 mod check;
 mod confirm;
+mod dead_letters;
 mod demo;
 mod example;
 mod exit;
@@ -73,6 +74,7 @@ enum Command {
     Check,
     Status(status::StatusCommand),
     Poll(poll::Poll),
+    DeadLetters(dead_letters::DeadLetters),
     Output(output::OutputCommand),
     Simulate(simulate::Simulate),
 }
@@ -103,6 +105,7 @@ impl Cli {
             Command::Check => check::run(config),
             Command::Status(command) => command.run(config).await,
             Command::Poll(command) => command.run(config).await,
+            Command::DeadLetters(command) => command.run(config).await,
             Command::Output(command) => command.run(config).await,
             Command::Simulate(command) => command.run().await,
         };

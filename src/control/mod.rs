@@ -5,6 +5,7 @@
 //! [`Control`].
 
 mod client;
+mod letters;
 mod protocol;
 mod server;
 
@@ -69,6 +70,12 @@ impl Control {
                 Ok(String::new())
             }
             Request::ForgetOutput { name } => self.forget_output(&name),
+            Request::ListLetters { choice } => self.list_letters(&choice, replies).await,
+            Request::ExportLetters { choice } => self.export_letters(&choice, replies).await,
+            Request::RetryLetters { choice, to } => {
+                self.retry_letters(&choice, to.as_deref(), replies).await
+            }
+            Request::DropLetters { choice } => self.drop_letters(&choice),
             Request::Poll {
                 service,
                 collection,

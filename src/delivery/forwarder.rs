@@ -18,7 +18,7 @@ use crate::config::{OutputConfig, WhenSpoolFull};
 use crate::house::House;
 use crate::observe::board::Hold;
 use crate::output::{BuildOutputError, Output, Verdict};
-use crate::spool::{BatchHead, EventLetter, KeepLetterError, SpoolError};
+use crate::spool::{BatchHead, EventLetter, KeepLetterError, MEND_LETTERS, SpoolError};
 use crate::state::Record;
 use crate::state::ledger::AppendError;
 use crate::wake::Wake;
@@ -29,9 +29,6 @@ use reading::Reading;
 const DISK_WAIT: Duration = Duration::from_secs(10);
 /// How long a held output waits before it is probed again, at most.
 const MAX_PROBE_WAIT: Duration = Duration::from_secs(60);
-
-const MEND_LETTERS: &str = "look at spool/dead-letters/, then remove what is not needed or raise \
-                            state.max_dead_letter_bytes";
 
 /// Delivers what one output owes.
 #[derive(Debug)]
@@ -382,6 +379,7 @@ impl Forwarder {
             line: item.line,
             code,
             reason,
+            number: None,
             event: RawValue::from_string(item.outgoing.event.json.clone()).unwrap_or_default(),
         };
         let (event, code, reason) = (

@@ -167,7 +167,12 @@ impl Ledger {
         self.write(now, record)
     }
 
-    fn begin_segment(&mut self, now: DateTime<Utc>, picture: &Picture) -> Result<(), AppendError> {
+    /// Begins a segment with what the records so far tell.
+    pub(super) fn begin_segment(
+        &mut self,
+        now: DateTime<Utc>,
+        picture: &Picture,
+    ) -> Result<(), AppendError> {
         self.file = None;
         let segment = self.segment + 1;
         let path = self.path(segment);
@@ -227,6 +232,59 @@ impl Ledger {
     fn path(&self, segment: u64) -> PathBuf {
         self.folder.join(format!("{segment:08}.jsonl"))
     }
+}
+
+/// A line of the ledger, for who reads all of it.
+#[derive(Debug)]
+pub enum HistoryLine {
+    /// A record.
+    Record {
+        /// Its number.
+        number: u64,
+        /// When it was written.
+        at: DateTime<Utc>,
+        /// What it says.
+        record: Box<Record>,
+    },
+    /// A line that cannot be read.
+    Damaged {
+        /// The segment's file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+    },
+}
+
+/// Reads all segments that are there, oldest first. What does not end with a line break was never
+/// whole.
+pub(super) fn history(folder: &Path, mut visit: impl FnMut(HistoryLine)) -> io::Result<()> {
+    for segment in segments(folder)? {
+        let file = format!("{segment:08}.jsonl");
+        let text = match fs::read(folder.join(&file)) {
+            Ok(text) => text,
+            // The oldest goes when a new one is begun.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
+            let Some(line) = line.strip_suffix(b"\n") else {
+                continue;
+            };
+            let entry = std::str::from_utf8(line).ok().and_then(decode);
+            visit(match entry {
+                Some(Entry { number, at, record }) => HistoryLine::Record {
+                    number,
+                    at,
+                    record: Box::new(record),
+                },
+                None => HistoryLine::Damaged {
+                    file: file.clone(),
+                    line: index + 1,
+                },
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The numbers of the segments, oldest first.
@@ -509,6 +567,7 @@ mod tests {
 
             let recovered = Record::Recovered {
                 gates: vec!["g".into()],
+                letters: std::collections::BTreeMap::new(),
             };
             fixture.append_record(50, &recovered);
             fixture.reopen();

@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod dead_letters;
 mod demo;
 mod flatten;
 mod forget;

@@ -35,6 +35,7 @@ use cta_forwarder::simulator::hec::{HecRules, HecServer};
 use cta_forwarder::state::{CollectionKey, CollectionPicture};
 use cta_forwarder::taxii::Timestamp;
 use cta_forwarder::wake::Wake;
+use tokio::sync::watch::Receiver;
 
 /// How often the schedule of these tests ticks.
 const TICK: Duration = Duration::from_secs(600);
@@ -58,6 +59,8 @@ pub(crate) struct World {
     pollers: Vec<Option<Duration>>,
     forwarders: Vec<Option<Duration>>,
     waits_for_spool: Vec<bool>,
+    /// What was done to the spool between two turns.
+    spool: Receiver<u64>,
     next_tick: Duration,
     /// The checkpoints that were seen, to see that none goes back.
     checkpoints: BTreeMap<String, Timestamp>,
@@ -135,12 +138,13 @@ impl World {
             generator: ContentGenerator::new(SEED),
             stamps: Vec::new(),
             folder,
-            agent,
             toml,
             config,
             pollers: Vec::new(),
             forwarders: Vec::new(),
             waits_for_spool: Vec::new(),
+            spool: agent.house().spool.changes(),
+            agent,
             next_tick: TICK,
             checkpoints: BTreeMap::new(),
         };
@@ -328,13 +332,13 @@ impl World {
 
     fn wake_all(&mut self) {
         let now = self.clock.now().monotonic;
+        self.spool = self.agent.house().spool.changes();
         self.pollers = vec![Some(now); self.agent.pollers().len()];
         self.forwarders = vec![Some(now); self.agent.forwarders().len()];
         self.waits_for_spool = vec![true; self.pollers.len()];
     }
 
     async fn turn_all(&mut self) {
-        let mut spool = self.agent.house().spool.changes();
         let mut turns = 0;
         loop {
             let now = self.clock.now().monotonic;
@@ -355,8 +359,8 @@ impl World {
                 }
             }
             self.look_at_checkpoints();
-            if spool.has_changed().unwrap() {
-                spool.mark_unchanged();
+            if self.spool.has_changed().unwrap() {
+                self.spool.mark_unchanged();
                 for due in &mut self.forwarders {
                     *due = Some(now);
                 }
