@@ -4,6 +4,7 @@
 //! `docs/architecture.md` draws the rooms and the invariants between them.
 
 pub mod agent;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;

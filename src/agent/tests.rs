@@ -105,6 +105,8 @@ fn check(world: &World, step: u64, allowed: usize) {
         "{twice} twice at Splunk, refused at step {step}"
     );
     world.assert_gate_was_kept();
+    let audit = world.audit();
+    assert!(audit.ok, "{audit:#?}, refused at step {step}");
     let status = world.status();
     assert_eq!(status.spool.batches, 0, "refused at step {step}");
     assert_eq!(status.collections[0].activity.hold, None);

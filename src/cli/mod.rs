@@ -3,6 +3,7 @@
 //! A command gives an [`Exit`] or a [`CommandError`]; only `main` ends the process.
 
 mod ask;
+mod audit;
 mod check;
 mod confirm;
 mod dead_letters;
@@ -75,6 +76,7 @@ enum Command {
     Status(status::StatusCommand),
     Poll(poll::Poll),
     DeadLetters(dead_letters::DeadLetters),
+    Audit(audit::AuditCommand),
     Output(output::OutputCommand),
     Simulate(simulate::Simulate),
 }
@@ -106,6 +108,7 @@ impl Cli {
             Command::Status(command) => command.run(config).await,
             Command::Poll(command) => command.run(config).await,
             Command::DeadLetters(command) => command.run(config).await,
+            Command::Audit(command) => command.run(config).await,
             Command::Output(command) => command.run(config).await,
             Command::Simulate(command) => command.run().await,
         };

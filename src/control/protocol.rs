@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Audit;
 use crate::letters::Choice;
 use crate::observe::status::Status;
 use crate::spool::LetterHead;
@@ -53,6 +54,8 @@ pub enum Request {
         /// Which of them.
         choice: Choice,
     },
+    /// Whether everything is where it should be.
+    Audit,
 }
 
 /// One line to a command; the last is `done` or `failed`.
@@ -78,6 +81,8 @@ pub enum Reply {
         /// One JSON object.
         json: String,
     },
+    /// What the audit found.
+    Audit(Box<Audit>),
     /// All went well.
     Done {
         /// For a person; may be empty.

@@ -142,3 +142,6 @@ pub fn place(letter: &LetterHead) -> Option<EventPlace> {
         About::Block { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,7 @@ fn every_command_that_needs_it_ends_with_78_without_it() {
         &["check"][..],
         &["run"],
         &["status"],
+        &["audit"],
         &["dead-letters", "list"],
         &["output", "forget", "splunk", "--yes"],
         &[&["poll", "flows"][..], &window].concat(),
@@ -131,6 +132,7 @@ fn help_is_an_answer() {
         "status",
         "poll",
         "dead-letters",
+        "audit",
         "output",
         "simulate",
     ];

@@ -32,6 +32,11 @@ fn taken(simulator: &Simulator) -> Vec<String> {
         .collect()
 }
 
+fn audit(simulator: &Simulator) {
+    let ended = run(&simulator.arguments(&["audit"]));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
 /// A simulator whose collector refuses the first events that it gets, one in each request.
 fn refusing(times: u32) -> Simulator {
     let simulator = Simulator::start();
@@ -77,12 +82,14 @@ fn beside_an_agent_they_are_looked_at_retried_and_dropped() {
         .map(|letter| letter["event"]["eventId"].as_str().unwrap())
         .collect();
     assert_eq!(ids.len(), 3);
+    audit(&simulator);
 
     let unasked = letters(&simulator, &["drop", id(0)]);
     assert_eq!(unasked.code, Some(2));
     assert!(unasked.stderr.contains("--yes"), "{unasked:?}");
     let dropped = done(&simulator, &["drop", id(0), "--yes"]);
     assert_eq!(dropped, "1 dead letter is dropped\n");
+    audit(&simulator);
     let retried = letters(&simulator, &["retry", id(1)]);
     assert_eq!(retried.code, Some(0));
     assert!(retried.stderr.contains("as batch "), "{retried:?}");
@@ -103,7 +110,9 @@ fn beside_an_agent_they_are_looked_at_retried_and_dropped() {
         (&finished["dead_letters"], &finished["discarded"]),
         (&2.into(), &1.into())
     );
+    audit(&simulator);
     assert_eq!(agent.stop().code, Some(0));
+    audit(&simulator);
 }
 
 #[test]
@@ -118,10 +127,12 @@ fn without_an_agent_it_is_the_same() {
     assert_eq!(listed(&simulator), all[1..]);
     done(&simulator, &["retry", "--all"]);
     assert_eq!(listed(&simulator), Vec::<Value>::new());
+    audit(&simulator);
     let before = taken(&simulator).len();
     let agent = simulator.start_agent();
     wait_until("it is delivered", || taken(&simulator).len() > before);
     assert_eq!(agent.stop().code, Some(0));
+    audit(&simulator);
 }
 
 #[test]
@@ -151,8 +162,10 @@ fn a_block_is_shown_and_kept_as_long_as_it_cannot_be_read() {
         "{retried:?}"
     );
     assert!(retried.stderr.contains("1 stays"), "{retried:?}");
+    audit(&simulator);
     let dropped = done(&simulator, &["drop", "--all", "--yes"]);
     assert_eq!(dropped, "1 dead letter is dropped\n");
+    audit(&simulator);
     assert_eq!(agent.stop().code, Some(0));
 }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cta_forwarder::agent::Agent;
+use cta_forwarder::audit::{Audit, audit};
 use cta_forwarder::clock::{Clock, SimulatedClock};
 use cta_forwarder::config::{Config, Environment};
 use cta_forwarder::event::EventId;
@@ -259,12 +260,26 @@ impl World {
     pub(crate) fn assert_exactly_once(&self) {
         assert_same("the file", &self.cta.published_ids(), &self.ids_in_file());
         self.assert_gate_was_kept();
+        self.assert_adds_up();
     }
 
     /// Everything that was published is at Splunk, once.
     #[track_caller]
     pub(crate) fn assert_exactly_once_at_splunk(&self) {
         assert_same("Splunk", &self.cta.published_ids(), &self.hec.event_ids());
+        self.assert_adds_up();
+    }
+
+    pub(crate) fn audit(&self) -> Audit {
+        audit(self.agent.house()).unwrap()
+    }
+
+    /// Every event is where it should be, as far as it is here.
+    #[track_caller]
+    pub(crate) fn assert_adds_up(&self) {
+        let audit = self.audit();
+        assert!(audit.ok, "{audit:#?}");
+        assert_eq!(audit.differences, Vec::<String>::new());
     }
 
     /// The service never had to say that a poll came too early.
