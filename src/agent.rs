@@ -14,6 +14,7 @@ use crate::config::{Config, ServiceConfig, StartAt};
 use crate::control::{self, Control, Replies, Request};
 use crate::delivery::forwarder::{BuildForwarderError, Forwarder, abandoned_outputs};
 use crate::house::House;
+use crate::letters::{self, LettersError};
 use crate::observe::board::Board;
 use crate::poller::{self, Asked, Poller};
 use crate::schedule::{Schedules, StartScheduleError};
@@ -51,6 +52,9 @@ pub enum StartError {
     /// The ledger cannot be written.
     #[error(transparent)]
     Ledger(#[from] AppendError),
+    /// The dead letters cannot be read.
+    #[error(transparent)]
+    Letters(#[from] LettersError),
     /// A service cannot be set up.
     #[error("the service {name:?} cannot be set up: {source}")]
     Service {
@@ -287,6 +291,7 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
     house
         .spool
         .begin_at(house.state.look(|picture| picture.next_seq));
+    letters::recover(house)?;
     if is_doubtful {
         tracing::error!(
             "records are missing from the ledger: whatever lies in the spool is sent again, windows \
@@ -294,7 +299,10 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
         );
         let gates = services.iter().flat_map(poller::gates);
         let gates = gates.map(|(gate, _)| gate).collect();
-        house.state.append(now, &Record::Recovered { gates })?;
+        let letters = letters::count_settled(house)?;
+        house
+            .state
+            .append(now, &Record::Recovered { gates, letters })?;
     }
     let owed: Vec<u64> = house
         .state
@@ -315,14 +323,15 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
 /// owed, and the checkpoint stays where it is.
 fn owed_again(record: &Record) -> Record {
     let mut record = record.clone();
-    if let Record::Polled {
-        checkpoint,
-        gap,
-        clock_offset_ms,
-        ..
-    } = &mut record
-    {
-        (*checkpoint, *gap, *clock_offset_ms) = (None, None, None);
+    match &mut record {
+        Record::Polled {
+            checkpoint,
+            gap,
+            clock_offset_ms,
+            ..
+        } => (*checkpoint, *gap, *clock_offset_ms) = (None, None, None),
+        Record::BatchAdded { letters, .. } => letters.clear(),
+        _ => {}
     }
     record
 }
@@ -345,11 +354,16 @@ fn add_new_outputs(house: &House) -> Result<(), StartError> {
                 taken.map(|head| head.seq).collect()
             }
         };
+        let owes_something = !owes.is_empty();
         let record = Record::OutputAdded {
             output: output.name.clone(),
+            letters: letters::count_earlier(house, &output.name, &owes)?,
             owes,
         };
         house.state.append(now, &record)?;
+        if owes_something {
+            letters::recover(house)?;
+        }
     }
     Ok(())
 }

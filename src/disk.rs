@@ -88,6 +88,20 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes a file back to an earlier length.
+pub fn cut_back(file: &File, length: u64) -> io::Result<()> {
+    #[cfg(test)]
+    refusal::step()?;
+    file.set_len(length)
+}
+
+/// Removes a file; its folder is the caller's to sync.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    refusal::step()?;
+    fs::remove_file(path)
+}
+
 /// Removes a folder with all that is in it.
 pub fn remove_folder(path: &Path) -> io::Result<()> {
     #[cfg(test)]

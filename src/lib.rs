@@ -4,6 +4,7 @@
 //! `docs/architecture.md` draws the rooms and the invariants between them.
 
 pub mod agent;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod disk;
 pub mod event;
 pub mod flatten;
 pub mod house;
+pub mod letters;
 pub mod observe;
 pub mod output;
 pub mod poller;
@@ -27,6 +29,9 @@ pub mod tls;
 pub mod wake;
 pub mod xml;
 
-// The simulated world of `tests/` also serves the tests in `agent`, and names the crate as they do.
+// The simulated world of `tests/` also serves the tests here, and names the crate as they do.
 #[cfg(test)]
 extern crate self as cta_forwarder;
+#[cfg(test)]
+#[path = "../tests/world/mod.rs"]
+mod world;

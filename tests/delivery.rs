@@ -235,6 +235,7 @@ async fn one_bad_event_is_set_aside_and_the_rest_is_delivered_once() {
         let finished = splunk.unwrap().finished;
         assert_eq!(finished.dead_letters, 1);
         assert_eq!(finished.total(), world.cta.published_ids().len() as u64);
+        world.assert_adds_up();
     }
 }
 
@@ -317,6 +318,7 @@ async fn a_receiver_that_refuses_everything_is_not_believed() {
     world.run_for(HOUR).await;
     let everywhere = [world.hec.event_ids(), dead(&world, "hec-12")].concat();
     assert_same("Splunk", &world.cta.published_ids(), &everywhere);
+    world.assert_adds_up();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -339,7 +341,10 @@ async fn where_dead_letters_have_no_room_the_output_holds() {
         .find(|line| line.text.contains("delivery is held"));
     assert_words(
         held.unwrap(),
-        &["spool/dead-letters/", "state.max_dead_letter_bytes"],
+        &[
+            "cta-forwarder dead-letters list",
+            "state.max_dead_letter_bytes",
+        ],
     );
     let count = alarms
         .iter()
@@ -355,6 +360,7 @@ async fn where_dead_letters_have_no_room_the_output_holds() {
     assert_eq!(hold_of(&world, "splunk"), None);
     let everywhere = [world.hec.event_ids(), dead(&world, "hec-12")].concat();
     assert_same("Splunk", &world.cta.published_ids(), &everywhere);
+    world.assert_adds_up();
 }
 
 fn hold_of(world: &World, output: &str) -> Option<cta_forwarder::observe::board::Hold> {
@@ -596,6 +602,7 @@ async fn a_full_spool_that_releases_gives_up_the_oldest_and_no_more() {
     world.run_for(HOUR).await;
     let delivered = world.hec.event_ids().len() as u64;
     assert_eq!(delivered, 2 * (published - splunk.finished.abandoned));
+    world.assert_adds_up();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -671,6 +678,7 @@ async fn outputs_come_and_go() {
     publish_for(&mut world, 25).await;
     world.run_for(HOUR).await;
     assert_eq!(pending(&world, "splunk"), owed);
+    world.assert_adds_up();
 
     // It comes back, together with one that begins with the oldest and one that begins now.
     let (now, oldest) = (

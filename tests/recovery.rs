@@ -341,12 +341,19 @@ async fn a_batch_that_was_moved_away_is_told_and_stops_nothing() {
         .collect();
     assert_eq!(told.len(), 2, "{alarms:#?}");
     settle(&mut world).await;
-    world.assert_exactly_once();
+    assert_same("the file", &world.cta.published_ids(), &world.ids_in_file());
+    let audit = world.audit();
+    assert!(
+        audit.differences[0].contains("not in the spool"),
+        "{audit:#?}"
+    );
     let missing = world.cta.published_ids().len() - world.hec.event_ids().len();
     let status = world.status();
     let splunk = status.outputs.iter().find(|output| output.name == "splunk");
     assert_eq!(splunk.unwrap().pending_events, missing as u64);
     assert!(missing > 0);
+    let words = format!("{missing} are missing");
+    assert!(audit.differences[1].contains(&words), "{audit:#?}");
 }
 
 #[test]

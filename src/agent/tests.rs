@@ -12,10 +12,7 @@ use crate::simulator::ArmedFault;
 use crate::simulator::cta::{BadBlock, CtaFault, CtaFaultOn, CtaRules};
 use crate::simulator::hec::HecFault;
 
-#[path = "../../tests/world/mod.rs"]
-mod world;
-
-use world::{Setup, World};
+use crate::world::{Setup, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -108,6 +105,8 @@ fn check(world: &World, step: u64, allowed: usize) {
         "{twice} twice at Splunk, refused at step {step}"
     );
     world.assert_gate_was_kept();
+    let audit = world.audit();
+    assert!(audit.ok, "{audit:#?}, refused at step {step}");
     let status = world.status();
     assert_eq!(status.spool.batches, 0, "refused at step {step}");
     assert_eq!(status.collections[0].activity.hold, None);

@@ -3,7 +3,10 @@
 //! A command gives an [`Exit`] or a [`CommandError`]; only `main` ends the process.
 
 mod ask;
+mod audit;
 mod check;
+mod confirm;
+mod dead_letters;
 mod demo;
 mod example;
 mod exit;
@@ -14,6 +17,7 @@ mod run;
 mod signals;
 mod simulate;
 mod status;
+mod table;
 mod terminal;
 
 use std::io::{self, Write as _};
@@ -71,6 +75,8 @@ enum Command {
     Check,
     Status(status::StatusCommand),
     Poll(poll::Poll),
+    DeadLetters(dead_letters::DeadLetters),
+    Audit(audit::AuditCommand),
     Output(output::OutputCommand),
     Simulate(simulate::Simulate),
 }
@@ -101,6 +107,8 @@ impl Cli {
             Command::Check => check::run(config),
             Command::Status(command) => command.run(config).await,
             Command::Poll(command) => command.run(config).await,
+            Command::DeadLetters(command) => command.run(config).await,
+            Command::Audit(command) => command.run(config).await,
             Command::Output(command) => command.run(config).await,
             Command::Simulate(command) => command.run().await,
         };

@@ -1,10 +1,10 @@
 //! `output`: what a person decides about outputs.
 
-use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use super::ask::ask;
-use super::{CommandError, Exit, complain, load, print_line};
+use super::confirm::confirm;
+use super::{CommandError, Exit, load, print_line};
 use crate::control::Request;
 
 /// Decide about outputs
@@ -34,38 +34,15 @@ impl OutputCommand {
         let Action::Forget { name, yes } = self.action;
         let config = load(config)?.config;
         if !yes {
-            if !io::stdin().is_terminal() {
-                complain(format_args!(
-                    "nobody can be asked here: say --yes to forget the output {name:?}"
-                ));
-                return Ok(Exit::Usage);
-            }
-            if !confirm(&name)? {
-                complain("nothing was changed");
-                return Ok(Exit::Failure);
+            let what = format!("forget the output {name:?}");
+            let question =
+                format!("What the output {name:?} still owes will not be delivered. Forget it?");
+            if let Some(exit) = confirm(&what, &question)? {
+                return Ok(exit);
             }
         }
         let message = ask(config, Request::ForgetOutput { name }, |_| Ok(())).await?;
         print_line(message)?;
         Ok(Exit::Success)
     }
-}
-
-fn confirm(name: &str) -> Result<bool, CommandError> {
-    let mut terminal = io::stderr();
-    write!(
-        terminal,
-        "What the output {name:?} still owes will not be delivered. Forget it? [y/N] "
-    )
-    .and_then(|()| terminal.flush())
-    .map_err(CommandError::failed("nobody can be asked"))?;
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(CommandError::failed("the answer cannot be read"))?;
-    Ok(matches!(
-        answer.trim().to_ascii_lowercase().as_str(),
-        "y" | "yes"
-    ))
 }

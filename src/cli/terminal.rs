@@ -65,6 +65,19 @@ impl<T: fmt::Display> fmt::Display for Painted<T> {
     }
 }
 
+/// A text of somebody else's on one line, without what a terminal would obey.
+pub(super) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\t' {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +88,12 @@ mod tests {
         assert_eq!(format!("{plain:>3}|"), "  x|");
         let coloured = Paint { colours: true }.paint(Style::Bad, "x");
         assert_eq!(format!("{coloured:>3}|"), "\x1b[31m  x\x1b[0m|");
+    }
+
+    #[test]
+    fn a_text_of_somebody_else_moves_no_cursor() {
+        let text = "é\tü\x1b[2J\r\n\u{9b}31m\u{7f}";
+        let shown = "é\tü\\u{1b}[2J\\r\\n\\u{9b}31m\\u{7f}";
+        assert_eq!(printable(text), shown);
     }
 }

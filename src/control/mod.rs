@@ -5,6 +5,7 @@
 //! [`Control`].
 
 mod client;
+mod letters;
 mod protocol;
 mod server;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::audit::audit;
 use crate::config::Config;
 use crate::house::House;
 use crate::observe::status::Status;
@@ -69,6 +71,13 @@ impl Control {
                 Ok(String::new())
             }
             Request::ForgetOutput { name } => self.forget_output(&name),
+            Request::ListLetters { choice } => self.list_letters(&choice, replies).await,
+            Request::ExportLetters { choice } => self.export_letters(&choice, replies).await,
+            Request::RetryLetters { choice, to } => {
+                self.retry_letters(&choice, to.as_deref(), replies).await
+            }
+            Request::DropLetters { choice } => self.drop_letters(&choice),
+            Request::Audit => self.audit(replies).await,
             Request::Poll {
                 service,
                 collection,
@@ -97,6 +106,13 @@ impl Control {
             Err(message) => Reply::Failed { message },
         };
         reply(replies, last).await;
+    }
+
+    async fn audit(&self, replies: &Replies) -> Result<String, String> {
+        let audit = tokio::task::block_in_place(|| audit(&self.house));
+        let audit = audit.map_err(|error| error.to_string())?;
+        reply(replies, Reply::Audit(Box::new(audit))).await;
+        Ok(String::new())
     }
 
     fn find_poller(

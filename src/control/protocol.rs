@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Audit;
+use crate::letters::Choice;
 use crate::observe::status::Status;
+use crate::spool::LetterHead;
 use crate::taxii::Timestamp;
 
 /// One line from a command.
@@ -29,6 +32,30 @@ pub enum Request {
         /// The output.
         name: String,
     },
+    /// What dead letters there are.
+    ListLetters {
+        /// Which of them; no ids.
+        choice: Choice,
+    },
+    /// Dead letters with all that they hold.
+    ExportLetters {
+        /// Which of them.
+        choice: Choice,
+    },
+    /// Sends dead letters again.
+    RetryLetters {
+        /// Which of them.
+        choice: Choice,
+        /// The output that gets them; none is the one that they are of.
+        to: Option<String>,
+    },
+    /// Gives dead letters up.
+    DropLetters {
+        /// Which of them.
+        choice: Choice,
+    },
+    /// Whether everything is where it should be.
+    Audit,
 }
 
 /// One line to a command; the last is `done` or `failed`.
@@ -47,6 +74,15 @@ pub enum Reply {
         /// One JSON object.
         json: String,
     },
+    /// A dead letter.
+    Letter(Box<LetterHead>),
+    /// A dead letter with all that it holds.
+    WholeLetter {
+        /// One JSON object.
+        json: String,
+    },
+    /// What the audit found.
+    Audit(Box<Audit>),
     /// All went well.
     Done {
         /// For a person; may be empty.

@@ -16,7 +16,7 @@ use super::{Control, Reply, Request, socket_path};
 use crate::wake::told_to_stop;
 
 /// A request is a line of at most this many bytes.
-const MAX_REQUEST_BYTES: u64 = 64 << 10;
+const MAX_REQUEST_BYTES: u64 = 1 << 20;
 /// A command that says nothing for this long is let go.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Commands that are answered at once.

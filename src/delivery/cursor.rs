@@ -82,6 +82,21 @@ impl Cursor {
             .fold(self.low, |sum, range| sum + (range.end - range.start))
     }
 
+    /// How many of these lines are finished.
+    #[must_use]
+    pub fn count_finished_of(&self, lines: &Range<u64>) -> u64 {
+        let common = |range: &Range<u64>| {
+            let (start, end) = (range.start.max(lines.start), range.end.min(lines.end));
+            end.saturating_sub(start)
+        };
+        common(&(0..self.low)) + self.finished.iter().map(common).sum::<u64>()
+    }
+
+    /// The finished lines, in order.
+    pub fn lines(&self) -> impl Iterator<Item = u64> {
+        (0..self.low).chain(self.finished.iter().cloned().flatten())
+    }
+
     fn raise_low(&mut self, to: u64) {
         self.low = to;
         let swallowed = self.finished.partition_point(|old| old.start <= to);
@@ -211,6 +226,13 @@ mod tests {
                     prop_assert_eq!(cursor.next_unfinished(line), next);
                 }
                 prop_assert_eq!(cursor.low(), cursor.next_unfinished(0));
+                prop_assert!(cursor.lines().eq(model.iter().copied()));
+                for start in 0..LINES {
+                    for end in [start, start + 1, start + 7, LINES + 15] {
+                        let counted = cursor.count_finished_of(&(start..end));
+                        prop_assert_eq!(counted, model.range(start..end).count() as u64);
+                    }
+                }
             }
         }
     }

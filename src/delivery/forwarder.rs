@@ -22,13 +22,13 @@ use crate::config::{AcknowledgementConfig, OutputConfig, OutputKind};
 use crate::house::House;
 use crate::observe::board::Hold;
 use crate::output::{BuildOutputError, FlightId, Landing, Output, PeerOrder, Receipt};
+use crate::spool::MEND_LETTERS;
 use crate::state::WorkChanges;
 use crate::wake::Wake;
 use flight::Flight;
 use keeping::{KeepError, OpenBatch};
 use queue::Queue;
 use reading::Reading;
-use trouble::MEND_LETTERS;
 
 /// Delivers what one output owes.
 #[derive(Debug)]

@@ -128,26 +128,23 @@ fn collections(house: &House, config: &Config, now: DateTime<Utc>) -> Vec<Collec
 
 fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
     let mut activities = house.board.outputs();
-    let (known, owed) = house.state.look(|picture| {
-        let owed: Vec<(u64, u64, Vec<String>)> = picture
-            .batches
-            .iter()
-            .map(|(seq, batch)| (*seq, batch.events, batch.outputs.iter().cloned().collect()))
-            .collect();
-        (picture.outputs.clone(), owed)
-    });
+    let (known, owed) = house
+        .state
+        .look(|picture| (picture.outputs.clone(), picture.batches.clone()));
     known
         .into_iter()
         .map(|(name, output)| {
             let (mut pending_batches, mut pending_events) = (0, 0);
             let mut finished = output.finished;
-            for (seq, events, _) in owed
-                .iter()
-                .filter(|(_, _, outputs)| outputs.contains(&name))
-            {
-                let so_far = house.state.progress(&name, *seq).finished(*events);
+            for (seq, batch) in &owed {
+                if !batch.outputs.contains(&name) {
+                    continue;
+                }
+                let progress = house.state.progress(&name, *seq);
+                let (so_far, _) = batch.settle(&name, progress.finished(batch.events));
                 finished.delivered += so_far.delivered;
                 finished.dead_letters += so_far.dead_letters;
+                finished.discarded += so_far.discarded;
                 pending_batches += 1;
                 pending_events += so_far.abandoned;
             }

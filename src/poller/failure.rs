@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::commit::DISK_WAIT;
 use super::{KeepError, Poller};
-use crate::spool::{SpoolError, Staging};
+use crate::spool::{MEND_LETTERS, SpoolError, Staging};
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Record};
 use crate::taxii::Timestamp;
@@ -24,8 +24,6 @@ const CONNECTS_IN_SLOT: u32 = 3;
 const ROOM_WAIT: Duration = Duration::from_secs(30);
 
 const MEND_DISK: &str = "free space or mend the disk of the state folder";
-const MEND_LETTERS: &str = "look at spool/dead-letters/, then remove what is not needed or raise \
-                            state.max_dead_letter_bytes";
 const MEND_ROOM: &str = "mend the outputs that hold what they owe (see status), or give the spool \
                          more room (state.max_spool_bytes, state.min_free_disk)";
 

@@ -4,7 +4,9 @@
 
 mod archive;
 mod batch;
-mod dead_letter;
+mod dead_letters;
+mod inspection;
+mod letter;
 mod reader;
 mod staging;
 
@@ -20,12 +22,14 @@ use tokio::sync::watch;
 
 use crate::config::StateConfig;
 use crate::disk;
+use crate::tape::Scratch;
 use archive::Archive;
 pub use batch::{BatchHead, EventFile};
-pub use dead_letter::{
-    BlockLetter, Content, DeadLetter, DeadLetters, EventLetter, KeepLetterError,
-};
+pub use dead_letters::{DeadLetters, KeepLetterError, MEND_LETTERS};
+pub use inspection::{InspectedBatch, InspectedFile};
+pub use letter::{About, BlockLetter, EventLetter, LetterHead};
 pub use reader::BatchReader;
+use staging::StagingScratch;
 pub use staging::{Mark, NoRoom, Staging};
 
 /// The spool of a state folder.
@@ -208,10 +212,23 @@ impl Spool {
             disk::sync_folder(from)?;
             disk::rename(from, &to)
         };
-        put_in_place().map_err(io_error("committing to", &to))?;
+        put_in_place().map_err(|error| {
+            // As far as anybody knows it is not in place: a later start must not think so either.
+            let _ = disk::rename_for_now(&to, from);
+            io_error("committing to", &to)(error)
+        })?;
         staging.keep();
         self.lock().insert(head.seq, Arc::new(head));
         Ok(())
+    }
+
+    /// Takes a batch out of its place again, since the ledger could not be told of it.
+    pub fn take_back(&self, seq: u64) -> Result<(), SpoolError> {
+        let (folder, trash) = (self.folder(seq), self.trash(seq));
+        self.lock().remove(&seq);
+        disk::rename(&folder, &trash)
+            .and_then(|()| disk::remove_folder(&trash))
+            .map_err(io_error("taking back", &folder))
     }
 
     /// Reads what was staged and will not be committed.
@@ -267,6 +284,25 @@ impl Spool {
     pub fn read(&self, head: &BatchHead, from: u64) -> Result<BatchReader, SpoolError> {
         let folder = self.folder(head.seq);
         BatchReader::open(&folder, head, from).map_err(io_error("reading", &folder))
+    }
+
+    /// Looks at what of a batch is physically there; none if it has gone meanwhile.
+    #[must_use]
+    pub fn inspect(&self, head: &BatchHead) -> Option<InspectedBatch> {
+        let found = InspectedBatch::read(&self.folder(head.seq), head);
+        self.batch(head.seq).map(|_| found)
+    }
+
+    /// What the folders are called that lie where batches do.
+    pub fn folders(&self) -> Result<Vec<String>, SpoolError> {
+        let names = || -> io::Result<Vec<String>> {
+            let entries = fs::read_dir(&self.ready)?;
+            let name = |entry: io::Result<fs::DirEntry>| {
+                Ok(entry?.file_name().to_string_lossy().into_owned())
+            };
+            entries.map(name).collect()
+        };
+        names().map_err(io_error("reading", &self.ready))
     }
 
     /// Nobody owes the batch any more: it goes to the archive, or away.
@@ -332,6 +368,12 @@ impl Spool {
         &self.dead_letters
     }
 
+    /// Where what must wait for a while can spill to; a stop leaves nothing of it.
+    #[must_use]
+    pub fn scratch(&self) -> Arc<dyn Scratch> {
+        Arc::new(StagingScratch(self.staging.clone()))
+    }
+
     /// Where damaged and unreadable things are kept for a person.
     #[must_use]
     pub fn quarantine(&self) -> &Path {
@@ -372,6 +414,11 @@ impl Spool {
 
     fn folder(&self, seq: u64) -> PathBuf {
         self.ready.join(format!("{seq:012}"))
+    }
+
+    /// What lies here is removed at the next start.
+    fn trash(&self, seq: u64) -> PathBuf {
+        self.staging.join(format!("back-{seq:012}"))
     }
 
     fn remove_staging(&self) -> io::Result<()> {

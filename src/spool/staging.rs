@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use zstd::stream::write::Encoder;
 
 use super::batch::EventFile;
-use super::dead_letter::{BlockLetter, StagedLetter};
+use super::letter::BlockLetter;
 use crate::disk;
 use crate::flatten::{EventSink, FlatEvent};
 use crate::state::CollectionKey;
@@ -27,6 +27,13 @@ const MAX_UNREAD_BYTES: u64 = 64 << 20;
 const ZSTD_LEVEL: i32 = 1;
 /// Memory for the events of one content block, which count only when it is whole.
 const BLOCK_MEMORY: usize = 4 << 20;
+
+/// A block's raw text in the staging folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StagedLetter {
+    pub(super) file: String,
+    pub(super) letter: BlockLetter,
+}
 
 /// The batch would grow beyond what the spool has room for. It travels inside an [`io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +76,7 @@ pub struct Mark {
 }
 
 /// Scratch files in the staging folder, without a name: a crash leaves none.
-struct StagingScratch(PathBuf);
+pub(super) struct StagingScratch(pub(super) PathBuf);
 
 impl Scratch for StagingScratch {
     fn create(&self) -> io::Result<Box<dyn ScratchFile>> {

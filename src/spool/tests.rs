@@ -366,6 +366,7 @@ fn letter(reason: &str) -> EventLetter {
         line: 0,
         code: "hec-6".into(),
         reason: reason.into(),
+        number: None,
         event: serde_json::value::RawValue::from_string("{}".into()).unwrap(),
     }
 }

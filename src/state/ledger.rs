@@ -167,7 +167,12 @@ impl Ledger {
         self.write(now, record)
     }
 
-    fn begin_segment(&mut self, now: DateTime<Utc>, picture: &Picture) -> Result<(), AppendError> {
+    /// Begins a segment with what the records so far tell.
+    pub(super) fn begin_segment(
+        &mut self,
+        now: DateTime<Utc>,
+        picture: &Picture,
+    ) -> Result<(), AppendError> {
         self.file = None;
         let segment = self.segment + 1;
         let path = self.path(segment);
@@ -227,6 +232,59 @@ impl Ledger {
     fn path(&self, segment: u64) -> PathBuf {
         self.folder.join(format!("{segment:08}.jsonl"))
     }
+}
+
+/// A line of the ledger, for who reads all of it.
+#[derive(Debug)]
+pub enum HistoryLine {
+    /// A record.
+    Record {
+        /// Its number.
+        number: u64,
+        /// When it was written.
+        at: DateTime<Utc>,
+        /// What it says.
+        record: Box<Record>,
+    },
+    /// A line that cannot be read.
+    Damaged {
+        /// The segment's file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+    },
+}
+
+/// Reads all segments that are there, oldest first. What does not end with a line break was never
+/// whole.
+pub(super) fn history(folder: &Path, mut visit: impl FnMut(HistoryLine)) -> io::Result<()> {
+    for segment in segments(folder)? {
+        let file = format!("{segment:08}.jsonl");
+        let text = match fs::read(folder.join(&file)) {
+            Ok(text) => text,
+            // The oldest goes when a new one is begun.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
+            let Some(line) = line.strip_suffix(b"\n") else {
+                continue;
+            };
+            let entry = std::str::from_utf8(line).ok().and_then(decode);
+            visit(match entry {
+                Some(Entry { number, at, record }) => HistoryLine::Record {
+                    number,
+                    at,
+                    record: Box::new(record),
+                },
+                None => HistoryLine::Damaged {
+                    file: file.clone(),
+                    line: index + 1,
+                },
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The numbers of the segments, oldest first.
@@ -430,6 +488,40 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_tells_what_is_owed() {
+        let mut fixture = Fixture::new();
+        let polled = Record::Polled {
+            key: CollectionKey {
+                service: "s".into(),
+                collection: "c".into(),
+            },
+            origin: crate::state::Origin::Poll,
+            window: PollWindow {
+                exclusive_begin: None,
+                inclusive_end: None,
+            },
+            checkpoint: None,
+            seq: Some(12),
+            outputs: vec!["o".into()],
+            counts: crate::state::PolledCounts::default(),
+            clock_offset_ms: None,
+            gap: None,
+        };
+        fixture.append_record(1, &polled);
+        while fixture.ledger.segment < 3 {
+            fixture.append(2);
+        }
+        let before = fixture.picture.clone();
+        assert_eq!(before.batches.len(), 1);
+        for segment in [1, 2] {
+            fs::remove_file(fixture.ledger.path(segment)).unwrap();
+        }
+        fixture.reopen();
+        assert_eq!(fixture.picture, before);
+        assert!(!fixture.picture.is_doubtful);
+    }
+
+    #[test]
     fn a_torn_tail_costs_only_itself_and_leaves_no_doubt() {
         let mut fixture = Fixture::new();
         fixture.append(1);
@@ -475,6 +567,7 @@ mod tests {
 
             let recovered = Record::Recovered {
                 gates: vec!["g".into()],
+                letters: std::collections::BTreeMap::new(),
             };
             fixture.append_record(50, &recovered);
             fixture.reopen();

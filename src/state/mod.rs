@@ -7,16 +7,20 @@ mod record;
 mod store;
 mod work;
 
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
 use crate::delivery::Progress;
-use ledger::{AppendError, Ledger, OpenLedgerError};
+use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError};
 pub use lock::{LockError, StateLock};
-pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture};
-pub use record::{CollectionKey, Finished, Origin, PolledCounts, Record};
+pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
+pub use record::{
+    CollectionKey, EventPlace, Finished, Origin, PolledCounts, Record, Removal, RemovedLetter,
+};
 use store::Store;
 pub use work::{StoredReceipt, WorkChanges};
 
@@ -54,7 +58,17 @@ pub use store::StoreError;
 /// Ledger and store behind one lock.
 #[derive(Debug)]
 pub struct State {
+    ledger: PathBuf,
     inner: Mutex<Inner>,
+}
+
+/// What all say at one moment.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    /// The picture.
+    pub picture: Picture,
+    /// How far each output is inside what it owes, by batch and output.
+    pub progress: BTreeMap<(u64, String), Progress>,
 }
 
 #[derive(Debug)]
@@ -71,7 +85,8 @@ impl State {
             path: directory.to_owned(),
             source,
         })?;
-        let (mut ledger, mut picture) = Ledger::open(&directory.join("ledger"), now)?;
+        let ledger_folder = directory.join("ledger");
+        let (mut ledger, mut picture) = Ledger::open(&ledger_folder, now)?;
         let path = directory.join("state.sled");
         let store_error = |source| OpenStateError::Store {
             path: path.clone(),
@@ -93,6 +108,7 @@ impl State {
             store.rebuild(&picture).map_err(store_error)?;
         }
         Ok(Self {
+            ledger: ledger_folder,
             inner: Mutex::new(Inner {
                 ledger,
                 picture,
@@ -117,6 +133,36 @@ impl State {
             tracing::warn!(%error, "the store could not be brought up to the ledger; it is at the next start");
         }
         Ok(())
+    }
+
+    /// Makes certain that a record that could not be appended never was, though it may lie on disk:
+    /// a new segment is begun, which does not know of it.
+    pub fn disown(&self, now: DateTime<Utc>) -> Result<(), AppendError> {
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        inner.ledger.begin_segment(now, &inner.picture)
+    }
+
+    /// Looks at everything at once.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        let inner = self.lock();
+        let mut progress = BTreeMap::new();
+        for (seq, batch) in &inner.picture.batches {
+            for output in &batch.outputs {
+                let so_far = inner.store.progress(output, *seq);
+                progress.insert((*seq, output.clone()), so_far);
+            }
+        }
+        Moment {
+            picture: inner.picture.clone(),
+            progress,
+        }
+    }
+
+    /// Reads what is kept of the ledger, oldest first; records may be appended meanwhile.
+    pub fn history(&self, visit: impl FnMut(HistoryLine)) -> io::Result<()> {
+        ledger::history(&self.ledger, visit)
     }
 
     /// How far an output is inside a batch.

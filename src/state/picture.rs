@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::record::{CollectionKey, Finished, Record};
+use super::record::{CollectionKey, Finished, Record, Removal, RemovedLetter};
+use crate::delivery::Cursor;
 use crate::taxii::Timestamp;
 
 /// A window that failures have shortened is free again when it has grown to this.
@@ -28,7 +30,11 @@ pub struct Picture {
     /// The outputs that were ever configured and not forgotten.
     pub outputs: BTreeMap<String, OutputPicture>,
     /// Batches that somebody owes.
+    #[serde(deserialize_with = "by_number")]
     pub batches: BTreeMap<u64, BatchPicture>,
+    /// Dead letters that are gone, as far as the ledger goes, and may still lie on disk.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removing: BTreeMap<String, Removal>,
     /// Records are missing, and what they may have told has not been dealt with.
     #[serde(default)]
     pub is_doubtful: bool,
@@ -61,6 +67,9 @@ pub struct CollectionPicture {
 pub struct OutputPicture {
     /// What became of the events of all batches that it has done with.
     pub finished: Finished,
+    /// The dead letters of those batches that nobody has dealt with: so many must be there.
+    #[serde(default)]
+    pub letters: u64,
 }
 
 /// A batch that somebody owes.
@@ -70,6 +79,33 @@ pub struct BatchPicture {
     pub events: u64,
     /// The outputs that have not done with it.
     pub outputs: BTreeSet<String>,
+    /// By output, the lines whose dead letters a person has dealt with already.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed: BTreeMap<String, RemovedLines>,
+}
+
+/// Lines of a batch whose dead letters a person has dealt with.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RemovedLines {
+    /// They were given up.
+    pub dropped: Cursor,
+    /// They went out again, as events of other batches.
+    pub retried: Cursor,
+}
+
+impl BatchPicture {
+    /// Counts a dead letter that was dropped as discarded; tells how many letters must be there.
+    #[must_use]
+    pub fn settle(&self, output: &str, mut finished: Finished) -> (Finished, u64) {
+        let Some(lines) = self.removed.get(output) else {
+            return (finished, finished.dead_letters);
+        };
+        let dropped = lines.dropped.count_finished().min(finished.dead_letters);
+        finished.dead_letters -= dropped;
+        finished.discarded += dropped;
+        let retried = lines.retried.count_finished();
+        (finished, finished.dead_letters.saturating_sub(retried))
+    }
 }
 
 impl Picture {
@@ -113,16 +149,21 @@ impl Picture {
                     self.clock_offsets_ms.insert(key.service.clone(), *offset);
                 }
                 if let Some(seq) = *seq {
-                    self.next_seq = self.next_seq.max(seq + 1);
-                    if !outputs.is_empty() {
-                        let batch = BatchPicture {
-                            events: counts.events,
-                            outputs: outputs.iter().cloned().collect(),
-                        };
-                        self.batches.insert(seq, batch);
-                    }
+                    self.added(seq, counts.events, outputs);
                 }
             }
+            Record::BatchAdded {
+                seq,
+                outputs,
+                events,
+                letters,
+                ..
+            } => {
+                self.added(*seq, *events, outputs);
+                self.remove_letters(letters, Removal::Retried);
+            }
+            Record::LettersRemoved { why, letters } => self.remove_letters(letters, *why),
+            Record::LettersCleared => self.removing.clear(),
             Record::PollFailed {
                 key,
                 failures,
@@ -146,15 +187,14 @@ impl Picture {
                 seq,
                 finished,
             } => {
-                let total = &mut self.outputs.entry(output.clone()).or_default().finished;
-                total.delivered += finished.delivered;
-                total.dead_letters += finished.dead_letters;
-                total.discarded += finished.discarded;
-                total.abandoned += finished.abandoned;
-                self.no_longer_owes(output, *seq);
+                self.finished(output, *seq, finished);
             }
-            Record::OutputAdded { output, owes } => {
-                self.outputs.entry(output.clone()).or_default();
+            Record::OutputAdded {
+                output,
+                owes,
+                letters,
+            } => {
+                self.outputs.entry(output.clone()).or_default().letters = *letters;
                 for seq in owes {
                     if let Some(batch) = self.batches.get_mut(seq) {
                         batch.outputs.insert(output.clone());
@@ -162,14 +202,11 @@ impl Picture {
                 }
             }
             Record::OutputForgotten { output } => {
-                self.outputs.remove(output);
-                let owed: Vec<u64> = self.batches.keys().copied().collect();
-                for seq in owed {
-                    self.no_longer_owes(output, seq);
-                }
+                self.forgotten(output);
             }
             Record::Doubted => self.is_doubtful = true,
-            Record::Recovered { gates } => {
+            Record::Recovered { gates, letters } => {
+                self.count_letters(letters);
                 for gate in gates {
                     self.gates.insert(gate.clone(), at);
                 }
@@ -179,12 +216,94 @@ impl Picture {
         self.number = number;
     }
 
+    /// So many dead letters there are, whatever was counted before.
+    fn count_letters(&mut self, letters: &BTreeMap<String, u64>) {
+        for (name, output) in &mut self.outputs {
+            output.letters = letters.get(name).copied().unwrap_or(0);
+        }
+    }
+
+    fn finished(&mut self, output: &str, seq: u64, finished: &Finished) {
+        let batch = self.batches.get(&seq);
+        let settle = |batch: &BatchPicture| batch.settle(output, *finished);
+        let (finished, letters) = batch.map_or((*finished, finished.dead_letters), settle);
+        let known = self.outputs.entry(output.to_owned()).or_default();
+        known.letters += letters;
+        let total = &mut known.finished;
+        total.delivered += finished.delivered;
+        total.dead_letters += finished.dead_letters;
+        total.discarded += finished.discarded;
+        total.abandoned += finished.abandoned;
+        self.no_longer_owes(output, seq);
+    }
+
+    /// A batch is here, which these owe.
+    fn added(&mut self, seq: u64, events: u64, outputs: &[String]) {
+        self.next_seq = self.next_seq.max(seq + 1);
+        if !outputs.is_empty() {
+            let batch = BatchPicture {
+                events,
+                outputs: outputs.iter().cloned().collect(),
+                removed: BTreeMap::new(),
+            };
+            self.batches.insert(seq, batch);
+        }
+    }
+
+    /// Those of batches that are done with were counted there; the others are counted when their
+    /// batch is.
+    fn remove_letters(&mut self, letters: &[RemovedLetter], why: Removal) {
+        for letter in letters {
+            self.removing.insert(letter.id.clone(), why);
+            let Some(place) = &letter.event else {
+                continue;
+            };
+            let batch = self.batches.get_mut(&place.seq);
+            if let Some(batch) = batch.filter(|batch| batch.outputs.contains(&place.output)) {
+                let lines = batch.removed.entry(place.output.clone()).or_default();
+                let lines = match why {
+                    Removal::Dropped => &mut lines.dropped,
+                    Removal::Retried => &mut lines.retried,
+                };
+                lines.finish(place.line..place.line + 1);
+            } else if let Some(output) = self.outputs.get_mut(&place.output) {
+                output.letters = output.letters.saturating_sub(1);
+                if why == Removal::Dropped && output.finished.dead_letters > 0 {
+                    output.finished.dead_letters -= 1;
+                    output.finished.discarded += 1;
+                }
+            }
+        }
+    }
+
+    fn forgotten(&mut self, output: &str) {
+        self.outputs.remove(output);
+        let owed: Vec<u64> = self.batches.keys().copied().collect();
+        for seq in owed {
+            self.no_longer_owes(output, seq);
+        }
+    }
+
     fn no_longer_owes(&mut self, output: &str, seq: u64) {
         if let Some(batch) = self.batches.get_mut(&seq) {
             batch.outputs.remove(output);
+            batch.removed.remove(output);
             if batch.outputs.is_empty() {
                 self.batches.remove(&seq);
             }
         }
     }
+}
+
+/// A map by numbers. They are texts in JSON, and a record's fields are read by way of a value that
+/// no longer knows that they were.
+fn by_number<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<u64, T>, D::Error> {
+    let by_text = BTreeMap::<String, T>::deserialize(deserializer)?;
+    let number = |(text, value): (String, T)| {
+        let number = text.parse().map_err(D::Error::custom)?;
+        Ok((number, value))
+    };
+    by_text.into_iter().map(number).collect()
 }

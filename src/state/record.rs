@@ -1,5 +1,6 @@
 //! The records of the ledger: what happened, in the words of the disk format.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub enum Origin {
     Poll,
     /// A poll that a person asked for.
     Manual,
+    /// Dead letters that a person sends again.
+    Retry,
 }
 
 /// What happened.
@@ -85,6 +88,31 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gap: Option<Gap>,
     },
+    /// A batch that no poll brought is here.
+    BatchAdded {
+        /// Where its events once came from.
+        #[serde(flatten)]
+        key: CollectionKey,
+        /// Why.
+        origin: Origin,
+        /// The batch.
+        seq: u64,
+        /// Which outputs owe it.
+        outputs: Vec<String>,
+        /// Its events.
+        events: u64,
+        /// The dead letters whose place it takes: with this record they are gone.
+        letters: Vec<RemovedLetter>,
+    },
+    /// A person has dealt with dead letters: with this record they are gone.
+    LettersRemoved {
+        /// In which way.
+        why: Removal,
+        /// The letters.
+        letters: Vec<RemovedLetter>,
+    },
+    /// The letters that were removed lie on disk no more.
+    LettersCleared,
     /// A poll failed in a way that may shorten the window.
     PollFailed {
         /// What was polled.
@@ -125,6 +153,9 @@ pub enum Record {
         output: String,
         /// The batches in the spool that it owes.
         owes: Vec<u64>,
+        /// Its dead letters from when it was configured before, but those of what it owes.
+        #[serde(default)]
+        letters: u64,
     },
     /// An output is gone for good: it owes nothing any more.
     OutputForgotten {
@@ -138,7 +169,41 @@ pub enum Record {
     Recovered {
         /// The gates.
         gates: Vec<String>,
+        /// The dead letters that there are of each output, but those of what it owes.
+        #[serde(default)]
+        letters: BTreeMap<String, u64>,
     },
+}
+
+/// What a person did about a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Removal {
+    /// It was given up.
+    Dropped,
+    /// It goes out again, as an event of another batch.
+    Retried,
+}
+
+/// A dead letter that is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedLetter {
+    /// Its name.
+    pub id: String,
+    /// The event that it was; none of a content block, nor of a second letter for the same event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventPlace>,
+}
+
+/// An event at one output.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EventPlace {
+    /// The output.
+    pub output: String,
+    /// The batch.
+    pub seq: u64,
+    /// The event's line in it, from 0.
+    pub line: u64,
 }
 
 /// What a poll brought.

@@ -92,6 +92,9 @@ impl Store {
                 batch.remove(cursor_key(output, *seq).as_bytes());
             }
             Record::Snapshot { .. }
+            | Record::BatchAdded { .. }
+            | Record::LettersRemoved { .. }
+            | Record::LettersCleared
             | Record::OutputAdded { .. }
             | Record::OutputForgotten { .. }
             | Record::Doubted

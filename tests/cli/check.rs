@@ -150,6 +150,8 @@ fn every_command_that_needs_it_ends_with_78_without_it() {
         &["check"][..],
         &["run"],
         &["status"],
+        &["audit"],
+        &["dead-letters", "list"],
         &["output", "forget", "splunk", "--yes"],
         &[&["poll", "flows"][..], &window].concat(),
     ] {
@@ -191,7 +193,16 @@ fn help_is_an_answer() {
     assert!(ended.stdout.contains("Exit codes:"));
     assert!(ended.stdout.contains("cta-forwarder demo"));
     let commands = [
-        "run", "demo", "flatten", "check", "status", "poll", "output", "simulate",
+        "run",
+        "demo",
+        "flatten",
+        "check",
+        "status",
+        "poll",
+        "dead-letters",
+        "audit",
+        "output",
+        "simulate",
     ];
     for command in commands {
         assert!(

@@ -8,7 +8,9 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod audit;
 mod check;
+mod dead_letters;
 mod demo;
 mod flatten;
 mod forget;

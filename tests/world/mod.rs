@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use cta_forwarder::agent::Agent;
+use cta_forwarder::audit::{Audit, audit};
 use cta_forwarder::clock::{Clock, SimulatedClock};
 use cta_forwarder::config::{Config, Environment};
 use cta_forwarder::event::EventId;
@@ -35,6 +36,7 @@ use cta_forwarder::simulator::hec::{HecRules, HecServer};
 use cta_forwarder::state::{CollectionKey, CollectionPicture};
 use cta_forwarder::taxii::Timestamp;
 use cta_forwarder::wake::Wake;
+use tokio::sync::watch::Receiver;
 
 /// How often the schedule of these tests ticks.
 const TICK: Duration = Duration::from_secs(600);
@@ -58,6 +60,8 @@ pub(crate) struct World {
     pollers: Vec<Option<Duration>>,
     forwarders: Vec<Option<Duration>>,
     waits_for_spool: Vec<bool>,
+    /// What was done to the spool between two turns.
+    spool: Receiver<u64>,
     next_tick: Duration,
     /// The checkpoints that were seen, to see that none goes back.
     checkpoints: BTreeMap<String, Timestamp>,
@@ -135,12 +139,13 @@ impl World {
             generator: ContentGenerator::new(SEED),
             stamps: Vec::new(),
             folder,
-            agent,
             toml,
             config,
             pollers: Vec::new(),
             forwarders: Vec::new(),
             waits_for_spool: Vec::new(),
+            spool: agent.house().spool.changes(),
+            agent,
             next_tick: TICK,
             checkpoints: BTreeMap::new(),
         };
@@ -255,12 +260,26 @@ impl World {
     pub(crate) fn assert_exactly_once(&self) {
         assert_same("the file", &self.cta.published_ids(), &self.ids_in_file());
         self.assert_gate_was_kept();
+        self.assert_adds_up();
     }
 
     /// Everything that was published is at Splunk, once.
     #[track_caller]
     pub(crate) fn assert_exactly_once_at_splunk(&self) {
         assert_same("Splunk", &self.cta.published_ids(), &self.hec.event_ids());
+        self.assert_adds_up();
+    }
+
+    pub(crate) fn audit(&self) -> Audit {
+        audit(self.agent.house()).unwrap()
+    }
+
+    /// Every event is where it should be, as far as it is here.
+    #[track_caller]
+    pub(crate) fn assert_adds_up(&self) {
+        let audit = self.audit();
+        assert!(audit.ok, "{audit:#?}");
+        assert_eq!(audit.differences, Vec::<String>::new());
     }
 
     /// The service never had to say that a poll came too early.
@@ -328,13 +347,13 @@ impl World {
 
     fn wake_all(&mut self) {
         let now = self.clock.now().monotonic;
+        self.spool = self.agent.house().spool.changes();
         self.pollers = vec![Some(now); self.agent.pollers().len()];
         self.forwarders = vec![Some(now); self.agent.forwarders().len()];
         self.waits_for_spool = vec![true; self.pollers.len()];
     }
 
     async fn turn_all(&mut self) {
-        let mut spool = self.agent.house().spool.changes();
         let mut turns = 0;
         loop {
             let now = self.clock.now().monotonic;
@@ -361,8 +380,8 @@ impl World {
                 }
             }
             self.look_at_checkpoints();
-            if spool.has_changed().unwrap() {
-                spool.mark_unchanged();
+            if self.spool.has_changed().unwrap() {
+                self.spool.mark_unchanged();
                 for due in &mut self.forwarders {
                     *due = Some(now);
                 }

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::cli::table::Table;
 use crate::cli::terminal::{Paint, Style};
 use crate::observe::board::{Hold, PeerActivity};
 use crate::observe::status::{CollectionStatus, OutputStatus, SpoolStatus, Status};
@@ -208,23 +209,11 @@ impl Page {
         rows: &[[String; N]],
         mut after: impl FnMut(&mut Self, usize),
     ) {
-        let mut widths = head.map(str::len);
-        for row in rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let is_number = |cell: &String| cell.bytes().all(|byte| byte.is_ascii_digit());
-        let columns = std::array::from_fn::<_, N, _>(|column| Column {
-            width: widths.get(column).copied().unwrap_or_default(),
-            is_number: rows.iter().filter_map(|row| row.get(column)).all(is_number),
-        });
-        let titles = line(&head, &columns);
-        let titles = self.paint.paint(Style::Bold, titles).to_string();
+        let table = Table::new(head, rows);
+        let titles = self.paint.paint(Style::Bold, table.titles).to_string();
         self.line(format_args!("\n{titles}"));
-        for (index, row) in rows.iter().enumerate() {
-            let cells: Vec<&str> = row.iter().map(String::as_str).collect();
-            self.line(line(&cells, &columns));
+        for (index, row) in table.rows.into_iter().enumerate() {
+            self.line(row);
             after(self, index);
         }
     }
@@ -239,25 +228,6 @@ impl Page {
         }
         format!("in {}", age(at - self.now))
     }
-}
-
-struct Column {
-    width: usize,
-    is_number: bool,
-}
-
-fn line(cells: &[&str], columns: &[Column]) -> String {
-    let cells = cells.iter().zip(columns);
-    let cells: Vec<String> = cells
-        .map(|(cell, &Column { width, is_number })| {
-            if is_number {
-                format!("{cell:>width$}")
-            } else {
-                format!("{cell:<width$}")
-            }
-        })
-        .collect();
-    cells.join("  ").trim_end().to_owned()
 }
 
 fn none() -> String {

@@ -300,7 +300,7 @@ impl Forwarder {
         now: Now,
     ) -> Result<(), KeepError> {
         let Refusal {
-            number: _,
+            number,
             code,
             reason,
         } = refusal;
@@ -310,6 +310,7 @@ impl Forwarder {
             output: self.config.name.clone(),
             seq: place.seq,
             line: place.line,
+            number: Some(number as u64),
             code: code.clone(),
             reason: reason.clone(),
             event: RawValue::from_string(event.json.clone()).unwrap_or_default(),

@@ -8,14 +8,10 @@ use crate::clock::Now;
 use crate::delivery::Acks;
 use crate::observe::board::Hold;
 use crate::output::Problem;
-use crate::spool::KeepLetterError;
+use crate::spool::{KeepLetterError, MEND_LETTERS};
 
 /// How long a forwarder waits after its own disk failed.
 const DISK_WAIT: Duration = Duration::from_secs(10);
-
-/// The mend of a hold that ends when there is room for dead letters.
-pub(super) const MEND_LETTERS: &str = "look at spool/dead-letters/, then remove what is not needed or raise \
-     state.max_dead_letter_bytes";
 
 impl Forwarder {
     /// A peer did not take what it was sent; that may pass.

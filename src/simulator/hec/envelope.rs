@@ -62,10 +62,8 @@ impl Taken {
     /// Without what stands behind the first event that is refused by its id.
     pub(super) fn up_to_refused(mut self, refused: &BTreeMap<EventId, u8>) -> Self {
         let code = |event: &HecEvent| refused.get(&event.event_id()?).copied();
-        let first = self.events.iter().enumerate();
-        let first = first
-            .filter_map(|(number, event)| Some((number, code(event)?)))
-            .next();
+        let mut events = self.events.iter().enumerate();
+        let first = events.find_map(|(number, event)| Some((number, code(event)?)));
         if let Some((number, code)) = first {
             self.events.truncate(number);
             self.complaint = Some(Complaint { code, number });

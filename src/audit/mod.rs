@@ -1,0 +1,80 @@
+//! The audit: for each batch and each output that owes it, what became of every event, from what is
+//! physically there.
+//!
+//! `fetched = delivered + dead letters + discarded + abandoned + pending`, where `fetched` is what
+//! the reader counted and the ledger holds, `pending` the lines that can be read beyond the cursor.
+
+mod facts;
+mod history;
+mod verdict;
+
+use serde::{Deserialize, Serialize};
+
+pub use facts::{AuditError, audit};
+use history::History;
+
+/// What the audit found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Whether everything is where it should be.
+    pub ok: bool,
+    /// Each batch at each output that owes it.
+    pub batches: Vec<Account>,
+    /// Each output, over all batches that it ever owed.
+    pub outputs: Vec<Account>,
+    /// What does not hold.
+    pub differences: Vec<String>,
+}
+
+/// What became of events at one output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The batch; none of all together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Its collection, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
+    /// The output.
+    pub output: String,
+    /// Events that the reader counted.
+    pub fetched: u64,
+    /// The receiver has them.
+    pub delivered: u64,
+    /// Set aside, since no retry can deliver them.
+    pub dead_letters: u64,
+    /// Given up by a person.
+    pub discarded: u64,
+    /// Given up since the spool was full.
+    pub abandoned: u64,
+    /// Lines that are there and wait for delivery.
+    pub pending: u64,
+}
+
+impl Account {
+    /// All that is known of.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.delivered + self.dead_letters + self.discarded + self.abandoned + self.pending
+    }
+
+    /// The sentence about what is missing, or is too much.
+    fn difference(&self) -> Option<String> {
+        let (fetched, total) = (self.fetched, self.total());
+        if fetched == total {
+            return None;
+        }
+        let place = match self.seq {
+            Some(seq) => format!("batch {seq}, output {:?}", self.output),
+            None => format!("output {:?}", self.output),
+        };
+        let what = if total < fetched {
+            format!("{} are missing", fetched - total)
+        } else {
+            format!("{} are too many", total - fetched)
+        };
+        Some(format!(
+            "{place}: {fetched} events were fetched, {total} are accounted for, {what}"
+        ))
+    }
+}

@@ -1,0 +1,138 @@
+//! What a start makes of the dead letters that it finds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::choice::each;
+use super::{LettersError, clear, place};
+use crate::house::House;
+use crate::state::{EventPlace, Picture, Record, WorkChanges};
+
+/// Clears away what a stop has left of letters that are gone, and lets cursors catch up with letters
+/// that are there: a letter is durable before its output's cursor.
+pub fn recover(house: &House) -> Result<(), LettersError> {
+    if let Err(error) = clear(house) {
+        // As far as the ledger goes they are gone.
+        tracing::warn!(%error, "dead letters that are gone cannot be cleared away yet");
+    }
+    let mut behind: BTreeMap<(String, u64), BTreeSet<u64>> = BTreeMap::new();
+    let owed = house.state.look(owed);
+    let mut note = |place: EventPlace| {
+        let key = (place.output, place.seq);
+        if owed.get(&key).is_some_and(|events| place.line < *events) {
+            behind.entry(key).or_default().insert(place.line);
+        }
+    };
+    each(house, |letter, _| {
+        if let Some(place) = place(&letter) {
+            note(place);
+        }
+    })?;
+    for place in house.state.look(removed_lines) {
+        note(place);
+    }
+    for ((output, seq), lines) in behind {
+        catch_up(house, &output, seq, &lines)?;
+    }
+    Ok(())
+}
+
+/// How many letters there are of each output, those of batches left out that it still owes.
+pub fn count_settled(house: &House) -> Result<BTreeMap<String, u64>, LettersError> {
+    let owed = house.state.look(owed);
+    count(house, |event| {
+        owed.contains_key(&(event.output.clone(), event.seq))
+    })
+}
+
+/// How many letters there are of an output from when it was configured before, those of the batches
+/// left out that it will owe.
+pub fn count_earlier(house: &House, output: &str, owes: &[u64]) -> Result<u64, LettersError> {
+    let counts = count(house, |event| owes.contains(&event.seq))?;
+    Ok(counts.get(output).copied().unwrap_or(0))
+}
+
+fn count(
+    house: &House,
+    is_owed: impl Fn(&EventPlace) -> bool,
+) -> Result<BTreeMap<String, u64>, LettersError> {
+    let mut events = BTreeSet::new();
+    each(house, |letter, _| {
+        events.extend(place(&letter).filter(|event| !is_owed(event)));
+    })?;
+    let mut counts = BTreeMap::new();
+    for event in events {
+        *counts.entry(event.output).or_insert(0) += 1;
+    }
+    Ok(counts)
+}
+
+/// What each output owes, with the events of the batch.
+fn owed(picture: &Picture) -> BTreeMap<(String, u64), u64> {
+    let mut owed = BTreeMap::new();
+    for (seq, batch) in &picture.batches {
+        for output in &batch.outputs {
+            owed.insert((output.clone(), *seq), batch.events);
+        }
+    }
+    owed
+}
+
+/// Events of batches that are owed, whose letters a person has dealt with already.
+fn removed_lines(picture: &Picture) -> Vec<EventPlace> {
+    let mut places = Vec::new();
+    for (seq, batch) in &picture.batches {
+        for (output, removed) in &batch.removed {
+            let lines = removed.dropped.lines().chain(removed.retried.lines());
+            places.extend(lines.map(|line| EventPlace {
+                output: output.clone(),
+                seq: *seq,
+                line,
+            }));
+        }
+    }
+    places
+}
+
+fn catch_up(
+    house: &House,
+    output: &str,
+    seq: u64,
+    lines: &BTreeSet<u64>,
+) -> Result<(), LettersError> {
+    let state = &house.state;
+    let before = state.progress(output, seq);
+    let mut progress = before.clone();
+    for line in lines {
+        if !progress.cursor.is_finished(*line) {
+            progress.set_aside(*line);
+        }
+    }
+    // Where the disk refused a letter and yet kept it, its event may have been delivered after that.
+    progress.dead_letters = progress.dead_letters.max(lines.len() as u64);
+    if progress == before {
+        return Ok(());
+    }
+    let events = state.look(|picture| picture.batches.get(&seq).map_or(0, |batch| batch.events));
+    if !progress.is_complete(events) {
+        // Where the store cannot be written, the event is sent again as if there were no letter.
+        let changes = WorkChanges {
+            progress: vec![(seq, progress)],
+            ..WorkChanges::default()
+        };
+        if let Err(error) = state.keep_work(output, &changes) {
+            tracing::warn!(%error, output, seq, "a cursor cannot catch up with its dead letters");
+        }
+        return Ok(());
+    }
+    let now = house.clock.now().utc;
+    let record = Record::OutputFinished {
+        output: output.to_owned(),
+        seq,
+        finished: progress.finished(events),
+    };
+    state.append(now, &record)?;
+    if !state.look(|picture| picture.batches.contains_key(&seq)) {
+        house.spool.done(seq, now)?;
+    }
+    Ok(())
+}

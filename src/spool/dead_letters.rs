@@ -1,0 +1,404 @@
+//! Dead letters: what no retry can deliver, with the reason, for a person to look at.
+//!
+//! JSON lines in segments. An event stands in its line; a content block that could not be read
+//! lies beside the segment in a file of its own. A letter that a person has dealt with gets a
+//! tombstone, a line that names it; a segment goes when nobody needs any of its lines.
+
+mod segments;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+
+use super::letter::{
+    BlockLetter, Content, EventLetter, LetterHead, Line, NewLetter, Tombstone, key,
+};
+use super::staging::StagedLetter;
+use crate::disk;
+use crate::state::Removal;
+use segments::Inventory;
+
+/// A segment is closed when it has grown to this: it stays as long as one of its letters.
+const SEGMENT_BYTES: u64 = 1 << 20;
+
+/// What a person does about dead letters that have no more room.
+pub const MEND_LETTERS: &str = "look at them with `cta-forwarder dead-letters list`, then retry or \
+                                drop what is not needed, or raise state.max_dead_letter_bytes";
+
+/// All dead letters of a state folder.
+#[derive(Debug)]
+pub struct DeadLetters {
+    folder: PathBuf,
+    max_bytes: u64,
+    segment_bytes: u64,
+    inner: Mutex<Inner>,
+    deciding: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Bytes of the letters that are there.
+    bytes: u64,
+    count: u64,
+    /// The segment that is written, once there is one. It is opened for each letter: a person may
+    /// have removed it.
+    segment: Option<u64>,
+    /// The highest number that there is.
+    last: u64,
+    /// Bytes on disk when it was last found to be full.
+    full_at: Option<u64>,
+    /// A segment that ends with what was not kept, and the length that it should have.
+    too_long: Option<(PathBuf, u64)>,
+}
+
+/// A dead letter cannot be kept or removed; the output or the poll waits.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepLetterError {
+    /// There are too many.
+    #[error(
+        "the dead letters take {bytes} bytes, {limit} are allowed (state.max_dead_letter_bytes): \
+         look at them with `cta-forwarder dead-letters list`, then retry or drop what is not \
+         needed, or raise the limit"
+    )]
+    Full {
+        /// What they take.
+        bytes: u64,
+        /// What they may take.
+        limit: u64,
+    },
+    /// The disk fails.
+    #[error("a dead letter cannot be written to {folder:?}: {source}; free space or mend the disk")]
+    Io {
+        /// Where to.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl DeadLetters {
+    /// Opens the dead letters in `folder`, which is made if it is not there. What a stop has left of
+    /// letters that are gone, or never were, is cleared away.
+    pub(super) fn open(folder: PathBuf, max_bytes: u64) -> io::Result<Self> {
+        Self::open_with(folder, max_bytes, SEGMENT_BYTES)
+    }
+
+    fn open_with(folder: PathBuf, max_bytes: u64, segment_bytes: u64) -> io::Result<Self> {
+        disk::create_folder(&folder)?;
+        let letters = Self {
+            folder,
+            max_bytes,
+            segment_bytes,
+            inner: Mutex::default(),
+            deciding: Mutex::default(),
+        };
+        let mut inner = letters.lock();
+        let found = Inventory::take(&letters.folder)?;
+        if found.damaged() > 0 {
+            tracing::error!(
+                lines = found.damaged(),
+                folder = %letters.folder.display(),
+                "lines of the dead letters cannot be read: they are left for a person to look at"
+            );
+        }
+        letters.remove_orphans(&found)?;
+        letters.count_and_clear(&mut inner, found);
+        drop(inner);
+        Ok(letters)
+    }
+
+    /// Sets an event aside, durably. Blocks while the disk works.
+    pub fn keep_event(
+        &self,
+        at: DateTime<Utc>,
+        service: &str,
+        collection: &str,
+        letter: EventLetter,
+    ) -> Result<(), KeepLetterError> {
+        self.keep(at, service, collection, vec![Content::Event(letter)], 0)
+    }
+
+    /// Sets the content blocks of a staged batch aside, durably.
+    pub(super) fn keep_blocks(
+        &self,
+        at: DateTime<Utc>,
+        service: &str,
+        collection: &str,
+        staging: &Path,
+        letters: &[StagedLetter],
+    ) -> Result<(), KeepLetterError> {
+        let mut blocks = Vec::new();
+        let kept = self
+            .link_blocks(staging, letters, &mut blocks)
+            .map_err(|source| self.io_error(source))
+            .and_then(|bytes| {
+                let content = |(file, letter): &(String, BlockLetter)| Content::Block {
+                    letter: letter.clone(),
+                    file: file.clone(),
+                };
+                let contents = blocks.iter().map(content).collect();
+                self.keep(at, service, collection, contents, bytes)
+            });
+        if kept.is_err() {
+            for (file, _) in blocks {
+                // No letter names it, and the next try links it anew.
+                let _ = fs::remove_file(self.folder.join(file));
+            }
+        }
+        kept
+    }
+
+    /// Gives the blocks a second name here; tells their bytes.
+    fn link_blocks(
+        &self,
+        staging: &Path,
+        letters: &[StagedLetter],
+        blocks: &mut Vec<(String, BlockLetter)>,
+    ) -> io::Result<u64> {
+        let mut bytes = 0;
+        for StagedLetter { file, letter } in letters {
+            let name = format!("block-{}.xml", uuid::Uuid::new_v4());
+            let staged = staging.join(file);
+            bytes += fs::metadata(&staged)?.len();
+            // Linked, not moved: a commit that fails later leaves the staging folder as it was.
+            fs::hard_link(&staged, self.folder.join(&name))?;
+            blocks.push((name, letter.clone()));
+        }
+        Ok(bytes)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.lock().count
+    }
+
+    /// One person decides about letters at a time.
+    pub fn decide(&self) -> MutexGuard<'_, ()> {
+        self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives each letter, with its event if it is one; tells how many lines cannot be read.
+    pub fn each(&self, give: impl FnMut(LetterHead, Option<&str>)) -> io::Result<u64> {
+        Self::cut_back(&mut self.lock());
+        self.read(give)
+    }
+
+    fn read(&self, mut give: impl FnMut(LetterHead, Option<&str>)) -> io::Result<u64> {
+        let removed = segments::removed(&self.folder)?;
+        let mut damaged = 0;
+        let mut failed = Ok(());
+        segments::each_line(&self.folder, |_, line| match line {
+            Some(Line::Letter(head, event)) => {
+                if key(&head.id).is_some_and(|id| removed.contains(&id)) {
+                    return;
+                }
+                match segments::with_block_bytes(&self.folder, *head) {
+                    Ok(head) => give(head, event.map(serde_json::value::RawValue::get)),
+                    Err(error) => failed = Err(error),
+                }
+            }
+            Some(Line::Removed(_)) => {}
+            None => damaged += 1,
+        })?;
+        failed.map(|()| damaged)
+    }
+
+    /// The raw text of a content block.
+    pub fn block(&self, file: &str) -> io::Result<fs::File> {
+        fs::File::open(self.folder.join(file))
+    }
+
+    /// Removes letters, durably; those that are not there are passed over. Blocks while the disk
+    /// works.
+    pub fn remove(
+        &self,
+        at: DateTime<Utc>,
+        letters: &BTreeMap<String, Removal>,
+    ) -> Result<(), KeepLetterError> {
+        let mut inner = self.lock();
+        let mut lines = Vec::new();
+        let mut found = HashSet::new();
+        self.read(|head, _| {
+            found.insert(head.id);
+        })
+        .map_err(|source| self.io_error(source))?;
+        for (id, why) in letters {
+            if found.contains(id) {
+                self.write_line(&mut lines, &Tombstone::new(id, at, *why))?;
+            }
+        }
+        if !lines.is_empty() {
+            self.append(&mut inner, &lines)
+                .map_err(|source| self.io_error(source))?;
+        }
+        match Inventory::take(&self.folder) {
+            Ok(found) => self.count_and_clear(&mut inner, found),
+            Err(error) => tracing::warn!(%error, "the dead letters cannot be counted again"),
+        }
+        Ok(())
+    }
+
+    fn keep(
+        &self,
+        at: DateTime<Utc>,
+        service: &str,
+        collection: &str,
+        contents: Vec<Content>,
+        block_bytes: u64,
+    ) -> Result<(), KeepLetterError> {
+        if contents.is_empty() {
+            return Ok(());
+        }
+        let count = contents.len() as u64;
+        let mut lines = Vec::new();
+        for content in contents {
+            let letter = NewLetter {
+                id: uuid::Uuid::new_v4().to_string(),
+                at,
+                service,
+                collection,
+                content,
+            };
+            self.write_line(&mut lines, &letter)?;
+        }
+        let mut inner = self.lock();
+        let new_bytes = block_bytes + lines.len() as u64;
+        if inner.bytes + new_bytes > self.max_bytes {
+            self.measure_again(&mut inner)
+                .map_err(|source| self.io_error(source))?;
+        }
+        if inner.bytes + new_bytes > self.max_bytes {
+            return Err(KeepLetterError::Full {
+                bytes: inner.bytes,
+                limit: self.max_bytes,
+            });
+        }
+        self.append(&mut inner, &lines)
+            .map_err(|source| self.io_error(source))?;
+        inner.bytes += new_bytes;
+        inner.count += count;
+        Ok(())
+    }
+
+    /// A person may have looked at them meanwhile, and removed some by hand.
+    fn measure_again(&self, inner: &mut Inner) -> io::Result<()> {
+        let on_disk = segments::bytes_on_disk(&self.folder)?;
+        if inner.full_at != Some(on_disk) {
+            let found = Inventory::take(&self.folder)?;
+            (inner.bytes, inner.count) = (found.bytes, found.count);
+            inner.full_at = Some(on_disk);
+        }
+        Ok(())
+    }
+
+    fn append(&self, inner: &mut Inner, lines: &[u8]) -> io::Result<()> {
+        Self::cut_back(inner);
+        // Taken out, and put back only when all went well: after a failed write a new segment is
+        // begun.
+        let segment = inner.segment.take().unwrap_or_else(|| {
+            inner.last += 1;
+            inner.last
+        });
+        let path = self.folder.join(segments::segment_name(segment));
+        let mut file = disk::append_file(&path)?;
+        let before = file.metadata()?.len();
+        let written = disk::append(&mut file, lines).and_then(|()| disk::sync_folder(&self.folder));
+        if let Err(error) = written {
+            inner.too_long = Some((path, before));
+            Self::cut_back(inner);
+            return Err(error);
+        }
+        let length = before + lines.len() as u64;
+        inner.segment = (length < self.segment_bytes).then_some(segment);
+        Ok(())
+    }
+
+    /// What was not kept must not lie there as if it were. Where the disk refuses this as well, it is
+    /// tried again.
+    fn cut_back(inner: &mut Inner) {
+        let Some((path, length)) = &inner.too_long else {
+            return;
+        };
+        let cut = disk::append_file(path).and_then(|file| disk::cut_back(&file, *length));
+        if cut.is_ok() {
+            inner.too_long = None;
+        }
+    }
+
+    /// Takes what was found as the truth, and clears away what nobody needs any more. What cannot be
+    /// cleared away is at the next start.
+    fn count_and_clear(&self, inner: &mut Inner, mut found: Inventory) {
+        (inner.bytes, inner.count) = (found.bytes, found.count);
+        inner.last = inner.last.max(found.last);
+        let mut clear = || -> io::Result<()> {
+            for block in found.dead_blocks() {
+                remove_if_there(&self.folder.join(block))?;
+            }
+            while let Some(number) = found.take_unneeded() {
+                if inner.segment == Some(number) {
+                    inner.segment = None;
+                }
+                remove_if_there(&self.folder.join(segments::segment_name(number)))?;
+                // Before the tombstones go that name its letters.
+                disk::sync_folder(&self.folder)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = clear() {
+            tracing::warn!(
+                %error,
+                folder = %self.folder.display(),
+                "what is left of dead letters that are gone cannot be removed; the next start does it"
+            );
+        }
+    }
+
+    /// Blocks whose letter was never written: the stop came between the two, and they are fetched
+    /// again.
+    fn remove_orphans(&self, found: &Inventory) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_str().filter(|name| name.starts_with("block-"));
+            if name.is_some_and(|name| found.is_orphan(name)) {
+                remove_if_there(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_line(
+        &self,
+        lines: &mut Vec<u8>,
+        line: &impl serde::Serialize,
+    ) -> Result<(), KeepLetterError> {
+        serde_json::to_writer(&mut *lines, line).map_err(|source| self.io_error(source.into()))?;
+        lines.push(b'\n');
+        Ok(())
+    }
+
+    fn io_error(&self, source: io::Error) -> KeepLetterError {
+        KeepLetterError::Io {
+            folder: self.folder.clone(),
+            source,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match disk::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
