@@ -3,6 +3,8 @@
 //! The ring provider, no redirects (they would turn a POST into a GET, or carry credentials to
 //! somebody else), our own authorities or the system's, and errors that name the file.
 
+pub mod fault;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

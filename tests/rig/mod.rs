@@ -166,6 +166,28 @@ impl Rig {
         self.start();
     }
 
+    /// Changes the configuration; for the next start.
+    pub(crate) fn change_config(&self, change: impl FnOnce(&str) -> String) {
+        let path = self.path("cta-forwarder.toml");
+        let toml = fs::read_to_string(&path).unwrap();
+        let changed = change(&toml);
+        assert_ne!(changed, toml, "nothing was changed");
+        fs::write(path, changed).unwrap();
+    }
+
+    /// Waits until the log holds this.
+    pub(crate) async fn told(&self, text: &str) {
+        let told = async {
+            while !self.log().contains(text) {
+                // A file tells nobody that it grows; every poll of the agent is a sign of life.
+                self.cta
+                    .wait_for_requests(self.cta.requests().len() + 1)
+                    .await;
+            }
+        };
+        self.within_limit(told).await;
+    }
+
     /// SIGTERM, and its end.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         let mut agent = self.agent.take().unwrap();

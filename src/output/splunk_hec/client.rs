@@ -9,11 +9,11 @@ use reqwest::header::{
 };
 use reqwest::{Client, Response, Url};
 
-use super::super::{BuildOutputError, Channel};
+use super::super::{BuildOutputError, Channel, Problem};
 use super::lane;
 use super::reply::Answer;
 use crate::config::{Secret, SplunkHecConfig};
-use crate::tls::{BuildClientError, client_builder};
+use crate::tls::{BuildClientError, client_builder, fault};
 
 /// Bytes of an answer that are read; the collector's own are below a hundred.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -69,8 +69,8 @@ impl HecClient {
         Ok(())
     }
 
-    /// Posts; the error is a connection fault, for the operator.
-    pub(super) async fn post(&self, post: Post) -> Result<Received, String> {
+    /// Posts; the error is a fault of the connection.
+    pub(super) async fn post(&self, post: Post) -> Result<Received, Problem> {
         let to = post.url.to_string();
         let mut request = self
             .http
@@ -88,9 +88,10 @@ impl HecClient {
             }
         }
         let exchange = async { read(request.send().await?).await };
-        exchange
-            .await
-            .map_err(|error| format!("POST to {to} failed: {}", story(error)))
+        exchange.await.map_err(|error| Problem {
+            mend: fault::mend(&error).map(str::to_owned),
+            reason: format!("POST to {to} failed: {}", story(error)),
+        })
     }
 }
 

@@ -89,7 +89,7 @@ impl SplunkHec {
         let client = self.client.clone();
         async move {
             let (verdict, receipt) = match way {
-                None => (retry(no_such_peer(peer)), None),
+                None => (verdict(no_such_peer(peer)), None),
                 Some((url, lane, channel)) => {
                     let post = Post {
                         url,
@@ -131,7 +131,7 @@ impl SplunkHec {
         async move {
             token?;
             let Some((endpoint, _)) = way else {
-                return Err(passing(no_such_peer(peer)));
+                return Err(no_such_peer(peer));
             };
             // On a channel of its own: an id that somebody waits for is told as done only once.
             let lane = Lane::new();
@@ -142,7 +142,7 @@ impl SplunkHec {
                 is_gzipped: false,
                 channel: channel.clone(),
             };
-            let received = client.post(post).await.map_err(passing)?;
+            let received = client.post(post).await?;
             reply::probed(&received.answer(), acknowledge)?;
             if let Some(channel) = channel {
                 let question = ask(&client, endpoint, channel, &[0]).await?;
@@ -163,7 +163,7 @@ impl SplunkHec {
         let way = self.way_to(peer).cloned();
         async move {
             let answer = match way {
-                None => Err(passing(no_such_peer(peer))),
+                None => Err(no_such_peer(peer)),
                 Some((endpoint, _)) => ask(&client, endpoint, channel.clone(), &ack_ids)
                     .await
                     .and_then(|received| {
@@ -252,33 +252,41 @@ async fn ask(
         is_gzipped: false,
         channel: Some(channel),
     };
-    client.post(post).await.map_err(passing)
+    client.post(post).await
 }
 
-fn judge(received: Result<&Received, &String>, asked: Asked<'_>) -> Judgement {
+fn judge(received: Result<&Received, &Problem>, asked: Asked<'_>) -> Judgement {
     match received {
         Ok(received) => reply::judge(&received.answer(), asked, Utc::now()),
-        Err(reason) => Judgement {
-            verdict: retry(reason.clone()),
+        Err(problem) => Judgement {
+            verdict: verdict(problem.clone()),
             ack_id: None,
         },
     }
 }
 
-fn retry(reason: String) -> Verdict {
-    Verdict::Retry {
-        delivered: 0,
-        reason,
-        after: None,
+/// Where nothing was answered, nothing is delivered for certain.
+fn verdict(problem: Problem) -> Verdict {
+    let reason = problem.reason;
+    match problem.mend {
+        None => Verdict::Retry {
+            delivered: 0,
+            reason,
+            after: None,
+        },
+        Some(mend) => Verdict::Hold {
+            delivered: 0,
+            reason,
+            mend,
+        },
     }
 }
 
-fn passing(reason: String) -> Problem {
-    Problem { reason, mend: None }
-}
-
-fn no_such_peer(peer: usize) -> String {
-    format!("there is no endpoint {peer}")
+fn no_such_peer(peer: usize) -> Problem {
+    Problem {
+        reason: format!("there is no endpoint {peer}"),
+        mend: None,
+    }
 }
 
 #[cfg(test)]

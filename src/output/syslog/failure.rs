@@ -2,12 +2,9 @@
 
 use std::io;
 
-use rustls::{AlertDescription, CertificateError};
-
 use crate::output::{Problem, Verdict};
-
-const MEND_IDENTITY: &str =
-    "set client_cert_file and client_key_file to a certificate that the receiver accepts";
+use crate::tls::fault;
+use crate::tls::fault::MEND_IDENTITY;
 
 /// What went wrong at a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +33,7 @@ impl Failure {
 
     /// What reading from, writing to or connecting to a peer came to.
     pub(super) fn of_io(error: &io::Error) -> Self {
-        let tls = error.get_ref().and_then(|e| e.downcast_ref());
-        match tls.and_then(mend_of) {
+        match fault::mend(error) {
             Some(mend) => Self::lasting(error.to_string(), mend),
             None => Self::passing(error.to_string()),
         }
@@ -87,63 +83,5 @@ impl Failure {
             reason: self.reason,
             mend: self.mend,
         }
-    }
-}
-
-/// What to do about a fault of TLS that does not pass by itself.
-fn mend_of(error: &rustls::Error) -> Option<&'static str> {
-    match error {
-        rustls::Error::InvalidCertificate(error) => Some(mend_of_certificate(error)),
-        rustls::Error::AlertReceived(alert) => mend_of_alert(*alert),
-        rustls::Error::InvalidMessage(_) => {
-            Some("the receiver does not speak TLS there: correct the port or the transport")
-        }
-        rustls::Error::PeerIncompatible(_) | rustls::Error::NoCertificatesPresented => {
-            Some("let the receiver offer TLS 1.2 or 1.3 with a certificate and a modern cipher")
-        }
-        _ => None,
-    }
-}
-
-fn mend_of_certificate(error: &CertificateError) -> &'static str {
-    match error {
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "set ca_file to the authority that signed the receiver's certificate; the receiver \
-             must send the certificates between the two"
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "set server_name to a name that the receiver's certificate holds, or give the receiver \
-             a certificate for the name by which it is addressed"
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "renew the receiver's certificate, or set this machine's clock if it is wrong"
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "set this machine's clock, or wait until the receiver's certificate becomes valid"
-        }
-        _ => "give the receiver a certificate that TLS servers may use",
-    }
-}
-
-fn mend_of_alert(alert: AlertDescription) -> Option<&'static str> {
-    match alert {
-        AlertDescription::CertificateRequired
-        | AlertDescription::BadCertificate
-        | AlertDescription::UnsupportedCertificate
-        | AlertDescription::CertificateRevoked
-        | AlertDescription::CertificateExpired
-        | AlertDescription::CertificateUnknown
-        | AlertDescription::UnknownCA
-        | AlertDescription::AccessDenied => Some(MEND_IDENTITY),
-        // What a TLS 1.2 server says when it misses a client certificate, too.
-        AlertDescription::HandshakeFailure => Some(
-            "set client_cert_file and client_key_file if the receiver wants a client certificate, \
-             and let it offer a cipher that this agent has",
-        ),
-        AlertDescription::ProtocolVersion => Some("let the receiver offer TLS 1.2 or 1.3"),
-        AlertDescription::UnrecognisedName => {
-            Some("set server_name to a name that the receiver knows")
-        }
-        _ => None,
     }
 }
