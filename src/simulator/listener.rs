@@ -29,6 +29,7 @@ type Serve = Arc<dyn Fn(TcpStream, Stopped) -> BoxFuture<'static, ()> + Send + S
 /// finish.
 pub(crate) struct LoopbackListener {
     address: SocketAddr,
+    is_chosen_by_system: bool,
     serve: Serve,
     port: Mutex<Port>,
 }
@@ -55,14 +56,21 @@ impl LoopbackListener {
         F: Future<Output = ()> + Send + 'static,
     {
         let serve: Serve = Arc::new(move |stream, stopped| Box::pin(serve(stream, stopped)));
-        let listener = bind((Ipv4Addr::LOCALHOST, port).into())?.listen(BACKLOG)?;
+        let is_chosen_by_system = port == 0;
+        let socket = bind((Ipv4Addr::LOCALHOST, port).into(), is_chosen_by_system)?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
         let port = Mutex::new(Port::Listening(Listening::start(listener, &serve)));
         Ok(Self {
             address,
+            is_chosen_by_system,
             serve,
             port,
         })
+    }
+
+    fn bind(&self) -> io::Result<TcpSocket> {
+        bind(self.address, self.is_chosen_by_system)
     }
 
     /// Where it listens.
@@ -76,10 +84,12 @@ impl LoopbackListener {
         if let Port::Refusing(_) = *port {
             return Ok(());
         }
+        // Before the other one goes: nobody's outgoing connection can take the port between.
+        let next = self.bind();
         if let Port::Listening(listening) = std::mem::replace(&mut *port, Port::Lost) {
             listening.cut_off().await;
         }
-        *port = Port::Refusing(bind(self.address)?);
+        *port = Port::Refusing(next.or_else(|_| self.bind())?);
         Ok(())
     }
 
@@ -88,7 +98,7 @@ impl LoopbackListener {
         let mut port = self.port.lock().await;
         let socket = match std::mem::replace(&mut *port, Port::Lost) {
             Port::Refusing(socket) => socket,
-            Port::Lost => bind(self.address)?,
+            Port::Lost => self.bind()?,
             listening @ Port::Listening(_) => {
                 *port = listening;
                 return Ok(());
@@ -108,10 +118,13 @@ impl std::fmt::Debug for LoopbackListener {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+fn bind(address: SocketAddr, may_be_shared: bool) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     // Connections of before linger in TIME_WAIT and would keep us from our own port.
     socket.set_reuseaddr(true)?;
+    // Two sockets of ours may have the port, one of them listening. A port that the system chooses
+    // is nobody else's; on one that was asked for, a second server is to be refused.
+    socket.set_reuseport(may_be_shared)?;
     socket.bind(address)?;
     Ok(socket)
 }

@@ -12,6 +12,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod disk;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -25,6 +27,8 @@ use cta_forwarder::simulator::content::ContentGenerator;
 use cta_forwarder::simulator::cta::{CtaRequest, CtaRequestKind, CtaRules, CtaService};
 use cta_forwarder::simulator::hec::{HecRules, HecServer};
 use rustix::process::{Pid, Signal, kill_process};
+
+pub(crate) use disk::SmallDisk;
 
 /// The service's limit, compressed.
 const INTERVAL: Duration = Duration::from_millis(150);
@@ -41,6 +45,7 @@ pub(crate) struct Rig {
     pub(crate) hec: HecServer,
     pub(crate) generator: ContentGenerator,
     pub(crate) folder: tempfile::TempDir,
+    disk: Option<SmallDisk>,
     agent: Option<Child>,
     kills: usize,
 }
@@ -52,6 +57,8 @@ pub(crate) struct Setup {
     pub(crate) rules: HecRules,
     /// Keys of `[state]` beyond the directory.
     pub(crate) state: String,
+    /// Where the state lies, if it has a file system of its own.
+    pub(crate) disk: Option<SmallDisk>,
     /// Keys of the output `splunk` instead of `max_in_flight`, beyond endpoint, token and waits.
     pub(crate) splunk: Option<String>,
     /// The endpoints, if they are not the one of this rig.
@@ -124,9 +131,13 @@ impl Rig {
             hec,
             generator: ContentGenerator::new(setup.seed),
             folder,
+            disk: setup.disk,
             agent: None,
             kills: 0,
         };
+        if let Some(disk) = &mut rig.disk {
+            disk.mount(&rig.folder.path().join("state"));
+        }
         rig.start();
         rig
     }
@@ -141,7 +152,8 @@ impl Rig {
             .append(true)
             .open(self.path("log"))
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_cta-forwarder"))
+        let child = self
+            .program()
             .args(["run", "--config"])
             .arg(self.path("cta-forwarder.toml"))
             .stdin(Stdio::null())
@@ -149,6 +161,15 @@ impl Rig {
             .stderr(log)
             .spawn();
         self.agent = Some(child.unwrap());
+    }
+
+    /// The binary, where the agent runs.
+    fn program(&self) -> Command {
+        let binary = env!("CARGO_BIN_EXE_cta-forwarder");
+        match &self.disk {
+            Some(disk) => disk.command(binary),
+            None => Command::new(binary),
+        }
     }
 
     /// kill -9, and a new start.
@@ -209,6 +230,26 @@ impl Rig {
     pub(crate) async fn more_polls(&self, count: usize) {
         let wanted = self.cta.requests().len() + count;
         self.within_limit(self.cta.wait_for_requests(wanted)).await;
+    }
+
+    /// Waits for one request more at the service, or for a word in the log.
+    pub(crate) async fn more_polls_or(&self, sign: &str) {
+        let wanted = self.cta.requests().len() + 1;
+        let polled = self.cta.wait_for_requests(wanted);
+        let told = async {
+            // A file tells nobody that it grows.
+            let mut ticks = tokio::time::interval(INTERVAL);
+            while !self.log().contains(sign) {
+                ticks.tick().await;
+            }
+        };
+        let either = async {
+            tokio::select! {
+                () = polled => {}
+                () = told => {}
+            }
+        };
+        self.within_limit(either).await;
     }
 
     /// Waits for so many requests more at Splunk.
@@ -292,7 +333,8 @@ impl Rig {
     /// Runs a command with the agent's configuration; gives its exit code and what it said: its
     /// standard output, or what is wrong.
     pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_cta-forwarder"))
+        let output = self
+            .program()
             .args(arguments)
             .arg("--config")
             .arg(self.path("cta-forwarder.toml"))
