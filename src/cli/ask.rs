@@ -3,16 +3,17 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::CommandError;
-use crate::agent::Agent;
+use crate::agent::{Agent, StartError};
 use crate::clock::SystemClock;
 use crate::config::{Config, LogConfig};
 use crate::control::{Client, Reply, Request};
 use crate::observe::logging::{self, LogGuard, Surroundings};
-use crate::state::StateLock;
+use crate::state::{LockError, StateLock};
 
 /// Asks, lets `hear` have every reply but the last, and gives the message of that.
 pub(super) async fn ask(
@@ -20,16 +21,18 @@ pub(super) async fn ask(
     request: Request,
     mut hear: impl FnMut(Reply) -> Result<(), CommandError>,
 ) -> Result<String, CommandError> {
-    if let Some(client) = Client::connect(&config.state.directory).await? {
-        let mut call = client.call(&request).await?;
-        while let Some(reply) = call.next().await? {
-            if let Some(message) = hear_one(reply, &mut hear)? {
-                return Ok(message);
+    let (agent, _log) = match reach(config).await? {
+        Reached::Running(client) => {
+            let mut call = client.call(&request).await?;
+            while let Some(reply) = call.next().await? {
+                if let Some(message) = hear_one(reply, &mut hear)? {
+                    return Ok(message);
+                }
             }
+            return Err(unanswered());
         }
-        return Err(unanswered());
-    }
-    let (agent, _log) = take_state(config)?;
+        Reached::Stopped(agent, log) => (agent, log),
+    };
     let (replies, mut heard) = mpsc::channel(64);
     let hearing = async {
         while let Some(reply) = heard.recv().await {
@@ -50,17 +53,88 @@ pub(super) async fn ask(
     }
 }
 
-/// The agent as it would start, to look at or to ask; what it logs is shown if it is serious.
+/// Who answers for a state.
+pub(super) enum Reached {
+    /// An agent that runs.
+    Running(Client),
+    /// Nobody else: this process has the state.
+    Stopped(Box<Agent>, LogGuard),
+}
+
+/// Connects to the running agent, or takes the state where none runs.
+pub(super) async fn reach(config: Config) -> Result<Reached, CommandError> {
+    let mut patience = Patience::new();
+    let mut log = None;
+    loop {
+        if let Some(client) = Client::connect(&config.state.directory).await? {
+            return Ok(Reached::Running(client));
+        }
+        refuse_another_ones_state(&config)?;
+        let log_of_this = match log.take() {
+            Some(log) => log,
+            None => log_what_is_serious()?,
+        };
+        match Agent::build(config.clone(), Arc::new(SystemClock::new())) {
+            Ok(agent) => return Ok(Reached::Stopped(Box::new(agent), log_of_this)),
+            Err(error) if is_in_use(&error) && patience.wait().await => log = Some(log_of_this),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Starts an agent; where only a command has the state, when that is done with it.
+pub(super) async fn build(config: Config) -> Result<Agent, StartError> {
+    let mut patience = Patience::new();
+    loop {
+        let built = Agent::build(config.clone(), Arc::new(SystemClock::new()));
+        let is_in_use = built.as_ref().err().is_some_and(is_in_use);
+        let is_running = || Client::connect(&config.state.directory);
+        if !is_in_use || matches!(is_running().await, Ok(Some(_))) || !patience.wait().await {
+            return built;
+        }
+    }
+}
+
+fn is_in_use(error: &StartError) -> bool {
+    matches!(error, StartError::Lock(LockError::Held { .. }))
+}
+
+/// A command has the state for a moment, and so has an agent that has no socket yet.
+struct Patience {
+    end: Instant,
+}
+
+impl Patience {
+    const ALL: Duration = Duration::from_secs(3);
+    const STEP: Duration = Duration::from_millis(50);
+
+    fn new() -> Self {
+        Self {
+            end: Instant::now() + Self::ALL,
+        }
+    }
+
+    /// Waits a little; tells whether there is any patience left.
+    async fn wait(&mut self) -> bool {
+        tokio::time::sleep(Self::STEP).await;
+        Instant::now() < self.end
+    }
+}
+
+/// The agent as it would start, to look at; what it logs is shown if it is serious.
 pub(super) fn take_state(config: Config) -> Result<(Agent, LogGuard), CommandError> {
-    refuse_another_ones_state(&config)?;
+    let log = log_what_is_serious()?;
+    let agent = Agent::build(config, Arc::new(SystemClock::new()))?;
+    Ok((agent, log))
+}
+
+fn log_what_is_serious() -> Result<LogGuard, CommandError> {
     let serious = LogConfig {
         level: "warn".to_owned(),
         file: None,
     };
-    let log = logging::init(&serious, &Surroundings::of_process())
-        .map_err(|error| CommandError::Failed(error.to_string()))?;
-    let agent = Agent::build(config, Arc::new(SystemClock::new()))?;
-    Ok((agent, log))
+    logging::init(&serious, &Surroundings::of_process())
+        .map_err(|error| CommandError::Failed(error.to_string()))
 }
 
 /// What root writes into the state of another user, that user's agent can no longer open.
@@ -94,4 +168,34 @@ fn hear_one(
 
 fn unanswered() -> CommandError {
     CommandError::Failed("the agent ended before it had answered".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+    use crate::schedule;
+
+    fn config(folder: &std::path::Path) -> Config {
+        let path = folder.join("cta-forwarder.toml");
+        let toml = format!(
+            "[state]\ndirectory = {:?}\n[[service]]\nname = \"cta\"\n\
+             poll_url = \"http://127.0.0.1:1/\"\ncollections = [\"flows\"]\n\
+             [[output]]\nname = \"local\"\ntype = \"file\"\npath = \"/none/events.jsonl\"\n",
+            folder.join("state")
+        );
+        fs::write(&path, toml).unwrap();
+        let loaded = Config::load(&path, &Environment::new("host"), schedule::check);
+        loaded.unwrap().config
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn an_agent_waits_for_a_command_that_has_the_state_for_a_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let command = StateLock::take(&config.state.directory).unwrap();
+        // In this order: it finds the state taken, and then it is free.
+        let (built, ()) = tokio::join!(build(config), async { drop(command) });
+        built.unwrap();
+    }
 }

@@ -1,14 +1,13 @@
 //! `run`: the agent, until it is told to stop.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::ask;
 use super::signals::Signals;
 use super::{CommandError, Exit, load};
-use crate::agent::{Agent, Ended, StartError};
-use crate::clock::SystemClock;
+use crate::agent::{Ended, StartError};
 use crate::config::Config;
 use crate::observe::logging::{self, InitLogError, Surroundings};
 
@@ -42,7 +41,7 @@ fn refuse(error: &InitLogError) -> Exit {
 }
 
 async fn serve(config: Config, mut signals: Signals) -> Result<Exit, StartError> {
-    let agent = Agent::build(config, Arc::new(SystemClock::new()))?;
+    let agent = ask::build(config).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let run = agent.run(async {
         // An error would say that the sender is gone, and with it the agent.

@@ -5,11 +5,11 @@ mod table;
 use std::io;
 use std::path::Path;
 
-use super::ask::{ask, take_state};
+use super::ask::{Reached, reach, take_state};
 use super::terminal::Paint;
 use super::{CommandError, Exit, complain, load, print_line};
 use crate::config::Config;
-use crate::control::{Client, Reply, Request};
+use crate::control::{Reply, Request};
 use crate::observe::status::Status;
 
 /// Show what is polled, delivered, waiting and held
@@ -45,19 +45,17 @@ async fn take(config: Config) -> Result<Status, CommandError> {
         ));
         return of_nothing(config);
     }
-    if Client::connect(folder).await?.is_none() {
-        let (agent, _log) = take_state(config.clone())?;
-        return Ok(Status::take(agent.house(), &config, false));
-    }
-    let mut status = None;
-    ask(config, Request::Status, |reply| {
+    let client = match reach(config.clone()).await? {
+        Reached::Stopped(agent, _log) => return Ok(Status::take(agent.house(), &config, false)),
+        Reached::Running(client) => client,
+    };
+    let mut call = client.call(&Request::Status).await?;
+    while let Some(reply) = call.next().await? {
         if let Reply::Status(taken) = reply {
-            status = Some(*taken);
+            return Ok(*taken);
         }
-        Ok(())
-    })
-    .await?;
-    status.ok_or_else(|| CommandError::Failed("the agent told nothing".to_owned()))
+    }
+    Err(CommandError::Failed("the agent told nothing".to_owned()))
 }
 
 /// What an agent would say before its first poll.
