@@ -15,7 +15,7 @@ use cta_forwarder::event::EventId;
 use cta_forwarder::observe::board::{PeerActivity, PeerState};
 use cta_forwarder::simulator::ArmedFault;
 use cta_forwarder::simulator::content::{ContentGenerator, PackageSize};
-use cta_forwarder::simulator::hec::{HecFault, HecRules, HecServer};
+use cta_forwarder::simulator::hec::{AckPolicy, HecFault, HecRules, HecServer};
 use tracing::Level;
 use world::logs::Logs;
 use world::{SEED, Setup, World, assert_same};
@@ -170,4 +170,30 @@ async fn a_black_hole_gets_one_flight_and_then_probes() {
     second.clear_faults();
     world.run_for(10 * SECOND).await;
     assert_exactly_once(&world, &second);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn each_is_asked_for_what_it_has_accepted_and_what_one_cannot_say_goes_to_the_other() {
+    let (mut world, second) = world("acknowledge = true\nack_timeout = \"5m\"");
+    for hec in [&*world.hec, &second] {
+        hec.change_rules(|rules| rules.acknowledgement = Some(AckPolicy::AfterAsked(2)));
+    }
+    publish_for(&mut world, 15).await;
+    assert_exactly_once(&world, &second);
+    assert!(world.hec.events_taken() > 0 && second.events_taken() > 0);
+    let taken = second.events_taken();
+    second.change_rules(|rules| rules.acknowledgement = Some(AckPolicy::Held));
+    publish_for(&mut world, 2).await;
+    let held = second.events_taken() - taken;
+    assert!(held > 0);
+    // It is gone for good, and nobody can be asked.
+    second.refuse_connections().await.unwrap();
+    world.run_for(HOUR).await;
+    assert_eq!(world.status().spool.batches, 0);
+    let mut ids = both(&world, &second);
+    let all = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_same("Splunk", &world.cta.published_ids(), &ids);
+    assert!(all - ids.len() <= held, "more than what it had came twice");
 }

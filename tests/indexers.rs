@@ -19,8 +19,8 @@ use cta_forwarder::simulator::hec::{AckPolicy, HecRules, Sticky};
 use rig::{Rig, Setup};
 
 const ACKNOWLEDGE: &str = "acknowledge = true\nack_interval = \"20ms\"\nack_timeout = \"1s\"\n\
-                           max_in_flight = 2\n\
-                           batch = { max_events = 20, max_wait = \"10ms\" }\n";
+                           max_in_flight = 4\n\
+                           batch = { max_events = 5, max_wait = \"10ms\" }\n";
 
 fn rig(seed: u64, rules: HecRules) -> Rig {
     Rig::with(Setup {
@@ -141,11 +141,20 @@ async fn a_load_balancer_that_is_not_sticky_loses_nothing_all_the_same() {
             ..HecRules::default()
         },
     );
-    for _ in 0..3 {
-        rig.publish();
+    hold_acks(&rig, AckPolicy::AfterAsked(1));
+    for round in 0..4 {
+        for _ in 0..5 {
+            rig.publish();
+        }
+        rig.more_deliveries(6).await;
+        rig.hec.restart_indexer(round % 2).unwrap();
         rig.arrived().await;
         rig.drained().await;
     }
+    assert!(
+        !rig.hec.lost().is_empty(),
+        "nothing was lost, so nothing is shown"
+    );
     rig.stop_and_audit();
 }
 

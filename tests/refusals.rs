@@ -32,6 +32,8 @@ struct Case {
     acknowledgement: Option<AckPolicy>,
     max_content_bytes: usize,
     too_large: TooLarge,
+    /// As a collector does that is not Splunk's.
+    refusals_use_ack_ids: bool,
     /// The bad events, as places among all, and their codes; fewer than the breaker believes.
     bad: Vec<(prop::sample::Index, u8)>,
     /// Codes of the first answers, which take nothing.
@@ -54,9 +56,11 @@ fn cases() -> impl Strategy<Value = Case> {
         any::<bool>(),
         prop::collection::vec((any::<prop::sample::Index>(), code), 0..12),
         prop::collection::vec(passing, 0..3),
+        any::<bool>(),
     )
         .prop_map(
-            |(max_events, max_in_flight, acks, bytes, is_413, bad, passing)| Case {
+            |(max_events, max_in_flight, acks, bytes, is_413, bad, passing, uses_ids)| Case {
+                refusals_use_ack_ids: uses_ids,
                 max_events,
                 max_in_flight,
                 acknowledgement: acks,
@@ -106,6 +110,7 @@ async fn deliver(case: &Case) {
         rules.acknowledgement = case.acknowledgement;
         rules.max_content_bytes = case.max_content_bytes;
         rules.too_large = case.too_large;
+        rules.refusals_use_ack_ids = case.refusals_use_ack_ids;
     });
     for code in &case.passing {
         let fault = HecFault::Code {

@@ -2,8 +2,12 @@
 //!
 //! Only an answer of `true` delivers. What is answered `false` for too long is sent again; what is
 //! not answered at all is only asked for again, as long as there is nobody else to send it to.
+//!
+//! An indexer that restarts forgets its channels and counts anew. So a channel is asked only when
+//! nothing is under way on it and nothing will be: then no later request can have been given the id
+//! of an earlier one, and a `true` is about what we think it is about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -11,36 +15,64 @@ use uuid::Uuid;
 
 use crate::output::{Channel, Receipt};
 
+/// Ids of one question: its answer must not be longer than what is read of one.
+const MAX_ASKED: usize = 1000;
+/// Questions under way to one peer.
+const MAX_QUESTIONS: usize = 4;
+/// How long a peer that does not answer is not asked, at most.
+const MAX_QUIET: Duration = Duration::from_secs(60);
+
 /// Lines of batches, by the batch's number.
 pub type Lines = Vec<(u64, Range<u64>)>;
+
+/// Tells a receipt from all others: its channel and its number there.
+pub type ReceiptKey = (Uuid, u64);
 
 /// All receipts of one output.
 #[derive(Debug)]
 pub struct Acks {
     timeout: Duration,
     interval: Duration,
-    channels: BTreeMap<Uuid, Asking>,
+    channels: BTreeMap<Uuid, ChannelUse>,
     outstanding: BTreeMap<ReceiptKey, Outstanding>,
+    peers: BTreeMap<usize, PeerUse>,
 }
 
-/// Tells a receipt from all others: its channel's key and its number there.
-pub type ReceiptKey = (Uuid, u64);
-
-/// A channel that is asked.
+/// What is known of a channel that has flights or receipts.
 #[derive(Debug)]
-struct Asking {
+struct ChannelUse {
     peer: usize,
     channel: Channel,
+    /// Flights without an answer.
+    in_flight: usize,
+    /// Flights that will never have one: each may have been given one of the first ids, if the
+    /// indexer had restarted before it came.
+    lost: u64,
+    /// No flight goes there any more.
+    is_left: bool,
     /// When to ask next, on the monotonic clock.
-    at: Duration,
-    is_asked: bool,
+    ask_at: Duration,
+    /// The question under way.
+    asked: Option<BTreeSet<u64>>,
+    /// Where the next question begins, if there are too many ids for one.
+    ask_from: u64,
 }
 
 /// Accepted, and not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Outstanding {
     lines: Lines,
-    since: Duration,
+    /// When it is sent again, on the monotonic clock.
+    expires_at: Duration,
+}
+
+#[derive(Debug, Default)]
+struct PeerUse {
+    outstanding: usize,
+    questions: usize,
+    /// Questions in a row without an answer, and until when there are no others.
+    failures: u32,
+    quiet_until: Duration,
 }
 
 /// A question for a peer.
@@ -74,11 +106,27 @@ impl Acks {
             interval,
             channels: BTreeMap::new(),
             outstanding: BTreeMap::new(),
+            peers: BTreeMap::new(),
         }
     }
 
-    /// These lines were accepted by a peer. Where the receipt says that earlier ones are void, their
-    /// lines are to be sent again.
+    /// A flight goes to a peer on this channel.
+    pub fn launched(&mut self, peer: usize, channel: &Channel, now: Duration) {
+        self.channel(peer, channel, now).in_flight += 1;
+    }
+
+    /// A flight on this channel has come to its end; `is_lost` is whether nothing is known of the id
+    /// that it may have been given.
+    pub fn landed(&mut self, channel: Uuid, is_lost: bool) {
+        if let Some(used) = self.channels.get_mut(&channel) {
+            used.in_flight = used.in_flight.saturating_sub(1);
+            used.lost += u64::from(is_lost);
+        }
+        self.forget_idle(channel);
+    }
+
+    /// These lines were accepted. Where an earlier receipt has the same number, two indexers have
+    /// given it, and nobody can tell whose an answer would be: both go again.
     pub fn accepted(
         &mut self,
         peer: usize,
@@ -86,54 +134,101 @@ impl Acks {
         lines: Lines,
         now: Duration,
     ) -> Settled {
-        let mut settled = receipt
-            .voids
-            .map_or_else(Settled::default, |channel| self.void(channel));
-        // Two indexers promised the same id: nobody can tell whose the answer would be.
-        if settled.keys.iter().any(|(_, id)| *id == receipt.ack_id) {
+        let key = (receipt.channel.guid, receipt.ack_id);
+        let mut settled = Settled::default();
+        if self.outstanding.contains_key(&key) {
+            self.settle(key, false, &mut settled);
             settled.again.extend(lines);
             return settled;
         }
-        let channel = &receipt.channel;
-        let interval = self.interval;
-        let asking = self.channels.entry(channel.key).or_insert_with(|| Asking {
-            peer,
-            channel: channel.clone(),
-            at: now + interval,
-            is_asked: false,
-        });
-        // The cookie may have come with a later answer than the first.
-        asking.channel = channel.clone();
-        let outstanding = Outstanding { lines, since: now };
-        self.outstanding
-            .insert((channel.key, receipt.ack_id), outstanding);
+        self.keep(peer, receipt, lines, now, self.timeout);
         settled
     }
 
-    /// What was outstanding before a restart: its time begins anew.
-    pub fn restore(&mut self, peer: usize, receipt: &Receipt, lines: Lines, now: Duration) {
-        let before = self.accepted(peer, receipt, lines, now);
-        debug_assert_eq!(before, Settled::default());
+    /// What was accepted so long before a restart.
+    pub fn restore(
+        &mut self,
+        peer: usize,
+        receipt: &Receipt,
+        lines: Lines,
+        now: Duration,
+        age: Duration,
+    ) {
+        self.keep(peer, receipt, lines, now, self.timeout.saturating_sub(age));
+        if let Some(used) = self.channels.get_mut(&receipt.channel.guid) {
+            used.is_left = true;
+        }
+    }
+
+    /// The channels that are to be asked and must be left for that, with their peers.
+    pub fn to_leave(&mut self, now: Duration) -> Vec<(usize, Uuid)> {
+        let due = self.channels.iter_mut().filter(|(guid, used)| {
+            let first = (**guid, 0)..=(**guid, u64::MAX);
+            let is_due = !used.is_left && used.ask_at <= now;
+            is_due && self.outstanding.range(first).next().is_some()
+        });
+        due.map(|(guid, used)| {
+            used.is_left = true;
+            (used.peer, *guid)
+        })
+        .collect()
     }
 
     /// The questions that are due; each must be [answered](Self::answered) before its channel is
     /// asked again.
     pub fn due(&mut self, now: Duration) -> Vec<Question> {
         let mut questions = Vec::new();
-        for (key, asking) in &mut self.channels {
-            if asking.is_asked || asking.at > now {
+        for (guid, used) in &mut self.channels {
+            let peer = self.peers.entry(used.peer).or_default();
+            if !used.may_be_asked()
+                || used.ask_at > now
+                || peer.questions >= MAX_QUESTIONS
+                || peer.quiet_until > now
+            {
                 continue;
             }
-            let of_channel = self.outstanding.range((*key, 0)..=(*key, u64::MAX));
-            let ack_ids = of_channel.map(|((_, id), _)| *id);
-            asking.is_asked = true;
+            let from = used.ask_from.max(used.lost);
+            let ids = |from| {
+                let of_channel = self.outstanding.range((*guid, from)..=(*guid, u64::MAX));
+                let ids = of_channel.map(|((_, id), _)| *id).take(MAX_ASKED);
+                ids.collect::<BTreeSet<u64>>()
+            };
+            let mut asked = ids(from);
+            if asked.is_empty() {
+                asked = ids(used.lost);
+            }
+            used.ask_from = asked.last().map_or(0, |last| last + 1);
+            if asked.is_empty() {
+                used.ask_at = now + self.interval;
+                continue;
+            }
+            peer.questions += 1;
             questions.push(Question {
-                peer: asking.peer,
-                channel: asking.channel.clone(),
-                ack_ids: ack_ids.collect(),
+                peer: used.peer,
+                channel: used.channel.clone(),
+                ack_ids: asked.iter().copied().collect(),
             });
+            used.asked = Some(asked);
         }
         questions
+    }
+
+    /// What nobody can be asked for, since no answer could be believed, and what has waited for too
+    /// long.
+    pub fn give_up(&mut self, now: Duration) -> Settled {
+        let doubted = self.channels.iter().filter(|(_, used)| used.lost > 0);
+        let doubted: Vec<(Uuid, u64)> = doubted.map(|(guid, used)| (*guid, used.lost)).collect();
+        let mut settled = Settled::default();
+        for (guid, lost) in doubted {
+            let ids = self.outstanding.range((guid, 0)..(guid, lost));
+            let expired = ids.filter(|(_, one)| one.expires_at <= now);
+            let expired: Vec<ReceiptKey> = expired.map(|(key, _)| *key).collect();
+            for key in expired {
+                self.settle(key, false, &mut settled);
+            }
+            self.forget_idle(guid);
+        }
+        settled
     }
 
     /// What the peer said of the ids of a channel; nothing, if it said nothing that can be relied
@@ -145,48 +240,60 @@ impl Acks {
         now: Duration,
         is_other_well: bool,
     ) -> Settled {
-        if let Some(asking) = self.channels.get_mut(&channel) {
-            asking.is_asked = false;
-            asking.at = now + self.interval;
-        }
         let mut settled = Settled::default();
+        let Some(used) = self.channels.get_mut(&channel) else {
+            return settled;
+        };
+        let asked = used.asked.take().unwrap_or_default();
+        used.ask_at = now + self.interval;
+        let peer = self.peers.entry(used.peer).or_default();
+        peer.questions = peer.questions.saturating_sub(1);
+        peer.was_answered(answer.is_some(), now, self.interval);
         let of_channel: Vec<ReceiptKey> = self.of_channel(channel).collect();
         for key in of_channel {
+            let id = key.1;
             let Some(outstanding) = self.outstanding.get(&key) else {
                 continue;
             };
-            let age = now.saturating_sub(outstanding.since);
-            let is_done = answer.map(|answer| answer.get(&key.1));
-            let is_expired = match is_done {
-                Some(Some(true)) => false,
-                Some(Some(false)) => age >= self.timeout,
-                // Nobody can be asked, so nobody says that it is missing either.
-                Some(None) | None => is_other_well && age >= self.timeout * 2,
-            };
-            let is_delivered = is_done == Some(Some(&true));
-            if is_delivered || is_expired {
-                self.settle(key, is_delivered, &mut settled);
+            let is_expired = outstanding.expires_at <= now;
+            let said = answer.map(|answer| answer.get(&id));
+            match said {
+                Some(Some(true)) if asked.contains(&id) => self.settle(key, true, &mut settled),
+                // It does not know it, or says so by leaving it out.
+                Some(_) if asked.contains(&id) && is_expired => {
+                    self.settle(key, false, &mut settled);
+                }
+                // Nobody says that it is missing.
+                None if is_other_well && outstanding.expires_at + self.timeout <= now => {
+                    self.settle(key, false, &mut settled);
+                }
+                _ => {}
             }
         }
         self.forget_idle(channel);
         settled
     }
 
-    /// Nobody owes these batches any more.
+    /// Nobody owes this batch any more.
     pub fn forget_batch(&mut self, seq: u64) -> Vec<ReceiptKey> {
-        let mut gone = Vec::new();
-        self.outstanding.retain(|key, outstanding| {
+        let touched: Vec<ReceiptKey> = self
+            .outstanding
+            .iter()
+            .filter(|(_, one)| one.lines.iter().any(|(of, _)| *of == seq))
+            .map(|(key, _)| *key)
+            .collect();
+        let mut gone = Settled::default();
+        for key in touched {
+            let Some(outstanding) = self.outstanding.get_mut(&key) else {
+                continue;
+            };
             outstanding.lines.retain(|(of, _)| *of != seq);
-            let is_empty = outstanding.lines.is_empty();
-            if is_empty {
-                gone.push(*key);
+            if outstanding.lines.is_empty() {
+                self.settle(key, false, &mut gone);
+                self.forget_idle(key.0);
             }
-            !is_empty
-        });
-        for (channel, _) in &gone {
-            self.forget_idle(*channel);
         }
-        gone
+        gone.keys
     }
 
     /// Whether a receipt is waited for.
@@ -198,11 +305,7 @@ impl Acks {
     /// How many receipts of a peer are outstanding.
     #[must_use]
     pub fn count(&self, peer: usize) -> usize {
-        let of_peer = self
-            .channels
-            .iter()
-            .filter(|(_, asking)| asking.peer == peer);
-        of_peer.map(|(key, _)| self.of_channel(*key).count()).sum()
+        self.peers.get(&peer).map_or(0, |used| used.outstanding)
     }
 
     /// How many lines wait for their acknowledgement.
@@ -219,27 +322,65 @@ impl Acks {
             .map(|(_, range)| range.clone())
     }
 
-    /// When the next question is due.
+    /// When the next question may be due.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
-        let free = self.channels.values().filter(|asking| !asking.is_asked);
-        free.map(|asking| asking.at).min()
+        let waiting = self.channels.iter().filter(|(guid, used)| {
+            let is_free = used.asked.is_none() && (used.in_flight == 0 || !used.is_left);
+            is_free && self.of_channel(**guid).next().is_some()
+        });
+        let at = waiting.filter_map(|(_, used)| {
+            let peer = self.peers.get(&used.peer)?;
+            // One that has landed wakes us anyway.
+            (peer.questions < MAX_QUESTIONS).then(|| used.ask_at.max(peer.quiet_until))
+        });
+        at.min()
     }
 
-    fn void(&mut self, channel: Uuid) -> Settled {
-        let mut settled = Settled::default();
-        let keys: Vec<ReceiptKey> = self.of_channel(channel).collect();
-        for key in keys {
-            self.settle(key, false, &mut settled);
-        }
-        self.forget_idle(channel);
-        settled
+    fn channel(&mut self, peer: usize, channel: &Channel, now: Duration) -> &mut ChannelUse {
+        let interval = self.interval;
+        self.channels
+            .entry(channel.guid)
+            .or_insert_with(|| ChannelUse {
+                peer,
+                channel: channel.clone(),
+                in_flight: 0,
+                lost: 0,
+                is_left: false,
+                ask_at: now + interval,
+                asked: None,
+                ask_from: 0,
+            })
+    }
+
+    fn keep(
+        &mut self,
+        peer: usize,
+        receipt: &Receipt,
+        lines: Lines,
+        now: Duration,
+        time_left: Duration,
+    ) {
+        let used = self.channel(peer, &receipt.channel, now);
+        // The cookie comes with the first answer.
+        used.channel.cookies.extend(receipt.channel.cookies.clone());
+        let outstanding = Outstanding {
+            lines,
+            expires_at: now + time_left,
+        };
+        self.outstanding
+            .insert((receipt.channel.guid, receipt.ack_id), outstanding);
+        self.peers.entry(peer).or_default().outstanding += 1;
     }
 
     fn settle(&mut self, key: ReceiptKey, is_delivered: bool, settled: &mut Settled) {
         let Some(outstanding) = self.outstanding.remove(&key) else {
             return;
         };
+        let peer = self.channels.get(&key.0).map(|used| used.peer);
+        if let Some(peer) = peer.and_then(|peer| self.peers.get_mut(&peer)) {
+            peer.outstanding = peer.outstanding.saturating_sub(1);
+        }
         settled.keys.push(key);
         if is_delivered {
             settled.delivered.extend(outstanding.lines);
@@ -254,131 +395,35 @@ impl Acks {
     }
 
     fn forget_idle(&mut self, channel: Uuid) {
-        if self.of_channel(channel).next().is_none() {
+        let is_idle = self
+            .channels
+            .get(&channel)
+            .is_some_and(|used| used.in_flight == 0 && used.asked.is_none());
+        if is_idle && self.of_channel(channel).next().is_none() {
             self.channels.remove(&channel);
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn acks() -> Acks {
-        Acks::new(5 * MINUTE, 2 * SECOND)
-    }
-
-    fn channel() -> Channel {
-        Channel {
-            key: Uuid::new_v4(),
-            guid: Uuid::new_v4(),
-            cookies: BTreeMap::new(),
-        }
-    }
-
-    fn receipt(channel: &Channel, ack_id: u64) -> Receipt {
-        Receipt {
-            channel: channel.clone(),
-            ack_id,
-            voids: None,
-        }
-    }
-
-    fn accept(acks: &mut Acks, channel: &Channel, ack_id: u64, lines: Range<u64>, now: Duration) {
-        let settled = acks.accepted(0, &receipt(channel, ack_id), vec![(1, lines)], now);
-        assert_eq!(settled, Settled::default());
-    }
-
-    fn answer<const N: usize>(ids: [(u64, bool); N]) -> BTreeMap<u64, bool> {
-        ids.into()
-    }
-
-    #[test]
-    fn only_true_delivers_and_only_what_it_stands_for() {
-        let mut acks = acks();
-        let channel = channel();
-        accept(&mut acks, &channel, 0, 0..10, SECOND);
-        accept(&mut acks, &channel, 1, 10..20, SECOND);
-        assert_eq!(acks.due(2 * SECOND), []);
-        assert_eq!(acks.next_due(), Some(3 * SECOND));
-        let asked = acks.due(3 * SECOND);
-        assert_eq!(asked[0].ack_ids, [0, 1]);
-        assert_eq!(acks.due(60 * SECOND), [], "it is asked already");
-        let answer = answer([(0, false), (1, true)]);
-        let settled = acks.answered(channel.key, Some(&answer), 4 * SECOND, false);
-        assert_eq!(settled.delivered, [(1, 10..20)]);
-        assert_eq!(settled.again, []);
-        assert_eq!(settled.keys, [(channel.key, 1)]);
-        assert!(acks.lines_of(1).eq(std::iter::once(0..10)));
-        assert_eq!(acks.due(6 * SECOND)[0].ack_ids, [0]);
-    }
-
-    #[test]
-    fn what_is_false_for_too_long_is_sent_again() {
-        let mut acks = acks();
-        let channel = channel();
-        accept(&mut acks, &channel, 0, 0..10, SECOND);
-        accept(&mut acks, &channel, 1, 10..20, MINUTE);
-        let answer = answer([(0, false), (1, false)]);
-        let before = acks.answered(channel.key, Some(&answer), 5 * MINUTE, false);
-        assert_eq!(before, Settled::default());
-        let after = acks.answered(channel.key, Some(&answer), 5 * MINUTE + SECOND, false);
-        assert_eq!(after.again, [(1, 0..10)]);
-        assert_eq!(acks.count(0), 1);
-    }
-
-    #[test]
-    fn without_an_answer_nothing_is_sent_again_unless_it_can_go_elsewhere() {
-        let mut acks = acks();
-        let channel = channel();
-        accept(&mut acks, &channel, 0, 0..10, SECOND);
-        let hour = 60 * MINUTE;
-        assert_eq!(
-            acks.answered(channel.key, None, hour, false),
-            Settled::default()
-        );
-        let missing = answer([]);
-        let said = acks.answered(channel.key, Some(&missing), hour, false);
-        assert_eq!(said, Settled::default());
-        let elsewhere = acks.answered(channel.key, None, 9 * MINUTE, true);
-        assert_eq!(elsewhere, Settled::default());
-        let elsewhere = acks.answered(channel.key, None, hour, true);
-        assert_eq!(elsewhere.again, [(1, 0..10)]);
-        assert_eq!(acks.next_due(), None);
-    }
-
-    #[test]
-    fn a_restarted_indexer_makes_the_receipts_before_it_void() {
-        let mut acks = acks();
-        let channel = channel();
-        accept(&mut acks, &channel, 7, 0..10, SECOND);
-        accept(&mut acks, &channel, 8, 10..20, SECOND);
-        let mut anew = receipt(&channel, 0);
-        anew.channel.key = Uuid::new_v4();
-        anew.voids = Some(channel.key);
-        let settled = acks.accepted(0, &anew, vec![(1, 20..30)], SECOND);
-        assert_eq!(settled.again, [(1, 0..10), (1, 10..20)]);
-        assert_eq!(acks.lines(), 10);
-        // Another indexer behind the same address, which counts too: whose 0 would be true?
-        let mut other = receipt(&channel, 0);
-        other.voids = Some(anew.channel.key);
-        let settled = acks.accepted(0, &other, vec![(1, 30..40)], SECOND);
-        assert_eq!(settled.again, [(1, 20..30), (1, 30..40)]);
-        assert_eq!(acks.lines(), 0);
-    }
-
-    #[test]
-    fn a_batch_that_nobody_owes_is_not_asked_for() {
-        let mut acks = acks();
-        let channel = channel();
-        let lines = vec![(1, 5..9), (2, 0..3)];
-        acks.accepted(0, &receipt(&channel, 0), lines, SECOND);
-        assert_eq!(acks.forget_batch(1), []);
-        assert_eq!(acks.lines(), 3);
-        assert_eq!(acks.forget_batch(2), [(channel.key, 0)]);
-        assert_eq!(acks.due(MINUTE), []);
+impl ChannelUse {
+    /// Whether an answer would be about what we think it is about.
+    fn may_be_asked(&self) -> bool {
+        self.is_left && self.in_flight == 0 && self.asked.is_none()
     }
 }
+
+impl PeerUse {
+    fn was_answered(&mut self, is_answer: bool, now: Duration, interval: Duration) {
+        if is_answer {
+            self.failures = 0;
+            self.quiet_until = Duration::ZERO;
+            return;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let factor = 2_u32.saturating_pow(self.failures.min(16));
+        self.quiet_until = now + interval.saturating_mul(factor).min(MAX_QUIET);
+    }
+}
+
+#[cfg(test)]
+mod tests;

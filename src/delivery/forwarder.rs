@@ -22,12 +22,11 @@ use crate::config::{AcknowledgementConfig, OutputConfig, OutputKind};
 use crate::house::House;
 use crate::observe::board::Hold;
 use crate::output::{BuildOutputError, FlightId, Landing, Output, PeerOrder, Receipt};
-use crate::spool::MEND_LETTERS;
 use crate::state::WorkChanges;
 use crate::wake::Wake;
 use flight::Flight;
 use keeping::{KeepError, OpenBatch};
-use queue::Queue;
+use queue::{Place, Queue};
 use reading::Reading;
 
 /// Delivers what one output owes.
@@ -50,18 +49,22 @@ pub struct Forwarder {
     queue: Queue,
     flights: BTreeMap<FlightId, Flight>,
     next_flight: FlightId,
-    /// Probes and questions under way.
-    others_under_way: usize,
+    probes: usize,
+    questions: usize,
     /// What has landed and is not taken in.
     landed: VecDeque<Landing>,
     /// What is not written down yet.
     changes: WorkChanges,
     /// Our own disk fails, and is tried again then.
     disk_hold: Option<Hold>,
+    /// It refused a dead letter: it has room when it has taken one.
+    waits_for_letter: bool,
     disk_wait: Option<Duration>,
     /// Refused events that could not be set aside.
-    refused: BTreeSet<queue::Place>,
-    voids_in_a_row: u32,
+    refused: BTreeSet<Place>,
+    /// Refused events that are not believed to be at fault: others go before them.
+    doubted: BTreeSet<Place>,
+    collisions_in_a_row: u32,
 }
 
 /// A forwarder cannot be set up.
@@ -103,13 +106,16 @@ impl Forwarder {
             queue: Queue::default(),
             flights: BTreeMap::new(),
             next_flight: 0,
-            others_under_way: 0,
+            probes: 0,
+            questions: 0,
             landed: VecDeque::new(),
             changes: WorkChanges::default(),
             disk_hold: None,
+            waits_for_letter: false,
             disk_wait: None,
             refused: BTreeSet::new(),
-            voids_in_a_row: 0,
+            doubted: BTreeSet::new(),
+            collisions_in_a_row: 0,
         };
         forwarder.restore_receipts();
         Ok(forwarder)
@@ -141,7 +147,7 @@ impl Forwarder {
     /// Whether something is under way.
     #[must_use]
     pub fn is_under_way(&self) -> bool {
-        self.flights.len() + self.others_under_way > self.landed.len()
+        self.flights.len() + self.probes + self.questions > self.landed.len()
     }
 
     /// Moves what is under way until something has landed, which wants a turn; never done if
@@ -160,10 +166,10 @@ impl Forwarder {
         }
     }
 
-    /// Waits for what is in flight, writes down what became of it, and ends the connections in
-    /// order.
+    /// Waits for what is in flight and for answers that are given only once, writes down what became
+    /// of it, and ends the connections in order.
     pub async fn close(&mut self) {
-        while !self.flights.is_empty() {
+        while !self.flights.is_empty() || self.questions > 0 {
             if self.landed.is_empty() {
                 self.landing().await;
             }
@@ -210,28 +216,22 @@ impl Forwarder {
                 self.read_again();
                 return Err(error.into());
             }
-            if self
-                .disk_hold
-                .as_ref()
-                .is_some_and(|hold| hold.mend != MEND_LETTERS)
-            {
-                self.disk_mended();
-            }
+            self.disk_mended();
             if self.queue.is_empty() {
                 return Ok(Duration::MAX);
             }
             if let Some(wait) = self.waits_for_more(now) {
                 return Ok(wait);
             }
-            let may_have = |peer| self.may_have(peer);
-            // The closure looks at what `choose` does not touch.
-            let free: Vec<bool> = (0..self.peers.len()).map(may_have).collect();
-            let is_free = |peer: usize| free.get(peer).copied().unwrap_or(false);
-            match self.peers.choose(now.monotonic, is_free) {
+            let free = self.free_peers();
+            match self
+                .peers
+                .choose(now.monotonic, |peer| free.contains(&peer))
+            {
                 Choice::Launch(peer) => self.launch(peer, now),
                 Choice::Probe(peer) => {
                     self.output.probe(peer);
-                    self.others_under_way += 1;
+                    self.probes += 1;
                 }
                 Choice::Nothing { until } => {
                     return Ok(
@@ -243,13 +243,30 @@ impl Forwarder {
     }
 
     fn launch(&mut self, peer: usize, now: Now) {
+        let doubted = self.queue.take_out(&self.doubted);
+        if self.queue.is_empty() {
+            self.queue.put_back(doubted);
+            self.launch_first(peer, now);
+        } else {
+            self.launch_first(peer, now);
+            self.queue.put_back(doubted);
+        }
+    }
+
+    /// Launches the first events of the queue.
+    fn launch_first(&mut self, peer: usize, now: Now) {
         let together = self.output.together(self.queue.origins());
         let fitting = self.queue.fitting(self.config.batch.max_bytes);
         let count = fitting.min(self.size.limit()).min(together);
-        let flight = Flight::new(self.queue.take(count, now.monotonic), now.monotonic);
+        let mut flight = Flight::new(self.queue.take(count, now.monotonic), now.monotonic);
         let id = self.next_flight;
         self.next_flight += 1;
-        self.output.launch(peer, id, flight.events());
+        // A body is compressed here.
+        let channel = tokio::task::block_in_place(|| self.output.launch(peer, id, flight.events()));
+        if let (Some(acks), Some(channel)) = (&mut self.acks, channel) {
+            acks.launched(peer, &channel, now.monotonic);
+            flight.channel = Some(channel.guid);
+        }
         self.peers.launched(peer);
         self.flights.insert(id, flight);
     }
@@ -264,27 +281,37 @@ impl Forwarder {
         (!rest.is_zero()).then_some(rest)
     }
 
-    /// Whether a peer may have one flight more, as far as its acknowledgements go.
-    fn may_have(&self, peer: usize) -> bool {
+    /// The peers that may have one flight more, as far as their acknowledgements go.
+    fn free_peers(&self) -> BTreeSet<usize> {
+        let all = 0..self.peers.len();
         match (&self.acks, acknowledgement(&self.config)) {
-            (Some(acks), Some(config)) => acks.count(peer) < config.max_outstanding,
-            _ => true,
+            (Some(acks), Some(config)) => all
+                .filter(|peer| {
+                    acks.count(*peer) + self.peers.in_flight(*peer) < config.max_outstanding
+                })
+                .collect(),
+            _ => all.collect(),
         }
     }
 
     fn ask_for_acknowledgements(&mut self, now: Now) {
         let Some(acks) = &mut self.acks else { return };
+        for (peer, channel) in acks.to_leave(now.monotonic) {
+            self.output.leave_channel(peer, channel);
+        }
+        let given_up = acks.give_up(now.monotonic);
         for question in acks.due(now.monotonic) {
             self.output
                 .ask(question.peer, &question.channel, question.ack_ids);
-            self.others_under_way += 1;
+            self.questions += 1;
         }
+        self.settle(given_up, now);
     }
 
     /// Goes on asking for what was accepted before a restart. What nobody can be asked for any more
     /// is sent again.
     fn restore_receipts(&mut self) {
-        let now = self.house.clock.now().monotonic;
+        let now = self.house.clock.now();
         for stored in self.house.state.receipts(&self.config.name) {
             let key = stored.key();
             match (&mut self.acks, self.peers.find(&stored.peer)) {
@@ -292,9 +319,10 @@ impl Forwarder {
                     let receipt = Receipt {
                         channel: stored.channel,
                         ack_id: stored.ack_id,
-                        voids: None,
                     };
-                    acks.restore(peer, &receipt, stored.lines, now);
+                    // A clock that went back makes it younger, never older.
+                    let age = (now.utc - stored.at).to_std().unwrap_or_default();
+                    acks.restore(peer, &receipt, stored.lines, now.monotonic, age);
                 }
                 _ => self.changes.settled.push(key),
             }

@@ -78,7 +78,7 @@ pub struct Failure {
     pub failures: u32,
     /// How long the peer is left alone.
     pub wait: Duration,
-    /// Whether it fails for another reason than before.
+    /// Whether something else must be done about it than before.
     pub is_new: bool,
 }
 
@@ -268,9 +268,17 @@ impl Peers {
 
     /// A probe went well: a flight may show whether all is.
     pub fn probed(&mut self, peer: usize) {
-        if let Some(peer) = self.all.get_mut(peer) {
+        if let Some(peer) = self.all.get_mut(peer)
+            && peer.state == State::Probing
+        {
             peer.state = State::Ready;
         }
+    }
+
+    /// Flights under way to a peer.
+    #[must_use]
+    pub fn in_flight(&self, peer: usize) -> usize {
+        self.all.get(peer).map_or(0, |peer| peer.in_flight)
     }
 
     /// Whether this peer, or one beside it, is taking events.
@@ -346,18 +354,23 @@ impl Peer {
         self.is_on_trial = true;
         let wait = self.backoff.wait(asked, random).min(max_wait);
         let before = self.trouble.take();
-        let is_new = before.as_ref().is_none_or(|before| before.reason != reason);
-        // A hold that is probed in vain, for whatever reason, is still the same hold.
-        let mend = mend.or_else(|| before.as_ref().and_then(|before| before.mend.clone()));
+        // What it says may hold a time or a number: another mend is what is new.
+        let is_new = before.as_ref().is_none_or(|before| before.mend != mend);
+        let since = before.as_ref().map_or(now.utc, |before| before.since);
+        let trouble = match before {
+            // A hold that is probed in vain, for whatever reason, is still the same hold.
+            Some(before) if before.mend.is_some() && mend.is_none() => before,
+            _ => Trouble {
+                reason: reason.to_owned(),
+                mend,
+                since,
+            },
+        };
         self.state = State::Waiting {
             until: now.monotonic + wait,
-            wants_probe: wants_probe || mend.is_some(),
+            wants_probe: wants_probe || trouble.mend.is_some(),
         };
-        self.trouble = Some(Trouble {
-            reason: reason.to_owned(),
-            mend,
-            since: before.map_or(now.utc, |before| before.since),
-        });
+        self.trouble = Some(trouble);
         Some(Failure {
             failures: self.backoff.failures(),
             wait,

@@ -24,6 +24,9 @@ impl Progress {
 
     /// An event has been set aside.
     pub fn set_aside(&mut self, line: u64) {
+        if self.cursor.is_finished(line) {
+            return;
+        }
         self.cursor.finish(line..line + 1);
         self.dead_letters += 1;
     }

@@ -48,6 +48,7 @@ impl JsonLinesFile {
             opened.await.map_err(|fault| Problem {
                 reason: fault.to_string(),
                 mend: fault.mend(),
+                after: None,
             })
         }
     }

@@ -20,8 +20,8 @@ pub enum Landing {
         peer: usize,
         /// What became of them.
         verdict: Verdict,
-        /// What the verdict calls delivered is so only once this is acknowledged.
-        receipt: Option<Receipt>,
+        /// Whether that is only promised.
+        promise: Promise,
     },
     /// A probe.
     Probed {
@@ -41,24 +41,30 @@ pub enum Landing {
     },
 }
 
-/// A promise: these events were accepted, and are delivered once this is acknowledged.
+/// What was promised of the events of a flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Promise {
+    /// Nothing: the verdict is the last word.
+    None,
+    /// What the verdict calls delivered is so only once this is acknowledged.
+    Given(Receipt),
+    /// There was no answer: something may have been promised, and nobody knows what.
+    Lost,
+}
+
+/// These events were accepted, and are delivered once this is acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Where to ask.
     pub channel: Channel,
     /// What to ask for.
     pub ack_id: u64,
-    /// The indexer behind the channel with this key counts anew: it has forgotten what it
-    /// promised there.
-    pub voids: Option<uuid::Uuid>,
 }
 
 /// Where acknowledgements of some requests are kept: at one peer, behind one indexer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
-    /// Tells it from all others, for ever.
-    pub key: uuid::Uuid,
-    /// The id that the collector knows.
+    /// Its id, never used again.
     pub guid: uuid::Uuid,
     /// The cookies that lead to the indexer.
     pub cookies: BTreeMap<String, String>,
@@ -114,6 +120,8 @@ pub struct Problem {
     pub reason: String,
     /// What to do about it; none if it may pass by itself.
     pub mend: Option<String>,
+    /// How long the peer asks us to wait.
+    pub after: Option<Duration>,
 }
 
 impl fmt::Display for Problem {

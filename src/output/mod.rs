@@ -20,13 +20,14 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use uuid::Uuid;
 
 use crate::config::{OutputConfig, OutputKind};
 use crate::event::Event;
 use crate::tls::BuildClientError;
 
 use file::JsonLinesFile;
-pub use landing::{Channel, FlightId, Landing, Problem, Receipt, Verdict};
+pub use landing::{Channel, FlightId, Landing, Problem, Promise, Receipt, Verdict};
 use splunk_hec::SplunkHec;
 use stdout::Stdout;
 use syslog::Syslog;
@@ -138,22 +139,36 @@ impl Output {
     /// How many of the first events may go in one flight, at least one: those of one index, since
     /// a collector that refuses an index does not say clearly whose it was.
     #[must_use]
-    pub fn together(&self, events: impl Iterator<Item = Arc<BatchOrigin>>) -> usize {
+    pub fn together<'a>(&self, events: impl Iterator<Item = &'a Arc<BatchOrigin>>) -> usize {
         match &self.kind {
             Kind::SplunkHec(output) => output.together(events),
             Kind::Syslog(_) | Kind::File(_) | Kind::Stdout(_) => usize::MAX,
         }
     }
 
-    /// Starts sending these events, in order, to a peer. There must be at least one.
-    pub fn launch(&mut self, peer: usize, flight: FlightId, events: &[Outgoing]) {
+    /// Starts sending these events, in order, to a peer. There must be at least one. Gives the
+    /// channel that they go to, where the peer acknowledges.
+    pub fn launch(
+        &mut self,
+        peer: usize,
+        flight: FlightId,
+        events: &[Outgoing],
+    ) -> Option<Channel> {
+        let mut channel = None;
         let landing: BoxFuture<'static, Landing> = match &mut self.kind {
-            Kind::SplunkHec(output) => Box::pin(output.send(peer, flight, events)),
-            Kind::Syslog(output) => return output.launch(peer, flight, events),
+            Kind::SplunkHec(output) => {
+                channel = output.channel(peer);
+                Box::pin(output.send(peer, flight, events))
+            }
+            Kind::Syslog(output) => {
+                output.launch(peer, flight, events);
+                return None;
+            }
             Kind::File(output) => Box::pin(sent(flight, peer, output.send(events))),
             Kind::Stdout(output) => Box::pin(sent(flight, peer, output.send(events))),
         };
         self.under_way.push(landing);
+        channel
     }
 
     /// Asks a peer whether what was in the way is mended; a secret that lies in a file is read
@@ -180,10 +195,10 @@ impl Output {
         }
     }
 
-    /// From now on this peer's receipts are to come from another channel.
-    pub fn leave_channel(&mut self, peer: usize) {
-        if let Kind::SplunkHec(output) = &mut self.kind {
-            output.leave_channel(peer);
+    /// No flight goes to this channel of a peer from now on.
+    pub fn leave_channel(&mut self, peer: usize, channel: Uuid) {
+        if let Kind::SplunkHec(output) = &self.kind {
+            output.leave_channel(peer, channel);
         }
     }
 
@@ -224,7 +239,7 @@ async fn sent(flight: FlightId, peer: usize, sending: impl Future<Output = Verdi
         flight,
         peer,
         verdict: sending.await,
-        receipt: None,
+        promise: Promise::None,
     }
 }
 

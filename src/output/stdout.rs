@@ -53,6 +53,7 @@ impl Stdout {
             return Err(Problem {
                 reason: BROKEN.into(),
                 mend: Some(MEND.into()),
+                after: None,
             });
         }
         Ok(())

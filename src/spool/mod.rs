@@ -345,8 +345,11 @@ impl Spool {
     #[must_use]
     pub fn bytes_to_release(&self) -> u64 {
         let wanted = self.wanted();
+        if wanted == 0 {
+            return 0;
+        }
         let pending = self.pending_bytes();
-        if wanted == 0 || pending == 0 {
+        if pending == 0 {
             return 0;
         }
         let room = self.room().unwrap_or(0);

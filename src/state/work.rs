@@ -1,6 +1,7 @@
 //! What is kept of an output's work inside the batches that it owes: it lies in the store alone, and
 //! losing it sends those batches again.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::{Lines, Progress, ReceiptKey};
@@ -17,13 +18,15 @@ pub struct StoredReceipt {
     pub ack_id: u64,
     /// The lines that it stands for, by batch.
     pub lines: Lines,
+    /// When they were accepted.
+    pub at: DateTime<Utc>,
 }
 
 impl StoredReceipt {
     /// Tells it from all others of its output.
     #[must_use]
     pub fn key(&self) -> ReceiptKey {
-        (self.channel.key, self.ack_id)
+        (self.channel.guid, self.ack_id)
     }
 }
 

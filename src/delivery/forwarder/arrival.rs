@@ -8,13 +8,13 @@ use super::keeping::KeepError;
 use super::queue::{Item, Place, lines};
 use crate::clock::Now;
 use crate::delivery::{Lines, Reaction, Settled, TooMuch};
-use crate::output::{Channel, Landing, Problem, Receipt, Verdict};
+use crate::output::{Channel, Landing, Problem, Promise, Receipt, Verdict};
 use crate::spool::EventLetter;
 use crate::state::StoredReceipt;
 
-/// So many times in a row an indexer may count anew, without one acknowledgement between, before it
-/// is clear that there are several.
-const MAX_VOIDS: u32 = 3;
+/// So many times in a row an id may come twice, without one acknowledgement between, before it is
+/// clear that a load balancer is not sticky.
+const MAX_COLLISIONS: u32 = 3;
 
 /// Why an event can never be delivered.
 struct Refusal {
@@ -32,16 +32,22 @@ impl Forwarder {
                 flight,
                 peer,
                 verdict,
-                receipt,
+                promise,
             } => {
                 let was_full = self.peers.landed(peer);
-                match self.flights.remove(&flight) {
-                    Some(flight) => self.sent(flight, peer, was_full, verdict, receipt, now),
-                    None => Ok(()),
+                let Some(flight) = self.flights.remove(&flight) else {
+                    return Ok(());
+                };
+                let channel = flight.channel;
+                let is_lost = promise == Promise::Lost;
+                let done = self.sent(flight, peer, was_full, verdict, promise, now);
+                if let (Some(acks), Some(channel)) = (&mut self.acks, channel) {
+                    acks.landed(channel, is_lost);
                 }
+                done
             }
             Landing::Probed { peer, result } => {
-                self.others_under_way -= 1;
+                self.probes -= 1;
                 match result {
                     Ok(()) => self.peers.probed(peer),
                     Err(problem) => self.has_problem(peer, now, &problem),
@@ -53,7 +59,7 @@ impl Forwarder {
                 channel,
                 answer,
             } => {
-                self.others_under_way -= 1;
+                self.questions -= 1;
                 self.acknowledged(peer, &channel, answer, now);
                 Ok(())
             }
@@ -66,13 +72,13 @@ impl Forwarder {
         peer: usize,
         was_full: bool,
         verdict: Verdict,
-        receipt: Option<Receipt>,
+        promise: Promise,
         now: Now,
     ) -> Result<(), KeepError> {
         let count = flight.len();
         let taken = match &verdict {
             // Accepted without a promise, where there should be one, is not accepted.
-            _ if self.acks.is_some() && receipt.is_none() => 0,
+            _ if self.acks.is_some() && !matches!(promise, Promise::Given(_)) => 0,
             Verdict::Delivered { .. } => count,
             Verdict::Retry { delivered, .. } | Verdict::Hold { delivered, .. } => *delivered,
             Verdict::Refused { index, .. } => *index,
@@ -92,10 +98,17 @@ impl Forwarder {
                 );
             }
             self.breaker.delivered();
+            self.doubted.clear();
+            for (place, _) in &items {
+                self.refused.remove(place);
+            }
+            if self.refused.is_empty() {
+                self.letters_mended();
+            }
             let lines = lines(items.into_iter().map(|(place, _)| place));
-            match receipt {
-                Some(receipt) => self.accepted(peer, &receipt, lines, now),
-                None => self.delivered(lines, now),
+            match promise {
+                Promise::Given(receipt) => self.accepted(peer, &receipt, lines, now),
+                Promise::None | Promise::Lost => self.delivered(lines, now),
             }
         }
         match verdict {
@@ -165,8 +178,7 @@ impl Forwarder {
         if count == 0 {
             return;
         }
-        self.disk_mended();
-        self.voids_in_a_row = 0;
+        self.collisions_in_a_row = 0;
         self.house.board.output(&self.config.name, |activity| {
             activity.delivered_at = Some(now.utc);
             activity.delivered += count;
@@ -182,24 +194,24 @@ impl Forwarder {
             channel: receipt.channel.clone(),
             ack_id: receipt.ack_id,
             lines: lines.clone(),
+            at: now.utc,
         };
         let settled = acks.accepted(peer, receipt, lines, now.monotonic);
-        if acks.is_outstanding(&stored.key()) {
-            self.changes.accepted.push(stored);
-        }
         if settled.again.is_empty() {
+            self.changes.accepted.push(stored);
             return;
         }
-        self.voids_in_a_row += 1;
-        let reason = "the indexer behind the endpoint counts acknowledgements anew: it has \
-                      restarted, or a load balancer leads to another one";
+        self.output.leave_channel(peer, receipt.channel.guid);
+        self.collisions_in_a_row += 1;
+        let reason = "an acknowledgement id came twice: the indexer behind the endpoint has \
+                      restarted, or a load balancer leads to several";
         tracing::warn!(
             output = self.config.name,
             peer = self.name_if_several(peer),
             reason,
             "what it had not acknowledged is sent again"
         );
-        if self.voids_in_a_row >= MAX_VOIDS {
+        if self.collisions_in_a_row >= MAX_COLLISIONS {
             let mend = "let the load balancer keep a client with its indexer (sticky sessions by \
                         cookie), name the indexers themselves in `endpoints`, or set acknowledge = \
                         false";
@@ -218,12 +230,11 @@ impl Forwarder {
         let is_other_well = self.peers.is_any_well(Some(peer));
         let Some(acks) = &mut self.acks else { return };
         let said = answer.as_ref().ok();
-        let settled = acks.answered(channel.key, said, now.monotonic, is_other_well);
+        let settled = acks.answered(channel.guid, said, now.monotonic, is_other_well);
         if let Err(problem) = answer {
             self.has_problem(peer, now, &problem);
         }
         if !settled.again.is_empty() {
-            self.output.leave_channel(peer);
             let events: u64 = settled
                 .again
                 .iter()
@@ -239,7 +250,7 @@ impl Forwarder {
         self.settle(settled, now);
     }
 
-    fn settle(&mut self, settled: Settled, now: Now) {
+    pub(super) fn settle(&mut self, settled: Settled, now: Now) {
         self.changes.settled.extend(settled.keys);
         self.delivered(settled.delivered, now);
         if !settled.again.is_empty() {
@@ -271,9 +282,11 @@ impl Forwarder {
         let is_new = self.refused.insert(place);
         if is_new && self.breaker.refused(place.seq) == Reaction::Hold {
             self.refused.remove(&place);
+            self.doubted.insert(place);
             self.put_back(vec![(place, item)]);
             let mend = "look at the last dead letters and at what the receiver says: it refuses \
-                        one event after the other, so the fault is hardly theirs";
+                        one event after the other, so the fault is hardly theirs; it goes on by \
+                        itself when one is taken";
             let reason = format!("{}: {}", refusal.code, refusal.reason);
             self.held(peer, now, &reason, mend);
             return Ok(());
@@ -288,7 +301,7 @@ impl Forwarder {
             open.progress.set_aside(place.line);
             open.is_changed = true;
         }
-        self.disk_mended();
+        self.letters_mended();
         Ok(())
     }
 

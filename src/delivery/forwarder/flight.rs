@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::queue::{Item, Place};
 use crate::output::Outgoing;
 
@@ -10,6 +12,8 @@ use crate::output::Outgoing;
 pub(super) struct Flight {
     /// When it began, on the monotonic clock.
     pub(super) launched: Duration,
+    /// The channel that it went to, where the peer acknowledges.
+    pub(super) channel: Option<Uuid>,
     places: Vec<(Place, usize)>,
     events: Vec<Outgoing>,
 }
@@ -24,6 +28,7 @@ impl Flight {
         }
         Self {
             launched,
+            channel: None,
             places,
             events,
         }

@@ -1,6 +1,7 @@
 //! What became of events is written down: cursors and receipts in the store, finished batches in
 //! the ledger.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::Forwarder;
@@ -44,14 +45,35 @@ impl Forwarder {
     pub(super) fn mark_delivered(&mut self, lines: Lines) -> u64 {
         let mut count = 0;
         for (seq, range) in lines {
-            // A batch that was given up meanwhile is no longer open.
-            if let Some(open) = self.open.get_mut(&seq) {
+            // A batch that was given up meanwhile is no longer owed.
+            if let Some(open) = self.open_batch(seq) {
                 count += range.end - range.start;
                 open.progress.delivered(range);
                 open.is_changed = true;
             }
         }
         count
+    }
+
+    /// A batch that this output owes; none if it does not, or if it is not in the spool.
+    pub(super) fn open_batch(&mut self, seq: u64) -> Option<&mut OpenBatch> {
+        match self.open.entry(seq) {
+            Entry::Occupied(open) => Some(open.into_mut()),
+            Entry::Vacant(place) => {
+                let name = &self.config.name;
+                let is_owed = self.house.state.look(|picture| {
+                    let batch = picture.batches.get(&seq);
+                    batch.is_some_and(|batch| batch.outputs.contains(name))
+                });
+                let head = self.house.spool.batch(seq).filter(|_| is_owed)?;
+                Some(place.insert(OpenBatch {
+                    progress: self.house.state.progress(name, seq),
+                    head,
+                    under_way: Cursor::new(),
+                    is_changed: false,
+                }))
+            }
+        }
     }
 
     /// Writes down what has been done: batches that are done with in the ledger, the rest as

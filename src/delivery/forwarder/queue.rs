@@ -1,6 +1,6 @@
 //! Events in memory that wait for a flight, in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,10 +97,30 @@ impl Queue {
     }
 
     /// Where the events come from, in order.
-    pub(super) fn origins(&self) -> impl Iterator<Item = Arc<BatchOrigin>> {
-        self.items
-            .values()
-            .map(|item| Arc::clone(&item.outgoing.origin))
+    pub(super) fn origins(&self) -> impl Iterator<Item = &Arc<BatchOrigin>> {
+        self.items.values().map(|item| &item.outgoing.origin)
+    }
+
+    /// The lines of a batch that wait here.
+    pub(super) fn lines_of(&self, seq: u64) -> Lines {
+        let first = Place { seq, line: 0 };
+        let last = Place {
+            seq,
+            line: u64::MAX,
+        };
+        lines(self.items.range(first..=last).map(|(place, _)| *place))
+    }
+
+    /// Takes these out, as far as they are here.
+    pub(super) fn take_out(&mut self, places: &BTreeSet<Place>) -> Vec<(Place, Item)> {
+        let mut taken = Vec::new();
+        for place in places {
+            if let Some(item) = self.items.remove(place) {
+                self.bytes -= item.bytes;
+                taken.push((*place, item));
+            }
+        }
+        taken
     }
 
     fn insert(&mut self, place: Place, item: Item) {

@@ -4,7 +4,6 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::Forwarder;
-use super::keeping::OpenBatch;
 use super::queue::{Item, Place, Queue, lines};
 use crate::clock::Now;
 use crate::delivery::Cursor;
@@ -17,6 +16,8 @@ use crate::spool::{BatchHead, BatchReader, SpoolError};
 pub(super) struct Reading {
     pub(super) head: Arc<BatchHead>,
     origin: Arc<BatchOrigin>,
+    /// What an event takes beyond its JSON on its way.
+    framing_bytes: usize,
     lines: BatchReader,
 }
 
@@ -31,37 +32,34 @@ impl Forwarder {
                 }
                 continue;
             };
-            let (head, origin) = (Arc::clone(&reading.head), Arc::clone(&reading.origin));
+            let seq = reading.head.seq;
             let next = reading.lines.next_line().map_err(|source| SpoolError::Io {
                 action: "reading",
-                path: format!("batch {}", head.seq).into(),
+                path: format!("batch {seq}").into(),
                 source,
             })?;
             let Some((line, json)) = next else {
                 self.reading = None;
                 continue;
             };
-            let is_taken = self
-                .open
-                .get(&head.seq)
-                .is_none_or(|open| open.is_taken(line));
+            let is_taken = self.open.get(&seq).is_none_or(|open| open.is_taken(line));
             if is_taken {
                 continue;
             }
-            let event = Event::parse(json, origin.window_end).map_err(|error| SpoolError::Io {
+            let window_end = reading.origin.window_end;
+            let event = Event::parse(json, window_end).map_err(|error| SpoolError::Io {
                 action: "reading",
-                path: format!("line {line} of batch {}", head.seq).into(),
+                path: format!("line {line} of batch {seq}").into(),
                 source: std::io::Error::other(error),
             })?;
-            let place = Place {
-                seq: head.seq,
-                line,
-            };
             let item = Item {
-                bytes: event.json.len() + self.output.framing_bytes(&origin),
-                outgoing: Outgoing { origin, event },
+                bytes: event.json.len() + reading.framing_bytes,
+                outgoing: Outgoing {
+                    origin: Arc::clone(&reading.origin),
+                    event,
+                },
             };
-            self.queue.push(place, item, now.monotonic);
+            self.queue.push(Place { seq, line }, item, now.monotonic);
         }
         Ok(())
     }
@@ -101,21 +99,21 @@ impl Forwarder {
             return Ok(true);
         };
         let under_way = self.under_way_of(seq);
-        let state = &self.house.state;
-        let open = self.open.entry(seq).or_insert_with(|| OpenBatch {
-            progress: state.progress(name, seq),
-            head: Arc::clone(&head),
-            under_way: Cursor::new(),
-            is_changed: false,
-        });
+        let Some(open) = self.open_batch(seq) else {
+            self.read_up_to = Some(seq);
+            return Ok(true);
+        };
         open.under_way = under_way;
-        let lines = self.house.spool.read(&head, open.progress.cursor.low())?;
+        let low = open.progress.cursor.low();
+        let lines = self.house.spool.read(&head, low)?;
+        let origin = Arc::new(BatchOrigin {
+            service: head.service.clone(),
+            collection: head.collection.clone(),
+            window_end: head.window_end,
+        });
         self.reading = Some(Reading {
-            origin: Arc::new(BatchOrigin {
-                service: head.service.clone(),
-                collection: head.collection.clone(),
-                window_end: head.window_end,
-            }),
+            framing_bytes: self.output.framing_bytes(&origin),
+            origin,
             head,
             lines,
         });
@@ -123,7 +121,7 @@ impl Forwarder {
         Ok(true)
     }
 
-    /// The lines of a batch that a peer has, but not for certain.
+    /// The lines of a batch that are on their way: in the queue, or with a peer, but not for certain.
     fn under_way_of(&self, seq: u64) -> Cursor {
         let mut cursor = Cursor::new();
         let in_flight = self
@@ -131,6 +129,9 @@ impl Forwarder {
             .values()
             .flat_map(|flight| lines(flight.places()));
         for (_, range) in in_flight.filter(|(of, _)| *of == seq) {
+            cursor.finish(range);
+        }
+        for (_, range) in self.queue.lines_of(seq) {
             cursor.finish(range);
         }
         for range in self.acks.iter().flat_map(|acks| acks.lines_of(seq)) {

@@ -1,11 +1,11 @@
 //! A poll waits for room, and this output may give up what it owes: its oldest batches go.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Forwarder;
-use super::keeping::{KeepError, OpenBatch};
+use super::keeping::KeepError;
 use crate::config::WhenSpoolFull;
-use crate::delivery::Cursor;
 use crate::state::Picture;
 
 impl Forwarder {
@@ -63,19 +63,13 @@ impl Forwarder {
     }
 
     fn release(&mut self, seq: u64) -> Result<(), KeepError> {
-        let Some(head) = self.house.spool.batch(seq) else {
+        let Some(open) = self.open_batch(seq) else {
             return Ok(());
         };
-        let name = &self.config.name;
-        let open = self.open.entry(seq).or_insert_with(|| OpenBatch {
-            progress: self.house.state.progress(name, seq),
-            head: head.clone(),
-            under_way: Cursor::new(),
-            is_changed: false,
-        });
+        let head = Arc::clone(&open.head);
         let abandoned = open.progress.finished(head.events()).abandoned;
         tracing::error!(
-            output = name,
+            output = self.config.name,
             collection = head.collection,
             seq,
             until = %head.window_end,

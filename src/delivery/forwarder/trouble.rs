@@ -54,12 +54,13 @@ impl Forwarder {
     pub(super) fn has_problem(&mut self, peer: usize, now: Now, problem: &Problem) {
         match &problem.mend {
             Some(mend) => self.held(peer, now, &problem.reason, mend),
-            None => self.failed(peer, now, &problem.reason, None),
+            None => self.failed(peer, now, &problem.reason, problem.after),
         }
     }
 
     /// Nothing more is sent until what was sent can be written down, and what comes next be read.
     pub(super) fn disk_failed(&mut self, error: &KeepError) {
+        self.waits_for_letter = matches!(error, KeepError::Letter(_));
         let reason = error.to_string();
         let mend = match error {
             KeepError::Letter(KeepLetterError::Full { .. }) => MEND_LETTERS,
@@ -90,7 +91,22 @@ impl Forwarder {
         self.disk_wait = Some(now.monotonic + DISK_WAIT);
     }
 
+    /// The disk has done what it was asked, which says nothing of room for dead letters.
     pub(super) fn disk_mended(&mut self) {
+        if !self.waits_for_letter {
+            self.end_disk_hold();
+        }
+    }
+
+    /// A dead letter was kept, or none is to be any more.
+    pub(super) fn letters_mended(&mut self) {
+        if self.waits_for_letter {
+            self.waits_for_letter = false;
+            self.end_disk_hold();
+        }
+    }
+
+    fn end_disk_hold(&mut self) {
         if let Some(hold) = self.disk_hold.take() {
             tracing::info!(output = self.config.name, since = %hold.since, "delivery goes on");
         }

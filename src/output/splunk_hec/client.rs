@@ -7,7 +7,7 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, DATE, HeaderMap, HeaderName,
     HeaderValue, RETRY_AFTER, SET_COOKIE,
 };
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, RequestBuilder, Response, Url};
 
 use super::super::{BuildOutputError, Channel, Problem};
 use super::lane;
@@ -87,10 +87,21 @@ impl HecClient {
                 request = request.header(COOKIE, cookies);
             }
         }
-        let exchange = async { read(request.send().await?).await };
-        exchange.await.map_err(|error| Problem {
+        exchange(request).await.map_err(|error| Problem {
             mend: fault::mend(&error).map(str::to_owned),
             reason: format!("POST to {to} failed: {}", story(error)),
+            after: None,
+        })
+    }
+
+    /// Gets, without the token; the error is a fault of the connection.
+    pub(super) async fn get(&self, url: Url) -> Result<Received, Problem> {
+        let from = url.to_string();
+        let got = exchange(self.http.get(url)).await;
+        got.map_err(|error| Problem {
+            mend: fault::mend(&error).map(str::to_owned),
+            reason: format!("GET of {from} failed: {}", story(error)),
+            after: None,
         })
     }
 }
@@ -122,6 +133,10 @@ fn authorization(token: &Secret) -> Result<HeaderValue, BuildOutputError> {
         .map_err(|_| BuildOutputError::Token)?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+async fn exchange(request: RequestBuilder) -> Result<Received, reqwest::Error> {
+    read(request.send().await?).await
 }
 
 async fn read(mut response: Response) -> Result<Received, reqwest::Error> {

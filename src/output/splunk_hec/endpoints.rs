@@ -6,6 +6,7 @@ use super::super::BuildOutputError;
 
 const EVENT_PATH: &str = "services/collector/event";
 const ACK_PATH: &str = "services/collector/ack";
+const HEALTH_PATH: &str = "services/collector/health";
 
 /// One collector's addresses.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub(super) struct Endpoint {
     pub(super) events: Url,
     /// Where acknowledgements are asked for.
     pub(super) acks: Url,
+    /// Where it says how it is.
+    pub(super) health: Url,
 }
 
 impl Endpoint {
@@ -37,6 +40,7 @@ impl Endpoint {
         Ok(Self {
             events: below(EVENT_PATH),
             acks: below(ACK_PATH),
+            health: below(HEALTH_PATH),
         })
     }
 }

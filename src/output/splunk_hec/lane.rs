@@ -1,10 +1,6 @@
-//! The way to the indexer behind one endpoint: the channel, its cookies and the ids that were seen
-//! on it.
-//!
-//! Acknowledgements are kept by the indexer that took the events. Whether it is still the same one
-//! can only be seen from a sticky cookie that changes and from ids that count anew.
+//! The way to the indexer behind one endpoint: the present channel, and the cookies that lead there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
@@ -14,15 +10,12 @@ use super::super::{Channel, Receipt};
 #[derive(Debug)]
 pub(super) struct Lane {
     channel: Channel,
-    /// The ids that came back on it.
-    seen: BTreeSet<u64>,
 }
 
 impl Lane {
     pub(super) fn new() -> Self {
         Self {
             channel: anew(BTreeMap::new()),
-            seen: BTreeSet::new(),
         }
     }
 
@@ -31,52 +24,29 @@ impl Lane {
         &self.channel
     }
 
-    /// From now on another channel: what happened to the indexer behind this one is not known.
+    /// From now on another channel, behind the same indexer as far as the cookies know.
     pub(super) fn leave(&mut self) {
         self.channel = anew(self.channel.cookies.clone());
-        self.seen.clear();
     }
 
     /// Takes in the answer to a request that went to `channel`: the cookies that came with it, and
     /// the id if it was accepted. Gives the receipt.
+    ///
+    /// A cookie that changes says little: many load balancers renew it with every answer.
     pub(super) fn answered(
         &mut self,
         channel: &Channel,
         cookies: &BTreeMap<String, String>,
         ack_id: Option<u64>,
     ) -> Option<Receipt> {
-        let has_moved = is_another(&channel.cookies, cookies);
+        self.channel.cookies.extend(cookies.clone());
         let mut theirs = channel.clone();
         theirs.cookies.extend(cookies.clone());
-        let is_present = channel.key == self.channel.key;
-        let is_seen = is_present && ack_id.is_some_and(|id| !self.seen.insert(id));
-        if is_present {
-            self.channel.cookies.clone_from(&theirs.cookies);
-            if has_moved || is_seen {
-                self.leave();
-            }
-        }
-        let ack_id = ack_id?;
-        if has_moved || is_seen {
-            theirs.key = Uuid::new_v4();
-        }
         Some(Receipt {
             channel: theirs,
-            ack_id,
-            // Where only the cookie has changed, the indexer before it can still be asked.
-            voids: (is_seen && !has_moved).then_some(channel.key),
+            ack_id: ack_id?,
         })
     }
-}
-
-/// Whether these cookies lead to another indexer than those before.
-pub(super) fn is_another(
-    before: &BTreeMap<String, String>,
-    cookies: &BTreeMap<String, String>,
-) -> bool {
-    cookies
-        .iter()
-        .any(|(name, value)| before.get(name).is_some_and(|before| before != value))
 }
 
 /// The name and value of each `Set-Cookie`.
@@ -102,7 +72,6 @@ pub(super) fn cookie_header(cookies: &BTreeMap<String, String>) -> Option<String
 
 fn anew(cookies: BTreeMap<String, String>) -> Channel {
     Channel {
-        key: Uuid::new_v4(),
         guid: Uuid::new_v4(),
         cookies,
     }
@@ -116,59 +85,32 @@ mod tests {
         [("sticky".to_owned(), value.to_owned())].into()
     }
 
-    fn answered(lane: &mut Lane, cookie: Option<&str>, id: u64) -> Receipt {
-        let channel = lane.channel().clone();
-        let cookies = cookie.map(sticky).unwrap_or_default();
-        lane.answered(&channel, &cookies, Some(id)).unwrap()
-    }
-
     #[test]
-    fn one_channel_as_long_as_nothing_changes() {
+    fn a_channel_is_one_until_it_is_left_and_its_cookies_stay() {
         let mut lane = Lane::new();
-        let first = answered(&mut lane, Some("a"), 0);
-        assert_eq!(first.channel.cookies, sticky("a"));
-        for id in [2, 1, 7] {
-            let next = answered(&mut lane, None, id);
-            assert_eq!(next.channel, first.channel);
-            assert_eq!((next.ack_id, next.voids), (id, None));
-        }
+        let first = lane.channel().clone();
+        let receipt = lane.answered(&first, &sticky("a"), Some(3)).unwrap();
+        assert_eq!((receipt.channel.guid, receipt.ack_id), (first.guid, 3));
+        assert_eq!(receipt.channel.cookies, sticky("a"));
+        assert_eq!(lane.channel(), &receipt.channel);
+        lane.leave();
+        assert_ne!(lane.channel().guid, first.guid);
+        assert_eq!(lane.channel().cookies, sticky("a"));
     }
 
     #[test]
-    fn another_cookie_is_another_indexer_and_the_old_one_can_still_be_asked() {
-        let mut lane = Lane::new();
-        let first = answered(&mut lane, Some("a"), 0);
-        let moved = answered(&mut lane, Some("b"), 0);
-        assert_ne!(moved.channel.key, first.channel.key);
-        assert_eq!(moved.channel.guid, first.channel.guid);
-        assert_eq!(moved.channel.cookies, sticky("b"));
-        assert_eq!(moved.voids, None);
-        let next = answered(&mut lane, None, 0);
-        assert_ne!(next.channel.guid, first.channel.guid);
-        assert_eq!(next.channel.cookies, sticky("b"));
-    }
-
-    #[test]
-    fn an_id_that_comes_again_voids_what_was_before_it() {
-        let mut lane = Lane::new();
-        let first = answered(&mut lane, None, 0);
-        answered(&mut lane, None, 1);
-        let again = answered(&mut lane, None, 0);
-        assert_eq!(again.voids, Some(first.channel.key));
-        assert_ne!(again.channel.key, first.channel.key);
-        let next = answered(&mut lane, None, 1);
-        assert_ne!(next.channel.guid, first.channel.guid);
-        assert_eq!(next.voids, None);
-    }
-
-    #[test]
-    fn a_late_answer_to_a_channel_that_was_left_is_a_receipt_of_that_channel() {
+    fn a_receipt_leads_to_where_it_came_from() {
         let mut lane = Lane::new();
         let old = lane.channel().clone();
+        lane.answered(&old, &sticky("a"), Some(0));
+        let at_a = lane.channel().clone();
         lane.leave();
-        let receipt = lane.answered(&old, &BTreeMap::new(), Some(3)).unwrap();
-        assert_eq!(receipt.channel, old);
-        assert_ne!(lane.channel().guid, old.guid);
+        lane.answered(&at_a, &sticky("b"), None);
+        let receipt = lane.answered(&at_a, &BTreeMap::new(), Some(1)).unwrap();
+        assert_eq!(receipt.channel.guid, at_a.guid);
+        assert_eq!(receipt.channel.cookies, sticky("a"));
+        assert_eq!(lane.channel().cookies, sticky("b"));
+        assert_eq!(lane.answered(&at_a, &sticky("c"), None), None);
     }
 
     #[test]

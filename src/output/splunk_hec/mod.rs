@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::Utc;
 use serde_json::json;
+use uuid::Uuid;
 
 use self::client::{HecClient, Post, Received};
 use self::encode::{Encoder, gzip};
@@ -17,7 +18,7 @@ use self::endpoints::Endpoint;
 use self::lane::Lane;
 use self::reply::{Asked, Judgement};
 use super::{
-    BatchOrigin, BuildOutputError, Channel, FlightId, Landing, Outgoing, Problem, Verdict,
+    BatchOrigin, BuildOutputError, Channel, FlightId, Landing, Outgoing, Problem, Promise, Verdict,
 };
 use crate::config::{Secret, SplunkHecConfig};
 
@@ -53,15 +54,24 @@ impl SplunkHec {
     }
 
     /// How many of the first events go to one index.
-    pub(super) fn together(&self, mut origins: impl Iterator<Item = Arc<BatchOrigin>>) -> usize {
+    pub(super) fn together<'a>(
+        &self,
+        mut origins: impl Iterator<Item = &'a Arc<BatchOrigin>>,
+    ) -> usize {
         let Some(first) = origins.next() else {
             return 1;
         };
-        let index = self.encoder.index(&first);
-        let same = |origin: &Arc<BatchOrigin>| {
-            Arc::ptr_eq(origin, &first) || self.encoder.index(origin) == index
+        let index = self.encoder.index(first);
+        let same = |origin: &&Arc<BatchOrigin>| {
+            Arc::ptr_eq(origin, first) || self.encoder.index(origin) == index
         };
         1 + origins.take_while(same).count()
+    }
+
+    /// The channel of the next request to a peer; none where nothing is acknowledged.
+    pub(super) fn channel(&self, peer: usize) -> Option<Channel> {
+        let (_, lane) = self.way_to(peer).filter(|_| self.acknowledge)?;
+        Some(lane.lock().channel().clone())
     }
 
     /// One request with events of one index.
@@ -82,15 +92,15 @@ impl SplunkHec {
             // Memory does not fail to be written to; if it did, plain is as good.
             Some(Err(_)) | None => (body, false),
         };
-        let way = self.way_to(peer).map(|(endpoint, lane)| {
-            let channel = self.acknowledge.then(|| lane.lock().channel().clone());
-            (endpoint.events.clone(), lane.clone(), channel)
-        });
+        let channel = self.channel(peer);
+        let way = self
+            .way_to(peer)
+            .map(|(endpoint, lane)| (endpoint.events.clone(), lane.clone()));
         let client = self.client.clone();
         async move {
-            let (verdict, receipt) = match way {
-                None => (verdict(no_such_peer(peer)), None),
-                Some((url, lane, channel)) => {
+            let (verdict, promise) = match way {
+                None => (verdict(no_such_peer(peer)), Promise::None),
+                Some((url, lane)) => {
                     let post = Post {
                         url,
                         body,
@@ -104,22 +114,23 @@ impl SplunkHec {
                         acknowledge: channel.is_some(),
                     };
                     let judgement = judge(received.as_ref(), asked);
-                    let receipt = channel.and_then(|channel| {
+                    let promise = channel.map_or(Promise::None, |channel| {
                         lane.take_in(&channel, received.as_ref().ok(), &judgement)
                     });
-                    (judgement.verdict, receipt)
+                    (judgement.verdict, promise)
                 }
             };
             Landing::Sent {
                 flight,
                 peer,
                 verdict,
-                receipt,
+                promise,
             }
         }
     }
 
-    /// Whether the token is taken, and acknowledges if it is to; only an event can show more.
+    /// Whether the collector is well, takes the token, and acknowledges if it is to; only an event
+    /// can show more.
     pub(super) fn probe(
         &mut self,
         peer: usize,
@@ -133,6 +144,8 @@ impl SplunkHec {
             let Some((endpoint, _)) = way else {
                 return Err(no_such_peer(peer));
             };
+            let health = client.get(endpoint.health.clone()).await?;
+            reply::healthy(&health.answer(), Utc::now())?;
             // On a channel of its own: an id that somebody waits for is told as done only once.
             let lane = Lane::new();
             let channel = acknowledge.then(|| lane.channel().clone());
@@ -143,10 +156,10 @@ impl SplunkHec {
                 channel: channel.clone(),
             };
             let received = client.post(post).await?;
-            reply::probed(&received.answer(), acknowledge)?;
+            reply::probed(&received.answer(), acknowledge, Utc::now())?;
             if let Some(channel) = channel {
                 let question = ask(&client, endpoint, channel, &[0]).await?;
-                reply::acknowledged(&question.answer())?;
+                reply::acknowledged(&question.answer(), Utc::now())?;
             }
             Ok(())
         }
@@ -166,13 +179,7 @@ impl SplunkHec {
                 None => Err(no_such_peer(peer)),
                 Some((endpoint, _)) => ask(&client, endpoint, channel.clone(), &ack_ids)
                     .await
-                    .and_then(|received| {
-                        if lane::is_another(&channel.cookies, &received.cookies()) {
-                            // What another indexer says of our ids means nothing.
-                            return Ok(ack_ids.iter().map(|id| (*id, false)).collect());
-                        }
-                        reply::acknowledged(&received.answer())
-                    }),
+                    .and_then(|received| reply::acknowledged(&received.answer(), Utc::now())),
             };
             Landing::Acknowledged {
                 peer,
@@ -182,10 +189,10 @@ impl SplunkHec {
         }
     }
 
-    /// From now on another channel.
-    pub(super) fn leave_channel(&mut self, peer: usize) {
+    /// From now on another channel than this one.
+    pub(super) fn leave_channel(&self, peer: usize, channel: Uuid) {
         if let Some((_, lane)) = self.way_to(peer) {
-            lane.lock().leave();
+            lane.leave(channel);
         }
     }
 
@@ -201,6 +208,7 @@ impl SplunkHec {
         let problem = |reason: String| Problem {
             reason,
             mend: Some("put the HEC token into its file, alone on one line".to_owned()),
+            after: None,
         };
         self.token
             .reload()
@@ -220,20 +228,30 @@ impl SharedLane {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Learns from an answer where the channel leads; gives the receipt.
+    /// Learns from an answer where the channel leads; gives what was promised.
     fn take_in(
         &self,
         channel: &Channel,
         received: Option<&Received>,
         judgement: &Judgement,
-    ) -> Option<super::Receipt> {
-        let mut lane = self.lock();
+    ) -> Promise {
         let Some(received) = received else {
             // Who answers next may be an indexer that has restarted, and counts anew.
-            lane.leave();
-            return None;
+            self.leave(channel.guid);
+            return Promise::Lost;
         };
-        lane.answered(channel, &received.cookies(), judgement.ack_id)
+        let receipt = self
+            .lock()
+            .answered(channel, &received.cookies(), judgement.ack_id);
+        receipt.map_or(Promise::None, Promise::Given)
+    }
+
+    /// Unless it was left before.
+    fn leave(&self, channel: Uuid) {
+        let mut lane = self.lock();
+        if lane.channel().guid == channel {
+            lane.leave();
+        }
     }
 }
 
@@ -286,6 +304,7 @@ fn no_such_peer(peer: usize) -> Problem {
     Problem {
         reason: format!("there is no endpoint {peer}"),
         mend: None,
+        after: None,
     }
 }
 
@@ -331,6 +350,10 @@ mod tests {
         http_answer("200 OK", "", r#"{"text":"Success","code":0}"#)
     }
 
+    fn healthy() -> String {
+        http_answer("200 OK", "", r#"{"text":"HEC is healthy","code":17}"#)
+    }
+
     fn no_data() -> String {
         http_answer("400 Bad Request", "", r#"{"text":"No data","code":5}"#)
     }
@@ -339,7 +362,7 @@ mod tests {
         match output.send(peer, 0, events).await {
             Landing::Sent {
                 verdict,
-                receipt: None,
+                promise: Promise::None,
                 ..
             } => verdict,
             other => panic!("{other:?}"),
@@ -470,7 +493,7 @@ mod tests {
             (vec![special(), outgoing("{}")], 1),
             (vec![special(), special()], 2),
         ] {
-            let origins = events.iter().map(|out| Arc::clone(&out.origin));
+            let origins = events.iter().map(|out| &out.origin);
             assert_eq!(output.together(origins), expected);
         }
     }
@@ -507,7 +530,7 @@ mod tests {
             flight: 9,
             peer: 0,
             verdict: DELIVERED,
-            receipt: Some(receipt),
+            promise: Promise::Given(receipt),
         } = landing
         else {
             panic!("{landing:?}");
@@ -524,8 +547,8 @@ mod tests {
             };
             answers.push(acks);
         }
-        // What another indexer says does not count.
-        assert_eq!(answers, [[(3, true)].into(), [(3, false)].into()]);
+        // Many load balancers renew their cookie with every answer.
+        assert_eq!(answers, [[(3, true)].into(), [(3, true)].into()]);
 
         let guid = receipt.channel.guid;
         let sent = requests.recv().await.unwrap();
@@ -547,7 +570,7 @@ mod tests {
             "",
             r#"{"text":"ACK is disabled","code":14}"#,
         );
-        let (address, _requests) = http_server(vec![no_data(), off]).await;
+        let (address, _requests) = http_server(vec![healthy(), no_data(), off]).await;
         let problem = acknowledging(address).probe(0).await.unwrap_err();
         let mend = problem.mend.unwrap();
         assert!(mend.contains("acknowledgement is off"), "{mend}");
@@ -556,7 +579,8 @@ mod tests {
     #[tokio::test]
     async fn a_probe_reads_the_token_again_and_sends_no_event() {
         let disabled = http_answer("403 Forbidden", "", r#"{"text":"Token disabled","code":1}"#);
-        let (address, mut requests) = http_server(vec![disabled, no_data()]).await;
+        let answers = vec![healthy(), disabled, healthy(), no_data()];
+        let (address, mut requests) = http_server(answers).await;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         std::fs::write(&path, "first\n").unwrap();
@@ -575,6 +599,10 @@ mod tests {
         std::fs::write(&path, "second\n").unwrap();
         output.probe(0).await.unwrap();
         for token in ["first", "second"] {
+            let health = requests.recv().await.unwrap();
+            let line = "get /services/collector/health http/1.1\r\n";
+            assert!(health.head.starts_with(line), "{}", health.head);
+            assert!(!health.head.contains("authorization"));
             let request = requests.recv().await.unwrap();
             assert!(
                 request

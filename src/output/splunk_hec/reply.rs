@@ -73,8 +73,25 @@ pub(super) fn judge(answer: &Answer<'_>, asked: Asked<'_>, now: DateTime<Utc>) -
     Judgement { verdict, ack_id }
 }
 
+/// What the collector says of its health. It answers without a token, so it proves nothing about
+/// that; collectors that are not Splunk's may not have it.
+pub(super) fn healthy(answer: &Answer<'_>, now: DateTime<Utc>) -> Result<(), Problem> {
+    if !matches!(answer.status, 429 | 503) {
+        return Ok(());
+    }
+    Err(Problem {
+        reason: reason(answer, Reply::read(answer.body).as_ref()),
+        mend: None,
+        after: wait_asked_for(answer, now),
+    })
+}
+
 /// What the answer to an empty request says: the token is looked at before the body.
-pub(super) fn probed(answer: &Answer<'_>, acknowledge: bool) -> Result<(), Problem> {
+pub(super) fn probed(
+    answer: &Answer<'_>,
+    acknowledge: bool,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     let reply = Reply::read(answer.body);
     let asked = Asked {
         events: 0,
@@ -92,11 +109,15 @@ pub(super) fn probed(answer: &Answer<'_>, acknowledge: bool) -> Result<(), Probl
     Err(Problem {
         reason: reason(answer, reply.as_ref()),
         mend,
+        after: wait_asked_for(answer, now),
     })
 }
 
 /// What the collector says of each id: only its own answer counts, whatever else says 200.
-pub(super) fn acknowledged(answer: &Answer<'_>) -> Result<BTreeMap<u64, bool>, Problem> {
+pub(super) fn acknowledged(
+    answer: &Answer<'_>,
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<u64, bool>, Problem> {
     if answer.status == 200
         && let Ok(Acknowledged { acks }) = serde_json::from_slice(answer.body)
     {
@@ -116,6 +137,7 @@ pub(super) fn acknowledged(answer: &Answer<'_>) -> Result<BTreeMap<u64, bool>, P
     Err(Problem {
         reason: format!("the question for acknowledgements was not answered: {reason}"),
         mend,
+        after: wait_asked_for(answer, now),
     })
 }
 
@@ -499,7 +521,11 @@ mod tests {
 
     #[test]
     fn only_the_collectors_own_answer_acknowledges() {
-        let answered = acknowledged(&answer(200, r#"{"acks":{"0":true,"12":false}}"#)).unwrap();
+        let answered = acknowledged(
+            &answer(200, r#"{"acks":{"0":true,"12":false}}"#),
+            DateTime::UNIX_EPOCH,
+        )
+        .unwrap();
         assert_eq!(answered, [(0, true), (12, false)].into());
         for (status, body, is_configuration) in [
             (200, "<html>Log in</html>", true),
@@ -514,7 +540,7 @@ mod tests {
             (503, r#"{"text":"Server is busy","code":9}"#, false),
             (429, "", false),
         ] {
-            let problem = acknowledged(&answer(status, body)).unwrap_err();
+            let problem = acknowledged(&answer(status, body), DateTime::UNIX_EPOCH).unwrap_err();
             assert_eq!(problem.mend.is_some(), is_configuration, "{status} {body}");
         }
     }
@@ -630,6 +656,16 @@ mod tests {
     }
 
     #[test]
+    fn a_collector_that_is_not_well_says_so() {
+        let healthy = |status, body| healthy(&answer(status, body), DateTime::UNIX_EPOCH);
+        healthy(200, r#"{"text":"HEC is healthy","code":17}"#).unwrap();
+        healthy(404, "").unwrap();
+        let full = healthy(503, r#"{"text":"queues are full","code":18}"#).unwrap_err();
+        assert_eq!(full.mend, None);
+        assert!(full.reason.contains("queues are full"), "{full}");
+    }
+
+    #[test]
     fn a_probe_asks_for_the_token_alone() {
         for (status, body) in [
             (400, r#"{"text":"No data","code":5}"#),
@@ -640,7 +676,7 @@ mod tests {
             (400, "no events"),
             (200, r#"{"text":"Success","code":0}"#),
         ] {
-            probed(&answer(status, body), false).unwrap();
+            probed(&answer(status, body), false, DateTime::UNIX_EPOCH).unwrap();
         }
         for (status, body) in [
             (403, r#"{"text":"Token disabled","code":1}"#),
@@ -649,7 +685,7 @@ mod tests {
             (200, "<html>"),
             (404, ""),
         ] {
-            let problem = probed(&answer(status, body), false).unwrap_err();
+            let problem = probed(&answer(status, body), false, DateTime::UNIX_EPOCH).unwrap_err();
             assert!(problem.reason.contains(&status.to_string()), "{problem}");
         }
     }

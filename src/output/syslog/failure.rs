@@ -82,6 +82,7 @@ impl Failure {
         Problem {
             reason: self.reason,
             mend: self.mend,
+            after: None,
         }
     }
 }

@@ -40,7 +40,7 @@ use self::peer::{Landed, Timeouts};
 use self::relp::Relp;
 use self::session::Session;
 use self::stream::Stream;
-use super::{BuildOutputError, FlightId, Landing, Outgoing};
+use super::{BuildOutputError, FlightId, Landing, Outgoing, Promise};
 use crate::config::{SyslogConfig, SyslogFraming, SyslogTransport};
 use crate::tls;
 
@@ -108,7 +108,7 @@ impl Syslog {
                 flight,
                 peer,
                 verdict,
-                receipt: None,
+                promise: Promise::None,
             });
         } else if let Some(peer) = self.peers.get_mut(peer) {
             peer.launch(flight);
@@ -149,7 +149,7 @@ impl Syslog {
                         flight,
                         peer,
                         verdict,
-                        receipt: None,
+                        promise: Promise::None,
                     },
                     Landed::Probed(result) => Landing::Probed { peer, result },
                 });

@@ -93,7 +93,7 @@ async fn landed(output: &mut Syslog) -> (FlightId, Verdict) {
             flight,
             peer: 0,
             verdict,
-            receipt: None,
+            promise: Promise::None,
         } => (flight, verdict),
         landing => panic!("{landing:?}"),
     }

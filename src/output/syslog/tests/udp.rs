@@ -45,7 +45,7 @@ async fn several_receivers_are_peers() {
         flight,
         peer,
         verdict: DELIVERED,
-        receipt: None,
+        promise: Promise::None,
     });
     assert_eq!(landings, expected);
     expect(&first, "0").await;
