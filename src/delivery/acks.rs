@@ -48,6 +48,8 @@ struct ChannelUse {
     /// Flights that will never have one: each may have been given one of the first ids, if the
     /// indexer had restarted before it came.
     lost: u64,
+    /// A flight has been answered: whatever cookie leads to the indexer is known.
+    is_known: bool,
     /// No flight goes there any more.
     is_left: bool,
     /// When to ask next, on the monotonic clock.
@@ -115,12 +117,21 @@ impl Acks {
         self.channel(peer, channel, now).in_flight += 1;
     }
 
+    /// Whether a flight may go to a peer beside those that are under way. The first one on a channel
+    /// goes alone: a load balancer chooses the indexer with its answer.
+    #[must_use]
+    pub fn may_launch(&self, peer: usize) -> bool {
+        let mut of_peer = self.channels.values().filter(|used| used.peer == peer);
+        of_peer.all(|used| used.is_known || used.is_left || used.in_flight == 0)
+    }
+
     /// A flight on this channel has come to its end; `is_lost` is whether nothing is known of the id
     /// that it may have been given.
     pub fn landed(&mut self, channel: Uuid, is_lost: bool) {
         if let Some(used) = self.channels.get_mut(&channel) {
             used.in_flight = used.in_flight.saturating_sub(1);
             used.lost += u64::from(is_lost);
+            used.is_known |= !is_lost;
         }
         self.forget_idle(channel);
     }
@@ -346,6 +357,7 @@ impl Acks {
                 channel: channel.clone(),
                 in_flight: 0,
                 lost: 0,
+                is_known: false,
                 is_left: false,
                 ask_at: now + interval,
                 asked: None,

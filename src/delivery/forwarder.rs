@@ -287,7 +287,8 @@ impl Forwarder {
         match (&self.acks, acknowledgement(&self.config)) {
             (Some(acks), Some(config)) => all
                 .filter(|peer| {
-                    acks.count(*peer) + self.peers.in_flight(*peer) < config.max_outstanding
+                    let outstanding = acks.count(*peer) + self.peers.in_flight(*peer);
+                    outstanding < config.max_outstanding && acks.may_launch(*peer)
                 })
                 .collect(),
             _ => all.collect(),

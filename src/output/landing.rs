@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -105,6 +106,15 @@ pub enum Verdict {
         code: String,
         /// What the receiver said.
         reason: String,
+        /// It is over a limit of ours, so the receiver was not asked.
+        is_our_limit: bool,
+    },
+    /// These are delivered, wherever they stand; the others are as `then` says.
+    Scattered {
+        /// Places in the flight.
+        delivered: Vec<Range<usize>>,
+        /// The rest.
+        then: Box<Verdict>,
     },
     /// Nothing was taken since it is too much at once: send half. Of one event: refused.
     TooLarge {

@@ -83,6 +83,20 @@ fn a_channel_is_asked_when_nothing_can_be_given_its_ids_any_more() {
 }
 
 #[test]
+fn the_first_flight_on_a_channel_goes_alone() {
+    let mut acks = acks();
+    let channel = channel();
+    assert!(acks.may_launch(0));
+    acks.launched(0, &channel, SECOND);
+    assert!(!acks.may_launch(0));
+    assert!(acks.may_launch(1));
+    receive(&mut acks, &channel, 0, 0..10, SECOND);
+    acks.landed(channel.guid, false);
+    acks.launched(0, &channel, SECOND);
+    assert!(acks.may_launch(0));
+}
+
+#[test]
 fn what_a_lost_flight_may_have_been_given_is_not_believed() {
     let mut acks = acks();
     let channel = channel();

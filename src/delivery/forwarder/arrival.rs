@@ -1,5 +1,7 @@
 //! What lands is taken in: what is delivered, what goes again, what is set aside.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 
 use super::Forwarder;
@@ -22,6 +24,8 @@ struct Refusal {
     number: usize,
     code: String,
     reason: String,
+    /// The peer was not asked.
+    is_our_limit: bool,
 }
 
 impl Forwarder {
@@ -76,98 +80,128 @@ impl Forwarder {
         now: Now,
     ) -> Result<(), KeepError> {
         let count = flight.len();
-        let taken = match &verdict {
-            // Accepted without a promise, where there should be one, is not accepted.
-            _ if self.acks.is_some() && !matches!(promise, Promise::Given(_)) => 0,
+        let took = now.monotonic.saturating_sub(flight.launched);
+        let (scattered, verdict) = match verdict {
+            Verdict::Scattered { delivered, then } => (delivered, *then),
+            verdict => (Vec::new(), verdict),
+        };
+        let first = match &verdict {
             Verdict::Delivered { .. } => count,
             Verdict::Retry { delivered, .. } | Verdict::Hold { delivered, .. } => *delivered,
             Verdict::Refused { index, .. } => *index,
-            Verdict::TooLarge { .. } => 0,
+            Verdict::TooLarge { .. } | Verdict::Scattered { .. } => 0,
         };
-        let took = now.monotonic.saturating_sub(flight.launched);
-        let mut items = flight.into_items();
-        let mut rest = items.split_off(taken.min(count));
-        if taken > 0 {
-            let may_grow = was_full && !matches!(verdict, Verdict::Delivered { slow_down: true });
-            if let Some(since) = self.peers.delivered(peer, took, may_grow) {
-                tracing::info!(
-                    output = self.config.name,
-                    peer = self.name_if_several(peer),
-                    %since,
-                    "delivery goes on"
-                );
-            }
-            self.breaker.delivered();
-            self.doubted.clear();
-            for (place, _) in &items {
-                self.refused.remove(place);
-            }
-            if self.refused.is_empty() {
-                self.letters_mended();
-            }
-            let lines = lines(items.into_iter().map(|(place, _)| place));
-            match promise {
-                Promise::Given(receipt) => self.accepted(peer, &receipt, lines, now),
-                Promise::None | Promise::Lost => self.delivered(lines, now),
+        let mut items: Vec<Option<(Place, Item)>> =
+            flight.into_items().into_iter().map(Some).collect();
+        // Accepted without a promise, where there should be one, is not accepted.
+        if self.acks.is_none() || matches!(promise, Promise::Given(_)) {
+            let taken = std::iter::once(0..first).chain(scattered).flatten();
+            let taken = taken.filter_map(|index| Some(items.get_mut(index)?.take()?.0));
+            let taken: Vec<Place> = taken.collect();
+            if !taken.is_empty() {
+                let may_grow =
+                    was_full && !matches!(verdict, Verdict::Delivered { slow_down: true });
+                self.taken(peer, &taken, promise, took, may_grow, now);
             }
         }
+        let mut refused = None;
+        if let Verdict::Refused { index, .. } = &verdict {
+            refused = items.get_mut(*index).and_then(Option::take);
+        }
+        let mut rest: Vec<(Place, Item)> = items.into_iter().flatten().collect();
+        if matches!(verdict, Verdict::TooLarge { .. }) && rest.len() == 1 {
+            refused = rest.pop();
+        }
+        self.put_back(rest);
+        self.react(peer, verdict, count, refused, now)
+    }
+
+    /// A peer has taken these.
+    fn taken(
+        &mut self,
+        peer: usize,
+        places: &[Place],
+        promise: Promise,
+        took: Duration,
+        may_grow: bool,
+        now: Now,
+    ) {
+        if let Some(since) = self.peers.delivered(peer, took, may_grow) {
+            tracing::info!(
+                output = self.config.name,
+                peer = self.name_if_several(peer),
+                %since,
+                "delivery goes on"
+            );
+        }
+        self.breaker.delivered();
+        self.doubted.clear();
+        for place in places {
+            self.refused.remove(place);
+        }
+        if self.refused.is_empty() {
+            self.letters_mended();
+        }
+        let lines = lines(places.iter().copied());
+        match promise {
+            Promise::Given(receipt) => self.accepted(peer, &receipt, lines, now),
+            Promise::None | Promise::Lost => self.delivered(lines, now),
+        }
+    }
+
+    /// What a verdict asks for beyond its events; `refused` is the one that it refuses.
+    fn react(
+        &mut self,
+        peer: usize,
+        verdict: Verdict,
+        count: usize,
+        refused: Option<(Place, Item)>,
+        now: Now,
+    ) -> Result<(), KeepError> {
         match verdict {
             Verdict::Delivered { slow_down } => {
-                self.put_back(rest);
                 if !slow_down {
                     self.size.delivered();
                 } else if self.peers.slow_down(peer) {
                     self.size.slow_down();
                 }
             }
-            Verdict::Retry { reason, after, .. } => {
-                self.put_back(rest);
-                self.failed(peer, now, &reason, after);
-            }
-            Verdict::Hold { reason, mend, .. } => {
-                self.put_back(rest);
-                self.held(peer, now, &reason, &mend);
-            }
+            Verdict::Retry { reason, after, .. } => self.failed(peer, now, &reason, after),
+            Verdict::Hold { reason, mend, .. } => self.held(peer, now, &reason, &mend),
             Verdict::Refused {
                 index,
                 code,
                 reason,
+                is_our_limit,
             } => {
-                let place = index - taken;
-                if place < rest.len() {
-                    let refused = rest.remove(place);
-                    self.put_back(rest);
+                let refusal = Refusal {
+                    number: index,
+                    code,
+                    reason,
+                    is_our_limit,
+                };
+                return self.refused(peer, refused, refusal, now);
+            }
+            Verdict::TooLarge { reason } => match self.size.too_large(count) {
+                TooMuch::Halve { limit } => tracing::info!(
+                    output = self.config.name,
+                    events = count,
+                    limit,
+                    reason,
+                    "too much at once; sending less"
+                ),
+                TooMuch::Refuse => {
                     let refusal = Refusal {
-                        number: index,
-                        code,
+                        number: 0,
+                        code: "too-large".to_owned(),
                         reason,
+                        is_our_limit: false,
                     };
                     return self.refused(peer, refused, refusal, now);
                 }
-                self.put_back(rest);
-            }
-            Verdict::TooLarge { reason } => match self.size.too_large(count) {
-                TooMuch::Halve { limit } => {
-                    self.put_back(rest);
-                    tracing::info!(
-                        output = self.config.name,
-                        events = count,
-                        limit,
-                        reason,
-                        "too much at once; sending less"
-                    );
-                }
-                TooMuch::Refuse => {
-                    if let Some(refused) = rest.pop() {
-                        let refusal = Refusal {
-                            number: 0,
-                            code: "too-large".to_owned(),
-                            reason,
-                        };
-                        return self.refused(peer, refused, refusal, now);
-                    }
-                }
             },
+            // It was taken apart before.
+            Verdict::Scattered { .. } => {}
         }
         Ok(())
     }
@@ -271,16 +305,18 @@ impl Forwarder {
     fn refused(
         &mut self,
         peer: usize,
-        (place, item): (Place, Item),
+        refused: Option<(Place, Item)>,
         refusal: Refusal,
         now: Now,
     ) -> Result<(), KeepError> {
-        if !self.open.contains_key(&place.seq) {
+        let owed = refused.filter(|(place, _)| self.open.contains_key(&place.seq));
+        let Some((place, item)) = owed else {
             return Ok(());
-        }
+        };
         // An event that is refused again, since it could not be set aside, counts once.
         let is_new = self.refused.insert(place);
-        if is_new && self.breaker.refused(place.seq) == Reaction::Hold {
+        let counts = is_new && !refusal.is_our_limit;
+        if counts && self.breaker.refused(place.seq) == Reaction::Hold {
             self.refused.remove(&place);
             self.doubted.insert(place);
             self.put_back(vec![(place, item)]);
@@ -316,6 +352,7 @@ impl Forwarder {
             number,
             code,
             reason,
+            is_our_limit: _,
         } = refusal;
         let event = &item.outgoing.event;
         let origin = &item.outgoing.origin;

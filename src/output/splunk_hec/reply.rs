@@ -315,6 +315,7 @@ fn refused(code: u64, index: usize, reason: String) -> Verdict {
         index,
         code: format!("hec-{code}"),
         reason,
+        is_our_limit: false,
     }
 }
 
@@ -578,6 +579,7 @@ mod tests {
                     index: 3,
                     code: format!("hec-{number}"),
                     reason: format!("HTTP 400, code {number}: said"),
+                    is_our_limit: false,
                 }
             );
         }

@@ -48,6 +48,15 @@ impl Failure {
         )
     }
 
+    /// The connection breaks on the same message again and again.
+    pub(super) fn on_message(self, message: &str) -> Self {
+        Self::lasting(
+            format!("{}, again and again on {message}", self.reason),
+            "see what the receiver says of it: it may take no message of that size (rsyslog: \
+             maxMessageSize, syslog-ng: log-msg-size); raise its limit, or lower max_message_bytes",
+        )
+    }
+
     /// The same with what was being done, and to whom.
     pub(super) fn while_doing(self, doing: &str, address: &str) -> Self {
         Self {

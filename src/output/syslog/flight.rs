@@ -82,6 +82,7 @@ impl Flight {
                 index,
                 code: code.to_owned(),
                 reason,
+                is_our_limit: true,
             },
         };
         (self.id, verdict)
@@ -131,6 +132,7 @@ mod tests {
             index: 1,
             code: "syslog-too-large".into(),
             reason: "so large".into(),
+            is_our_limit: true,
         };
         assert_eq!(flight.arrived(), (7, refused));
     }

@@ -9,6 +9,7 @@ mod strikes;
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
 use self::answer::{Answer, check_offers};
 use self::frame::{Frame, FrameReader, write_frame};
@@ -16,11 +17,14 @@ use self::strikes::Strikes;
 use super::failure::Failure;
 use super::flight::Flight;
 use super::session::Session;
+use crate::event::EventId;
 use crate::output::{FlightId, Verdict};
 
 const MAX_TXNR: u32 = 999_999_999;
 /// How many bytes of frames are made ready at once.
 const READY_BYTES: usize = 64 << 10;
+/// A connection that broke on the same message this often breaks because of it.
+const SUSPICIOUS: u32 = 3;
 const OFFERS: &str = concat!(
     "relp_version=0\nrelp_software=cta-forwarder,",
     env!("CARGO_PKG_VERSION"),
@@ -29,8 +33,8 @@ const OFFERS: &str = concat!(
 
 /// Flights to a RELP receiver.
 ///
-/// A flight is delivered when every message has its `200`. When the connection breaks, those before
-/// the first message without one are delivered.
+/// A flight is delivered when every message has its `200`. When the connection breaks, or a message
+/// is refused, those that have one are delivered all the same, wherever they stand.
 #[derive(Debug)]
 pub(super) struct Relp {
     /// How many messages may be without an answer.
@@ -45,6 +49,9 @@ pub(super) struct Relp {
     unanswered: HashMap<u32, (FlightId, usize)>,
     flights: VecDeque<UnderWay>,
     strikes: Strikes,
+    /// The event whose message was the first without an answer when the connection broke, and how
+    /// many times in a row it was.
+    suspect: Option<(EventId, u32)>,
     landed: VecDeque<(FlightId, Verdict)>,
 }
 
@@ -82,6 +89,7 @@ impl Relp {
             unanswered: HashMap::new(),
             flights: VecDeque::new(),
             strikes: Strikes::default(),
+            suspect: None,
             landed: VecDeque::new(),
         }
     }
@@ -156,6 +164,12 @@ impl Relp {
                 *accepted = true;
             }
             self.strikes.clear(event);
+            if self
+                .suspect
+                .is_some_and(|(suspect, _)| Some(suspect) == event)
+            {
+                self.suspect = None;
+            }
         } else {
             self.strikes.add(event);
             if under
@@ -208,6 +222,9 @@ impl Session for Relp {
         self.out_start += bytes;
         if self.out_start >= self.out.len() {
             self.discard_output();
+        } else if self.out_start >= READY_BYTES {
+            self.out.drain(..self.out_start);
+            self.out_start = 0;
         }
     }
 
@@ -241,13 +258,18 @@ impl Session for Relp {
     }
 
     fn lost(&mut self, failure: &Failure) {
+        let message = self.suspected_message();
+        let failure = match &message {
+            Some(message) if !failure.is_lasting() => &failure.clone().on_message(message),
+            _ => failure,
+        };
         self.phase = Phase::Closed;
         self.unanswered.clear();
         self.discard_output();
         for under in self.flights.drain(..) {
-            let delivered = under.delivered();
+            let then = failure.verdict(under.delivered());
             self.landed
-                .push_back((under.flight.id, failure.verdict(delivered)));
+                .push_back((under.flight.id, under.scattered(then)));
         }
     }
 
@@ -272,6 +294,21 @@ impl Session for Relp {
 }
 
 impl Relp {
+    /// What the connection breaks on, if it is the same message again and again.
+    fn suspected_message(&mut self) -> Option<String> {
+        if self.phase != Phase::Ready {
+            return None;
+        }
+        let first = self.flights.iter().find_map(UnderWay::first_unanswered);
+        let (event, bytes) = first?;
+        let times = match self.suspect {
+            Some((suspect, times)) if suspect == event => times + 1,
+            _ => 1,
+        };
+        self.suspect = Some((event, times));
+        (times >= SUSPICIOUS).then(|| format!("event {event}, whose message has {bytes} bytes"))
+    }
+
     fn discard_output(&mut self) {
         self.out.clear();
         self.out_start = 0;
@@ -291,6 +328,33 @@ impl UnderWay {
         Some((self.flight.id, index, message))
     }
 
+    /// The event of the first message that is sent and has no answer, and the message's bytes.
+    fn first_unanswered(&self) -> Option<(EventId, usize)> {
+        let index = self.accepted.iter().position(|accepted| !accepted)?;
+        let (message, event) = self.flight.message(index)?;
+        Some((event, message.len()))
+    }
+
+    /// What is accepted beyond the first that is not, and `then` of the rest.
+    fn scattered(&self, then: Verdict) -> Verdict {
+        let mut delivered: Vec<Range<usize>> = Vec::new();
+        for (index, _) in self.accepted.iter().enumerate().filter(|(_, is)| **is) {
+            match delivered.last_mut() {
+                Some(range) if range.end == index => range.end = index + 1,
+                _ => delivered.push(index..index + 1),
+            }
+        }
+        // Those at the beginning are the verdict's own.
+        delivered.retain(|range| range.start > 0);
+        if delivered.is_empty() {
+            return then;
+        }
+        Verdict::Scattered {
+            delivered,
+            then: Box::new(then),
+        }
+    }
+
     /// How many of the first messages were accepted.
     fn delivered(&self) -> usize {
         let accepted = self.accepted.iter();
@@ -303,9 +367,10 @@ impl UnderWay {
     }
 
     fn verdict(self, strikes: &mut Strikes) -> (FlightId, Verdict) {
-        let Some((index, answer)) = self.refused else {
+        let Some((index, answer)) = &self.refused else {
             return self.flight.arrived();
         };
+        let (index, answer) = (*index, answer);
         let event = self.flight.message(index).map(|(_, event)| event);
         let reason = format!("the receiver refuses the message: {answer}");
         let verdict = if strikes.are_out(event) {
@@ -314,6 +379,7 @@ impl UnderWay {
                 index,
                 code: answer.code(),
                 reason,
+                is_our_limit: false,
             }
         } else {
             Verdict::Retry {
@@ -322,7 +388,7 @@ impl UnderWay {
                 after: None,
             }
         };
-        (self.flight.id, verdict)
+        (self.flight.id, self.scattered(verdict))
     }
 }
 

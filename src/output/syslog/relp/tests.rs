@@ -122,10 +122,76 @@ fn a_refused_message_ends_its_flight_and_is_given_up_at_the_third_time() {
                 index: 1,
                 code: "relp-500".into(),
                 reason,
+                is_our_limit: false,
             }
         };
         assert_eq!(landings(&mut relp), [(7, verdict)]);
     }
+}
+
+#[test]
+fn what_is_accepted_behind_a_refused_message_is_not_sent_again() {
+    let mut relp = open(128);
+    relp.launch(flight(1, 6));
+    said(&mut relp);
+    // The second is refused, the last two have no answer yet.
+    hear(
+        &mut relp,
+        "2 rsp 6 200 OK\n3 rsp 6 500 no\n4 rsp 6 200 OK\n5 rsp 6 200 OK\n",
+    );
+    relp.lost(&passing());
+    let then = passing().verdict(1);
+    // In the order of the flight: 0, 2 and 3.
+    let scattered = Verdict::Scattered {
+        delivered: Vec::from([2..4; 1]),
+        then: Box::new(then),
+    };
+    assert_eq!(landings(&mut relp), [(1, scattered)]);
+}
+
+#[test]
+fn a_connection_that_breaks_on_one_message_again_and_again_says_on_which() {
+    let mut relp = open(128);
+    for attempt in 1..=4 {
+        relp.launch(flight(1, 3));
+        let first = relp.next_txnr;
+        said(&mut relp);
+        hear(&mut relp, &format!("{first} rsp 6 200 OK\n"));
+        relp.lost(&passing());
+        let landed = landings(&mut relp);
+        let (1, verdict) = &landed[0] else {
+            panic!("{landed:?}");
+        };
+        match verdict {
+            Verdict::Retry { delivered: 1, .. } => assert!(attempt < 3, "{attempt}"),
+            Verdict::Hold {
+                delivered: 1,
+                reason,
+                mend,
+            } => {
+                assert!(attempt >= 3, "{attempt}");
+                assert!(reason.contains(&event(1, 1).to_string()), "{reason}");
+                assert!(mend.contains("max_message_bytes"), "{mend}");
+            }
+            other => panic!("{other:?}"),
+        }
+        relp.connected();
+        said(&mut relp);
+        hear(&mut relp, OPENED);
+    }
+    // It was taken after all.
+    relp.launch(flight(1, 3));
+    let first = relp.next_txnr;
+    said(&mut relp);
+    hear(
+        &mut relp,
+        &format!("{first} rsp 6 200 OK\n{} rsp 6 200 OK\n", first + 1),
+    );
+    relp.lost(&passing());
+    assert!(matches!(
+        landings(&mut relp)[0].1,
+        Verdict::Retry { delivered: 2, .. }
+    ));
 }
 
 #[test]
@@ -342,15 +408,24 @@ impl World {
     fn check(&mut self, relp: &mut Relp) {
         for (flight, verdict) in landings(relp) {
             let known = self.flights.remove(&flight).unwrap();
-            let prefix = known.iter().take_while(|k| **k == Some(true)).count();
-            match verdict {
-                Verdict::Delivered { .. } => assert_eq!(prefix, known.len()),
-                Verdict::Retry { delivered, .. } => {
-                    assert_eq!(delivered, prefix);
-                    assert!(prefix < known.len());
-                }
+            let accepted: Vec<bool> = known.iter().map(|k| *k == Some(true)).collect();
+            let (scattered, then) = match verdict {
+                Verdict::Scattered { delivered, then } => (delivered, *then),
+                verdict => (Vec::new(), verdict),
+            };
+            let prefix = match then {
+                Verdict::Delivered { .. } => known.len(),
+                Verdict::Retry { delivered, .. } => delivered,
                 verdict => panic!("{verdict:?}"),
+            };
+            let mut delivered = vec![false; known.len()];
+            for index in std::iter::once(0..prefix).chain(scattered).flatten() {
+                assert!(
+                    !std::mem::replace(&mut delivered[index], true),
+                    "told twice"
+                );
             }
+            assert_eq!(delivered, accepted);
         }
     }
 

@@ -223,6 +223,7 @@ async fn what_is_too_large_is_refused_after_what_stands_before_it() {
         index: 1,
         code,
         reason,
+        is_our_limit: true,
     } = verdict
     else {
         panic!("{verdict:?}");
