@@ -509,6 +509,32 @@ async fn an_output_that_is_away_keeps_none_of_the_others_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn splunk_is_away_for_a_day_and_a_second_output_goes_on() {
+    let mut world = World::new(setup(""));
+    publish_for(&mut world, 25).await;
+    let logs = Logs::capture();
+    world.hec.refuse_connections().await.unwrap();
+    for _ in 0..48 {
+        world.run_for(30 * MINUTE).await;
+        world.publish();
+        world.publish();
+    }
+    world.run_for(HOUR).await;
+    world.assert_exactly_once();
+    let waiting = pending(&world, "splunk");
+    assert!(waiting > 500, "{waiting}");
+    // A day's outage is told now and then, not at every try.
+    let alarms = logs.take_alarms();
+    assert!((1..20).contains(&alarms.len()), "{alarms:#?}");
+    world.restart();
+    world.hec.accept_connections().await.unwrap();
+    world.run_for(HOUR).await;
+    world.assert_exactly_once();
+    world.assert_exactly_once_at_splunk();
+    assert_eq!(pending(&world, "splunk"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_full_spool_that_holds_stops_polling_and_goes_on_by_itself() {
     let mut world = World::new(Setup {
         rules: CtaRules {

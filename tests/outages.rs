@@ -88,7 +88,13 @@ async fn what_a_person_must_mend() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_taken_and_asked_to_slow_down() {
     let mut rig = Rig::new(3);
-    survive(&mut rig, codes(&[24, 25]), HecFaultOn::Events).await;
+    let mut faults = codes(&[24, 25]);
+    // In pieces, with pauses.
+    faults.push(HecFault::SlowAnswer {
+        piece_bytes: 5,
+        pause_ms: 5,
+    });
+    survive(&mut rig, faults, HecFaultOn::Events).await;
     assert_eq!(rig.duplicates(), 0);
     rig.stop_and_audit();
 }

@@ -166,7 +166,12 @@ impl Acks {
         age: Duration,
     ) {
         self.keep(peer, receipt, lines, now, self.timeout.saturating_sub(age));
-        if let Some(used) = self.channels.get_mut(&receipt.channel.guid) {
+        self.leave(receipt.channel.guid);
+    }
+
+    /// No other flight goes to this channel.
+    pub fn leave(&mut self, channel: Uuid) {
+        if let Some(used) = self.channels.get_mut(&channel) {
             used.is_left = true;
         }
     }

@@ -64,7 +64,8 @@ pub struct Forwarder {
     refused: BTreeSet<Place>,
     /// Refused events that are not believed to be at fault: others go before them.
     doubted: BTreeSet<Place>,
-    collisions_in_a_row: u32,
+    /// Peers that get a channel for each request, and until when.
+    careful_until: BTreeMap<usize, Duration>,
 }
 
 /// A forwarder cannot be set up.
@@ -115,7 +116,7 @@ impl Forwarder {
             disk_wait: None,
             refused: BTreeSet::new(),
             doubted: BTreeSet::new(),
-            collisions_in_a_row: 0,
+            careful_until: BTreeMap::new(),
         };
         forwarder.restore_receipts();
         Ok(forwarder)
@@ -266,6 +267,11 @@ impl Forwarder {
         if let (Some(acks), Some(channel)) = (&mut self.acks, channel) {
             acks.launched(peer, &channel, now.monotonic);
             flight.channel = Some(channel.guid);
+            self.careful_until.retain(|_, until| *until > now.monotonic);
+            if self.careful_until.contains_key(&peer) {
+                acks.leave(channel.guid);
+                self.output.leave_channel(peer, channel.guid);
+            }
         }
         self.peers.launched(peer);
         self.flights.insert(id, flight);

@@ -242,10 +242,10 @@ fn what_is_written_of_syslog_counts() {
 fn syslog_transports() {
     for (word, transport, max_message_bytes) in [
         ("udp", SyslogTransport::Udp, 2048),
-        ("tcp", SyslogTransport::Tcp, 65_536),
-        ("tls", SyslogTransport::Tls, 65_536),
-        ("relp", SyslogTransport::Relp, 65_536),
-        ("relp_tls", SyslogTransport::RelpTls, 65_536),
+        ("tcp", SyslogTransport::Tcp, 8000),
+        ("tls", SyslogTransport::Tls, 8000),
+        ("relp", SyslogTransport::Relp, 8000),
+        ("relp_tls", SyslogTransport::RelpTls, 8000),
     ] {
         let syslog = syslog(&format!("transport = '{word}'\nformat = 'rfc3164'"));
         assert_eq!(syslog.transport, transport);

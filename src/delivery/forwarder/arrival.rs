@@ -14,9 +14,9 @@ use crate::output::{Channel, Landing, Problem, Promise, Receipt, Verdict};
 use crate::spool::EventLetter;
 use crate::state::StoredReceipt;
 
-/// So many times in a row an id may come twice, without one acknowledgement between, before it is
-/// clear that a load balancer is not sticky.
-const MAX_COLLISIONS: u32 = 3;
+/// How long each request to a peer has a channel of its own once an id came twice: a load balancer
+/// that is not sticky stays so, an indexer that has restarted does not do it again at once.
+const CAREFUL_FOR: Duration = Duration::from_secs(3600);
 
 /// Why an event can never be delivered.
 struct Refusal {
@@ -212,7 +212,6 @@ impl Forwarder {
         if count == 0 {
             return;
         }
-        self.collisions_in_a_row = 0;
         self.house.board.output(&self.config.name, |activity| {
             activity.delivered_at = Some(now.utc);
             activity.delivered += count;
@@ -236,20 +235,16 @@ impl Forwarder {
             return;
         }
         self.output.leave_channel(peer, receipt.channel.guid);
-        self.collisions_in_a_row += 1;
-        let reason = "an acknowledgement id came twice: the indexer behind the endpoint has \
-                      restarted, or a load balancer leads to several";
-        tracing::warn!(
-            output = self.config.name,
-            peer = self.name_if_several(peer),
-            reason,
-            "what it had not acknowledged is sent again"
-        );
-        if self.collisions_in_a_row >= MAX_COLLISIONS {
-            let mend = "let the load balancer keep a client with its indexer (sticky sessions by \
-                        cookie), name the indexers themselves in `endpoints`, or set acknowledge = \
-                        false";
-            self.held(peer, now, reason, mend);
+        let until = now.monotonic + CAREFUL_FOR;
+        if self.careful_until.insert(peer, until).is_none() {
+            tracing::warn!(
+                output = self.config.name,
+                peer = self.name_if_several(peer),
+                "an acknowledgement id came twice: the indexer has restarted, or a load balancer \
+                 leads to several and is not sticky. What had it is sent again; each request has a \
+                 channel of its own for an hour, which costs more questions. Sticky sessions by \
+                 cookie, or the indexers themselves in `endpoints`, are better"
+            );
         }
         self.settle(settled, now);
     }

@@ -63,12 +63,6 @@ impl HecClient {
         })
     }
 
-    /// Uses another token from now on.
-    pub(super) fn set_token(&mut self, token: &Secret) -> Result<(), BuildOutputError> {
-        self.authorization = authorization(token)?;
-        Ok(())
-    }
-
     /// Posts; the error is a fault of the connection.
     pub(super) async fn post(&self, post: Post) -> Result<Received, Problem> {
         let to = post.url.to_string();

@@ -20,7 +20,7 @@ use self::reply::{Asked, Judgement};
 use super::{
     BatchOrigin, BuildOutputError, Channel, FlightId, Landing, Outgoing, Problem, Promise, Verdict,
 };
-use crate::config::{Secret, SplunkHecConfig};
+use crate::config::SplunkHecConfig;
 
 /// One token at a collector that has one or several endpoints.
 #[derive(Debug)]
@@ -28,8 +28,7 @@ pub(super) struct SplunkHec {
     client: HecClient,
     encoder: Encoder,
     endpoints: Vec<(Endpoint, SharedLane)>,
-    token: Secret,
-    gzip: bool,
+    config: SplunkHecConfig,
     acknowledge: bool,
 }
 
@@ -47,9 +46,8 @@ impl SplunkHec {
             endpoints: endpoints
                 .map(|endpoint| (endpoint, SharedLane::new()))
                 .collect(),
-            token: config.token.clone(),
-            gzip: config.gzip,
             acknowledge: config.acknowledgement.is_some(),
+            config: config.clone(),
         })
     }
 
@@ -87,7 +85,7 @@ impl SplunkHec {
             .and_then(|out| self.encoder.index(&out.origin))
             .map(str::to_owned);
         let body = self.encoder.encode(events);
-        let (body, is_gzipped) = match self.gzip.then(|| gzip(&body)) {
+        let (body, is_gzipped) = match self.config.gzip.then(|| gzip(&body)) {
             Some(Ok(packed)) => (packed, true),
             // Memory does not fail to be written to; if it did, plain is as good.
             Some(Err(_)) | None => (body, false),
@@ -135,12 +133,12 @@ impl SplunkHec {
         &mut self,
         peer: usize,
     ) -> impl Future<Output = Result<(), Problem>> + Send + use<> {
-        let token = self.reload_token();
+        let reloaded = self.reload();
         let client = self.client.clone();
         let way = self.way_to(peer).cloned();
         let acknowledge = self.acknowledge;
         async move {
-            token?;
+            reloaded?;
             let Some((endpoint, _)) = way else {
                 return Err(no_such_peer(peer));
             };
@@ -204,18 +202,22 @@ impl SplunkHec {
         self.endpoints.get(peer)
     }
 
-    fn reload_token(&mut self) -> Result<(), Problem> {
-        let problem = |reason: String| Problem {
+    /// Reads the token and the certificates again.
+    fn reload(&mut self) -> Result<(), Problem> {
+        let problem = |reason: String, mend: &str| Problem {
             reason,
-            mend: Some("put the HEC token into its file, alone on one line".to_owned()),
+            mend: Some(mend.to_owned()),
             after: None,
         };
-        self.token
-            .reload()
-            .map_err(|error| problem(error.to_string()))?;
-        self.client
-            .set_token(&self.token)
-            .map_err(|error| problem(error.to_string()))
+        self.config.token.reload().map_err(|error| {
+            let mend = "put the HEC token into its file, alone on one line";
+            problem(error.to_string(), mend)
+        })?;
+        self.client = HecClient::new(&self.config).map_err(|error| {
+            let mend = "mend the file; it is read again by itself";
+            problem(error.to_string(), mend)
+        })?;
+        Ok(())
     }
 }
 
@@ -315,7 +317,9 @@ mod tests {
 
     use super::super::loopback::{closed_port, http_answer, http_server, outgoing, outgoing_of};
     use super::*;
-    use crate::config::{AcknowledgementConfig, CollectionOverride, SecretSource, TlsConfig};
+    use crate::config::{
+        AcknowledgementConfig, CollectionOverride, Secret, SecretSource, TlsConfig,
+    };
     use crate::event::RecordType;
 
     fn token(text: &str) -> Secret {

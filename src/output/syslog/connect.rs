@@ -60,6 +60,13 @@ impl Connector {
         }
     }
 
+    /// Uses these authorities and this certificate from the next connection on.
+    pub(super) fn set_tls(&mut self, config: Arc<ClientConfig>) {
+        if let Some(tls) = &mut self.tls {
+            tls.config = config;
+        }
+    }
+
     pub(super) fn address(&self) -> &str {
         &self.address
     }

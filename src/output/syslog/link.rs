@@ -1,9 +1,11 @@
 //! The way to one receiver over TCP, TLS or RELP: opened when it is wanted, kept, opened again.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::ClientConfig;
 use tokio::time::{Instant, timeout};
 
 use super::alarm::Alarm;
@@ -46,6 +48,11 @@ enum Line {
 }
 
 impl Link {
+    /// Uses these authorities and this certificate from the next connection on.
+    pub(super) fn set_tls(&mut self, config: Arc<ClientConfig>) {
+        self.connector.set_tls(config);
+    }
+
     pub(super) fn new(connector: Connector, session: Box<dyn Session>, timeouts: Timeouts) -> Self {
         Self {
             connector,

@@ -40,8 +40,8 @@ use self::peer::{Landed, Timeouts};
 use self::relp::Relp;
 use self::session::Session;
 use self::stream::Stream;
-use super::{BuildOutputError, FlightId, Landing, Outgoing, Promise};
-use crate::config::{SyslogConfig, SyslogFraming, SyslogTransport};
+use super::{BuildOutputError, FlightId, Landing, Outgoing, Problem, Promise};
+use crate::config::{SyslogConfig, SyslogFraming, SyslogTransport, TlsConfig};
 use crate::tls;
 
 /// The most bytes that a frame adds: the length of a message and a space.
@@ -58,6 +58,8 @@ pub(super) struct Syslog {
     /// How messages are told apart in a stream; none where the transport does it.
     framing: Option<SyslogFraming>,
     peers: Vec<Peer>,
+    /// Where the authorities and the certificate lie; none without TLS.
+    tls: Option<TlsConfig>,
     landed: VecDeque<Landing>,
 }
 
@@ -94,6 +96,7 @@ impl Syslog {
             sequence_id: 0,
             framing,
             peers,
+            tls: tls.is_some().then(|| config.tls.clone()),
             landed: VecDeque::new(),
         })
     }
@@ -116,9 +119,25 @@ impl Syslog {
     }
 
     /// Starts to ask whether a peer would take messages; over UDP, whether its name resolves.
+    /// Certificates are read again: what is in the way may be one of them.
     pub(super) fn probe(&mut self, peer: usize) {
-        if let Some(peer) = self.peers.get_mut(peer) {
-            peer.probe();
+        let Some(link) = self.peers.get_mut(peer) else {
+            return;
+        };
+        match self.tls.as_ref().map(tls::client_config).transpose() {
+            Ok(None) => link.probe(),
+            Ok(Some(config)) => {
+                link.set_tls(config);
+                link.probe();
+            }
+            Err(error) => self.landed.push_back(Landing::Probed {
+                peer,
+                result: Err(Problem {
+                    reason: error.to_string(),
+                    mend: Some("mend the file; it is read again by itself".to_owned()),
+                    after: None,
+                }),
+            }),
         }
     }
 
@@ -207,6 +226,13 @@ impl Peer {
         match self {
             Self::Datagrams(peer) => peer.launch(flight),
             Self::Link(peer) => peer.launch(flight),
+        }
+    }
+
+    fn set_tls(&mut self, config: Arc<ClientConfig>) {
+        match self {
+            Self::Datagrams(_) => {}
+            Self::Link(peer) => peer.set_tls(config),
         }
     }
 

@@ -85,7 +85,7 @@ impl Checker<'_> {
         let span = setting.as_ref().map(Spanned::span);
         let default = match transport {
             Some(SyslogTransport::Udp) => 2048,
-            _ => 64 << 10,
+            _ => 8000,
         };
         let bytes = self.memory_size(setting, default);
         if let Some(what) = transport.and_then(|transport| beyond(transport, bytes))
