@@ -59,6 +59,8 @@ struct Sight {
     moment: Moment,
     /// The batches in place.
     in_place: BTreeMap<u64, std::sync::Arc<BatchHead>>,
+    /// Numbers from this one on were not used yet.
+    next_seq: u64,
     /// What lies where batches do.
     folders: Vec<String>,
     /// The lines of dead letters that are there, by batch and output.
@@ -73,6 +75,7 @@ impl Sight {
         // Between a commit and its record nobody can tell whose a batch is.
         let commit = spool.commit_turn();
         let moment = house.state.moment();
+        let next_seq = spool.unused_seq();
         let in_place = spool.batches().into_iter().map(|head| (head.seq, head));
         let in_place = in_place.collect();
         let folders = spool.folders()?;
@@ -87,6 +90,7 @@ impl Sight {
         Ok(Self {
             moment,
             in_place,
+            next_seq,
             folders,
             letters,
             damaged_letters,
@@ -181,7 +185,7 @@ impl Sight {
         let picture = &self.moment.picture;
         let counts = |seq: u64| {
             let batch = picture.batches.get(&seq);
-            seq < picture.next_seq && batch.is_none_or(|batch| !batch.outputs.contains(output))
+            seq < self.next_seq && batch.is_none_or(|batch| !batch.outputs.contains(output))
         };
         let lines = self
             .letters

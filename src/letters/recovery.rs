@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use super::choice::each;
 use super::{LettersError, clear, place};
 use crate::house::House;
@@ -23,7 +25,8 @@ pub fn recover(house: &House) -> Result<(), LettersError> {
         }
     };
     each(house, |letter, _| {
-        if let Some(place) = place(&letter) {
+        if let Some(place) = place(&letter).filter(|place| is_of_batch(house, place.seq, letter.at))
+        {
             note(place);
         }
     })?;
@@ -34,6 +37,13 @@ pub fn recover(house: &House) -> Result<(), LettersError> {
         catch_up(house, &output, seq, &lines)?;
     }
     Ok(())
+}
+
+/// Whether a letter that was set aside then can be of the batch that has this number now. One from
+/// before it was staged has come from elsewhere, say with a backup, and its event is another.
+fn is_of_batch(house: &House, seq: u64, at: DateTime<Utc>) -> bool {
+    let batch = house.spool.batch(seq);
+    batch.is_none_or(|head| head.staged_at <= at)
 }
 
 /// How many letters there are of each output, those of batches left out that it still owes.

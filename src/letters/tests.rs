@@ -459,3 +459,65 @@ async fn an_output_that_waits_for_room_goes_on_when_there_is_some() {
         world.assert_adds_up();
     }
 }
+
+/// A world that has lost all that the agent knew, but for one dead letter, and has fetched again
+/// while Splunk was away.
+async fn known_by_its_letter_alone() -> World {
+    let mut world = refused(1).await;
+    world.hec.refuse_connections().await.unwrap();
+    world.restart_after(|state| {
+        for folder in ["ledger", "state.sled", "archive"] {
+            std::fs::remove_dir_all(state.join(folder)).unwrap();
+        }
+    });
+    world.assert_adds_up();
+    for _ in 0..4 {
+        world.publish();
+    }
+    world.run_for(20 * MINUTE).await;
+    assert_eq!(world.status().spool.batches, 1);
+    assert_eq!(letters(&world).len(), 1);
+    world.assert_adds_up();
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_letter_settles_no_event_of_a_batch_that_came_after_the_ledger_was_lost() {
+    let mut world = known_by_its_letter_alone().await;
+    let named = |letter: &LetterHead| place(letter).unwrap().seq;
+    let oldest = world.agent.house().spool.batches()[0].seq;
+    assert!(named(&letters(&world)[0]) < oldest, "batch {oldest}");
+    world.restart();
+    world.assert_adds_up();
+    let owed = world.audit().batches.pop().unwrap();
+    assert_eq!(
+        (owed.output.as_str(), owed.pending),
+        ("splunk", owed.fetched)
+    );
+    world.hec.accept_connections().await.unwrap();
+    world.run_for(HOUR).await;
+    let sent: BTreeSet<EventId> = world.hec.event_ids().into_iter().collect();
+    assert_eq!(sent, world.cta.published_ids().into_iter().collect());
+    world.assert_adds_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_letter_from_before_its_batch_was_staged_settles_nothing() {
+    let mut world = known_by_its_letter_alone().await;
+    let Some(EventPlace { seq, .. }) = place(&letters(&world)[0]) else {
+        panic!("a block");
+    };
+    let batch = world.agent.house().spool.batches()[0].seq;
+    // As a backup of the folder would bring it back.
+    world.restart_after(|state| {
+        let segment = state.join("spool/dead-letters/00000001.jsonl");
+        let text = std::fs::read_to_string(&segment).unwrap();
+        let (from, to) = (format!("\"seq\":{seq},"), format!("\"seq\":{batch},"));
+        assert!(text.contains(&from), "{text}");
+        std::fs::write(&segment, text.replace(&from, &to)).unwrap();
+    });
+    world.hec.accept_connections().await.unwrap();
+    world.run_for(HOUR).await;
+    let sent: BTreeSet<EventId> = world.hec.event_ids().into_iter().collect();
+    assert_eq!(sent, world.cta.published_ids().into_iter().collect());
+}

@@ -51,6 +51,8 @@ struct Inner {
     segment: Option<u64>,
     /// The highest number that there is.
     last: u64,
+    /// The highest number of a batch that a letter was found to name.
+    last_batch: u64,
     /// Bytes on disk when it was last found to be full.
     full_at: Option<u64>,
     /// A segment that ends with what was not kept, and the length that it should have.
@@ -177,6 +179,11 @@ impl DeadLetters {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.lock().count
+    }
+
+    /// The highest number of a batch that the letters named which the start found.
+    pub(super) fn last_batch(&self) -> u64 {
+        self.lock().last_batch
     }
 
     /// One person decides about letters at a time.
@@ -337,6 +344,7 @@ impl DeadLetters {
     fn count_and_clear(&self, inner: &mut Inner, mut found: Inventory) {
         (inner.bytes, inner.count) = (found.bytes, found.count);
         inner.last = inner.last.max(found.last);
+        inner.last_batch = inner.last_batch.max(found.last_batch);
         let mut clear = || -> io::Result<()> {
             for block in found.dead_blocks() {
                 remove_if_there(&self.folder.join(block))?;

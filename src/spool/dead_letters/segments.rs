@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::spool::letter::{LetterHead, Line, key};
+use crate::spool::letter::{About, LetterHead, Line, key};
 
 /// What a segment is called.
 pub(super) fn segment_name(number: u64) -> String {
@@ -77,6 +77,8 @@ pub(super) struct Inventory {
     pub(super) bytes: u64,
     /// The highest number of a segment.
     pub(super) last: u64,
+    /// The highest number of a batch that a line names, also of a letter that is gone.
+    pub(super) last_batch: u64,
     segments: BTreeMap<u64, Segment>,
     /// The segment of every line, also of letters that are gone.
     places: HashMap<u128, u64>,
@@ -108,6 +110,9 @@ impl Inventory {
                 Some(Line::Letter(head, _)) => {
                     let Some(id) = key(&head.id) else { return };
                     inventory.places.insert(id, number);
+                    if let About::Event { seq, .. } = head.about {
+                        inventory.last_batch = inventory.last_batch.max(seq);
+                    }
                     if removed.contains(&id) {
                         inventory.dead_blocks.extend(head.file().map(str::to_owned));
                         return;
