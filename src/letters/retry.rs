@@ -114,7 +114,7 @@ impl<T: FnMut(String)> Retrying<'_, T> {
             .collect();
         let mut staged = Staged::default();
         each(self.house, |letter, event| {
-            if let (Some(letter), Some(event)) = (wanted.get(letter.id.as_str()), event) {
+            if let Some(letter) = wanted.get(letter.id.as_str()) {
                 staged.add(&mut staging, letter, event);
             }
         })?;
@@ -125,7 +125,7 @@ impl<T: FnMut(String)> Retrying<'_, T> {
         }
         let gone: Vec<LetterHead> = letters
             .iter()
-            .filter(|letter| !staged.unreadable.contains_key(&letter.id))
+            .filter(|letter| staged.letters.contains(&letter.id))
             .cloned()
             .collect();
         if gone.is_empty() {
@@ -296,6 +296,8 @@ struct Staged {
     failed: io::Result<()>,
     /// Letters whose event is none, and why.
     unreadable: BTreeMap<String, String>,
+    /// Letters whose event is in the batch.
+    letters: BTreeSet<String>,
     /// Several letters for one event send it once.
     events: BTreeSet<crate::state::EventPlace>,
     /// When the last of them was set aside: the time of an event that states none.
@@ -307,6 +309,7 @@ impl Default for Staged {
         Self {
             failed: Ok(()),
             unreadable: BTreeMap::new(),
+            letters: BTreeSet::new(),
             events: BTreeSet::new(),
             latest: None,
         }
@@ -314,10 +317,15 @@ impl Default for Staged {
 }
 
 impl Staged {
-    fn add(&mut self, staging: &mut Staging, letter: &LetterHead, json: &str) {
+    fn add(&mut self, staging: &mut Staging, letter: &LetterHead, json: Option<&str>) {
         if self.failed.is_err() {
             return;
         }
+        let Some(json) = json else {
+            let problem = "its event is missing".to_owned();
+            self.unreadable.insert(letter.id.clone(), problem);
+            return;
+        };
         let event = match Event::parse(json.to_owned(), letter.at) {
             Ok(event) => event,
             Err(error) => {
@@ -325,6 +333,7 @@ impl Staged {
                 return;
             }
         };
+        self.letters.insert(letter.id.clone());
         let is_new = place(letter).is_none_or(|place| self.events.insert(place));
         if is_new {
             self.latest = self.latest.max(Some(letter.at));

@@ -521,3 +521,25 @@ async fn a_letter_from_before_its_batch_was_staged_settles_nothing() {
     let sent: BTreeSet<EventId> = world.hec.event_ids().into_iter().collect();
     assert_eq!(sent, world.cta.published_ids().into_iter().collect());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_letter_without_its_event_stays() {
+    let world = refused(2).await;
+    let segment = world
+        .state_folder()
+        .join("spool/dead-letters/00000001.jsonl");
+    let text = std::fs::read_to_string(&segment).unwrap();
+    let (first, second) = text.split_once('\n').unwrap();
+    let (head, _) = first.split_once("\"event\":").unwrap();
+    std::fs::write(&segment, format!("{head}\"event\":null}}\n{second}")).unwrap();
+    let stays = letters(&world)[0].id.clone();
+    for expect in [(1, 1), (0, 1)] {
+        let mut told = Vec::new();
+        let (house, services) = (world.agent.house(), &world.config().services);
+        let retried = retry(house, services, &all(), None, |what| told.push(what)).unwrap();
+        assert_eq!((retried.retried, retried.kept), expect);
+        assert!(told[0].contains(&stays), "{told:?}");
+        assert_eq!(letters(&world)[0].id, stays);
+        world.assert_adds_up();
+    }
+}
