@@ -299,10 +299,12 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
         );
         let gates = services.iter().flat_map(poller::gates);
         let gates = gates.map(|(gate, _)| gate).collect();
-        let letters = letters::count_settled(house)?;
-        house
-            .state
-            .append(now, &Record::Recovered { gates, letters })?;
+        let recovered = Record::Recovered {
+            gates,
+            letters: letters::count_settled(house)?,
+            blocks: letters::count_blocks(house)?,
+        };
+        house.state.append(now, &recovered)?;
     }
     let owed: Vec<u64> = house
         .state

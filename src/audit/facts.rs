@@ -11,7 +11,7 @@ use super::verdict::{BatchFacts, Facts, FileFacts, Letters, OutputFacts, OwedFac
 use super::{Audit, History};
 use crate::house::House;
 use crate::letters::{self, LettersError};
-use crate::spool::{BatchHead, InspectedBatch, SpoolError};
+use crate::spool::{About, BatchHead, InspectedBatch, LetterHead, Spool, SpoolError};
 use crate::state::ledger::HistoryLine;
 use crate::state::{Moment, Picture};
 
@@ -65,6 +65,10 @@ struct Sight {
     folders: Vec<String>,
     /// The lines of dead letters that are there, by batch and output.
     letters: BTreeMap<(u64, String), BTreeSet<u64>>,
+    /// How many letters there are of content blocks.
+    block_letters: u64,
+    /// What does not hold of their blocks.
+    block_findings: Vec<String>,
     damaged_letters: u64,
 }
 
@@ -81,18 +85,27 @@ impl Sight {
         let folders = spool.folders()?;
         drop(commit);
         let mut letters: BTreeMap<(u64, String), BTreeSet<u64>> = BTreeMap::new();
+        let mut blocks = Vec::new();
         let damaged_letters = letters::each(house, |letter, _| {
             if let Some(place) = letters::place(&letter) {
                 let key = (place.seq, place.output);
                 letters.entry(key).or_default().insert(place.line);
+            } else {
+                blocks.push(letter);
             }
         })?;
+        let mut block_findings = Vec::new();
+        for letter in &blocks {
+            block_findings.extend(look_at_block(spool, letter)?);
+        }
         Ok(Self {
             moment,
             in_place,
             next_seq,
             folders,
             letters,
+            block_letters: blocks.len() as u64,
+            block_findings,
             damaged_letters,
         })
     }
@@ -116,6 +129,15 @@ impl Sight {
                 self.damaged_letters
             ));
         }
+        // A poll that came to nothing leaves letters that were not counted.
+        let (counted, found) = (picture.block_letters, self.block_letters);
+        if found < counted {
+            findings.push(format!(
+                "{counted} content blocks were set aside as dead letters and not dealt with, {found} \
+                 are in spool/dead-letters/"
+            ));
+        }
+        findings.extend(self.block_findings.iter().cloned());
         let mut batches = Vec::new();
         for seq in picture.batches.keys() {
             let found = inspected.get(seq);
@@ -205,6 +227,24 @@ impl Sight {
             .map(|name| format!("spool/ready/{name} is there, and the ledger does not know of it"))
             .collect()
     }
+}
+
+/// What does not hold of a letter's content block.
+fn look_at_block(spool: &Spool, letter: &LetterHead) -> Result<Option<String>, LettersError> {
+    let About::Block { file, size, .. } = &letter.about else {
+        return Ok(None);
+    };
+    let id = &letter.id;
+    let found = spool.dead_letters().block_size(file)?;
+    Ok(match (found, size) {
+        (None, _) => Some(format!(
+            "dead letter {id}: its content block {file} is not in spool/dead-letters/"
+        )),
+        (Some(found), Some(size)) if found != *size => Some(format!(
+            "dead letter {id}: its content block {file} has {found} bytes, {size} were set aside"
+        )),
+        (Some(_), _) => None,
+    })
 }
 
 /// What each output was given, as all records up to the picture's last say.

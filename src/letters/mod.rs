@@ -18,7 +18,7 @@ use crate::state::ledger::AppendError;
 use crate::state::{EventPlace, Record, Removal, RemovedLetter};
 use crate::taxii::response::ReadResponseError;
 pub use choice::{Choice, MAX_IDS, each};
-pub use recovery::{count_earlier, count_settled, recover};
+pub use recovery::{count_blocks, count_earlier, count_settled, recover};
 pub use retry::{Retried, retry};
 pub use view::{export, list};
 
@@ -124,6 +124,7 @@ fn removed(letters: &[LetterHead]) -> Vec<RemovedLetter> {
     let letters = letters.iter().map(|letter| RemovedLetter {
         id: letter.id.clone(),
         event: place(letter).filter(|place| counted.insert(place.clone())),
+        is_block: matches!(letter.about, About::Block { .. }),
     });
     letters.collect()
 }

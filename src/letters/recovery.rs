@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::choice::each;
 use super::{LettersError, clear, place};
 use crate::house::House;
+use crate::spool::About;
 use crate::state::{EventPlace, Picture, Record, WorkChanges};
 
 /// Clears away what a stop has left of letters that are gone, and lets cursors catch up with letters
@@ -59,6 +60,15 @@ pub fn count_settled(house: &House) -> Result<BTreeMap<String, u64>, LettersErro
 pub fn count_earlier(house: &House, output: &str, owes: &[u64]) -> Result<u64, LettersError> {
     let counts = count(house, |event| owes.contains(&event.seq))?;
     Ok(counts.get(output).copied().unwrap_or(0))
+}
+
+/// How many letters there are of content blocks.
+pub fn count_blocks(house: &House) -> Result<u64, LettersError> {
+    let mut blocks = 0;
+    each(house, |letter, _| {
+        blocks += u64::from(matches!(letter.about, About::Block { .. }));
+    })?;
+    Ok(blocks)
 }
 
 fn count(

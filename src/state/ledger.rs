@@ -180,7 +180,9 @@ impl Ledger {
         self.segment = segment;
         let begin = || {
             let file = disk::create_file(&path)?;
-            disk::sync_folder(&self.folder)?;
+            disk::sync_folder(&self.folder).inspect_err(|_| {
+                let _ = fs::remove_file(&path);
+            })?;
             Ok(file)
         };
         let file = begin().map_err(|source| AppendError::Io {
@@ -569,6 +571,7 @@ mod tests {
             let recovered = Record::Recovered {
                 gates: vec!["g".into()],
                 letters: std::collections::BTreeMap::new(),
+                blocks: 0,
             };
             fixture.append_record(50, &recovered);
             fixture.reopen();

@@ -35,6 +35,10 @@ pub struct Picture {
     /// Dead letters that are gone, as far as the ledger goes, and may still lie on disk.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removing: BTreeMap<String, Removal>,
+    /// Content blocks that polls have set aside as dead letters and nobody has dealt with: at least
+    /// so many must be there. A poll that came to nothing may have left more.
+    #[serde(default)]
+    pub block_letters: u64,
     /// Records are missing, and what they may have told has not been dealt with.
     #[serde(default)]
     pub is_doubtful: bool,
@@ -138,6 +142,7 @@ impl Picture {
                 let collection = self.collections.entry(key.to_string()).or_default();
                 collection.polled_at = Some(at);
                 collection.events += counts.events;
+                self.block_letters += counts.refused_blocks;
                 collection.gaps += u64::from(gap.is_some());
                 if let Some(checkpoint) = checkpoint {
                     collection.checkpoint = Some(checkpoint.clone());
@@ -186,9 +191,7 @@ impl Picture {
                 output,
                 seq,
                 finished,
-            } => {
-                self.finished(output, *seq, finished);
-            }
+            } => self.finished(output, *seq, finished),
             Record::OutputAdded {
                 output,
                 owes,
@@ -205,11 +208,14 @@ impl Picture {
                 self.forgotten(output);
             }
             Record::Doubted => self.is_doubtful = true,
-            Record::Recovered { gates, letters } => {
-                self.count_letters(letters);
-                for gate in gates {
-                    self.gates.insert(gate.clone(), at);
-                }
+            Record::Recovered {
+                gates,
+                letters,
+                blocks,
+            } => {
+                self.count_letters(letters, *blocks);
+                let closed = gates.iter().map(|gate| (gate.clone(), at));
+                self.gates.extend(closed);
                 self.is_doubtful = false;
             }
         }
@@ -217,10 +223,11 @@ impl Picture {
     }
 
     /// So many dead letters there are, whatever was counted before.
-    fn count_letters(&mut self, letters: &BTreeMap<String, u64>) {
+    fn count_letters(&mut self, letters: &BTreeMap<String, u64>, blocks: u64) {
         for (name, output) in &mut self.outputs {
             output.letters = letters.get(name).copied().unwrap_or(0);
         }
+        self.block_letters = blocks;
     }
 
     fn finished(&mut self, output: &str, seq: u64, finished: &Finished) {
@@ -255,6 +262,9 @@ impl Picture {
     fn remove_letters(&mut self, letters: &[RemovedLetter], why: Removal) {
         for letter in letters {
             self.removing.insert(letter.id.clone(), why);
+            if letter.is_block {
+                self.block_letters = self.block_letters.saturating_sub(1);
+            }
             let Some(place) = &letter.event else {
                 continue;
             };

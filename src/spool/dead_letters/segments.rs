@@ -167,12 +167,16 @@ impl Inventory {
 }
 
 /// Bytes of a block; none if a person has taken it away.
-pub(super) fn block_bytes(folder: &Path, file: &str) -> io::Result<u64> {
+pub(super) fn block_size(folder: &Path, file: &str) -> io::Result<Option<u64>> {
     match fs::metadata(folder.join(file)) {
-        Ok(metadata) => Ok(metadata.len()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn block_bytes(folder: &Path, file: &str) -> io::Result<u64> {
+    block_size(folder, file).map(Option::unwrap_or_default)
 }
 
 /// Adds to a letter's bytes those of its block.
