@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-use super::ask::ask;
+use super::ask::ask_to_poll;
 use super::{CommandError, Exit, complain, load};
 use crate::control::{Reply, Request};
 use crate::taxii::Timestamp;
@@ -57,7 +57,7 @@ impl Poll {
             to: (self.to != STDOUT).then_some(self.to),
         };
         let mut out = BufWriter::new(io::stdout().lock());
-        let done = ask(config, request, |reply| {
+        let done = ask_to_poll(config, request, |reply| {
             match reply {
                 Reply::Event { json } => {
                     writeln!(out, "{json}").map_err(CommandError::Print)?;

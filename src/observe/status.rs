@@ -128,9 +128,13 @@ fn collections(house: &House, config: &Config, now: DateTime<Utc>) -> Vec<Collec
 
 fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
     let mut activities = house.board.outputs();
-    let (known, owed) = house
+    let (mut known, owed) = house
         .state
         .look(|picture| (picture.outputs.clone(), picture.batches.clone()));
+    for output in &config.outputs {
+        // The next start adds it.
+        known.entry(output.name.clone()).or_default();
+    }
     known
         .into_iter()
         .map(|(name, output)| {

@@ -55,3 +55,39 @@ fn beside_an_agent_and_after_it() {
     assert_eq!(delivered(&after), Some(published));
     assert!(after["collections"][0]["checkpoint"].is_string());
 }
+
+#[test]
+fn who_looks_changes_nothing_though_the_configuration_has_changed() {
+    let simulator = Simulator::start();
+    let agent = simulator.start_agent();
+    wait_until("something is polled", || {
+        status(&simulator)["collections"][0]["checkpoint"].is_string()
+    });
+    assert_eq!(agent.stop().code, Some(0));
+    simulator.edit(|text| {
+        let (before, splunk) = text.split_once("[[output]]").unwrap();
+        let new = splunk.replace("\"splunk\"", "\"new\"");
+        format!("{before}[[output]]{splunk}[[output]]{new}")
+    });
+    let ledger = || {
+        let entries = std::fs::read_dir(simulator.state().join("ledger")).unwrap();
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap());
+        texts.collect::<String>()
+    };
+    let before = ledger();
+    assert_eq!(status(&simulator)["outputs"][0]["name"], "new");
+    for look in [
+        &["status"][..],
+        &["audit"],
+        &["dead-letters", "list"],
+        &["dead-letters", "export", "--all"],
+    ] {
+        let ended = run(&simulator.arguments(look));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+    assert_eq!(ledger(), before);
+    assert_eq!(simulator.start_agent().stop().code, Some(0));
+    assert!(ledger().contains("\"output_added\",\"output\":\"new\""));
+}
