@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::CommandError;
+use super::{CommandError, load, load_without_secrets};
 use crate::agent::{Agent, StartError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig};
@@ -21,25 +22,30 @@ pub(super) async fn ask(
     request: Request,
     hear: impl FnMut(Reply) -> Result<(), CommandError>,
 ) -> Result<String, CommandError> {
-    ask_with(config, Agent::build_idle, request, hear).await
+    let reached = reach(config).await?;
+    hear_all(reached, request, hear).await
 }
 
-/// The same for what is polled by hand, which takes a whole agent.
+/// The same for what is polled by hand: where no agent runs, it takes a whole one with its secrets.
 pub(super) async fn ask_to_poll(
-    config: Config,
+    config: &Path,
     request: Request,
     hear: impl FnMut(Reply) -> Result<(), CommandError>,
 ) -> Result<String, CommandError> {
-    ask_with(config, Agent::build, request, hear).await
+    let state = load_without_secrets(config)?.state.directory;
+    let reached = match Client::connect(&state).await? {
+        Some(client) => Reached::Running(client),
+        None => reach_with(load(config)?.config, Agent::build).await?,
+    };
+    hear_all(reached, request, hear).await
 }
 
-async fn ask_with(
-    config: Config,
-    build: Build,
+async fn hear_all(
+    reached: Reached,
     request: Request,
     mut hear: impl FnMut(Reply) -> Result<(), CommandError>,
 ) -> Result<String, CommandError> {
-    let (agent, _log) = match reach_with(config, build).await? {
+    let (agent, _log) = match reached {
         Reached::Running(client) => {
             let mut call = client.call(&request).await?;
             while let Some(reply) = call.next().await? {

@@ -7,7 +7,7 @@ use super::ask::ask;
 use super::confirm::confirm;
 use super::table::Table;
 use super::terminal::{Paint, Style, printable};
-use super::{CommandError, Exit, complain, load, print_line};
+use super::{CommandError, Exit, complain, load_without_secrets, print_line};
 use crate::config::Config;
 use crate::control::{Reply, Request};
 use crate::letters::{Choice, MAX_IDS};
@@ -124,7 +124,7 @@ impl Which {
 
 impl DeadLetters {
     pub(super) async fn run(self, config: &Path) -> Result<Exit, CommandError> {
-        let config = load(config)?.config;
+        let config = load_without_secrets(config)?;
         if !config.state.directory.exists() {
             complain(format_args!(
                 "there is no state in {} yet, and so there are no dead letters",

@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, SubsecRound, Utc};
 
 use super::ask::ask_to_poll;
-use super::{CommandError, Exit, complain, load};
+use super::{CommandError, Exit, complain};
 use crate::control::{Reply, Request};
 use crate::taxii::Timestamp;
 
@@ -48,7 +48,6 @@ impl Poll {
             complain("--begin must be before --end");
             return Ok(Exit::Usage);
         }
-        let config = load(config)?.config;
         let request = Request::Poll {
             service: self.service,
             collection: self.collection,
