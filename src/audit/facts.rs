@@ -78,10 +78,11 @@ impl Sight {
         let _deciding = spool.dead_letters().decide();
         // Between a commit and its record nobody can tell whose a batch is.
         let commit = spool.commit_turn();
-        let moment = house.state.moment();
-        let next_seq = spool.unused_seq();
+        // Before the moment: what is done with between the two was in place when it was owed.
         let in_place = spool.batches().into_iter().map(|head| (head.seq, head));
         let in_place = in_place.collect();
+        let moment = house.state.moment();
+        let next_seq = spool.unused_seq();
         let folders = spool.folders()?;
         drop(commit);
         let mut letters: BTreeMap<(u64, String), BTreeSet<u64>> = BTreeMap::new();
@@ -176,7 +177,7 @@ impl Sight {
         let outputs = batch.outputs.iter().map(|output| {
             let key = (seq, output.clone());
             let progress = self.moment.progress.get(&key).cloned().unwrap_or_default();
-            let (mut so_far, counted) = batch.settle(output, progress.finished(batch.events));
+            let (mut so_far, counted) = batch.settle_so_far(output, &progress);
             so_far.abandoned = 0;
             let lines = self.letters.get(&key);
             // A letter is there before its cursor knows of it.

@@ -145,7 +145,7 @@ fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
                     continue;
                 }
                 let progress = house.state.progress(&name, *seq);
-                let (so_far, _) = batch.settle(&name, progress.finished(batch.events));
+                let (so_far, _) = batch.settle_so_far(&name, &progress);
                 finished.delivered += so_far.delivered;
                 finished.dead_letters += so_far.dead_letters;
                 finished.discarded += so_far.discarded;

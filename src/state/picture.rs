@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::record::{CollectionKey, Finished, Record, Removal, RemovedLetter};
-use crate::delivery::Cursor;
+use crate::delivery::{Cursor, Progress};
 use crate::taxii::Timestamp;
 
 /// A window that failures have shortened is free again when it has grown to this.
@@ -98,16 +98,29 @@ pub struct RemovedLines {
 }
 
 impl BatchPicture {
-    /// Counts a dead letter that was dropped as discarded; tells how many letters must be there.
+    /// What became of the events that an output has done with so far: a dead letter that was
+    /// dropped counts as discarded. Tells also how many letters must be there.
     #[must_use]
-    pub fn settle(&self, output: &str, mut finished: Finished) -> (Finished, u64) {
+    pub fn settle_so_far(&self, output: &str, progress: &Progress) -> (Finished, u64) {
+        // A letter is there, and may be dealt with, before its cursor knows of it.
+        let is_counted = |line| progress.cursor.is_finished(line);
+        self.settle(output, progress.finished(self.events), is_counted)
+    }
+
+    fn settle(
+        &self,
+        output: &str,
+        mut finished: Finished,
+        is_counted: impl Fn(u64) -> bool,
+    ) -> (Finished, u64) {
         let Some(lines) = self.removed.get(output) else {
             return (finished, finished.dead_letters);
         };
-        let dropped = lines.dropped.count_finished().min(finished.dead_letters);
+        let count = |lines: &Cursor| lines.lines().filter(|line| is_counted(*line)).count() as u64;
+        let dropped = count(&lines.dropped).min(finished.dead_letters);
         finished.dead_letters -= dropped;
         finished.discarded += dropped;
-        let retried = lines.retried.count_finished();
+        let retried = count(&lines.retried);
         (finished, finished.dead_letters.saturating_sub(retried))
     }
 }
@@ -232,7 +245,7 @@ impl Picture {
 
     fn finished(&mut self, output: &str, seq: u64, finished: &Finished) {
         let batch = self.batches.get(&seq);
-        let settle = |batch: &BatchPicture| batch.settle(output, *finished);
+        let settle = |batch: &BatchPicture| batch.settle(output, *finished, |_| true);
         let (finished, letters) = batch.map_or((*finished, finished.dead_letters), settle);
         let known = self.outputs.entry(output.to_owned()).or_default();
         known.letters += letters;
@@ -316,4 +329,43 @@ fn by_number<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
         Ok((number, value))
     };
     by_text.into_iter().map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_that_its_cursor_does_not_know_takes_nothing_from_another() {
+        for is_dropped in [true, false] {
+            let mut batch = BatchPicture {
+                events: 10,
+                ..BatchPicture::default()
+            };
+            let lines = batch.removed.entry("o".to_owned()).or_default();
+            let removed = if is_dropped {
+                &mut lines.dropped
+            } else {
+                &mut lines.retried
+            };
+            removed.finish(5..6);
+            let mut progress = Progress::default();
+            progress.delivered(0..3);
+            progress.set_aside(3);
+            let (so_far, letters) = batch.settle_so_far("o", &progress);
+            assert_eq!(
+                (so_far.dead_letters, so_far.discarded, letters),
+                (1, 0, 1),
+                "{is_dropped}"
+            );
+            progress.set_aside(5);
+            let (so_far, letters) = batch.settle_so_far("o", &progress);
+            let dropped = u64::from(is_dropped);
+            assert_eq!(
+                (so_far.dead_letters, so_far.discarded, letters),
+                (2 - dropped, dropped, 1),
+                "{is_dropped}"
+            );
+        }
+    }
 }
