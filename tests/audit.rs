@@ -96,7 +96,7 @@ async fn a_line_that_is_gone() {
     })
     .await;
     let file = ["events-0001.jsonl.zst", "CRC"];
-    let line = ["output \"splunk\"", "1 are missing"];
+    let line = ["output \"splunk\"", "1 is missing"];
     assert_told(&differences, &[&file, &line]);
 }
 
@@ -145,7 +145,7 @@ async fn letters_that_are_gone() {
         fs::remove_file(letters.join("00000001.jsonl")).unwrap();
     })
     .await;
-    let letters = ["output \"splunk\": 1 dead letters", "0 are in"];
+    let letters = ["output \"splunk\": 1 dead letter was", "0 are in"];
     assert_told(&differences, &[&letters]);
 }
 
@@ -226,8 +226,8 @@ async fn a_letter_that_cannot_be_read() {
         fs::write(&letters, text.replacen("\"type\"", "\"t\"", 1)).unwrap();
     })
     .await;
-    let letters = ["output \"splunk\": 1 dead letters", "0 are in"];
-    assert_told(&differences, &[&["1 lines", "cannot be read"], &letters]);
+    let letters = ["output \"splunk\": 1 dead letter was", "0 are in"];
+    assert_told(&differences, &[&["1 line in", "cannot be read"], &letters]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::verdict::{BatchFacts, Facts, FileFacts, Letters, OutputFacts, OwedFacts};
-use super::{Audit, History};
+use super::{Audit, History, are, were};
 use crate::house::House;
 use crate::letters::{self, LettersError};
 use crate::spool::{About, BatchHead, InspectedBatch, LetterHead, Spool, SpoolError};
@@ -125,17 +125,19 @@ impl Sight {
         let (fetched, mut findings) = history(house, picture)?;
         findings.extend(self.unknown_folders());
         if self.damaged_letters > 0 {
-            findings.push(format!(
-                "{} lines in spool/dead-letters/ cannot be read",
-                self.damaged_letters
-            ));
+            let lines = match self.damaged_letters {
+                1 => "1 line".to_owned(),
+                more => format!("{more} lines"),
+            };
+            findings.push(format!("{lines} in spool/dead-letters/ cannot be read"));
         }
         // A poll that came to nothing leaves letters that were not counted.
         let (counted, found) = (picture.block_letters, self.block_letters);
         if found < counted {
             findings.push(format!(
-                "{counted} content blocks were set aside as dead letters and not dealt with, {found} \
-                 are in spool/dead-letters/"
+                "{} set aside as dead letters and not dealt with, {} in spool/dead-letters/",
+                were(counted, "content block"),
+                are(found)
             ));
         }
         findings.extend(self.block_findings.iter().cloned());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Account, Audit};
+use super::{Account, Audit, are, were};
 use crate::delivery::Cursor;
 use crate::state::Finished;
 
@@ -172,8 +172,9 @@ impl Letters {
         let Self { counted, found } = self;
         (counted != found).then(|| {
             format!(
-                "{place}: {counted} dead letters were set aside and not dealt with, {found} are in \
-                 spool/dead-letters/"
+                "{place}: {} set aside and not dealt with, {} in spool/dead-letters/",
+                were(counted, "dead letter"),
+                are(found)
             )
         })
     }
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_gone_is_missed_wherever_it_was() {
-        let missing = "batch 7, output \"splunk\": 20 events were fetched, 19 are accounted for, 1 are missing";
+        let missing = "batch 7, output \"splunk\": 20 events were fetched, 19 are accounted for, 1 is missing";
         for (file, finished) in [(0, 0), (0, 5), (1, 0), (1, 10), (1, 15)] {
             let mut spoilt = batch(finished);
             spoilt.files.as_mut().unwrap()[file].lines = 9;
@@ -299,7 +300,7 @@ mod tests {
         check(
             facts(spoilt),
             &[
-                "batch 7, output \"splunk\": 20 events were fetched, 21 are accounted for, 1 are too many",
+                "batch 7, output \"splunk\": 20 events were fetched, 21 are accounted for, 1 is too many",
             ],
         );
     }
@@ -327,7 +328,7 @@ mod tests {
             audit.differences[0],
             "batch 7: its batch.json says 20 events, the ledger 21"
         );
-        assert!(audit.differences[1].contains("1 are missing"));
+        assert!(audit.differences[1].contains("1 is missing"));
     }
 
     #[test]
@@ -339,7 +340,7 @@ mod tests {
         check(
             spoilt,
             &[
-                "batch 7, output \"splunk\": 1 dead letters were set aside and not dealt with, 0 are \
+                "batch 7, output \"splunk\": 1 dead letter was set aside and not dealt with, 0 are \
                  in spool/dead-letters/",
                 "output \"splunk\": 4 dead letters were set aside and not dealt with, 5 are in \
                  spool/dead-letters/",
@@ -353,7 +354,7 @@ mod tests {
         spoilt.outputs[0].fetched += 1;
         check(
             spoilt,
-            &["output \"splunk\": 121 events were fetched, 120 are accounted for, 1 are missing"],
+            &["output \"splunk\": 121 events were fetched, 120 are accounted for, 1 is missing"],
         );
     }
 }

@@ -22,6 +22,7 @@ impl Control {
         .await?;
         Ok(match damaged {
             0 => String::new(),
+            1 => "1 line in spool/dead-letters/ cannot be read".to_owned(),
             lines => format!("{lines} lines in spool/dead-letters/ cannot be read"),
         })
     }
