@@ -209,7 +209,9 @@ async fn content_blocks_that_are_dealt_with_are_missed_no_more() {
     let mut world = refusing_blocks().await;
     let all = cta_forwarder::letters::Choice::default();
     assert_eq!(
-        cta_forwarder::letters::drop(world.agent.house(), &all).unwrap(),
+        cta_forwarder::letters::drop(world.agent.house(), &all)
+            .unwrap()
+            .dropped,
         2
     );
     assert_eq!(blocks(&world.state_folder()), Vec::<PathBuf>::new());

@@ -29,6 +29,8 @@ pub struct Retried {
     pub retried: usize,
     /// Letters that stay, since they still cannot be read.
     pub kept: usize,
+    /// Letters that were not named, and are for the same events as others that were.
+    pub along: usize,
 }
 
 /// Sends letters again: to the output that they are of, or to `to`. Every batch and every letter
@@ -44,15 +46,18 @@ pub fn retry(
     clear(house)?;
     let mut events: BTreeMap<(CollectionKey, String), Vec<LetterHead>> = BTreeMap::new();
     let mut blocks = Vec::new();
-    for letter in choice.find(house)? {
+    let (letters, along) = choice.find_and_count(house)?;
+    for letter in letters {
         let key = CollectionKey {
             service: letter.service.clone(),
             collection: letter.collection.clone(),
         };
         match letter.output() {
             Some(output) => {
-                let output = to.unwrap_or(output).to_owned();
-                check_output(house, &output)?;
+                let output = match to {
+                    Some(to) => to.to_owned(),
+                    None => own_output(house, output)?,
+                };
                 events.entry((key, output)).or_default().push(letter);
             }
             None => blocks.push((key, letter)),
@@ -66,7 +71,10 @@ pub fn retry(
         services,
         to,
         tell,
-        done: Retried::default(),
+        done: Retried {
+            along,
+            ..Retried::default()
+        },
     };
     for ((key, output), letters) in events {
         for some in letters.chunks(MAX_LETTERS_AT_ONCE) {
@@ -89,6 +97,17 @@ fn check_output(house: &House, name: &str) -> Result<(), LettersError> {
         name: name.to_owned(),
         known: known.join(", "),
     })
+}
+
+/// The output that a letter is of, if it still goes there.
+fn own_output(house: &House, name: &str) -> Result<String, LettersError> {
+    match check_output(house, name) {
+        Ok(()) => Ok(name.to_owned()),
+        Err(LettersError::UnknownOutput { name, known }) => {
+            Err(LettersError::OutputGone { name, known })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 struct Retrying<'a, T> {

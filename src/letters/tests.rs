@@ -157,7 +157,9 @@ async fn what_is_dropped_counts_as_discarded() {
     let before = finished(&world, "splunk");
     let id = letters(&world)[1].id.clone();
     assert_eq!(
-        drop(world.agent.house(), &one(&id.to_uppercase())).unwrap(),
+        drop(world.agent.house(), &one(&id.to_uppercase()))
+            .unwrap()
+            .dropped,
         1
     );
     let after = finished(&world, "splunk");
@@ -166,8 +168,8 @@ async fn what_is_dropped_counts_as_discarded() {
     world.assert_adds_up();
     let error = drop(world.agent.house(), &one(&id)).unwrap_err();
     assert!(matches!(error, LettersError::Unknown { .. }), "{error}");
-    assert_eq!(drop(world.agent.house(), &all()).unwrap(), 2);
-    assert_eq!(drop(world.agent.house(), &all()).unwrap(), 0);
+    assert_eq!(drop(world.agent.house(), &all()).unwrap().dropped, 2);
+    assert_eq!(drop(world.agent.house(), &all()).unwrap().dropped, 0);
     assert_eq!(finished(&world, "splunk").discarded, 3);
     world.restart();
     world.assert_adds_up();
@@ -288,7 +290,17 @@ async fn an_output_that_comes_back_has_its_letters_still() {
         toml[..at].to_owned()
     });
     let error = send_again(&world, &all(), None).unwrap_err();
-    assert!(error.to_string().contains("--to"), "{error}");
+    let mend = "retry --all --output splunk --to OUTPUT`";
+    assert!(error.to_string().contains(mend), "{error}");
+    let gone = |output: &str| Choice {
+        output: Some(output.to_owned()),
+        ..Choice::default()
+    };
+    let house = world.agent.house();
+    assert_eq!(gone("splunk").find(house).unwrap().len(), 2);
+    let error = gone("typo").find(house).unwrap_err().to_string();
+    assert!(error.contains("no output \"typo\""), "{error}");
+    assert!(error.ends_with("there are: file, splunk"), "{error}");
     let record = Record::OutputForgotten {
         output: "splunk".to_owned(),
     };
@@ -297,7 +309,7 @@ async fn an_output_that_comes_back_has_its_letters_still() {
     world.assert_adds_up();
     world.restart_with(|_| with_splunk.take());
     world.assert_adds_up();
-    assert_eq!(drop(world.agent.house(), &all()).unwrap(), 2);
+    assert_eq!(drop(world.agent.house(), &all()).unwrap().dropped, 2);
     world.assert_adds_up();
 }
 
@@ -312,7 +324,7 @@ async fn several_letters_for_one_event_are_one_event() {
     std::fs::write(&segment, text.clone() + &text.replace(&id, &other)).unwrap();
     world.assert_adds_up();
     let retried = send_again(&world, &one(&other), None).unwrap();
-    assert_eq!(retried.retried, 2);
+    assert_eq!((retried.retried, retried.along), (2, 1));
     world.assert_adds_up();
     world.run_for(HOUR).await;
     world.assert_exactly_once_at_splunk();
