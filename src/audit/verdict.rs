@@ -71,6 +71,11 @@ pub(super) struct Letters {
     pub(super) found: u64,
 }
 
+/// What cannot be mended yet.
+const STAYS_OWED: &str = "Until it is back it stays owed and is told here, or until the output is \
+                          given up: taken out of the configuration, and then `cta-forwarder output \
+                          forget`";
+
 impl Facts {
     pub(super) fn judge(self) -> Audit {
         let mut differences = self.findings;
@@ -120,14 +125,20 @@ impl BatchFacts {
         let seq = self.seq;
         let Some(files) = &self.files else {
             differences.push(format!(
-                "batch {seq} is owed and not in the spool: look for it in quarantine/, and poll its \
-                 window again"
+                "batch {seq} is owed and not in the spool: if it lies in quarantine/ or in a backup, \
+                 put it back as spool/ready/{seq:012} while no agent runs; else poll its window \
+                 again with `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}"
             ));
             return;
         };
         for file in files {
             if let Some(damage) = &file.damage {
-                differences.push(format!("batch {seq}, {}: {damage}", file.name));
+                differences.push(format!(
+                    "batch {seq}, {}: {damage}. Put the file back from a backup while no agent runs; \
+                     else move spool/ready/{seq:012} to quarantine/ and poll its window again with \
+                     `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}",
+                    file.name
+                ));
             }
         }
         let events: u64 = files.iter().map(|file| file.events).sum();
@@ -290,7 +301,12 @@ mod tests {
         let mut spoilt = batch(20);
         let file = &mut spoilt.files.as_mut().unwrap()[0];
         (file.lines, file.damage) = (9, Some("damaged".to_owned()));
-        check(facts(spoilt), &["batch 7, events-0001.jsonl.zst: damaged"]);
+        let told = format!(
+            "batch 7, events-0001.jsonl.zst: damaged. Put the file back from a backup while no agent \
+             runs; else move spool/ready/000000000007 to quarantine/ and poll its window again with \
+             `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}"
+        );
+        check(facts(spoilt), &[&told]);
     }
 
     #[test]
@@ -309,11 +325,15 @@ mod tests {
     fn a_batch_that_is_gone_is_told() {
         let mut spoilt = batch(5);
         spoilt.files = None;
+        let told = format!(
+            "batch 7 is owed and not in the spool: if it lies in quarantine/ or in a backup, put it \
+             back as spool/ready/000000000007 while no agent runs; else poll its window again with \
+             `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}"
+        );
         check(
             facts(spoilt),
             &[
-                "batch 7 is owed and not in the spool: look for it in quarantine/, and poll its \
-                 window again",
+                &told,
                 "batch 7, output \"splunk\": 20 events were fetched, 5 are accounted for, 15 are missing",
             ],
         );
