@@ -97,18 +97,7 @@ impl Agent {
     /// Takes the state folder, brings everything to the ledger's last word and sets up services and
     /// outputs. Connects to nothing.
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let now = clock.now().utc;
-        let lock = StateLock::take(&config.state.directory)?;
-        let state = Arc::new(State::open(&config.state.directory, now)?);
-        let spool = Arc::new(Spool::open(&config.state)?);
-        let house = House {
-            clock,
-            state,
-            spool,
-            board: Arc::new(Board::default()),
-            outputs: Arc::new(config.outputs.clone()),
-        };
-        recover(&house, &config.services)?;
+        let (lock, house) = take_house(&config, clock)?;
         add_new_outputs(&house)?;
         let mut pollers = Vec::new();
         for service in &config.services {
@@ -130,6 +119,20 @@ impl Agent {
             house,
             pollers,
             forwarders,
+            config,
+            lock,
+        })
+    }
+
+    /// Takes the state folder and brings everything to the ledger's last word, to
+    /// [answer](Self::answer) what takes no poll: there are no pollers and no forwarders, and an
+    /// output that is new in the configuration stays so.
+    pub fn build_idle(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let (lock, house) = take_house(&config, clock)?;
+        Ok(Self {
+            house,
+            pollers: Vec::new(),
+            forwarders: Vec::new(),
             config,
             lock,
         })
@@ -262,6 +265,22 @@ fn make_askable(poller: &Poller, askable: &mut Askable) -> mpsc::Receiver<Asked>
     asked
 }
 
+fn take_house(config: &Config, clock: Arc<dyn Clock>) -> Result<(StateLock, House), StartError> {
+    let now = clock.now().utc;
+    let lock = StateLock::take(&config.state.directory)?;
+    let state = Arc::new(State::open(&config.state.directory, now)?);
+    let spool = Arc::new(Spool::open(&config.state)?);
+    let house = House {
+        clock,
+        state,
+        spool,
+        board: Arc::new(Board::default()),
+        outputs: Arc::new(config.outputs.clone()),
+    };
+    recover(&house, &config.services)?;
+    Ok((lock, house))
+}
+
 /// Batches that were put in place without a record get it, those that nobody owes go.
 fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> {
     let now = house.clock.now().utc;
@@ -299,10 +318,12 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
         );
         let gates = services.iter().flat_map(poller::gates);
         let gates = gates.map(|(gate, _)| gate).collect();
-        let letters = letters::count_settled(house)?;
-        house
-            .state
-            .append(now, &Record::Recovered { gates, letters })?;
+        let recovered = Record::Recovered {
+            gates,
+            letters: letters::count_settled(house)?,
+            blocks: letters::count_blocks(house)?,
+        };
+        house.state.append(now, &recovered)?;
     }
     let owed: Vec<u64> = house
         .state

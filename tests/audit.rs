@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cta_forwarder::simulator::ArmedFault;
+use cta_forwarder::simulator::cta::{BadBlock, CtaFault, CtaFaultOn};
 use cta_forwarder::simulator::hec::HecFault;
 use world::{Setup, World};
 
@@ -95,7 +96,7 @@ async fn a_line_that_is_gone() {
     })
     .await;
     let file = ["events-0001.jsonl.zst", "CRC"];
-    let line = ["output \"splunk\"", "1 are missing"];
+    let line = ["output \"splunk\"", "1 is missing"];
     assert_told(&differences, &[&file, &line]);
 }
 
@@ -144,8 +145,79 @@ async fn letters_that_are_gone() {
         fs::remove_file(letters.join("00000001.jsonl")).unwrap();
     })
     .await;
-    let letters = ["output \"splunk\": 1 dead letters", "0 are in"];
+    let letters = ["output \"splunk\": 1 dead letter was", "0 are in"];
     assert_told(&differences, &[&letters]);
+}
+
+/// A world whose only dead letters are two content blocks.
+async fn refusing_blocks() -> World {
+    let mut world = world();
+    for _ in 0..2 {
+        world.publish();
+        let block = BadBlock::NotStix;
+        let fault = ArmedFault::once(CtaFault::BadBlock { block });
+        world.cta.set_fault(fault.on(CtaFaultOn::Poll));
+        world.run_for(20 * MINUTE).await;
+    }
+    assert_eq!(world.status().spool.dead_letters, 2);
+    world.assert_adds_up();
+    world
+}
+
+/// The content blocks among the dead letters.
+fn blocks(state: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(state.join("spool/dead-letters")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|end| end == "xml"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn content_blocks_that_are_gone_or_cut_short() {
+    type Spoil = fn(&Path);
+    let cases: [(Spoil, &[&str]); 3] = [
+        (
+            |state| fs::remove_file(&blocks(state)[0]).unwrap(),
+            &["its content block block-", "is not in"],
+        ),
+        (
+            |state| fs::write(&blocks(state)[0], "short").unwrap(),
+            &["its content block block-", "has 5 bytes"],
+        ),
+        (
+            |state| {
+                let letters = state.join("spool/dead-letters");
+                fs::remove_dir_all(&letters).unwrap();
+                fs::create_dir(&letters).unwrap();
+            },
+            &["2 content blocks", "0 are in"],
+        ),
+    ];
+    for (spoil, expect) in cases {
+        let mut world = refusing_blocks().await;
+        spoil(&world.state_folder());
+        let beside = world.audit();
+        assert_told(&beside.differences, &[expect]);
+        world.restart();
+        assert_eq!(world.audit(), beside, "the next start finds the same");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn content_blocks_that_are_dealt_with_are_missed_no_more() {
+    let mut world = refusing_blocks().await;
+    let all = cta_forwarder::letters::Choice::default();
+    assert_eq!(
+        cta_forwarder::letters::drop(world.agent.house(), &all)
+            .unwrap()
+            .dropped,
+        2
+    );
+    assert_eq!(blocks(&world.state_folder()), Vec::<PathBuf>::new());
+    world.assert_adds_up();
+    world.restart();
+    world.assert_adds_up();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -156,8 +228,8 @@ async fn a_letter_that_cannot_be_read() {
         fs::write(&letters, text.replacen("\"type\"", "\"t\"", 1)).unwrap();
     })
     .await;
-    let letters = ["output \"splunk\": 1 dead letters", "0 are in"];
-    assert_told(&differences, &[&["1 lines", "cannot be read"], &letters]);
+    let letters = ["output \"splunk\": 1 dead letter was", "0 are in"];
+    assert_told(&differences, &[&["1 line in", "cannot be read"], &letters]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -351,6 +351,7 @@ async fn a_batch_that_was_moved_away_is_told_and_stops_nothing() {
     let status = world.status();
     let splunk = status.outputs.iter().find(|output| output.name == "splunk");
     assert_eq!(splunk.unwrap().pending_events, missing as u64);
+    assert_eq!(splunk.unwrap().missing_batches, 1);
     assert!(missing > 0);
     let words = format!("{missing} are missing");
     assert!(audit.differences[1].contains(&words), "{audit:#?}");

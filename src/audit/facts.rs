@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::verdict::{BatchFacts, Facts, FileFacts, Letters, OutputFacts, OwedFacts};
-use super::{Audit, History};
+use super::{Audit, History, are, were};
 use crate::house::House;
 use crate::letters::{self, LettersError};
-use crate::spool::{BatchHead, InspectedBatch, SpoolError};
+use crate::spool::{About, BatchHead, InspectedBatch, LetterHead, Spool, SpoolError};
 use crate::state::ledger::HistoryLine;
 use crate::state::{Moment, Picture};
 
@@ -59,10 +59,16 @@ struct Sight {
     moment: Moment,
     /// The batches in place.
     in_place: BTreeMap<u64, std::sync::Arc<BatchHead>>,
+    /// Numbers from this one on were not used yet.
+    next_seq: u64,
     /// What lies where batches do.
     folders: Vec<String>,
     /// The lines of dead letters that are there, by batch and output.
     letters: BTreeMap<(u64, String), BTreeSet<u64>>,
+    /// How many letters there are of content blocks.
+    block_letters: u64,
+    /// What does not hold of their blocks.
+    block_findings: Vec<String>,
     damaged_letters: u64,
 }
 
@@ -72,23 +78,35 @@ impl Sight {
         let _deciding = spool.dead_letters().decide();
         // Between a commit and its record nobody can tell whose a batch is.
         let commit = spool.commit_turn();
-        let moment = house.state.moment();
+        // Before the moment: what is done with between the two was in place when it was owed.
         let in_place = spool.batches().into_iter().map(|head| (head.seq, head));
         let in_place = in_place.collect();
+        let moment = house.state.moment();
+        let next_seq = spool.unused_seq();
         let folders = spool.folders()?;
         drop(commit);
         let mut letters: BTreeMap<(u64, String), BTreeSet<u64>> = BTreeMap::new();
+        let mut blocks = Vec::new();
         let damaged_letters = letters::each(house, |letter, _| {
             if let Some(place) = letters::place(&letter) {
                 let key = (place.seq, place.output);
                 letters.entry(key).or_default().insert(place.line);
+            } else {
+                blocks.push(letter);
             }
         })?;
+        let mut block_findings = Vec::new();
+        for letter in &blocks {
+            block_findings.extend(look_at_block(spool, letter)?);
+        }
         Ok(Self {
             moment,
             in_place,
+            next_seq,
             folders,
             letters,
+            block_letters: blocks.len() as u64,
+            block_findings,
             damaged_letters,
         })
     }
@@ -107,11 +125,22 @@ impl Sight {
         let (fetched, mut findings) = history(house, picture)?;
         findings.extend(self.unknown_folders());
         if self.damaged_letters > 0 {
+            let lines = match self.damaged_letters {
+                1 => "1 line".to_owned(),
+                more => format!("{more} lines"),
+            };
+            findings.push(format!("{lines} in spool/dead-letters/ cannot be read"));
+        }
+        // A poll that came to nothing leaves letters that were not counted.
+        let (counted, found) = (picture.block_letters, self.block_letters);
+        if found < counted {
             findings.push(format!(
-                "{} lines in spool/dead-letters/ cannot be read",
-                self.damaged_letters
+                "{} set aside as dead letters and not dealt with, {} in spool/dead-letters/",
+                were(counted, "content block"),
+                are(found)
             ));
         }
+        findings.extend(self.block_findings.iter().cloned());
         let mut batches = Vec::new();
         for seq in picture.batches.keys() {
             let found = inspected.get(seq);
@@ -150,7 +179,7 @@ impl Sight {
         let outputs = batch.outputs.iter().map(|output| {
             let key = (seq, output.clone());
             let progress = self.moment.progress.get(&key).cloned().unwrap_or_default();
-            let (mut so_far, counted) = batch.settle(output, progress.finished(batch.events));
+            let (mut so_far, counted) = batch.settle_so_far(output, &progress);
             so_far.abandoned = 0;
             let lines = self.letters.get(&key);
             // A letter is there before its cursor knows of it.
@@ -181,7 +210,7 @@ impl Sight {
         let picture = &self.moment.picture;
         let counts = |seq: u64| {
             let batch = picture.batches.get(&seq);
-            seq < picture.next_seq && batch.is_none_or(|batch| !batch.outputs.contains(output))
+            seq < self.next_seq && batch.is_none_or(|batch| !batch.outputs.contains(output))
         };
         let lines = self
             .letters
@@ -201,6 +230,24 @@ impl Sight {
             .map(|name| format!("spool/ready/{name} is there, and the ledger does not know of it"))
             .collect()
     }
+}
+
+/// What does not hold of a letter's content block.
+fn look_at_block(spool: &Spool, letter: &LetterHead) -> Result<Option<String>, LettersError> {
+    let About::Block { file, size, .. } = &letter.about else {
+        return Ok(None);
+    };
+    let id = &letter.id;
+    let found = spool.dead_letters().block_size(file)?;
+    Ok(match (found, size) {
+        (None, _) => Some(format!(
+            "dead letter {id}: its content block {file} is not in spool/dead-letters/"
+        )),
+        (Some(found), Some(size)) if found != *size => Some(format!(
+            "dead letter {id}: its content block {file} has {found} bytes, {size} were set aside"
+        )),
+        (Some(_), _) => None,
+    })
 }
 
 /// What each output was given, as all records up to the picture's last say.

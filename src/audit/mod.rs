@@ -69,12 +69,30 @@ impl Account {
             None => format!("output {:?}", self.output),
         };
         let what = if total < fetched {
-            format!("{} are missing", fetched - total)
+            format!("{} missing", are(fetched - total))
         } else {
-            format!("{} are too many", total - fetched)
+            format!("{} too many", are(total - fetched))
         };
         Some(format!(
-            "{place}: {fetched} events were fetched, {total} are accounted for, {what}"
+            "{place}: {} fetched, {} accounted for, {what}",
+            were(fetched, "event"),
+            are(total)
         ))
+    }
+}
+
+/// So many of a thing were: what is said of them follows.
+fn were(count: u64, thing: &str) -> String {
+    match count {
+        1 => format!("1 {thing} was"),
+        more => format!("{more} {thing}s were"),
+    }
+}
+
+/// So many are: what is said of them follows.
+fn are(count: u64) -> String {
+    match count {
+        1 => "1 is".to_owned(),
+        more => format!("{more} are"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Account, Audit};
+use super::{Account, Audit, are, were};
 use crate::delivery::Cursor;
 use crate::state::Finished;
 
@@ -71,6 +71,11 @@ pub(super) struct Letters {
     pub(super) found: u64,
 }
 
+/// What cannot be mended yet.
+const STAYS_OWED: &str = "Until it is back it stays owed and is told here, or until the output is \
+                          given up: taken out of the configuration, and then `cta-forwarder output \
+                          forget`";
+
 impl Facts {
     pub(super) fn judge(self) -> Audit {
         let mut differences = self.findings;
@@ -120,14 +125,20 @@ impl BatchFacts {
         let seq = self.seq;
         let Some(files) = &self.files else {
             differences.push(format!(
-                "batch {seq} is owed and not in the spool: look for it in quarantine/, and poll its \
-                 window again"
+                "batch {seq} is owed and not in the spool: if it lies in quarantine/ or in a backup, \
+                 put it back as spool/ready/{seq:012} while no agent runs; else poll its window \
+                 again with `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}"
             ));
             return;
         };
         for file in files {
             if let Some(damage) = &file.damage {
-                differences.push(format!("batch {seq}, {}: {damage}", file.name));
+                differences.push(format!(
+                    "batch {seq}, {}: {damage}. Put the file back from a backup while no agent runs; \
+                     else move spool/ready/{seq:012} to quarantine/ and poll its window again with \
+                     `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}",
+                    file.name
+                ));
             }
         }
         let events: u64 = files.iter().map(|file| file.events).sum();
@@ -172,8 +183,9 @@ impl Letters {
         let Self { counted, found } = self;
         (counted != found).then(|| {
             format!(
-                "{place}: {counted} dead letters were set aside and not dealt with, {found} are in \
-                 spool/dead-letters/"
+                "{place}: {} set aside and not dealt with, {} in spool/dead-letters/",
+                were(counted, "dead letter"),
+                are(found)
             )
         })
     }
@@ -276,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_gone_is_missed_wherever_it_was() {
-        let missing = "batch 7, output \"splunk\": 20 events were fetched, 19 are accounted for, 1 are missing";
+        let missing = "batch 7, output \"splunk\": 20 events were fetched, 19 are accounted for, 1 is missing";
         for (file, finished) in [(0, 0), (0, 5), (1, 0), (1, 10), (1, 15)] {
             let mut spoilt = batch(finished);
             spoilt.files.as_mut().unwrap()[file].lines = 9;
@@ -289,7 +301,12 @@ mod tests {
         let mut spoilt = batch(20);
         let file = &mut spoilt.files.as_mut().unwrap()[0];
         (file.lines, file.damage) = (9, Some("damaged".to_owned()));
-        check(facts(spoilt), &["batch 7, events-0001.jsonl.zst: damaged"]);
+        let told = format!(
+            "batch 7, events-0001.jsonl.zst: damaged. Put the file back from a backup while no agent \
+             runs; else move spool/ready/000000000007 to quarantine/ and poll its window again with \
+             `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}"
+        );
+        check(facts(spoilt), &[&told]);
     }
 
     #[test]
@@ -299,7 +316,7 @@ mod tests {
         check(
             facts(spoilt),
             &[
-                "batch 7, output \"splunk\": 20 events were fetched, 21 are accounted for, 1 are too many",
+                "batch 7, output \"splunk\": 20 events were fetched, 21 are accounted for, 1 is too many",
             ],
         );
     }
@@ -308,11 +325,15 @@ mod tests {
     fn a_batch_that_is_gone_is_told() {
         let mut spoilt = batch(5);
         spoilt.files = None;
+        let told = format!(
+            "batch 7 is owed and not in the spool: if it lies in quarantine/ or in a backup, put it \
+             back as spool/ready/000000000007 while no agent runs; else poll its window again with \
+             `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}"
+        );
         check(
             facts(spoilt),
             &[
-                "batch 7 is owed and not in the spool: look for it in quarantine/, and poll its \
-                 window again",
+                &told,
                 "batch 7, output \"splunk\": 20 events were fetched, 5 are accounted for, 15 are missing",
             ],
         );
@@ -327,7 +348,7 @@ mod tests {
             audit.differences[0],
             "batch 7: its batch.json says 20 events, the ledger 21"
         );
-        assert!(audit.differences[1].contains("1 are missing"));
+        assert!(audit.differences[1].contains("1 is missing"));
     }
 
     #[test]
@@ -339,7 +360,7 @@ mod tests {
         check(
             spoilt,
             &[
-                "batch 7, output \"splunk\": 1 dead letters were set aside and not dealt with, 0 are \
+                "batch 7, output \"splunk\": 1 dead letter was set aside and not dealt with, 0 are \
                  in spool/dead-letters/",
                 "output \"splunk\": 4 dead letters were set aside and not dealt with, 5 are in \
                  spool/dead-letters/",
@@ -353,7 +374,7 @@ mod tests {
         spoilt.outputs[0].fetched += 1;
         check(
             spoilt,
-            &["output \"splunk\": 121 events were fetched, 120 are accounted for, 1 are missing"],
+            &["output \"splunk\": 121 events were fetched, 120 are accounted for, 1 is missing"],
         );
     }
 }

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::CommandError;
+use super::{CommandError, load, load_without_secrets};
 use crate::agent::{Agent, StartError};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig};
 use crate::control::{Client, Reply, Request};
 use crate::observe::logging::{self, LogGuard, Surroundings};
@@ -19,9 +20,32 @@ use crate::state::{LockError, StateLock};
 pub(super) async fn ask(
     config: Config,
     request: Request,
+    hear: impl FnMut(Reply) -> Result<(), CommandError>,
+) -> Result<String, CommandError> {
+    let reached = reach(config).await?;
+    hear_all(reached, request, hear).await
+}
+
+/// The same for what is polled by hand: where no agent runs, it takes a whole one with its secrets.
+pub(super) async fn ask_to_poll(
+    config: &Path,
+    request: Request,
+    hear: impl FnMut(Reply) -> Result<(), CommandError>,
+) -> Result<String, CommandError> {
+    let state = load_without_secrets(config)?.state.directory;
+    let reached = match Client::connect(&state).await? {
+        Some(client) => Reached::Running(client),
+        None => reach_with(load(config)?.config, Agent::build).await?,
+    };
+    hear_all(reached, request, hear).await
+}
+
+async fn hear_all(
+    reached: Reached,
+    request: Request,
     mut hear: impl FnMut(Reply) -> Result<(), CommandError>,
 ) -> Result<String, CommandError> {
-    let (agent, _log) = match reach(config).await? {
+    let (agent, _log) = match reached {
         Reached::Running(client) => {
             let mut call = client.call(&request).await?;
             while let Some(reply) = call.next().await? {
@@ -61,8 +85,15 @@ pub(super) enum Reached {
     Stopped(Box<Agent>, LogGuard),
 }
 
+/// How the state is taken where no agent runs.
+type Build = fn(Config, Arc<dyn Clock>) -> Result<Agent, StartError>;
+
 /// Connects to the running agent, or takes the state where none runs.
 pub(super) async fn reach(config: Config) -> Result<Reached, CommandError> {
+    reach_with(config, Agent::build_idle).await
+}
+
+async fn reach_with(config: Config, build: Build) -> Result<Reached, CommandError> {
     let mut patience = Patience::new();
     let mut log = None;
     loop {
@@ -74,7 +105,7 @@ pub(super) async fn reach(config: Config) -> Result<Reached, CommandError> {
             Some(log) => log,
             None => log_what_is_serious()?,
         };
-        match Agent::build(config.clone(), Arc::new(SystemClock::new())) {
+        match build(config.clone(), Arc::new(SystemClock::new())) {
             Ok(agent) => return Ok(Reached::Stopped(Box::new(agent), log_of_this)),
             Err(error) if is_in_use(&error) && patience.wait().await => log = Some(log_of_this),
             Err(error) => return Err(error.into()),
@@ -121,10 +152,10 @@ impl Patience {
     }
 }
 
-/// The agent as it would start, to look at; what it logs is shown if it is serious.
+/// The state, to look at; what it logs is shown if it is serious.
 pub(super) fn take_state(config: Config) -> Result<(Agent, LogGuard), CommandError> {
     let log = log_what_is_serious()?;
-    let agent = Agent::build(config, Arc::new(SystemClock::new()))?;
+    let agent = Agent::build_idle(config, Arc::new(SystemClock::new()))?;
     Ok((agent, log))
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::ask::ask;
 use super::table::Table;
 use super::terminal::{Paint, Style, printable};
-use super::{CommandError, Exit, complain, load, print_line};
+use super::{CommandError, Exit, complain, load_without_secrets, print_line};
 use crate::audit::{Account, Audit};
 use crate::control::{Reply, Request};
 
@@ -26,7 +26,7 @@ pub(super) struct AuditCommand {
 
 impl AuditCommand {
     pub(super) async fn run(self, config: &Path) -> Result<Exit, CommandError> {
-        let config = load(config)?.config;
+        let config = load_without_secrets(config)?;
         let folder = config.state.directory.clone();
         if !folder.exists() {
             complain(format_args!(

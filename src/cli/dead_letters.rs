@@ -7,7 +7,7 @@ use super::ask::ask;
 use super::confirm::confirm;
 use super::table::Table;
 use super::terminal::{Paint, Style, printable};
-use super::{CommandError, Exit, complain, load, print_line};
+use super::{CommandError, Exit, complain, load_without_secrets, print_line};
 use crate::config::Config;
 use crate::control::{Reply, Request};
 use crate::letters::{Choice, MAX_IDS};
@@ -124,7 +124,7 @@ impl Which {
 
 impl DeadLetters {
     pub(super) async fn run(self, config: &Path) -> Result<Exit, CommandError> {
-        let config = load(config)?.config;
+        let config = load_without_secrets(config)?;
         if !config.state.directory.exists() {
             complain(format_args!(
                 "there is no state in {} yet, and so there are no dead letters",
@@ -160,11 +160,12 @@ impl DeadLetters {
             Action::Drop { which, yes } => {
                 let choice = which.choice()?;
                 if !yes {
-                    let question = match choice.ids.len() {
-                        0 => "All dead letters that are meant will be given up. Drop them?".into(),
-                        1 => "The dead letter will be given up. Drop it?".into(),
-                        count => format!("{count} dead letters will be given up. Drop them?"),
-                    };
+                    let count = count(config.clone(), choice.clone()).await?;
+                    if count == 0 {
+                        print_line(choice.none())?;
+                        return Ok(Exit::Success);
+                    }
+                    let question = question(count, &choice);
                     if let Some(exit) = confirm("drop dead letters", &question)? {
                         return Ok(exit);
                     }
@@ -175,9 +176,35 @@ impl DeadLetters {
     }
 }
 
+/// How many letters are meant.
+async fn count(config: Config, choice: Choice) -> Result<usize, CommandError> {
+    let mut count = 0;
+    ask(config, Request::ListLetters { choice }, |reply| {
+        count += usize::from(matches!(reply, Reply::Letter(_)));
+        Ok(())
+    })
+    .await?;
+    Ok(count)
+}
+
+/// What a person is asked before so many letters are dropped.
+fn question(count: usize, choice: &Choice) -> String {
+    match count {
+        1 => "1 dead letter will be given up. Drop it?".to_owned(),
+        _ if choice.ids.is_empty() || count <= choice.ids.len() => {
+            format!("{count} dead letters will be given up. Drop them?")
+        }
+        _ => format!(
+            "{count} dead letters will be given up: others are for the same events as those that \
+             were named. Drop them?"
+        ),
+    }
+}
+
 async fn list(config: Config, choice: Choice, json: bool) -> Result<Exit, CommandError> {
     let mut letters = Vec::new();
     let mut out = BufWriter::new(io::stdout().lock());
+    let none = choice.none();
     let warning = ask(config, Request::ListLetters { choice }, |reply| {
         match reply {
             Reply::Letter(letter) if json => {
@@ -194,7 +221,11 @@ async fn list(config: Config, choice: Choice, json: bool) -> Result<Exit, Comman
     out.flush().map_err(CommandError::Print)?;
     drop(out);
     if !json {
-        print_line(table(&letters, Paint::of(&io::stdout())))?;
+        let table = match letters.as_slice() {
+            [] => none,
+            letters => table(letters, Paint::of(&io::stdout())),
+        };
+        print_line(table)?;
     }
     if !warning.is_empty() {
         complain(warning);
@@ -204,9 +235,6 @@ async fn list(config: Config, choice: Choice, json: bool) -> Result<Exit, Comman
 
 /// The letters for a person.
 fn table(letters: &[LetterHead], paint: Paint) -> String {
-    if letters.is_empty() {
-        return "there are no dead letters".to_owned();
-    }
     let head = ["ID", "SET ASIDE", "COLLECTION", "OUTPUT", "CODE", "REASON"];
     let shown = shown_of_id(letters);
     let rows: Vec<[String; 6]> = letters
@@ -307,15 +335,21 @@ fn printable_lines(text: &str) -> String {
 }
 
 async fn export(config: Config, choice: Choice) -> Result<Exit, CommandError> {
+    let none = choice.none();
+    let mut is_none = true;
     let mut out = BufWriter::new(io::stdout().lock());
     ask(config, Request::ExportLetters { choice }, |reply| {
         if let Reply::WholeLetter { json } = reply {
+            is_none = false;
             writeln!(out, "{json}").map_err(CommandError::Print)?;
         }
         Ok(())
     })
     .await?;
     out.flush().map_err(CommandError::Print)?;
+    if is_none {
+        complain(none);
+    }
     Ok(Exit::Success)
 }
 
@@ -329,4 +363,31 @@ async fn decide(config: Config, request: Request) -> Result<Exit, CommandError> 
     .await?;
     print_line(message)?;
     Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_question_says_how_many_are_given_up() {
+        let named = |count: usize| Choice {
+            ids: vec!["0f3a".to_owned(); count],
+            ..Choice::default()
+        };
+        for (count, ids, expect) in [
+            (1, 0, "1 dead letter will be given up. Drop it?"),
+            (1, 1, "1 dead letter will be given up. Drop it?"),
+            (12, 0, "12 dead letters will be given up. Drop them?"),
+            (2, 2, "2 dead letters will be given up. Drop them?"),
+            (
+                2,
+                1,
+                "2 dead letters will be given up: others are for the same events as those that were \
+                 named. Drop them?",
+            ),
+        ] {
+            assert_eq!(question(count, &named(ids)), expect);
+        }
+    }
 }

@@ -152,3 +152,10 @@ fn complain(what: impl std::fmt::Display) {
 fn load(path: &Path) -> Result<Loaded, LoadError> {
     Config::load(path, &Environment::of_process(), schedule::check)
 }
+
+/// For a command that the agent answers, or that needs its state alone: whoever runs it may have no
+/// secret of the agent.
+fn load_without_secrets(path: &Path) -> Result<Config, LoadError> {
+    let environment = Environment::of_process().without_secrets();
+    Config::load(path, &environment, schedule::check).map(|loaded| loaded.config)
+}

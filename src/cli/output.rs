@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::ask::ask;
 use super::confirm::confirm;
-use super::{CommandError, Exit, load, print_line};
+use super::{CommandError, Exit, load_without_secrets, print_line};
 use crate::control::Request;
 
 /// Decide about outputs
@@ -32,7 +32,7 @@ enum Action {
 impl OutputCommand {
     pub(super) async fn run(self, config: &Path) -> Result<Exit, CommandError> {
         let Action::Forget { name, yes } = self.action;
-        let config = load(config)?.config;
+        let config = load_without_secrets(config)?;
         if !yes {
             let what = format!("forget the output {name:?}");
             let question =

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-use super::ask::ask;
-use super::{CommandError, Exit, complain, load};
+use super::ask::ask_to_poll;
+use super::{CommandError, Exit, complain};
 use crate::control::{Reply, Request};
 use crate::taxii::Timestamp;
 
@@ -48,7 +48,6 @@ impl Poll {
             complain("--begin must be before --end");
             return Ok(Exit::Usage);
         }
-        let config = load(config)?.config;
         let request = Request::Poll {
             service: self.service,
             collection: self.collection,
@@ -57,7 +56,7 @@ impl Poll {
             to: (self.to != STDOUT).then_some(self.to),
         };
         let mut out = BufWriter::new(io::stdout().lock());
-        let done = ask(config, request, |reply| {
+        let done = ask_to_poll(config, request, |reply| {
             match reply {
                 Reply::Event { json } => {
                     writeln!(out, "{json}").map_err(CommandError::Print)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::ask::{Reached, reach, take_state};
 use super::terminal::Paint;
-use super::{CommandError, Exit, complain, load, print_line};
+use super::{CommandError, Exit, complain, load_without_secrets, print_line};
 use crate::config::Config;
 use crate::control::{Reply, Request};
 use crate::observe::status::Status;
@@ -24,7 +24,7 @@ pub(super) struct StatusCommand {
 
 impl StatusCommand {
     pub(super) async fn run(self, config: &Path) -> Result<Exit, CommandError> {
-        let status = take(load(config)?.config).await?;
+        let status = take(load_without_secrets(config)?).await?;
         if self.json {
             let json = serde_json::to_string_pretty(&status)
                 .map_err(|error| CommandError::Failed(error.to_string()))?;

@@ -70,6 +70,7 @@ impl Config {
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
     host_name: String,
+    leaves_secrets: bool,
 }
 
 impl Environment {
@@ -79,6 +80,7 @@ impl Environment {
         Self {
             variables: std::env::vars_os().collect(),
             host_name: gethostname::gethostname().to_string_lossy().into_owned(),
+            leaves_secrets: false,
         }
     }
 
@@ -88,7 +90,20 @@ impl Environment {
         Self {
             variables: BTreeMap::new(),
             host_name: host_name.into(),
+            leaves_secrets: false,
         }
+    }
+
+    /// Secrets, keys and certificates are not looked for: a command that finds the state with a
+    /// configuration needs none of them. Secrets are empty in what is loaded.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        self.leaves_secrets = true;
+        self
+    }
+
+    pub(super) fn leaves_secrets(&self) -> bool {
+        self.leaves_secrets
     }
 
     /// With one variable more.
@@ -127,6 +142,7 @@ impl fmt::Debug for Environment {
         f.debug_struct("Environment")
             .field("host_name", &self.host_name)
             .field("variables", &self.variables.keys())
+            .field("leaves_secrets", &self.leaves_secrets)
             .finish()
     }
 }

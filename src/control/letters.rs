@@ -3,7 +3,7 @@
 use tokio::task::block_in_place;
 
 use super::{Control, Replies, Reply, reply};
-use crate::letters::{self, Choice, LettersError};
+use crate::letters::{self, Choice, Dropped, LettersError};
 use crate::tape::Tape;
 
 impl Control {
@@ -22,6 +22,7 @@ impl Control {
         .await?;
         Ok(match damaged {
             0 => String::new(),
+            1 => "1 line in spool/dead-letters/ cannot be read".to_owned(),
             lines => format!("{lines} lines in spool/dead-letters/ cannot be read"),
         })
     }
@@ -57,8 +58,12 @@ impl Control {
         }
         let retried = retried.map_err(|error| error.to_string())?;
         match (retried.retried, retried.kept) {
-            (0, 0) => Ok(NONE.to_owned()),
-            (sent, 0) => Ok(format!("{} on the way again", count(sent))),
+            (0, 0) => Ok(choice.none()),
+            (sent, 0) => Ok(format!(
+                "{} on the way again{}",
+                count(sent),
+                along(retried.along)
+            )),
             (0, kept) => Err(format!("{} as before: see above", stay(kept))),
             (sent, kept) => Err(format!(
                 "{} on the way again, {} as before: see above",
@@ -71,19 +76,30 @@ impl Control {
     pub(super) fn drop_letters(&self, choice: &Choice) -> Result<String, String> {
         let dropped = block_in_place(|| letters::drop(&self.house, choice));
         match dropped {
-            Ok(0) => Ok(NONE.to_owned()),
-            Ok(letters) => Ok(format!("{} dropped", count(letters))),
+            Ok(Dropped { dropped: 0, .. }) => Ok(choice.none()),
+            Ok(letters) => Ok(format!(
+                "{} dropped{}",
+                count(letters.dropped),
+                along(letters.along)
+            )),
             Err(error) => Err(error.to_string()),
         }
     }
 }
 
-const NONE: &str = "there are no dead letters";
-
 fn count(letters: usize) -> String {
     match letters {
         1 => "1 dead letter is".to_owned(),
         more => format!("{more} dead letters are"),
+    }
+}
+
+/// Says that more letters went than were named.
+fn along(letters: usize) -> String {
+    match letters {
+        0 => String::new(),
+        1 => ", 1 of them for the same event as one that was named".to_owned(),
+        more => format!(", {more} of them for the same events as others that were named"),
     }
 }
 

@@ -34,7 +34,7 @@ pub enum Request {
     },
     /// What dead letters there are.
     ListLetters {
-        /// Which of them; no ids.
+        /// Which of them.
         choice: Choice,
     },
     /// Dead letters with all that they hold.

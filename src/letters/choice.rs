@@ -28,6 +28,48 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// Says that no letter is meant.
+    #[must_use]
+    pub fn none(&self) -> String {
+        let output = self.output.as_ref();
+        let output = output.map(|name| format!(" of the output {name:?}"));
+        let collection = self.collection.as_ref();
+        let collection = collection.map(|name| format!(" of the collection {name:?}"));
+        let (output, collection) = (output.unwrap_or_default(), collection.unwrap_or_default());
+        let and = if output.is_empty() || collection.is_empty() {
+            ""
+        } else {
+            " and"
+        };
+        format!("there are no dead letters{output}{and}{collection}")
+    }
+
+    /// Refuses an output that is neither configured nor known from before.
+    pub(super) fn check(&self, house: &House) -> Result<(), LettersError> {
+        let Some(name) = &self.output else {
+            return Ok(());
+        };
+        let configured = house.outputs.iter().map(|output| output.name.clone());
+        let mut known: BTreeSet<String> = configured.collect();
+        house
+            .state
+            .look(|picture| known.extend(picture.outputs.keys().cloned()));
+        if known.contains(name) {
+            return Ok(());
+        }
+        // Those of an output that was forgotten are still there.
+        each(house, |letter, _| {
+            known.extend(letter.output().map(str::to_owned));
+        })?;
+        if known.contains(name) {
+            return Ok(());
+        }
+        Err(LettersError::NoSuchOutput {
+            name: name.clone(),
+            known: known.into_iter().collect::<Vec<_>>().join(", "),
+        })
+    }
+
     /// Whether a letter is of the output and the collection.
     pub(super) fn admits(&self, letter: &LetterHead) -> bool {
         let output = self.output.as_deref();
@@ -39,6 +81,15 @@ impl Choice {
     /// Finds them. Letters for an event that another of them is for are among them: who decides
     /// about one decides about the event.
     pub(super) fn find(&self, house: &House) -> Result<Vec<LetterHead>, LettersError> {
+        self.find_and_count(house).map(|(found, _)| found)
+    }
+
+    /// The same, and how many of them were not named themselves.
+    pub(super) fn find_and_count(
+        &self,
+        house: &House,
+    ) -> Result<(Vec<LetterHead>, usize), LettersError> {
+        self.check(house)?;
         let mut all = Vec::new();
         each(house, |letter, _| all.push(letter))?;
         all.sort_by(|one, other| one.id.cmp(&other.id));
@@ -61,7 +112,8 @@ impl Choice {
             .map(|(_, letter)| letter)
             .collect();
         found.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));
-        Ok(found)
+        let along = found.len() - chosen.len();
+        Ok((found, along))
     }
 }
 

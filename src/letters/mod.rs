@@ -18,7 +18,7 @@ use crate::state::ledger::AppendError;
 use crate::state::{EventPlace, Record, Removal, RemovedLetter};
 use crate::taxii::response::ReadResponseError;
 pub use choice::{Choice, MAX_IDS, each};
-pub use recovery::{count_earlier, count_settled, recover};
+pub use recovery::{count_blocks, count_earlier, count_settled, recover};
 pub use retry::{Retried, retry};
 pub use view::{export, list};
 
@@ -58,6 +58,28 @@ pub enum LettersError {
         /// What there is.
         known: String,
     },
+    /// Letters are of an output that is not configured, and nobody has said where to send them.
+    #[error(
+        "there are dead letters of the output {name:?}, which is no longer configured: send them \
+         elsewhere with `cta-forwarder dead-letters retry --all --output {name} --to OUTPUT`, and \
+         the others of each output with --output; there are: {known}"
+    )]
+    OutputGone {
+        /// The output that they are of.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// Nobody knows the output whose letters are meant.
+    #[error(
+        "there is no output {name:?}, neither configured nor known from before; there are: {known}"
+    )]
+    NoSuchOutput {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// No output wants what a block holds.
     #[error("no output takes the collection {collection:?}: name one with --to")]
     NoTaker {
@@ -90,11 +112,20 @@ impl From<ReadResponseError> for LettersError {
     }
 }
 
-/// Gives letters up; tells how many. Blocks while the disk works.
-pub fn drop(house: &House, choice: &Choice) -> Result<usize, LettersError> {
+/// What was dropped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Letters that are gone.
+    pub dropped: usize,
+    /// Those of them that were not named, and are for the same events as others that were.
+    pub along: usize,
+}
+
+/// Gives letters up. Blocks while the disk works.
+pub fn drop(house: &House, choice: &Choice) -> Result<Dropped, LettersError> {
     let _deciding = house.spool.dead_letters().decide();
     clear(house)?;
-    let letters = choice.find(house)?;
+    let (letters, along) = choice.find_and_count(house)?;
     for some in letters.chunks(MAX_LETTERS_AT_ONCE) {
         let record = Record::LettersRemoved {
             why: Removal::Dropped,
@@ -103,7 +134,10 @@ pub fn drop(house: &House, choice: &Choice) -> Result<usize, LettersError> {
         house.state.append(house.clock.now().utc, &record)?;
         clear(house)?;
     }
-    Ok(letters.len())
+    Ok(Dropped {
+        dropped: letters.len(),
+        along,
+    })
 }
 
 /// Removes from the disk what the ledger says is gone.
@@ -124,6 +158,7 @@ fn removed(letters: &[LetterHead]) -> Vec<RemovedLetter> {
     let letters = letters.iter().map(|letter| RemovedLetter {
         id: letter.id.clone(),
         event: place(letter).filter(|place| counted.insert(place.clone())),
+        is_block: matches!(letter.about, About::Block { .. }),
     });
     letters.collect()
 }

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use super::choice::each;
 use super::{LettersError, clear, place};
 use crate::house::House;
+use crate::spool::About;
 use crate::state::{EventPlace, Picture, Record, WorkChanges};
 
 /// Clears away what a stop has left of letters that are gone, and lets cursors catch up with letters
@@ -23,7 +26,8 @@ pub fn recover(house: &House) -> Result<(), LettersError> {
         }
     };
     each(house, |letter, _| {
-        if let Some(place) = place(&letter) {
+        if let Some(place) = place(&letter).filter(|place| is_of_batch(house, place.seq, letter.at))
+        {
             note(place);
         }
     })?;
@@ -34,6 +38,13 @@ pub fn recover(house: &House) -> Result<(), LettersError> {
         catch_up(house, &output, seq, &lines)?;
     }
     Ok(())
+}
+
+/// Whether a letter that was set aside then can be of the batch that has this number now. One from
+/// before it was staged has come from elsewhere, say with a backup, and its event is another.
+fn is_of_batch(house: &House, seq: u64, at: DateTime<Utc>) -> bool {
+    let batch = house.spool.batch(seq);
+    batch.is_none_or(|head| head.staged_at <= at)
 }
 
 /// How many letters there are of each output, those of batches left out that it still owes.
@@ -49,6 +60,15 @@ pub fn count_settled(house: &House) -> Result<BTreeMap<String, u64>, LettersErro
 pub fn count_earlier(house: &House, output: &str, owes: &[u64]) -> Result<u64, LettersError> {
     let counts = count(house, |event| owes.contains(&event.seq))?;
     Ok(counts.get(output).copied().unwrap_or(0))
+}
+
+/// How many letters there are of content blocks.
+pub fn count_blocks(house: &House) -> Result<u64, LettersError> {
+    let mut blocks = 0;
+    each(house, |letter, _| {
+        blocks += u64::from(matches!(letter.about, About::Block { .. }));
+    })?;
+    Ok(blocks)
 }
 
 fn count(

@@ -29,6 +29,8 @@ pub struct Retried {
     pub retried: usize,
     /// Letters that stay, since they still cannot be read.
     pub kept: usize,
+    /// Letters that were not named, and are for the same events as others that were.
+    pub along: usize,
 }
 
 /// Sends letters again: to the output that they are of, or to `to`. Every batch and every letter
@@ -44,15 +46,18 @@ pub fn retry(
     clear(house)?;
     let mut events: BTreeMap<(CollectionKey, String), Vec<LetterHead>> = BTreeMap::new();
     let mut blocks = Vec::new();
-    for letter in choice.find(house)? {
+    let (letters, along) = choice.find_and_count(house)?;
+    for letter in letters {
         let key = CollectionKey {
             service: letter.service.clone(),
             collection: letter.collection.clone(),
         };
         match letter.output() {
             Some(output) => {
-                let output = to.unwrap_or(output).to_owned();
-                check_output(house, &output)?;
+                let output = match to {
+                    Some(to) => to.to_owned(),
+                    None => own_output(house, output)?,
+                };
                 events.entry((key, output)).or_default().push(letter);
             }
             None => blocks.push((key, letter)),
@@ -66,7 +71,10 @@ pub fn retry(
         services,
         to,
         tell,
-        done: Retried::default(),
+        done: Retried {
+            along,
+            ..Retried::default()
+        },
     };
     for ((key, output), letters) in events {
         for some in letters.chunks(MAX_LETTERS_AT_ONCE) {
@@ -89,6 +97,17 @@ fn check_output(house: &House, name: &str) -> Result<(), LettersError> {
         name: name.to_owned(),
         known: known.join(", "),
     })
+}
+
+/// The output that a letter is of, if it still goes there.
+fn own_output(house: &House, name: &str) -> Result<String, LettersError> {
+    match check_output(house, name) {
+        Ok(()) => Ok(name.to_owned()),
+        Err(LettersError::UnknownOutput { name, known }) => {
+            Err(LettersError::OutputGone { name, known })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 struct Retrying<'a, T> {
@@ -114,7 +133,7 @@ impl<T: FnMut(String)> Retrying<'_, T> {
             .collect();
         let mut staged = Staged::default();
         each(self.house, |letter, event| {
-            if let (Some(letter), Some(event)) = (wanted.get(letter.id.as_str()), event) {
+            if let Some(letter) = wanted.get(letter.id.as_str()) {
                 staged.add(&mut staging, letter, event);
             }
         })?;
@@ -125,7 +144,7 @@ impl<T: FnMut(String)> Retrying<'_, T> {
         }
         let gone: Vec<LetterHead> = letters
             .iter()
-            .filter(|letter| !staged.unreadable.contains_key(&letter.id))
+            .filter(|letter| staged.letters.contains(&letter.id))
             .cloned()
             .collect();
         if gone.is_empty() {
@@ -296,6 +315,8 @@ struct Staged {
     failed: io::Result<()>,
     /// Letters whose event is none, and why.
     unreadable: BTreeMap<String, String>,
+    /// Letters whose event is in the batch.
+    letters: BTreeSet<String>,
     /// Several letters for one event send it once.
     events: BTreeSet<crate::state::EventPlace>,
     /// When the last of them was set aside: the time of an event that states none.
@@ -307,6 +328,7 @@ impl Default for Staged {
         Self {
             failed: Ok(()),
             unreadable: BTreeMap::new(),
+            letters: BTreeSet::new(),
             events: BTreeSet::new(),
             latest: None,
         }
@@ -314,10 +336,15 @@ impl Default for Staged {
 }
 
 impl Staged {
-    fn add(&mut self, staging: &mut Staging, letter: &LetterHead, json: &str) {
+    fn add(&mut self, staging: &mut Staging, letter: &LetterHead, json: Option<&str>) {
         if self.failed.is_err() {
             return;
         }
+        let Some(json) = json else {
+            let problem = "its event is missing".to_owned();
+            self.unreadable.insert(letter.id.clone(), problem);
+            return;
+        };
         let event = match Event::parse(json.to_owned(), letter.at) {
             Ok(event) => event,
             Err(error) => {
@@ -325,6 +352,7 @@ impl Staged {
                 return;
             }
         };
+        self.letters.insert(letter.id.clone());
         let is_new = place(letter).is_none_or(|place| self.events.insert(place));
         if is_new {
             self.latest = self.latest.max(Some(letter.at));

@@ -157,7 +157,9 @@ async fn what_is_dropped_counts_as_discarded() {
     let before = finished(&world, "splunk");
     let id = letters(&world)[1].id.clone();
     assert_eq!(
-        drop(world.agent.house(), &one(&id.to_uppercase())).unwrap(),
+        drop(world.agent.house(), &one(&id.to_uppercase()))
+            .unwrap()
+            .dropped,
         1
     );
     let after = finished(&world, "splunk");
@@ -166,8 +168,8 @@ async fn what_is_dropped_counts_as_discarded() {
     world.assert_adds_up();
     let error = drop(world.agent.house(), &one(&id)).unwrap_err();
     assert!(matches!(error, LettersError::Unknown { .. }), "{error}");
-    assert_eq!(drop(world.agent.house(), &all()).unwrap(), 2);
-    assert_eq!(drop(world.agent.house(), &all()).unwrap(), 0);
+    assert_eq!(drop(world.agent.house(), &all()).unwrap().dropped, 2);
+    assert_eq!(drop(world.agent.house(), &all()).unwrap().dropped, 0);
     assert_eq!(finished(&world, "splunk").discarded, 3);
     world.restart();
     world.assert_adds_up();
@@ -288,7 +290,17 @@ async fn an_output_that_comes_back_has_its_letters_still() {
         toml[..at].to_owned()
     });
     let error = send_again(&world, &all(), None).unwrap_err();
-    assert!(error.to_string().contains("--to"), "{error}");
+    let mend = "retry --all --output splunk --to OUTPUT`";
+    assert!(error.to_string().contains(mend), "{error}");
+    let gone = |output: &str| Choice {
+        output: Some(output.to_owned()),
+        ..Choice::default()
+    };
+    let house = world.agent.house();
+    assert_eq!(gone("splunk").find(house).unwrap().len(), 2);
+    let error = gone("typo").find(house).unwrap_err().to_string();
+    assert!(error.contains("no output \"typo\""), "{error}");
+    assert!(error.ends_with("there are: file, splunk"), "{error}");
     let record = Record::OutputForgotten {
         output: "splunk".to_owned(),
     };
@@ -297,7 +309,7 @@ async fn an_output_that_comes_back_has_its_letters_still() {
     world.assert_adds_up();
     world.restart_with(|_| with_splunk.take());
     world.assert_adds_up();
-    assert_eq!(drop(world.agent.house(), &all()).unwrap(), 2);
+    assert_eq!(drop(world.agent.house(), &all()).unwrap().dropped, 2);
     world.assert_adds_up();
 }
 
@@ -312,7 +324,7 @@ async fn several_letters_for_one_event_are_one_event() {
     std::fs::write(&segment, text.clone() + &text.replace(&id, &other)).unwrap();
     world.assert_adds_up();
     let retried = send_again(&world, &one(&other), None).unwrap();
-    assert_eq!(retried.retried, 2);
+    assert_eq!((retried.retried, retried.along), (2, 1));
     world.assert_adds_up();
     world.run_for(HOUR).await;
     world.assert_exactly_once_at_splunk();
@@ -456,6 +468,90 @@ async fn an_output_that_waits_for_room_goes_on_when_there_is_some() {
         assert_eq!(hold(&world), None);
         assert_eq!(letters(&world).len(), 1);
         assert_eq!(world.status().spool.batches, 0);
+        world.assert_adds_up();
+    }
+}
+
+/// A world that has lost all that the agent knew, but for one dead letter, and has fetched again
+/// while Splunk was away.
+async fn known_by_its_letter_alone() -> World {
+    let mut world = refused(1).await;
+    world.hec.refuse_connections().await.unwrap();
+    world.restart_after(|state| {
+        for folder in ["ledger", "state.sled", "archive"] {
+            std::fs::remove_dir_all(state.join(folder)).unwrap();
+        }
+    });
+    world.assert_adds_up();
+    for _ in 0..4 {
+        world.publish();
+    }
+    world.run_for(20 * MINUTE).await;
+    assert_eq!(world.status().spool.batches, 1);
+    assert_eq!(letters(&world).len(), 1);
+    world.assert_adds_up();
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_letter_settles_no_event_of_a_batch_that_came_after_the_ledger_was_lost() {
+    let mut world = known_by_its_letter_alone().await;
+    let named = |letter: &LetterHead| place(letter).unwrap().seq;
+    let oldest = world.agent.house().spool.batches()[0].seq;
+    assert!(named(&letters(&world)[0]) < oldest, "batch {oldest}");
+    world.restart();
+    world.assert_adds_up();
+    let owed = world.audit().batches.pop().unwrap();
+    assert_eq!(
+        (owed.output.as_str(), owed.pending),
+        ("splunk", owed.fetched)
+    );
+    world.hec.accept_connections().await.unwrap();
+    world.run_for(HOUR).await;
+    let sent: BTreeSet<EventId> = world.hec.event_ids().into_iter().collect();
+    assert_eq!(sent, world.cta.published_ids().into_iter().collect());
+    world.assert_adds_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_letter_from_before_its_batch_was_staged_settles_nothing() {
+    let mut world = known_by_its_letter_alone().await;
+    let Some(EventPlace { seq, .. }) = place(&letters(&world)[0]) else {
+        panic!("a block");
+    };
+    let batch = world.agent.house().spool.batches()[0].seq;
+    // As a backup of the folder would bring it back.
+    world.restart_after(|state| {
+        let segment = state.join("spool/dead-letters/00000001.jsonl");
+        let text = std::fs::read_to_string(&segment).unwrap();
+        let (from, to) = (format!("\"seq\":{seq},"), format!("\"seq\":{batch},"));
+        assert!(text.contains(&from), "{text}");
+        std::fs::write(&segment, text.replace(&from, &to)).unwrap();
+    });
+    world.hec.accept_connections().await.unwrap();
+    world.run_for(HOUR).await;
+    let sent: BTreeSet<EventId> = world.hec.event_ids().into_iter().collect();
+    assert_eq!(sent, world.cta.published_ids().into_iter().collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_letter_without_its_event_stays() {
+    let world = refused(2).await;
+    let segment = world
+        .state_folder()
+        .join("spool/dead-letters/00000001.jsonl");
+    let text = std::fs::read_to_string(&segment).unwrap();
+    let (first, second) = text.split_once('\n').unwrap();
+    let (head, _) = first.split_once("\"event\":").unwrap();
+    std::fs::write(&segment, format!("{head}\"event\":null}}\n{second}")).unwrap();
+    let stays = letters(&world)[0].id.clone();
+    for expect in [(1, 1), (0, 1)] {
+        let mut told = Vec::new();
+        let (house, services) = (world.agent.house(), &world.config().services);
+        let retried = retry(house, services, &all(), None, |what| told.push(what)).unwrap();
+        assert_eq!((retried.retried, retried.kept), expect);
+        assert!(told[0].contains(&stays), "{told:?}");
+        assert_eq!(letters(&world)[0].id, stays);
         world.assert_adds_up();
     }
 }

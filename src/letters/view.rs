@@ -28,16 +28,24 @@ struct WholeLetter<'a> {
     text: Option<String>,
 }
 
-/// What letters there are, each as a record of JSON without what it holds, in the order in which
+/// What letters are meant, each as a record of JSON without what it holds, in the order in which
 /// they were set aside; with the number of lines that cannot be read.
 pub fn list(house: &House, choice: &Choice) -> Result<(Tape, u64), LettersError> {
     let mut tape = new_tape(house);
+    choice.check(house)?;
     let mut failed = Ok(());
-    let damaged = each(house, |letter, _| {
-        if failed.is_ok() && choice.admits(&letter) {
-            failed = append(&mut tape, &letter);
+    let damaged = if choice.ids.is_empty() {
+        each(house, |letter, _| {
+            if failed.is_ok() && choice.admits(&letter) {
+                failed = append(&mut tape, &letter);
+            }
+        })?
+    } else {
+        for letter in choice.find(house)? {
+            append(&mut tape, &letter)?;
         }
-    })?;
+        0
+    };
     failed.map(|()| (tape, damaged))
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::board::{CollectionActivity, OutputActivity};
 use crate::config::{Config, OutputKind};
 use crate::house::House;
-use crate::state::{CollectionKey, Finished};
+use crate::state::{CollectionKey, Finished, Picture};
 
 /// The whole status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +59,9 @@ pub struct OutputStatus {
     pub pending_batches: u64,
     /// Events of those that are not done with.
     pub pending_events: u64,
+    /// Batches that it owes and that are not in the spool: the audit names them.
+    #[serde(default)]
+    pub missing_batches: u64,
     /// What became of the events that need no more work.
     pub finished: Finished,
     /// What its forwarder is doing.
@@ -128,37 +131,52 @@ fn collections(house: &House, config: &Config, now: DateTime<Utc>) -> Vec<Collec
 
 fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
     let mut activities = house.board.outputs();
-    let (known, owed) = house
+    let (mut known, owed) = house
         .state
         .look(|picture| (picture.outputs.clone(), picture.batches.clone()));
+    for output in &config.outputs {
+        // The next start adds it.
+        known.entry(output.name.clone()).or_default();
+    }
     known
         .into_iter()
         .map(|(name, output)| {
-            let (mut pending_batches, mut pending_events) = (0, 0);
+            let (mut pending_batches, mut pending_events, mut missing_batches) = (0, 0, 0);
             let mut finished = output.finished;
             for (seq, batch) in &owed {
                 if !batch.outputs.contains(&name) {
                     continue;
                 }
                 let progress = house.state.progress(&name, *seq);
-                let (so_far, _) = batch.settle(&name, progress.finished(batch.events));
+                let (so_far, _) = batch.settle_so_far(&name, &progress);
                 finished.delivered += so_far.delivered;
                 finished.dead_letters += so_far.dead_letters;
                 finished.discarded += so_far.discarded;
                 pending_batches += 1;
                 pending_events += so_far.abandoned;
+                missing_batches += u64::from(is_missing(house, &name, *seq));
             }
             let configured = config.outputs.iter().find(|output| output.name == name);
             OutputStatus {
                 kind: configured.map(|output| kind_name(&output.kind).to_owned()),
                 pending_batches,
                 pending_events,
+                missing_batches,
                 finished,
                 activity: activities.remove(&name).unwrap_or_default(),
                 name,
             }
         })
         .collect()
+}
+
+/// Whether a batch is owed and not there. It leaves the spool only when it is owed no more.
+fn is_missing(house: &House, output: &str, seq: u64) -> bool {
+    let is_owed = |picture: &Picture| {
+        let batch = picture.batches.get(&seq);
+        batch.is_some_and(|batch| batch.outputs.contains(output))
+    };
+    house.spool.batch(seq).is_none() && house.state.look(is_owed)
 }
 
 fn spool(house: &House) -> SpoolStatus {

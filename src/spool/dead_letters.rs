@@ -51,10 +51,19 @@ struct Inner {
     segment: Option<u64>,
     /// The highest number that there is.
     last: u64,
+    /// The highest number of a batch that a letter was found to name.
+    last_batch: u64,
     /// Bytes on disk when it was last found to be full.
     full_at: Option<u64>,
     /// A segment that ends with what was not kept, and the length that it should have.
     too_long: Option<(PathBuf, u64)>,
+}
+
+/// A content block that has its second name and no letter yet.
+struct LinkedBlock {
+    letter: BlockLetter,
+    file: String,
+    size: u64,
 }
 
 /// A dead letter cannot be kept or removed; the output or the poll waits.
@@ -137,46 +146,58 @@ impl DeadLetters {
         let kept = self
             .link_blocks(staging, letters, &mut blocks)
             .map_err(|source| self.io_error(source))
-            .and_then(|bytes| {
-                let content = |(file, letter): &(String, BlockLetter)| Content::Block {
-                    letter: letter.clone(),
-                    file: file.clone(),
+            .and_then(|()| {
+                let content = |block: &LinkedBlock| Content::Block {
+                    letter: block.letter.clone(),
+                    file: block.file.clone(),
+                    size: block.size,
                 };
                 let contents = blocks.iter().map(content).collect();
+                let bytes = blocks.iter().map(|block| block.size).sum();
                 self.keep(at, service, collection, contents, bytes)
             });
-        if kept.is_err() {
-            for (file, _) in blocks {
+        // Where the letters may lie there after all, so must their blocks: what no letter names goes
+        // at the next start.
+        if kept.is_err() && self.lock().too_long.is_none() {
+            for block in blocks {
                 // No letter names it, and the next try links it anew.
-                let _ = fs::remove_file(self.folder.join(file));
+                let _ = fs::remove_file(self.folder.join(block.file));
             }
         }
         kept
     }
 
-    /// Gives the blocks a second name here; tells their bytes.
+    /// Gives the blocks a second name here.
     fn link_blocks(
         &self,
         staging: &Path,
         letters: &[StagedLetter],
-        blocks: &mut Vec<(String, BlockLetter)>,
-    ) -> io::Result<u64> {
-        let mut bytes = 0;
+        blocks: &mut Vec<LinkedBlock>,
+    ) -> io::Result<()> {
         for StagedLetter { file, letter } in letters {
             let name = format!("block-{}.xml", uuid::Uuid::new_v4());
             let staged = staging.join(file);
-            bytes += fs::metadata(&staged)?.len();
+            let size = fs::metadata(&staged)?.len();
             // Linked, not moved: a commit that fails later leaves the staging folder as it was.
             fs::hard_link(&staged, self.folder.join(&name))?;
-            blocks.push((name, letter.clone()));
+            blocks.push(LinkedBlock {
+                letter: letter.clone(),
+                file: name,
+                size,
+            });
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.lock().count
+    }
+
+    /// The highest number of a batch that the letters named which the start found.
+    pub(super) fn last_batch(&self) -> u64 {
+        self.lock().last_batch
     }
 
     /// One person decides about letters at a time.
@@ -213,6 +234,11 @@ impl DeadLetters {
     /// The raw text of a content block.
     pub fn block(&self, file: &str) -> io::Result<fs::File> {
         fs::File::open(self.folder.join(file))
+    }
+
+    /// Bytes of a content block; none if it is not there.
+    pub fn block_size(&self, file: &str) -> io::Result<Option<u64>> {
+        segments::block_size(&self.folder, file)
     }
 
     /// Removes letters, durably; those that are not there are passed over. Blocks while the disk
@@ -337,6 +363,7 @@ impl DeadLetters {
     fn count_and_clear(&self, inner: &mut Inner, mut found: Inventory) {
         (inner.bytes, inner.count) = (found.bytes, found.count);
         inner.last = inner.last.max(found.last);
+        inner.last_batch = inner.last_batch.max(found.last_batch);
         let mut clear = || -> io::Result<()> {
             for block in found.dead_blocks() {
                 remove_if_there(&self.folder.join(block))?;

@@ -87,6 +87,9 @@ pub enum About {
         letter: BlockLetter,
         /// Its raw text, beside the segment.
         file: String,
+        /// Bytes of that, as it was set aside.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u64>,
     },
 }
 
@@ -127,6 +130,7 @@ pub(super) enum Content {
         #[serde(flatten)]
         letter: BlockLetter,
         file: String,
+        size: u64,
     },
 }
 
@@ -194,6 +198,7 @@ impl<'a> Line<'a> {
                     reason: stored.reason?,
                 },
                 file: stored.file?,
+                size: stored.size,
             },
             _ => return None,
         };
@@ -241,6 +246,7 @@ struct StoredLine<'a> {
     number: Option<u64>,
     binding: Option<String>,
     file: Option<String>,
+    size: Option<u64>,
     #[serde(borrow)]
     event: Option<&'a RawValue>,
 }
@@ -306,12 +312,17 @@ mod tests {
         let line = written(Content::Block {
             letter: letter.clone(),
             file: "block-1.xml".into(),
+            size: 70,
         });
         let Some(Line::Letter(head, None)) = Line::parse(&line) else {
             panic!("{line}");
         };
-        let file = "block-1.xml".to_owned();
-        assert_eq!(head.about, About::Block { letter, file });
+        let expect = About::Block {
+            letter,
+            file: "block-1.xml".to_owned(),
+            size: Some(70),
+        };
+        assert_eq!(head.about, expect);
         let json = serde_json::to_string(&head).unwrap();
         assert_eq!(serde_json::from_str::<LetterHead>(&json).unwrap(), *head);
     }
@@ -333,6 +344,7 @@ mod tests {
                 reason: "broken".into(),
             },
             file: "f".into(),
+            size: 1,
         });
         for damaged in [
             "",

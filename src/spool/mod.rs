@@ -249,12 +249,20 @@ impl Spool {
     }
 
     /// Numbers below this one were used before the start, and so were those that lie in the spool
-    /// and in the archive.
+    /// and in the archive, and those that dead letters name: a letter settles an event of its batch,
+    /// never of another.
     pub fn begin_at(&self, seq: u64) {
         let ready = self.lock().keys().next_back().copied();
         let used = ready.max(self.archive.last()).unwrap_or(0);
+        let used = used.max(self.dead_letters.last_batch());
         self.next_seq
-            .fetch_max(seq.max(used + 1), Ordering::Relaxed);
+            .fetch_max(seq.max(used.saturating_add(1)), Ordering::Relaxed);
+    }
+
+    /// No batch has this number yet, nor one above it.
+    #[must_use]
+    pub fn unused_seq(&self) -> u64 {
+        self.next_seq.load(Ordering::Relaxed)
     }
 
     /// Wakes whoever waits for a batch to come or go.

@@ -176,17 +176,19 @@ impl Ledger {
         self.file = None;
         let segment = self.segment + 1;
         let path = self.path(segment);
+        // Whatever becomes of the file, its name is used up.
+        self.segment = segment;
         let begin = || {
             let file = disk::create_file(&path)?;
-            disk::sync_folder(&self.folder)?;
+            disk::sync_folder(&self.folder).inspect_err(|_| {
+                let _ = fs::remove_file(&path);
+            })?;
             Ok(file)
         };
         let file = begin().map_err(|source| AppendError::Io {
             path: path.clone(),
             source,
         })?;
-        // Whatever becomes of the file, its name is used up.
-        self.segment = segment;
         self.file = Some(file);
         self.bytes = 0;
         let snapshot = Record::Snapshot {
@@ -382,6 +384,7 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::refusal;
     use crate::state::record::CollectionKey;
     use crate::taxii::Timestamp;
     use crate::taxii::window::PollWindow;
@@ -568,6 +571,7 @@ mod tests {
             let recovered = Record::Recovered {
                 gates: vec!["g".into()],
                 letters: std::collections::BTreeMap::new(),
+                blocks: 0,
             };
             fixture.append_record(50, &recovered);
             fixture.reopen();
@@ -616,6 +620,28 @@ mod tests {
         fixture.reopen();
         assert_eq!(fixture.gaps(), 2);
         assert!(!fixture.picture.is_doubtful);
+    }
+
+    #[test]
+    fn a_disk_that_refuses_one_step_of_a_new_segment_takes_the_next_record() {
+        for step in 0.. {
+            let mut fixture = Fixture::new();
+            fixture.ledger.bytes = fixture.ledger.segment_bytes;
+            refusal::refuse(step, 0);
+            let refused = fixture
+                .ledger
+                .append(at(1), &abandoned(1), &fixture.picture)
+                .is_err();
+            if refusal::end() <= step {
+                assert!(!refused && step > 2, "{step} steps");
+                break;
+            }
+            assert!(refused, "step {step}");
+            fixture.append(2);
+            fixture.reopen();
+            assert_eq!(fixture.gaps(), 1, "step {step}");
+            assert!(!fixture.picture.is_doubtful, "step {step}");
+        }
     }
 
     #[test]

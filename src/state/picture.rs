@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::record::{CollectionKey, Finished, Record, Removal, RemovedLetter};
-use crate::delivery::Cursor;
+use crate::delivery::{Cursor, Progress};
 use crate::taxii::Timestamp;
 
 /// A window that failures have shortened is free again when it has grown to this.
@@ -35,6 +35,10 @@ pub struct Picture {
     /// Dead letters that are gone, as far as the ledger goes, and may still lie on disk.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removing: BTreeMap<String, Removal>,
+    /// Content blocks that polls have set aside as dead letters and nobody has dealt with: at least
+    /// so many must be there. A poll that came to nothing may have left more.
+    #[serde(default)]
+    pub block_letters: u64,
     /// Records are missing, and what they may have told has not been dealt with.
     #[serde(default)]
     pub is_doubtful: bool,
@@ -94,16 +98,29 @@ pub struct RemovedLines {
 }
 
 impl BatchPicture {
-    /// Counts a dead letter that was dropped as discarded; tells how many letters must be there.
+    /// What became of the events that an output has done with so far: a dead letter that was
+    /// dropped counts as discarded. Tells also how many letters must be there.
     #[must_use]
-    pub fn settle(&self, output: &str, mut finished: Finished) -> (Finished, u64) {
+    pub fn settle_so_far(&self, output: &str, progress: &Progress) -> (Finished, u64) {
+        // A letter is there, and may be dealt with, before its cursor knows of it.
+        let is_counted = |line| progress.cursor.is_finished(line);
+        self.settle(output, progress.finished(self.events), is_counted)
+    }
+
+    fn settle(
+        &self,
+        output: &str,
+        mut finished: Finished,
+        is_counted: impl Fn(u64) -> bool,
+    ) -> (Finished, u64) {
         let Some(lines) = self.removed.get(output) else {
             return (finished, finished.dead_letters);
         };
-        let dropped = lines.dropped.count_finished().min(finished.dead_letters);
+        let count = |lines: &Cursor| lines.lines().filter(|line| is_counted(*line)).count() as u64;
+        let dropped = count(&lines.dropped).min(finished.dead_letters);
         finished.dead_letters -= dropped;
         finished.discarded += dropped;
-        let retried = lines.retried.count_finished();
+        let retried = count(&lines.retried);
         (finished, finished.dead_letters.saturating_sub(retried))
     }
 }
@@ -138,6 +155,7 @@ impl Picture {
                 let collection = self.collections.entry(key.to_string()).or_default();
                 collection.polled_at = Some(at);
                 collection.events += counts.events;
+                self.block_letters += counts.refused_blocks;
                 collection.gaps += u64::from(gap.is_some());
                 if let Some(checkpoint) = checkpoint {
                     collection.checkpoint = Some(checkpoint.clone());
@@ -186,9 +204,7 @@ impl Picture {
                 output,
                 seq,
                 finished,
-            } => {
-                self.finished(output, *seq, finished);
-            }
+            } => self.finished(output, *seq, finished),
             Record::OutputAdded {
                 output,
                 owes,
@@ -205,11 +221,14 @@ impl Picture {
                 self.forgotten(output);
             }
             Record::Doubted => self.is_doubtful = true,
-            Record::Recovered { gates, letters } => {
-                self.count_letters(letters);
-                for gate in gates {
-                    self.gates.insert(gate.clone(), at);
-                }
+            Record::Recovered {
+                gates,
+                letters,
+                blocks,
+            } => {
+                self.count_letters(letters, *blocks);
+                let closed = gates.iter().map(|gate| (gate.clone(), at));
+                self.gates.extend(closed);
                 self.is_doubtful = false;
             }
         }
@@ -217,15 +236,16 @@ impl Picture {
     }
 
     /// So many dead letters there are, whatever was counted before.
-    fn count_letters(&mut self, letters: &BTreeMap<String, u64>) {
+    fn count_letters(&mut self, letters: &BTreeMap<String, u64>, blocks: u64) {
         for (name, output) in &mut self.outputs {
             output.letters = letters.get(name).copied().unwrap_or(0);
         }
+        self.block_letters = blocks;
     }
 
     fn finished(&mut self, output: &str, seq: u64, finished: &Finished) {
         let batch = self.batches.get(&seq);
-        let settle = |batch: &BatchPicture| batch.settle(output, *finished);
+        let settle = |batch: &BatchPicture| batch.settle(output, *finished, |_| true);
         let (finished, letters) = batch.map_or((*finished, finished.dead_letters), settle);
         let known = self.outputs.entry(output.to_owned()).or_default();
         known.letters += letters;
@@ -255,6 +275,9 @@ impl Picture {
     fn remove_letters(&mut self, letters: &[RemovedLetter], why: Removal) {
         for letter in letters {
             self.removing.insert(letter.id.clone(), why);
+            if letter.is_block {
+                self.block_letters = self.block_letters.saturating_sub(1);
+            }
             let Some(place) = &letter.event else {
                 continue;
             };
@@ -306,4 +329,43 @@ fn by_number<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
         Ok((number, value))
     };
     by_text.into_iter().map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_that_its_cursor_does_not_know_takes_nothing_from_another() {
+        for is_dropped in [true, false] {
+            let mut batch = BatchPicture {
+                events: 10,
+                ..BatchPicture::default()
+            };
+            let lines = batch.removed.entry("o".to_owned()).or_default();
+            let removed = if is_dropped {
+                &mut lines.dropped
+            } else {
+                &mut lines.retried
+            };
+            removed.finish(5..6);
+            let mut progress = Progress::default();
+            progress.delivered(0..3);
+            progress.set_aside(3);
+            let (so_far, letters) = batch.settle_so_far("o", &progress);
+            assert_eq!(
+                (so_far.dead_letters, so_far.discarded, letters),
+                (1, 0, 1),
+                "{is_dropped}"
+            );
+            progress.set_aside(5);
+            let (so_far, letters) = batch.settle_so_far("o", &progress);
+            let dropped = u64::from(is_dropped);
+            assert_eq!(
+                (so_far.dead_letters, so_far.discarded, letters),
+                (2 - dropped, dropped, 1),
+                "{is_dropped}"
+            );
+        }
+    }
 }

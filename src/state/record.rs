@@ -172,6 +172,9 @@ pub enum Record {
         /// The dead letters that there are of each output, but those of what it owes.
         #[serde(default)]
         letters: BTreeMap<String, u64>,
+        /// The dead letters that there are of content blocks.
+        #[serde(default)]
+        blocks: u64,
     },
 }
 
@@ -193,6 +196,9 @@ pub struct RemovedLetter {
     /// The event that it was; none of a content block, nor of a second letter for the same event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventPlace>,
+    /// Whether it was a content block.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_block: bool,
 }
 
 /// An event at one output.

@@ -47,7 +47,7 @@ fn what_waits_is_counted_and_what_is_missing_is_named() {
     fs::write(&file, zstd::encode_all(&text[first + 1..], 1).unwrap()).unwrap();
     let beside = audit(&simulator, &[]);
     assert_eq!(beside.code, Some(1));
-    assert!(beside.stdout.contains("1 are missing"), "{beside:?}");
+    assert!(beside.stdout.contains("1 is missing"), "{beside:?}");
     assert!(beside.stdout.contains("  -1\n"), "{beside:?}");
     assert_eq!(agent.stop().code, Some(0));
     let after = audit(&simulator, &["--json"]);

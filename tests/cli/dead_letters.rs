@@ -65,8 +65,23 @@ fn beside_an_agent_they_are_looked_at_retried_and_dropped() {
     assert!(lines[0].starts_with("ID        SET ASIDE"), "{table}");
     assert!(lines[1].starts_with(&id(0)[..8]), "{table}");
     assert!(lines[1].contains("  splunk  hec-12  "), "{table}");
-    let none = done(&simulator, &["list", "--output", "other"]);
-    assert_eq!(none, "there are no dead letters\n");
+    let none = done(&simulator, &["list", "--collection", "other"]);
+    assert_eq!(
+        none,
+        "there are no dead letters of the collection \"other\"\n"
+    );
+    for command in [
+        &["list"][..],
+        &["retry", "--all"],
+        &["export", "--all"],
+        &["drop", "--all", "--yes"],
+    ] {
+        let ended = letters(&simulator, &[command, &["--output", "typo"]].concat());
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
+        let expect =
+            "no output \"typo\", neither configured nor known from before; there are: splunk";
+        assert!(ended.stderr.contains(expect), "{ended:?}");
+    }
 
     let shown = done(&simulator, &["show", &id(0)[..10]]);
     assert!(shown.contains(&format!("id          {}", id(0))), "{shown}");

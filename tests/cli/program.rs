@@ -54,7 +54,11 @@ struct Lines {
 
 impl Running {
     pub(crate) fn start(arguments: &[impl AsRef<OsStr>]) -> Self {
-        let mut child = command(arguments).spawn().unwrap();
+        Self::of(command(arguments))
+    }
+
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         Self {
             stdin: child.stdin.take(),
             stdout: Lines::of(child.stdout.take().unwrap()),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::{run, wait_until};
+use crate::program::{Running, command, run, wait_until};
 use crate::simulator::Simulator;
 
 fn status(simulator: &Simulator) -> Value {
@@ -54,4 +54,82 @@ fn beside_an_agent_and_after_it() {
     assert_eq!(after["pid"], Value::Null);
     assert_eq!(delivered(&after), Some(published));
     assert!(after["collections"][0]["checkpoint"].is_string());
+}
+
+#[test]
+fn who_looks_changes_nothing_though_the_configuration_has_changed() {
+    let simulator = Simulator::start();
+    let agent = simulator.start_agent();
+    wait_until("something is polled", || {
+        status(&simulator)["collections"][0]["checkpoint"].is_string()
+    });
+    assert_eq!(agent.stop().code, Some(0));
+    simulator.edit(|text| {
+        let (before, splunk) = text.split_once("[[output]]").unwrap();
+        let new = splunk.replace("\"splunk\"", "\"new\"");
+        format!("{before}[[output]]{splunk}[[output]]{new}")
+    });
+    let ledger = || {
+        let entries = std::fs::read_dir(simulator.state().join("ledger")).unwrap();
+        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let texts = files
+            .iter()
+            .map(|file| std::fs::read_to_string(file).unwrap());
+        texts.collect::<String>()
+    };
+    let before = ledger();
+    assert_eq!(status(&simulator)["outputs"][0]["name"], "new");
+    for look in [
+        &["status"][..],
+        &["audit"],
+        &["dead-letters", "list"],
+        &["dead-letters", "export", "--all"],
+    ] {
+        let ended = run(&simulator.arguments(look));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+    assert_eq!(ledger(), before);
+    assert_eq!(simulator.start_agent().stop().code, Some(0));
+    assert!(ledger().contains("\"output_added\",\"output\":\"new\""));
+}
+
+#[test]
+fn who_asks_needs_no_secret_of_the_agent() {
+    let simulator = Simulator::start();
+    let mut agent = command(&simulator.arguments(&["run"]));
+    let token = simulator.about["hec"]["token"].as_str().unwrap();
+    agent.env("SPLUNK_TOKEN_OF_TEST", token);
+    simulator.edit(|text| {
+        let (before, after) = text.split_once("\ntoken = ").unwrap();
+        let (_, after) = after.split_once('\n').unwrap();
+        format!("{before}\ntoken = {{ env = \"SPLUNK_TOKEN_OF_TEST\" }}\n{after}")
+    });
+    let mut agent = Running::of(agent);
+    agent.wait_for("started");
+    let ask = |code| {
+        let poll = [
+            "poll",
+            simulator.collection(),
+            "--begin=2026-03-01T00:00:00Z",
+            "--end=2026-03-01T00:00:01Z",
+        ];
+        for command in [
+            &["status"][..],
+            &["audit"],
+            &["dead-letters", "list"],
+            &["dead-letters", "retry", "--all"],
+            &["dead-letters", "drop", "--all", "--yes"],
+        ] {
+            let ended = run(&simulator.arguments(command));
+            assert_eq!(ended.code, Some(0), "{command:?}: {ended:?}");
+        }
+        let forget = run(&simulator.arguments(&["output", "forget", "none", "--yes"]));
+        assert!(forget.stderr.contains("no output \"none\""), "{forget:?}");
+        assert_eq!(run(&simulator.arguments(&poll)).code, Some(code));
+    };
+    ask(0);
+    assert_eq!(agent.stop().code, Some(0));
+    // Without an agent a poll by hand is the only one that needs it.
+    ask(78);
 }

@@ -128,6 +128,16 @@ impl Page {
                 ),
             );
         }
+        if output.missing_batches > 0 {
+            let missing = output.missing_batches;
+            self.remark(
+                Style::Bad,
+                format_args!(
+                    "batches that it owes and that are not in the spool: {missing}; `cta-forwarder \
+                     audit` names them and says what can be done"
+                ),
+            );
+        }
         if let Some(hold) = &activity.hold {
             self.hold(hold);
         } else if let Some(failure) = activity
@@ -285,6 +295,7 @@ mod tests {
             }],
             "outputs": [{
                 "name": "gone", "type": null, "pending_batches": 2, "pending_events": 20,
+                "missing_batches": 1,
                 "finished": {"delivered": 5, "dead_letters": 1, "discarded": 2, "abandoned": 3},
                 "delivered_at": null, "delivered": 0, "failures": 4, "last_failure": "refused",
                 "hold": null,
@@ -322,6 +333,7 @@ cta/new     -                       -       -               0     0
 OUTPUT  TYPE        PENDING  DELIVERED  DEAD LETTERS  GIVEN UP
 gone    -                20          5             1         5
   no longer configured: configure it again, or `cta-forwarder output forget gone`
+  batches that it owes and that are not in the spool: 1; `cta-forwarder audit` names them and says what can be done
   failed 4 times in a row, it is tried again: refused
 splunk  splunk_hec        9          7             0         0
   https://b fails for 1m 0s, others take its part: connection refused

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::spool::letter::{LetterHead, Line, key};
+use crate::spool::letter::{About, LetterHead, Line, key};
 
 /// What a segment is called.
 pub(super) fn segment_name(number: u64) -> String {
@@ -77,6 +77,8 @@ pub(super) struct Inventory {
     pub(super) bytes: u64,
     /// The highest number of a segment.
     pub(super) last: u64,
+    /// The highest number of a batch that a line names, also of a letter that is gone.
+    pub(super) last_batch: u64,
     segments: BTreeMap<u64, Segment>,
     /// The segment of every line, also of letters that are gone.
     places: HashMap<u128, u64>,
@@ -108,6 +110,9 @@ impl Inventory {
                 Some(Line::Letter(head, _)) => {
                     let Some(id) = key(&head.id) else { return };
                     inventory.places.insert(id, number);
+                    if let About::Event { seq, .. } = head.about {
+                        inventory.last_batch = inventory.last_batch.max(seq);
+                    }
                     if removed.contains(&id) {
                         inventory.dead_blocks.extend(head.file().map(str::to_owned));
                         return;
@@ -162,12 +167,16 @@ impl Inventory {
 }
 
 /// Bytes of a block; none if a person has taken it away.
-pub(super) fn block_bytes(folder: &Path, file: &str) -> io::Result<u64> {
+pub(super) fn block_size(folder: &Path, file: &str) -> io::Result<Option<u64>> {
     match fs::metadata(folder.join(file)) {
-        Ok(metadata) => Ok(metadata.len()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn block_bytes(folder: &Path, file: &str) -> io::Result<u64> {
+    block_size(folder, file).map(Option::unwrap_or_default)
 }
 
 /// Adds to a letter's bytes those of its block.
