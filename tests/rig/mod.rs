@@ -13,6 +13,7 @@
 )]
 
 mod disk;
+pub(crate) mod syslog;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -328,6 +329,17 @@ impl Rig {
         assert!(ended.success(), "{ended}: {}", self.log());
         let (code, said) = self.command(&["audit"]);
         assert_eq!(code, Some(0), "{said}\n{}", self.log());
+    }
+
+    /// All that was set aside.
+    pub(crate) fn letters(&self) -> Vec<serde_json::Value> {
+        let (code, said) = self.command(&["dead-letters", "export", "--all"]);
+        assert_eq!(code, Some(0), "{said}");
+        // Where there are none, it says so.
+        let lines = said.lines().filter(|line| line.starts_with('{'));
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Runs a command with the agent's configuration; gives its exit code and what it said: its
