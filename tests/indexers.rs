@@ -11,6 +11,7 @@
 
 mod rig;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -100,8 +101,7 @@ async fn a_sticky_load_balancer_that_changes_the_indexer_costs_nothing() {
     }
     assert_eq!(rig.duplicates(), 0);
     let requests = rig.hec.requests();
-    let indexers: std::collections::BTreeSet<_> =
-        requests.iter().map(|request| request.indexer).collect();
+    let indexers: BTreeSet<_> = requests.iter().map(|request| request.indexer).collect();
     assert!(indexers.len() > 1, "{indexers:?}");
     rig.stop_and_audit();
 }
@@ -171,6 +171,7 @@ async fn over_tls_with_an_own_authority_and_a_client_certificate() {
         certificate_pem: fixture("server.pem"),
         key_pem: fixture("server.key"),
         client_ca_pem: Some(fixture("ca.pem")),
+        offers_http2: false,
     };
     let mut rig = Rig::with(Setup {
         seed: 5,
@@ -190,11 +191,46 @@ async fn over_tls_with_an_own_authority_and_a_client_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_offers_http_2_gets_it() {
+    let tls = ServerTls {
+        certificate_pem: fixture("server.pem"),
+        key_pem: fixture("server.key"),
+        client_ca_pem: None,
+        offers_http2: true,
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
+    let mut rig = Rig::with(Setup {
+        seed: 7,
+        rules: HecRules {
+            tls: Some(tls),
+            acknowledgement: Some(AckPolicy::AfterAsked(1)),
+            ..HecRules::default()
+        },
+        splunk: Some(format!(
+            "tls = {{ ca_file = {:?} }}\n{ACKNOWLEDGE}",
+            folder.join("ca.pem")
+        )),
+        ..Setup::default()
+    });
+    for _ in 0..3 {
+        rig.publish();
+        rig.drained().await;
+    }
+    rig.arrived().await;
+    assert_eq!(rig.duplicates(), 0);
+    let requests = rig.hec.requests();
+    let versions: BTreeSet<&str> = requests.iter().map(|one| one.version.as_str()).collect();
+    assert_eq!(versions, ["HTTP/2.0"].into());
+    rig.stop_and_audit();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_of_nobody_we_trust_holds_and_goes_on_with_the_right_authority() {
     let tls = ServerTls {
         certificate_pem: fixture("server.pem"),
         key_pem: fixture("server.key"),
         client_ca_pem: None,
+        offers_http2: false,
     };
     let folder = tempfile::tempdir().unwrap();
     let authority = folder.path().join("authority.pem");

@@ -27,6 +27,14 @@ impl Connection {
         })
     }
 
+    /// Whether both sides have agreed on HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
     /// Ends it by a reset (RST).
     pub(crate) fn reset(self) {
         let stream = match &self {

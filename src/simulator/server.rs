@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -64,7 +64,15 @@ impl LoopbackServer {
         H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
-        let tls = tls.map(|tls| tls.acceptor(&[b"http/1.1"])).transpose()?;
+        let tls = tls.map(|tls| {
+            let protocols: &[&[u8]] = if tls.offers_http2 {
+                &[b"h2", b"http/1.1"]
+            } else {
+                &[b"http/1.1"]
+            };
+            tls.acceptor(protocols)
+        });
+        let tls = tls.transpose()?;
         let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
         let listener = LoopbackListener::start(port, move |stream, stopped| {
             serve(stream, tls.clone(), Arc::clone(&handler), stopped)
@@ -102,6 +110,9 @@ async fn serve(
     let Ok(connection) = accepted else {
         return;
     };
+    if connection.is_http2() {
+        return serve_http2(connection, handler, stopped).await;
+    }
     let mut http = http1::Builder::new()
         .auto_date_header(false)
         .serve_connection(
@@ -121,6 +132,24 @@ async fn serve(
     });
     if reset {
         http.into_parts().io.into_inner().reset();
+    }
+}
+
+/// A request that is not answered ends its stream, whichever way it was to end.
+async fn serve_http2(connection: Connection, handler: Handler, mut stopped: Stopped) {
+    let mut http = http2::Builder::new(TokioExecutor::new())
+        .auto_date_header(false)
+        .serve_connection(
+            TokioIo::new(connection),
+            service_fn(move |request| handler(request)),
+        );
+    tokio::select! {
+        // The client sees how it ended.
+        _ = &mut http => {}
+        _ = stopped.changed() => {
+            std::pin::Pin::new(&mut http).graceful_shutdown();
+            let _ = (&mut http).await;
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub struct ServerTls {
     pub key_pem: String,
     /// With authorities, as PEM, only clients with a certificate of theirs are let in.
     pub client_ca_pem: Option<String>,
+    /// Whether an HTTP server offers HTTP/2 too.
+    pub offers_http2: bool,
 }
 
 impl ServerTls {
@@ -89,6 +91,7 @@ pub(crate) mod fixture {
             certificate_pem: pem("server.pem"),
             key_pem: pem("server.key"),
             client_ca_pem: None,
+            offers_http2: false,
         }
     }
 

@@ -56,6 +56,7 @@ pub(crate) fn server(name: &str) -> ServerTls {
         certificate_pem: fs::read_to_string(certificate(&format!("{name}.pem"))).unwrap(),
         key_pem: fs::read_to_string(certificate(&format!("{name}.key"))).unwrap(),
         client_ca_pem: None,
+        offers_http2: false,
     }
 }
 

@@ -462,6 +462,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_proxy_is_asked_for_the_collector() {
+        let (proxy, mut requests) = http_server(vec![success()]).await;
+        let config = SplunkHecConfig {
+            endpoints: vec!["http://splunk.invalid:8088".into()],
+            proxy: Some(format!("http://{proxy}")),
+            ..config(&[])
+        };
+        let output = SplunkHec::new(&config, "agent").unwrap();
+        assert_eq!(sent(&output, 0, &[outgoing("{}")]).await, DELIVERED);
+        let request = requests.recv().await.unwrap();
+        let line = "post http://splunk.invalid:8088/services/collector/event http/1.1\r\n";
+        assert!(request.head.starts_with(line), "{}", request.head);
+    }
+
+    #[tokio::test]
     async fn redirects_are_not_followed() {
         let (elsewhere, mut untouched) = http_server(vec![success()]).await;
         let redirect = http_answer(

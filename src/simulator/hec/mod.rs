@@ -50,6 +50,8 @@ pub struct HecServer {
 pub struct HecRequest {
     /// What it is about.
     pub kind: HecRequestKind,
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub version: String,
     /// Path and query.
     pub path: String,
     /// All headers, in order.

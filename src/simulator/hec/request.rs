@@ -40,9 +40,15 @@ impl<'a> Received<'a> {
         headers.collect()
     }
 
-    /// Path and query.
+    /// `HTTP/1.1` or `HTTP/2.0`.
+    pub(super) fn version(&self) -> String {
+        format!("{:?}", self.head.version)
+    }
+
+    /// Path and query; over HTTP/2 the address names the server too.
     pub(super) fn path(&self) -> String {
-        self.head.uri.to_string()
+        let path = self.head.uri.path_and_query();
+        path.map_or_else(String::new, ToString::to_string)
     }
 
     /// Bytes of the body as it came.

@@ -45,6 +45,7 @@ pub(super) fn serve(shared: &Shared, request: &Received<'_>, fault: Option<&HecF
     };
     let entry = HecRequest {
         kind: request.kind,
+        version: request.version(),
         path: request.path(),
         headers: request.headers(),
         channel: request.channel().map(str::to_owned),
