@@ -82,7 +82,7 @@ body = \"cef\"
             &[
                 "syslog       siem-1:514, siem-2:514\n",
                 "transport    RELP with TLS\n",
-                "message      RFC 5424 with CEF; one of more than 64.0 KiB is a dead letter\n",
+                "message      RFC 5424 with CEF; one of more than 7.8 KiB is a dead letter\n",
                 "delivered    when the receiver's application has it\n",
                 "in flight    messages: at most 64\n",
             ],
