@@ -98,7 +98,7 @@ when_too_large = \"shorten\"
 ",
             &[
                 "transport    TCP, a line each\n",
-                "message      RFC 3164 with JSON; one of more than 64.0 KiB is shortened\n",
+                "message      RFC 3164 with JSON; one of more than 7.8 KiB is shortened\n",
                 "delivered    when the receiver's TCP has it, its application may not\n",
             ],
         ),
