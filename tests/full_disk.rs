@@ -45,6 +45,16 @@ async fn fill(rig: &mut Rig, sign: &str) {
     rig.publish();
 }
 
+/// Polling waits while there is no room; afterwards everything is there, once.
+async fn hold_until_splunk_is_back(rig: &mut Rig) {
+    fill(rig, "polling waits").await;
+    rig.hec.accept_connections().await.unwrap();
+    rig.arrived().await;
+    rig.drained().await;
+    assert_eq!(rig.duplicates(), 0);
+    rig.stop_and_audit();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_is_full_holds_polling_until_splunk_is_back() {
     // Where nobody may mount, the spool's own limit stands in for the disk.
@@ -60,12 +70,7 @@ async fn a_disk_that_is_full_holds_polling_until_splunk_is_back() {
         splunk: Some(FEW_KEYS.to_owned()),
         ..Setup::default()
     }));
-    fill(&mut rig, "polling waits").await;
-    rig.hec.accept_connections().await.unwrap();
-    rig.arrived().await;
-    rig.drained().await;
-    assert_eq!(rig.duplicates(), 0);
-    rig.stop_and_audit();
+    hold_until_splunk_is_back(&mut rig).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,12 +81,7 @@ async fn a_full_spool_that_holds_loses_nothing() {
         splunk: Some(FEW_KEYS.to_owned()),
         ..Setup::default()
     }));
-    fill(&mut rig, "polling waits").await;
-    rig.hec.accept_connections().await.unwrap();
-    rig.arrived().await;
-    rig.drained().await;
-    assert_eq!(rig.duplicates(), 0);
-    rig.stop_and_audit();
+    hold_until_splunk_is_back(&mut rig).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -131,11 +131,7 @@ impl Forwarder {
     /// Takes in what has landed, writes it down, and launches what can be launched.
     pub fn turn(&mut self) -> Wake {
         let now = self.house.clock.now();
-        while let Some(landing) = self.landed.pop_front() {
-            if let Err(error) = self.take_in(landing, now) {
-                self.disk_failed(&error);
-            }
-        }
+        self.take_in_landed(now);
         let wait = self.go_on(now).unwrap_or_else(|error| {
             self.disk_failed(&error);
             self.disk_wait
@@ -174,17 +170,20 @@ impl Forwarder {
             if self.landed.is_empty() {
                 self.landing().await;
             }
-            let now = self.house.clock.now();
-            while let Some(landing) = self.landed.pop_front() {
-                if let Err(error) = self.take_in(landing, now) {
-                    self.disk_failed(&error);
-                }
-            }
+            self.take_in_landed(self.house.clock.now());
             if let Err(error) = self.keep() {
                 self.disk_failed(&error);
             }
         }
         self.output.close().await;
+    }
+
+    fn take_in_landed(&mut self, now: Now) {
+        while let Some(landing) = self.landed.pop_front() {
+            if let Err(error) = self.take_in(landing, now) {
+                self.disk_failed(&error);
+            }
+        }
     }
 
     /// Launches as far as it goes; gives how long to wait at most.

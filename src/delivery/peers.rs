@@ -281,13 +281,11 @@ impl Peers {
         self.all.get(peer).map_or(0, |peer| peer.in_flight)
     }
 
-    /// Whether this peer, or one beside it, is taking events.
+    /// Whether another peer than this one is taking events.
     #[must_use]
-    pub fn is_any_well(&self, besides: Option<usize>) -> bool {
-        let others = self.all.iter().enumerate();
-        others
-            .filter(|(index, _)| Some(*index) != besides)
-            .any(|(_, peer)| peer.is_well())
+    pub fn is_another_well(&self, than: usize) -> bool {
+        let mut peers = self.all.iter().enumerate();
+        peers.any(|(index, peer)| index != than && peer.is_well())
     }
 
     /// Why nothing is delivered to any of them, where a person must do something about it.

@@ -256,7 +256,7 @@ impl Forwarder {
         answer: Result<std::collections::BTreeMap<u64, bool>, Problem>,
         now: Now,
     ) {
-        let is_other_well = self.peers.is_any_well(Some(peer));
+        let is_other_well = self.peers.is_another_well(peer);
         let Some(acks) = &mut self.acks else { return };
         let said = answer.as_ref().ok();
         let settled = acks.answered(channel.guid, said, now.monotonic, is_other_well);

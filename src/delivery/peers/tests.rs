@@ -80,7 +80,7 @@ fn the_first_that_is_well_has_everything_and_gets_it_back() {
     assert_eq!(launch(&mut peers, at(4)), 0);
     assert_eq!(peers.failures(), 0);
     assert_eq!(deliver(&mut peers, 0), None, "it was never held");
-    assert!(peers.is_any_well(Some(1)));
+    assert!(peers.is_another_well(1));
 }
 
 #[test]

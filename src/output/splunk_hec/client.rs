@@ -81,22 +81,17 @@ impl HecClient {
                 request = request.header(COOKIE, cookies);
             }
         }
-        exchange(request).await.map_err(|error| Problem {
-            mend: fault::mend(&error).map(str::to_owned),
-            reason: format!("POST to {to} failed: {}", story(error)),
-            after: None,
-        })
+        exchange(request)
+            .await
+            .map_err(|error| problem(&format!("POST to {to}"), error))
     }
 
     /// Gets, without the token; the error is a fault of the connection.
     pub(super) async fn get(&self, url: Url) -> Result<Received, Problem> {
         let from = url.to_string();
-        let got = exchange(self.http.get(url)).await;
-        got.map_err(|error| Problem {
-            mend: fault::mend(&error).map(str::to_owned),
-            reason: format!("GET of {from} failed: {}", story(error)),
-            after: None,
-        })
+        exchange(self.http.get(url))
+            .await
+            .map_err(|error| problem(&format!("GET of {from}"), error))
     }
 }
 
@@ -127,6 +122,14 @@ fn authorization(token: &Secret) -> Result<HeaderValue, BuildOutputError> {
         .map_err(|_| BuildOutputError::Token)?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+fn problem(what: &str, error: reqwest::Error) -> Problem {
+    Problem {
+        mend: fault::mend(&error).map(str::to_owned),
+        reason: format!("{what} failed: {}", story(error)),
+        after: None,
+    }
 }
 
 async fn exchange(request: RequestBuilder) -> Result<Received, reqwest::Error> {
