@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use crate::delivery::Progress;
+use crate::storage::Storage;
 use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError};
 pub use lock::{LockError, StateLock};
 pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
@@ -22,6 +23,8 @@ pub use record::{
     CollectionKey, EventPlace, Finished, Origin, PolledCounts, Record, Removal, RemovedLetter,
 };
 use store::Store;
+#[cfg(test)]
+pub(crate) use store::memory::{MemoryTables, Refusal};
 pub use work::{StoredReceipt, WorkChanges};
 
 /// The state cannot be opened.
@@ -53,7 +56,7 @@ pub enum OpenStateError {
     },
 }
 
-pub use store::StoreError;
+pub use store::{Changes, KeyValue, SledTables, StoreError, Table, Tables};
 
 /// Ledger and store behind one lock.
 #[derive(Debug)]
@@ -80,7 +83,11 @@ struct Inner {
 
 impl State {
     /// Opens the state below `directory`, or makes it; the caller holds the [`StateLock`].
-    pub fn open(directory: &Path, now: DateTime<Utc>) -> Result<Self, OpenStateError> {
+    pub fn open(
+        directory: &Path,
+        storage: &Storage,
+        now: DateTime<Utc>,
+    ) -> Result<Self, OpenStateError> {
         crate::disk::create_folder(directory).map_err(|source| OpenStateError::Folder {
             path: directory.to_owned(),
             source,
@@ -92,8 +99,8 @@ impl State {
             path: path.clone(),
             source,
         };
-        let (store, found) =
-            Store::open(&path, &directory.join("quarantine")).map_err(store_error)?;
+        let (store, found) = Store::open(&*storage.tables, &path, &directory.join("quarantine"))
+            .map_err(store_error)?;
         if let Some(found) = found.filter(|found| *found > picture.number) {
             tracing::error!(
                 store = found,
@@ -186,3 +193,6 @@ impl State {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,19 +1,23 @@
-//! The current picture in sled: checkpoints, gates, what is owed, and the cursors inside batches.
+//! The current picture in a table: checkpoints, gates, what is owed, and the cursors inside batches.
 //!
-//! Only this file names sled. The ledger is the truth: sled 0.34 opens a damaged file without an
-//! error and may show an older state, so its number is compared with the ledger's at each start.
+//! The ledger is the truth: sled 0.34 opens a damaged file without an error and may show an older
+//! state, so its number is compared with the ledger's at each start.
 
-use std::fs;
+#[cfg(test)]
+pub(crate) mod memory;
+mod sled_table;
+mod table;
+
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::picture::Picture;
 use super::record::Record;
 use super::work::{StoredReceipt, WorkChanges};
 use crate::delivery::{Progress, ReceiptKey};
 
-/// The store cannot be read or written.
-pub type StoreError = sled::Error;
+pub use sled_table::SledTables;
+pub use table::{Changes, KeyValue, StoreError, Table, Tables};
 
 /// Keys begin with one of these and a slash.
 mod prefix {
@@ -32,19 +36,23 @@ const NUMBER: &str = "number";
 /// The open store.
 #[derive(Debug)]
 pub(super) struct Store {
-    db: sled::Db,
+    table: Box<dyn Table>,
 }
 
 impl Store {
     /// Opens the store, and tells the last record that is in it; the caller brings it up to the
     /// ledger.
-    pub(super) fn open(path: &Path, quarantine: &Path) -> sled::Result<(Self, Option<u64>)> {
-        let opened = Self::open_db(path).and_then(|db| Ok((number(&db)?, db)));
-        let (found, db) = match opened {
+    pub(super) fn open(
+        tables: &dyn Tables,
+        path: &Path,
+        quarantine: &Path,
+    ) -> Result<(Self, Option<u64>), StoreError> {
+        let opened = tables
+            .open(path)
+            .and_then(|table| Ok((number(&*table)?, table)));
+        let (found, table) = match opened {
             Ok(opened) => opened,
-            Err(sled::Error::Io(error)) if is_the_machines(&error) => {
-                return Err(sled::Error::Io(error));
-            }
+            Err(StoreError::Io(error)) if is_the_machines(&error) => return Err(error.into()),
             Err(error) => {
                 tracing::error!(
                     %error,
@@ -52,44 +60,35 @@ impl Store {
                     "the store cannot be opened: it is moved to quarantine/ and made anew from the \
                      ledger; events of open batches may be sent twice"
                 );
-                crate::disk::create_folder(quarantine)?;
-                fs::rename(path, free_name(quarantine))?;
-                (None, Self::open_db(path)?)
+                tables.set_aside(path, quarantine)?;
+                (None, tables.open(path)?)
             }
         };
-        Ok((Self { db }, found))
-    }
-
-    fn open_db(path: &Path) -> sled::Result<sled::Db> {
-        sled::Config::new()
-            .path(path)
-            .cache_capacity(8 << 20)
-            .flush_every_ms(None)
-            .open()
+        Ok((Self { table }, found))
     }
 
     /// Brings what a record has changed up to `picture`.
-    pub(super) fn apply(&self, record: &Record, picture: &Picture) -> sled::Result<()> {
-        let mut batch = sled::Batch::default();
+    pub(super) fn apply(&self, record: &Record, picture: &Picture) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
         match record {
             Record::PollStarted { gate, .. } | Record::PollAnswered { gate, .. } => {
-                put(&mut batch, prefix::GATE, gate, picture.gates.get(gate));
+                put(&mut changes, prefix::GATE, gate, picture.gates.get(gate));
             }
             Record::Polled { key, seq, .. } => {
-                put_collection(&mut batch, &key.to_string(), picture);
+                put_collection(&mut changes, &key.to_string(), picture);
                 let offset = picture.clock_offsets_ms.get(&key.service);
-                put(&mut batch, prefix::CLOCK, &key.service, offset);
+                put(&mut changes, prefix::CLOCK, &key.service, offset);
                 if let Some(seq) = seq {
-                    put_batch(&mut batch, *seq, picture);
+                    put_batch(&mut changes, *seq, picture);
                 }
             }
             Record::PollFailed { key, .. } | Record::WindowAbandoned { key, .. } => {
-                put_collection(&mut batch, &key.to_string(), picture);
+                put_collection(&mut changes, &key.to_string(), picture);
             }
             Record::OutputFinished { output, seq, .. } => {
-                put_output(&mut batch, output, picture);
-                put_batch(&mut batch, *seq, picture);
-                batch.remove(cursor_key(output, *seq).as_bytes());
+                put_output(&mut changes, output, picture);
+                put_batch(&mut changes, *seq, picture);
+                changes.remove(cursor_key(output, *seq).as_bytes());
             }
             Record::Snapshot { .. }
             | Record::BatchAdded { .. }
@@ -100,79 +99,73 @@ impl Store {
             | Record::Doubted
             | Record::Recovered { .. } => return self.rebuild(picture),
         }
-        put_number(&mut batch, picture);
-        self.db.apply_batch(batch)?;
-        self.db.flush().map(drop)
+        put_number(&mut changes, picture);
+        self.table.apply(&changes)
     }
 
     /// Writes the whole picture; cursors of batches that are still owed stay.
-    pub(super) fn rebuild(&self, picture: &Picture) -> sled::Result<()> {
-        let mut batch = sled::Batch::default();
-        for entry in self.db.iter() {
-            let (key, _) = entry?;
+    pub(super) fn rebuild(&self, picture: &Picture) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        for (key, _) in self.table.scan(b"")? {
             if !is_open_cursor(&key, picture) && !is_open_receipt(&key, picture) {
-                batch.remove(key);
+                changes.remove(&key);
             }
         }
         for key in picture.collections.keys() {
-            put_collection(&mut batch, key, picture);
+            put_collection(&mut changes, key, picture);
         }
         for (gate, at) in &picture.gates {
-            put(&mut batch, prefix::GATE, gate, Some(at));
+            put(&mut changes, prefix::GATE, gate, Some(at));
         }
         for (service, offset) in &picture.clock_offsets_ms {
-            put(&mut batch, prefix::CLOCK, service, Some(offset));
+            put(&mut changes, prefix::CLOCK, service, Some(offset));
         }
         for output in picture.outputs.keys() {
-            put_output(&mut batch, output, picture);
+            put_output(&mut changes, output, picture);
         }
         for seq in picture.batches.keys() {
-            put_batch(&mut batch, *seq, picture);
+            put_batch(&mut changes, *seq, picture);
         }
-        put_number(&mut batch, picture);
-        self.db.apply_batch(batch)?;
-        self.db.flush().map(drop)
+        put_number(&mut changes, picture);
+        self.table.apply(&changes)
     }
 
     /// How far an output is inside a batch; where nothing is known, at the start.
     pub(super) fn progress(&self, output: &str, seq: u64) -> Progress {
-        let stored = self.db.get(cursor_key(output, seq)).ok().flatten();
+        let stored = self
+            .table
+            .get(cursor_key(output, seq).as_bytes())
+            .ok()
+            .flatten();
         stored
             .and_then(|json| serde_json::from_slice(&json).ok())
             .unwrap_or_default()
     }
 
     /// Keeps what has changed in an output's work, durably.
-    pub(super) fn keep(&self, output: &str, changes: &WorkChanges) -> sled::Result<()> {
-        let mut batch = sled::Batch::default();
-        for (seq, progress) in &changes.progress {
-            batch.insert(cursor_key(output, *seq).as_bytes(), json(progress));
+    pub(super) fn keep(&self, output: &str, work: &WorkChanges) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        for (seq, progress) in &work.progress {
+            changes.put(cursor_key(output, *seq).as_bytes(), json(progress));
         }
-        for receipt in &changes.accepted {
-            batch.insert(receipt_key(output, receipt.key()).as_bytes(), json(receipt));
+        for receipt in &work.accepted {
+            changes.put(receipt_key(output, receipt.key()).as_bytes(), json(receipt));
         }
-        for key in &changes.settled {
-            batch.remove(receipt_key(output, *key).as_bytes());
+        for key in &work.settled {
+            changes.remove(receipt_key(output, *key).as_bytes());
         }
-        self.db.apply_batch(batch)?;
-        self.db.flush().map(drop)
+        self.table.apply(&changes)
     }
 
     /// What an output's peers have accepted and not acknowledged.
     pub(super) fn receipts(&self, output: &str) -> Vec<StoredReceipt> {
         let prefix = format!("{}/{output}/", prefix::RECEIPT);
-        let stored = self.db.scan_prefix(prefix).values();
+        let stored = self.table.scan(prefix.as_bytes()).unwrap_or_default();
         stored
-            .filter_map(|json| serde_json::from_slice(&json.ok()?).ok())
+            .iter()
+            .filter_map(|(_, json)| serde_json::from_slice(json).ok())
             .collect()
     }
-}
-
-/// A place in `quarantine/` that nothing has yet.
-fn free_name(quarantine: &Path) -> PathBuf {
-    let names = (1_u64..).map(|n| quarantine.join(format!("state.sled-{n}")));
-    let mut free = names.skip_while(|name| name.exists());
-    free.next().unwrap_or_else(|| quarantine.join("state.sled"))
 }
 
 /// Whether the store itself may be whole: the machine has no room for it, or no right to it.
@@ -191,37 +184,42 @@ fn is_the_machines(error: &io::Error) -> bool {
         .is_some_and(|code| NO_DESCRIPTORS.contains(&code))
 }
 
-fn number(db: &sled::Db) -> sled::Result<Option<u64>> {
-    let stored = db.get(NUMBER)?;
+fn number(table: &dyn Table) -> Result<Option<u64>, StoreError> {
+    let stored = table.get(NUMBER.as_bytes())?;
     Ok(stored.and_then(|json| serde_json::from_slice(&json).ok()))
 }
 
-fn put_number(batch: &mut sled::Batch, picture: &Picture) {
-    batch.insert(NUMBER, json(&picture.number));
+fn put_number(changes: &mut Changes, picture: &Picture) {
+    changes.put(NUMBER.as_bytes(), json(&picture.number));
 }
 
-fn put_collection(batch: &mut sled::Batch, key: &str, picture: &Picture) {
-    put(batch, prefix::COLLECTION, key, picture.collections.get(key));
-}
-
-fn put_output(batch: &mut sled::Batch, output: &str, picture: &Picture) {
-    put(batch, prefix::OUTPUT, output, picture.outputs.get(output));
-}
-
-fn put_batch(batch: &mut sled::Batch, seq: u64, picture: &Picture) {
+fn put_collection(changes: &mut Changes, key: &str, picture: &Picture) {
     put(
-        batch,
+        changes,
+        prefix::COLLECTION,
+        key,
+        picture.collections.get(key),
+    );
+}
+
+fn put_output(changes: &mut Changes, output: &str, picture: &Picture) {
+    put(changes, prefix::OUTPUT, output, picture.outputs.get(output));
+}
+
+fn put_batch(changes: &mut Changes, seq: u64, picture: &Picture) {
+    put(
+        changes,
         prefix::BATCH,
         &seq.to_string(),
         picture.batches.get(&seq),
     );
 }
 
-fn put<T: serde::Serialize>(batch: &mut sled::Batch, prefix: &str, name: &str, value: Option<&T>) {
+fn put<T: serde::Serialize>(changes: &mut Changes, prefix: &str, name: &str, value: Option<&T>) {
     let key = format!("{prefix}/{name}");
     match value {
-        Some(value) => batch.insert(key.as_bytes(), json(value)),
-        None => batch.remove(key.as_bytes()),
+        Some(value) => changes.put(key.as_bytes(), json(value)),
+        None => changes.remove(key.as_bytes()),
     }
 }
 
