@@ -39,7 +39,7 @@ pub trait FileSystem: fmt::Debug + Send + Sync {
 }
 
 /// A file that is being written, at its end.
-pub trait DiskFile: Write + Send {
+pub trait DiskFile: Write + Send + fmt::Debug {
     /// Makes what was written durable, its length included; its times may be lost.
     fn sync(&mut self) -> io::Result<()>;
     /// Its length in bytes.

@@ -51,7 +51,9 @@ impl Disk {
         }
         match self.0.create_folder(path) {
             // Somebody else was quicker.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return self.is_folder(path)?.then_some(()).ok_or(error);
+            }
             made => made?,
         }
         #[cfg(test)]

@@ -49,6 +49,7 @@ fn step() -> io::Result<()> {
 #[derive(Debug)]
 pub(super) struct RefusingDisk<F>(pub(super) F);
 
+#[derive(Debug)]
 struct RefusingFile(Box<dyn DiskFile>);
 
 impl<F: FileSystem> FileSystem for RefusingDisk<F> {

@@ -39,7 +39,7 @@ impl Scene {
     }
 
     fn open(&self) -> Spool {
-        Spool::open(&self.config).unwrap()
+        Spool::open(&Disk::machine(), &self.config).unwrap()
     }
 
     fn ready(&self, seq: u64) -> PathBuf {
@@ -333,7 +333,7 @@ fn a_window_larger_than_what_is_left_is_told_while_it_is_written() {
 fn the_free_disk_counts_more_than_the_spool() {
     let mut scene = Scene::new();
     scene.config.min_free_disk = u64::MAX;
-    let spool = Spool::open(&scene.config).unwrap();
+    let spool = Spool::open(&Disk::machine(), &scene.config).unwrap();
     let error = spool.stage("c").unwrap_err();
     assert!(error.to_string().contains("state.min_free_disk"), "{error}");
 }
