@@ -14,6 +14,7 @@ thread_local! {
     static STEPS: Cell<u64> = const { Cell::new(0) };
     static REFUSED: Cell<(u64, u64)> = const { Cell::new((u64::MAX, u64::MAX)) };
     static CODE: Cell<i32> = const { Cell::new(ENOSPC) };
+    static FREE: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// From now on the step of this number, counted from 0, is refused, and `more` after it: the disk is
@@ -33,6 +34,11 @@ pub(crate) fn refuse_as(code: i32, number: u64, more: u64) {
 pub(crate) fn end() -> u64 {
     REFUSED.set((u64::MAX, u64::MAX));
     STEPS.get()
+}
+
+/// From now on the disk says that so much is free; none: what is true.
+pub(crate) fn pretend_free(bytes: Option<u64>) {
+    FREE.set(bytes);
 }
 
 fn step() -> io::Result<()> {
@@ -106,7 +112,7 @@ impl<F: FileSystem> FileSystem for RefusingDisk<F> {
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        self.0.free_bytes(path)
+        FREE.get().map_or_else(|| self.0.free_bytes(path), Ok)
     }
 
     fn scratch_file(&self, folder: &Path) -> io::Result<Box<dyn ScratchFile>> {

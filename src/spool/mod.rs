@@ -8,6 +8,7 @@ mod dead_letters;
 mod inspection;
 mod letter;
 mod reader;
+mod room;
 mod staging;
 
 use std::collections::BTreeMap;
@@ -28,8 +29,10 @@ pub use dead_letters::{DeadLetters, KeepLetterError, MEND_LETTERS};
 pub use inspection::{InspectedBatch, InspectedFile};
 pub use letter::{About, BlockLetter, EventLetter, LetterHead};
 pub use reader::BatchReader;
+pub use room::NoRoom;
+use room::Room;
 use staging::StagingScratch;
-pub use staging::{Mark, NoRoom, Staging};
+pub use staging::{Mark, Staging};
 
 /// The spool of a state folder.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub struct Spool {
     batches: Mutex<BTreeMap<u64, Arc<BatchHead>>>,
     keep_raw: bool,
     staged: AtomicU64,
+    /// Bytes of events that the polls under way have staged.
+    staged_bytes: Arc<AtomicU64>,
     next_seq: AtomicU64,
     /// Bytes that polls could not have, by who polls: outputs that may release what they owe make
     /// room.
@@ -146,6 +151,7 @@ impl Spool {
             batches: Mutex::default(),
             keep_raw: config.archive.keep_raw,
             staged: AtomicU64::new(0),
+            staged_bytes: Arc::default(),
             next_seq: AtomicU64::new(1),
             wanted: Mutex::default(),
             committing: Mutex::new(()),
@@ -170,6 +176,13 @@ impl Spool {
         }
         let id = self.staged.fetch_add(1, Ordering::Relaxed);
         let folder = self.staging.join(format!("{}-{id}", std::process::id()));
+        let room = Room::new(
+            self.disk.clone(),
+            self.state.clone(),
+            self.min_free_disk,
+            room,
+            Arc::clone(&self.staged_bytes),
+        );
         Staging::create(&self.disk, folder.clone(), room, self.keep_raw)
             .map_err(io_error("staging in", &folder))
     }
@@ -379,7 +392,11 @@ impl Spool {
     /// Where what must wait for a while can spill to; a stop leaves nothing of it.
     #[must_use]
     pub fn scratch(&self) -> Arc<dyn Scratch> {
-        Arc::new(StagingScratch(self.disk.clone(), self.staging.clone()))
+        Arc::new(StagingScratch {
+            disk: self.disk.clone(),
+            folder: self.staging.clone(),
+            room: None,
+        })
     }
 
     /// Where damaged and unreadable things are kept for a person.

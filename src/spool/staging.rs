@@ -10,6 +10,7 @@ use zstd::stream::write::Encoder;
 
 use super::batch::EventFile;
 use super::letter::BlockLetter;
+use super::room::Room;
 use crate::disk::{self, Disk, DiskFile};
 use crate::flatten::{EventSink, FlatEvent};
 use crate::state::CollectionKey;
@@ -34,21 +35,11 @@ pub(super) struct StagedLetter {
     pub(super) letter: BlockLetter,
 }
 
-/// The batch would grow beyond what the spool has room for. It travels inside an [`io::Error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the spool has no room: {needed} bytes are needed, {room} are left")]
-pub struct NoRoom {
-    /// Bytes of this batch so far.
-    pub needed: u64,
-    /// Bytes that it may take.
-    pub room: u64,
-}
-
 /// Events on their way into the spool.
 pub struct Staging {
     disk: Disk,
     folder: PathBuf,
-    room: u64,
+    room: Arc<Room>,
     files: Vec<EventFile>,
     open: Option<OpenFile>,
     /// The events of the content block that is being read, as records.
@@ -76,11 +67,20 @@ pub struct Mark {
 }
 
 /// Scratch files in the staging folder, without a name: a crash leaves none.
-pub(super) struct StagingScratch(pub(super) Disk, pub(super) PathBuf);
+pub(super) struct StagingScratch {
+    pub(super) disk: Disk,
+    pub(super) folder: PathBuf,
+    /// None where nobody waits for room.
+    pub(super) room: Option<Arc<Room>>,
+}
 
 impl Scratch for StagingScratch {
     fn create(&self) -> io::Result<Box<dyn ScratchFile>> {
-        self.0.scratch_file(&self.1)
+        let file = self.disk.scratch_file(&self.folder)?;
+        Ok(match &self.room {
+            Some(room) => Box::new(room.metered(file)),
+            None => file,
+        })
     }
 }
 
@@ -88,11 +88,16 @@ impl Staging {
     pub(super) fn create(
         disk: &Disk,
         folder: PathBuf,
-        room: u64,
+        room: Room,
         keep_raw: bool,
     ) -> io::Result<Self> {
         disk.create_folder_for_now(&folder)?;
-        let scratch: Arc<dyn Scratch> = Arc::new(StagingScratch(disk.clone(), folder.clone()));
+        let room = Arc::new(room);
+        let scratch: Arc<dyn Scratch> = Arc::new(StagingScratch {
+            disk: disk.clone(),
+            folder: folder.clone(),
+            room: Some(Arc::clone(&room)),
+        });
         Ok(Self {
             disk: disk.clone(),
             block: Tape::new(scratch, BLOCK_MEMORY, u64::MAX),
@@ -110,7 +115,11 @@ impl Staging {
     /// Where what must wait can spill to.
     #[must_use]
     pub fn scratch(&self) -> Arc<dyn Scratch> {
-        Arc::new(StagingScratch(self.disk.clone(), self.folder.clone()))
+        Arc::new(StagingScratch {
+            disk: self.disk.clone(),
+            folder: self.folder.clone(),
+            room: Some(Arc::clone(&self.room)),
+        })
     }
 
     /// How many events are staged.
@@ -136,6 +145,7 @@ impl Staging {
             self.disk.remove_file(&self.folder.join(open.name))?;
         }
         for file in self.files.drain(mark.files..) {
+            self.room.unstage(file.bytes);
             self.disk.remove_file(&self.folder.join(file.name))?;
         }
         for letter in self.letters.drain(mark.letters..) {
@@ -154,7 +164,7 @@ impl Staging {
         let copy = if self.keep_raw {
             self.raw_files += 1;
             let name = format!("answer-{:04}.xml.zst", self.raw_files);
-            let file = self.disk.create_file(&self.folder.join(name))?;
+            let file = self.create_file(&name)?;
             Some(Encoder::new(file, ZSTD_LEVEL)?)
         } else {
             None
@@ -190,6 +200,11 @@ impl Staging {
         &self.folder
     }
 
+    fn create_file(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let file = self.disk.create_file(&self.folder.join(name))?;
+        Ok(Box::new(self.room.metered(file)))
+    }
+
     /// All is staged; every file is durable.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         self.block.clear();
@@ -218,7 +233,7 @@ impl Staging {
             Some(open) => open,
             None => {
                 let name = format!("events-{:04}.jsonl.zst", self.files.len() + 1);
-                let file = self.disk.create_file(&self.folder.join(&name))?;
+                let file = self.create_file(&name)?;
                 let mut encoder = Encoder::new(file, ZSTD_LEVEL)?;
                 encoder.include_checksum(true)?;
                 self.open.insert(OpenFile {
@@ -246,18 +261,14 @@ impl Staging {
         };
         let mut file = open.encoder.finish()?;
         disk::sync(&mut *file)?;
+        let bytes = file.length()?;
         self.files.push(EventFile {
             name: open.name,
             events: open.events,
-            bytes: file.length()?,
+            bytes,
             crc32: format!("{:08x}", open.crc.finalize()),
         });
-        let needed = self.files.iter().map(|file| file.bytes).sum();
-        if needed > self.room {
-            let room = self.room;
-            return Err(io::Error::other(NoRoom { needed, room }));
-        }
-        Ok(())
+        self.room.stage(bytes)
     }
 }
 
@@ -328,7 +339,7 @@ impl ResponseSink for Staging {
     fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()> {
         self.block.clear();
         let name = format!("block-{:04}.xml", self.letters.len() + 1);
-        let mut file = self.disk.create_file(&self.folder.join(&name))?;
+        let mut file = self.create_file(&name)?;
         io::copy(&mut (&mut block.raw.rewind()?).take(u64::MAX), &mut file)?;
         disk::sync(&mut *file)?;
         tracing::error!(
