@@ -98,10 +98,10 @@ impl Agent {
     /// Takes the state folder, brings everything to the ledger's last word and sets up services and
     /// outputs. Connects to nothing.
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        Self::build_on(config, clock, &Storage::of_machine())
+        Self::build_on(config, clock, &Storage::machine())
     }
 
-    /// The same, and says where it keeps what must survive.
+    /// The same with another place to keep things.
     pub fn build_on(
         config: Config,
         clock: Arc<dyn Clock>,
@@ -138,7 +138,7 @@ impl Agent {
     /// [answer](Self::answer) what takes no poll: there are no pollers and no forwarders, and an
     /// output that is new in the configuration stays so.
     pub fn build_idle(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let (lock, house) = take_house(&config, clock, &Storage::of_machine())?;
+        let (lock, house) = take_house(&config, clock, &Storage::machine())?;
         Ok(Self {
             house,
             pollers: Vec::new(),
@@ -282,8 +282,8 @@ fn take_house(
 ) -> Result<(StateLock, House), StartError> {
     let now = clock.now().utc;
     let lock = StateLock::take(&config.state.directory)?;
-    let state = Arc::new(State::open(&config.state.directory, storage, now)?);
-    let spool = Arc::new(Spool::open(&config.state)?);
+    let state = Arc::new(State::open(storage, &config.state.directory, now)?);
+    let spool = Arc::new(Spool::open(&storage.disk, &config.state)?);
     let house = House {
         clock,
         state,

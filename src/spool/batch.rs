@@ -1,12 +1,12 @@
 //! `batch.json`: what a batch is and where it comes from.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Disk;
 use crate::state::Record;
 
 /// The file's name in the folder of a batch.
@@ -60,8 +60,8 @@ impl BatchHead {
     }
 
     /// Reads the head of the batch in `folder`.
-    pub(super) fn read(folder: &Path) -> io::Result<Self> {
-        let json = fs::read(folder.join(FILE_NAME))?;
+    pub(super) fn read(disk: &Disk, folder: &Path) -> io::Result<Self> {
+        let json = disk.read(&folder.join(FILE_NAME))?;
         serde_json::from_slice(&json).map_err(io::Error::from)
     }
 }

@@ -1,13 +1,13 @@
 //! What of a batch is physically there: its files are read to their ends and compared with
 //! `batch.json`.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use zstd::stream::read::Decoder;
 
 use super::batch::{BatchHead, EventFile};
+use crate::disk::Disk;
 
 /// Bytes that are decompressed at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -35,8 +35,8 @@ pub struct InspectedFile {
 }
 
 impl InspectedBatch {
-    pub(super) fn read(folder: &Path, head: &BatchHead) -> Self {
-        let head_damage = match BatchHead::read(folder) {
+    pub(super) fn read(disk: &Disk, folder: &Path, head: &BatchHead) -> Self {
+        let head_damage = match BatchHead::read(disk, folder) {
             Ok(found) if found == *head => None,
             Ok(_) => Some("is not what it was when the batch was put in place".to_owned()),
             Err(error) => Some(error.to_string()),
@@ -44,7 +44,7 @@ impl InspectedBatch {
         let files = head
             .files
             .iter()
-            .map(|file| InspectedFile::read(folder, file));
+            .map(|file| InspectedFile::read(disk, folder, file));
         Self {
             head_damage,
             files: files.collect(),
@@ -53,9 +53,9 @@ impl InspectedBatch {
 }
 
 impl InspectedFile {
-    fn read(folder: &Path, file: &EventFile) -> Self {
+    fn read(disk: &Disk, folder: &Path, file: &EventFile) -> Self {
         let mut found = Content::default();
-        let damage = match found.read(&folder.join(&file.name)) {
+        let damage = match found.read(disk, &folder.join(&file.name)) {
             Err(error) => Some(error.to_string()),
             Ok(()) if found.crc() != file.crc32 => Some(format!(
                 "its content has the CRC {}, batch.json says {}",
@@ -85,8 +85,8 @@ struct Content {
 
 impl Content {
     /// Reads as far as it goes.
-    fn read(&mut self, path: &Path) -> io::Result<()> {
-        let decoder = Decoder::new(File::open(path)?)?;
+    fn read(&mut self, disk: &Disk, path: &Path) -> io::Result<()> {
+        let decoder = Decoder::new(disk.open_file(path)?)?;
         let mut text = BufReader::with_capacity(PIECE_BYTES, decoder);
         loop {
             let piece = text.fill_buf()?;

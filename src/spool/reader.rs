@@ -1,17 +1,18 @@
 //! Reads the events of a batch, from any line.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use zstd::stream::read::Decoder;
 
 use super::batch::{BatchHead, EventFile};
 use super::staging::Staging;
+use crate::disk::Disk;
 
 /// The lines of a batch, in order.
 pub struct BatchReader {
+    disk: Disk,
     folder: PathBuf,
     files: std::vec::IntoIter<EventFile>,
     open: Option<OpenFile>,
@@ -21,7 +22,7 @@ pub struct BatchReader {
 }
 
 struct OpenFile {
-    lines: BufReader<Decoder<'static, BufReader<File>>>,
+    lines: BufReader<Decoder<'static, BufReader<Box<dyn Read + Send>>>>,
     name: String,
     /// Lines that must still come.
     left: u64,
@@ -29,7 +30,12 @@ struct OpenFile {
 
 impl BatchReader {
     /// Begins at line `from`, counted from 0.
-    pub(super) fn open(folder: &Path, head: &BatchHead, from: u64) -> io::Result<Self> {
+    pub(super) fn open(
+        disk: &Disk,
+        folder: &Path,
+        head: &BatchHead,
+        from: u64,
+    ) -> io::Result<Self> {
         // Whole files before the line need not be read.
         let mut before = 0;
         let mut unneeded = 0;
@@ -42,6 +48,7 @@ impl BatchReader {
         }
         let files = head.files.get(unneeded..).unwrap_or_default().to_vec();
         let mut reader = Self {
+            disk: disk.clone(),
             folder: folder.to_owned(),
             files: files.into_iter(),
             open: None,
@@ -55,6 +62,7 @@ impl BatchReader {
     /// Reads what was staged and will not be committed.
     pub(super) fn of_staged(staging: Staging, files: Vec<EventFile>) -> Self {
         Self {
+            disk: staging.disk().clone(),
             folder: staging.folder().to_owned(),
             files: files.into_iter(),
             open: None,
@@ -72,7 +80,8 @@ impl BatchReader {
                     let Some(file) = self.files.next() else {
                         return Ok(None);
                     };
-                    self.open.insert(OpenFile::open(&self.folder, file)?)
+                    self.open
+                        .insert(OpenFile::open(&self.disk, &self.folder, file)?)
                 }
             };
             let Some(text) = open.next_line()? else {
@@ -87,8 +96,8 @@ impl BatchReader {
 }
 
 impl OpenFile {
-    fn open(folder: &Path, file: EventFile) -> io::Result<Self> {
-        let compressed = File::open(folder.join(&file.name))?;
+    fn open(disk: &Disk, folder: &Path, file: EventFile) -> io::Result<Self> {
+        let compressed = disk.open_file(&folder.join(&file.name))?;
         Ok(Self {
             lines: BufReader::new(Decoder::new(compressed)?),
             name: file.name,

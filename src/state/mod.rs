@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use crate::delivery::Progress;
+use crate::disk::Disk;
 use crate::storage::Storage;
 use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError};
 pub use lock::{LockError, StateLock};
@@ -61,6 +62,7 @@ pub use store::{Changes, KeyValue, SledTables, StoreError, Table, Tables};
 /// Ledger and store behind one lock.
 #[derive(Debug)]
 pub struct State {
+    disk: Disk,
     ledger: PathBuf,
     inner: Mutex<Inner>,
 }
@@ -84,23 +86,25 @@ struct Inner {
 impl State {
     /// Opens the state below `directory`, or makes it; the caller holds the [`StateLock`].
     pub fn open(
-        directory: &Path,
         storage: &Storage,
+        directory: &Path,
         now: DateTime<Utc>,
     ) -> Result<Self, OpenStateError> {
-        crate::disk::create_folder(directory).map_err(|source| OpenStateError::Folder {
-            path: directory.to_owned(),
-            source,
-        })?;
+        let disk = &storage.disk;
+        disk.create_folders(directory)
+            .map_err(|source| OpenStateError::Folder {
+                path: directory.to_owned(),
+                source,
+            })?;
         let ledger_folder = directory.join("ledger");
-        let (mut ledger, mut picture) = Ledger::open(&ledger_folder, now)?;
+        let (mut ledger, mut picture) = Ledger::open(disk, &ledger_folder, now)?;
         let path = directory.join("state.sled");
         let store_error = |source| OpenStateError::Store {
             path: path.clone(),
             source,
         };
-        let (store, found) = Store::open(&*storage.tables, &path, &directory.join("quarantine"))
-            .map_err(store_error)?;
+        let (store, found) =
+            Store::open(storage, &path, &directory.join("quarantine")).map_err(store_error)?;
         if let Some(found) = found.filter(|found| *found > picture.number) {
             tracing::error!(
                 store = found,
@@ -115,6 +119,7 @@ impl State {
             store.rebuild(&picture).map_err(store_error)?;
         }
         Ok(Self {
+            disk: disk.clone(),
             ledger: ledger_folder,
             inner: Mutex::new(Inner {
                 ledger,
@@ -169,7 +174,7 @@ impl State {
 
     /// Reads what is kept of the ledger, oldest first; records may be appended meanwhile.
     pub fn history(&self, visit: impl FnMut(HistoryLine)) -> io::Result<()> {
-        ledger::history(&self.ledger, visit)
+        ledger::history(&self.disk, &self.ledger, visit)
     }
 
     /// How far an output is inside a batch.

@@ -15,6 +15,7 @@ use super::picture::Picture;
 use super::record::Record;
 use super::work::{StoredReceipt, WorkChanges};
 use crate::delivery::{Progress, ReceiptKey};
+use crate::storage::Storage;
 
 pub use sled_table::SledTables;
 pub use table::{Changes, KeyValue, StoreError, Table, Tables};
@@ -43,10 +44,11 @@ impl Store {
     /// Opens the store, and tells the last record that is in it; the caller brings it up to the
     /// ledger.
     pub(super) fn open(
-        tables: &dyn Tables,
+        storage: &Storage,
         path: &Path,
         quarantine: &Path,
     ) -> Result<(Self, Option<u64>), StoreError> {
+        let tables = &*storage.tables;
         let opened = tables
             .open(path)
             .and_then(|table| Ok((number(&*table)?, table)));
@@ -60,7 +62,7 @@ impl Store {
                     "the store cannot be opened: it is moved to quarantine/ and made anew from the \
                      ledger; events of open batches may be sent twice"
                 );
-                tables.set_aside(path, quarantine)?;
+                tables.set_aside(&storage.disk, path, quarantine)?;
                 (None, tables.open(path)?)
             }
         };

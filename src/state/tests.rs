@@ -62,9 +62,10 @@ impl Fixture {
 
     fn open(&self) -> Result<State, OpenStateError> {
         let storage = Storage {
+            disk: Disk::machine(),
             tables: Arc::new(self.tables.clone()),
         };
-        State::open(self.folder.path(), &storage, at(0))
+        State::open(&storage, self.folder.path(), at(0))
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::table::{Changes, KeyValue, StoreError, Table, Tables};
+use crate::disk::Disk;
 
 /// Tables in memory, by their path; clones are the same tables.
 #[derive(Debug, Clone, Default)]
@@ -93,7 +94,7 @@ impl Tables for MemoryTables {
         }))
     }
 
-    fn set_aside(&self, path: &Path, _: &Path) -> io::Result<()> {
+    fn set_aside(&self, _: &Disk, path: &Path, _: &Path) -> io::Result<()> {
         let mut kept = self.lock();
         kept.tables.remove(path);
         kept.refusal = kept.refusal.filter(|refusal| *refusal != Refusal::Damaged);
@@ -184,7 +185,9 @@ mod tests {
         table.scan(b"").unwrap_err();
         tables.refuse(Some(Refusal::Damaged));
         tables.open(Path::new("t")).unwrap_err();
-        tables.set_aside(Path::new("t"), Path::new("q")).unwrap();
+        tables
+            .set_aside(&Disk::machine(), Path::new("t"), Path::new("q"))
+            .unwrap();
         let table = tables.open(Path::new("t")).unwrap();
         assert!(table.scan(b"").unwrap().is_empty());
     }

@@ -1,11 +1,10 @@
 //! Tables in sled. The only file that names it.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::table::{Changes, KeyValue, StoreError, Table, Tables};
-use crate::disk;
+use crate::disk::Disk;
 
 /// What sled may keep of its pages in memory, in bytes.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -26,9 +25,9 @@ impl Tables for SledTables {
         Ok(Box::new(SledTable(config.open()?)))
     }
 
-    fn set_aside(&self, path: &Path, quarantine: &Path) -> io::Result<()> {
-        disk::create_folder(quarantine)?;
-        fs::rename(path, free_name(quarantine))
+    fn set_aside(&self, disk: &Disk, path: &Path, quarantine: &Path) -> io::Result<()> {
+        disk.create_folders(quarantine)?;
+        disk.rename(path, &free_name(disk, quarantine)?)
     }
 }
 
@@ -70,8 +69,13 @@ impl From<sled::Error> for StoreError {
 }
 
 /// A place in `quarantine/` that nothing has yet.
-fn free_name(quarantine: &Path) -> PathBuf {
-    let names = (1_u64..).map(|n| quarantine.join(format!("state.sled-{n}")));
-    let mut free = names.skip_while(|name| name.exists());
-    free.next().unwrap_or_else(|| quarantine.join("state.sled"))
+fn free_name(disk: &Disk, quarantine: &Path) -> io::Result<PathBuf> {
+    let mut n = 1_u64;
+    loop {
+        let name = quarantine.join(format!("state.sled-{n}"));
+        if !disk.exists(&name)? {
+            return Ok(name);
+        }
+        n += 1;
+    }
 }

@@ -4,13 +4,15 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use crate::disk::Disk;
+
 /// Opens tables. A path names one table, which one at a time may have open.
 pub trait Tables: fmt::Debug + Send + Sync {
     /// Opens the table at a path, or makes it.
     fn open(&self, path: &Path) -> Result<Box<dyn Table>, StoreError>;
     /// Moves what lies at a path into a folder for a person to look at, so that the table can be
     /// made anew. It must not be open.
-    fn set_aside(&self, path: &Path, quarantine: &Path) -> io::Result<()>;
+    fn set_aside(&self, disk: &Disk, path: &Path, quarantine: &Path) -> io::Result<()>;
 }
 
 /// A key and its value.
