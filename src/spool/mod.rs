@@ -4,7 +4,9 @@
 
 mod archive;
 mod batch;
+mod damage;
 mod dead_letters;
+mod event_file;
 mod inspection;
 mod letter;
 mod reader;
@@ -24,13 +26,16 @@ use crate::config::StateConfig;
 use crate::disk;
 use crate::tape::Scratch;
 use archive::Archive;
-pub use batch::{BatchHead, EventFile};
+pub use batch::BatchHead;
+pub use damage::{FileDamage, Rewritten};
 pub use dead_letters::{DeadLetters, KeepLetterError, MEND_LETTERS};
 pub use inspection::{InspectedBatch, InspectedFile};
 pub use letter::{About, BlockLetter, EventLetter, LetterHead};
 pub use reader::BatchReader;
 use staging::StagingScratch;
 pub use staging::{Mark, NoRoom, Staging};
+
+pub use crate::state::EventFile;
 
 /// The spool of a state folder.
 #[derive(Debug)]
@@ -51,6 +56,7 @@ pub struct Spool {
     /// room.
     wanted: Mutex<BTreeMap<String, u64>>,
     committing: Mutex<()>,
+    mending: Mutex<()>,
     changes: watch::Sender<u64>,
 }
 
@@ -99,6 +105,15 @@ pub enum SpoolError {
 }
 
 impl SpoolError {
+    /// The damage to a file of events that it tells of; none of a disk that fails.
+    #[must_use]
+    pub fn damage(&self) -> Option<&FileDamage> {
+        match self {
+            Self::Io { source, .. } => FileDamage::of(source),
+            _ => None,
+        }
+    }
+
     /// What was read could not be staged: there is no room, or the disk fails.
     #[must_use]
     pub fn staging(source: io::Error, folder: &Path) -> Self {
@@ -147,6 +162,7 @@ impl Spool {
             next_seq: AtomicU64::new(1),
             wanted: Mutex::default(),
             committing: Mutex::new(()),
+            mending: Mutex::new(()),
             changes: watch::Sender::new(0),
         };
         spool
@@ -166,6 +182,10 @@ impl Spool {
         if needed > room {
             return Err(SpoolError::TooLarge { needed, room });
         }
+        self.stage_in(room)
+    }
+
+    fn stage_in(&self, room: u64) -> Result<Staging, SpoolError> {
         let id = self.staged.fetch_add(1, Ordering::Relaxed);
         let folder = self.staging.join(format!("{}-{id}", std::process::id()));
         Staging::create(folder.clone(), room, self.keep_raw)
@@ -197,6 +217,11 @@ impl Spool {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One at a time sets damaged files aside or mends them, the ledger's record included.
+    pub fn mending_turn(&self) -> MutexGuard<'_, ()> {
+        self.mending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts a finished batch in place. When this returns it is durable, and a restart finds it; its
     /// ledger record is the caller's to append.
     pub fn commit(&self, staging: Staging, head: BatchHead) -> Result<(), SpoolError> {
@@ -206,9 +231,7 @@ impl Spool {
             for letter in staging.letters() {
                 fs::remove_file(from.join(&letter.file))?;
             }
-            let mut json = serde_json::to_vec_pretty(&head)?;
-            json.push(b'\n');
-            disk::write_file(&from.join(batch::FILE_NAME), &json)?;
+            disk::write_file(&from.join(batch::FILE_NAME), &head.text()?)?;
             disk::sync_folder(from)?;
             disk::rename(from, &to)
         };
@@ -240,7 +263,7 @@ impl Spool {
         collection: &str,
     ) -> Result<BatchReader, SpoolError> {
         let files = self.finish(&mut staging, at, service, collection)?;
-        Ok(BatchReader::of_staged(staging, files))
+        Ok(BatchReader::of_staged(staging, &files))
     }
 
     /// A number for a batch; it is never given again.
@@ -288,10 +311,15 @@ impl Spool {
         self.lock().get(&seq).cloned()
     }
 
-    /// Reads the events of a batch from line `from`.
-    pub fn read(&self, head: &BatchHead, from: u64) -> Result<BatchReader, SpoolError> {
-        let folder = self.folder(head.seq);
-        BatchReader::open(&folder, head, from).map_err(io_error("reading", &folder))
+    /// Reads the events of a batch from line `from`, without the files of which `is_damaged`.
+    #[must_use]
+    pub fn read(
+        &self,
+        head: &BatchHead,
+        from: u64,
+        is_damaged: impl Fn(&str) -> bool,
+    ) -> BatchReader {
+        BatchReader::open(&self.folder(head.seq), head, from, is_damaged)
     }
 
     /// Looks at what of a batch is physically there; none if it has gone meanwhile.
@@ -445,18 +473,11 @@ impl Spool {
             let entry = entry?;
             let folder = entry.path();
             match BatchHead::read(&folder) {
-                Ok(head) => {
+                Ok(head) if folder == self.folder(head.seq) => {
                     batches.insert(head.seq, Arc::new(head));
                 }
-                Err(error) => {
-                    tracing::error!(
-                        batch = %folder.display(),
-                        %error,
-                        "the head of a batch cannot be read: the batch is moved to quarantine/; \
-                         poll its window again"
-                    );
-                    disk::rename(&folder, &self.quarantine.join(entry.file_name()))?;
-                }
+                // What the ledger knows of it is written again; what it does not is set aside.
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(())

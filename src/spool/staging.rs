@@ -9,11 +9,11 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use zstd::stream::write::Encoder;
 
-use super::batch::EventFile;
+use super::event_file::EventFileWriter;
 use super::letter::BlockLetter;
 use crate::disk;
 use crate::flatten::{EventSink, FlatEvent};
-use crate::state::CollectionKey;
+use crate::state::{CollectionKey, EventFile};
 use crate::tape::{Scratch, ScratchFile, Tape};
 use crate::taxii::response::{RefusedBlock, ResponseSink};
 
@@ -50,7 +50,7 @@ pub struct Staging {
     folder: PathBuf,
     room: u64,
     files: Vec<EventFile>,
-    open: Option<OpenFile>,
+    open: Option<EventFileWriter>,
     /// The events of the content block that is being read, as records.
     block: Tape,
     letters: Vec<StagedLetter>,
@@ -58,14 +58,6 @@ pub struct Staging {
     keep_raw: bool,
     raw_files: u32,
     is_kept: bool,
-}
-
-struct OpenFile {
-    encoder: Encoder<'static, File>,
-    name: String,
-    crc: crc32fast::Hasher,
-    events: u64,
-    bytes_before: u64,
 }
 
 /// How much was staged: what comes later can be taken back.
@@ -110,7 +102,7 @@ impl Staging {
     /// How many events are staged.
     #[must_use]
     pub fn events(&self) -> u64 {
-        let open = self.open.as_ref().map_or(0, |file| file.events);
+        let open = self.open.as_ref().map_or(0, EventFileWriter::events);
         open + self.files.iter().map(|file| file.events).sum::<u64>()
     }
 
@@ -127,7 +119,7 @@ impl Staging {
     pub fn take_back(&mut self, mark: &Mark) -> io::Result<()> {
         self.block.clear();
         if let Some(open) = self.open.take() {
-            fs::remove_file(self.folder.join(open.name))?;
+            fs::remove_file(self.folder.join(open.name()))?;
         }
         for file in self.files.drain(mark.files..) {
             fs::remove_file(self.folder.join(file.name))?;
@@ -198,6 +190,14 @@ impl Staging {
         &self.letters
     }
 
+    /// What was refused is not kept.
+    pub(super) fn drop_letters(&mut self) -> io::Result<()> {
+        for letter in self.letters.drain(..) {
+            fs::remove_file(self.folder.join(letter.file))?;
+        }
+        Ok(())
+    }
+
     /// The folder has been renamed into place.
     pub(super) fn keep(mut self) {
         self.is_kept = true;
@@ -208,23 +208,12 @@ impl Staging {
             Some(open) => open,
             None => {
                 let name = format!("events-{:04}.jsonl.zst", self.files.len() + 1);
-                let file = disk::create_file(&self.folder.join(&name))?;
-                let mut encoder = Encoder::new(file, ZSTD_LEVEL)?;
-                encoder.include_checksum(true)?;
-                self.open.insert(OpenFile {
-                    encoder,
-                    name,
-                    crc: crc32fast::Hasher::new(),
-                    events: 0,
-                    bytes_before: 0,
-                })
+                self.open
+                    .insert(EventFileWriter::create(&self.folder, name)?)
             }
         };
-        open.encoder.write_all(lines)?;
-        open.crc.update(lines);
-        open.events += events;
-        open.bytes_before += lines.len() as u64;
-        if open.bytes_before >= FILE_BYTES {
+        open.write(lines, events)?;
+        if open.bytes_before() >= FILE_BYTES {
             self.close_file()?;
         }
         Ok(())
@@ -234,14 +223,7 @@ impl Staging {
         let Some(open) = self.open.take() else {
             return Ok(());
         };
-        let file = open.encoder.finish()?;
-        disk::sync(&file)?;
-        self.files.push(EventFile {
-            name: open.name,
-            events: open.events,
-            bytes: file.metadata()?.len(),
-            crc32: format!("{:08x}", open.crc.finalize()),
-        });
+        self.files.push(open.finish()?);
         let needed = self.files.iter().map(|file| file.bytes).sum();
         if needed > self.room {
             let room = self.room;

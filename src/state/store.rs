@@ -91,6 +91,13 @@ impl Store {
                 put_batch(&mut batch, *seq, picture);
                 batch.remove(cursor_key(output, *seq).as_bytes());
             }
+            Record::Damaged { seq, .. }
+            | Record::Mended { seq, .. }
+            | Record::RepairFailed { seq, .. } => put_batch(&mut batch, *seq, picture),
+            Record::RepairEnded { key, settles, .. } => {
+                put_collection(&mut batch, &key.to_string(), picture);
+                put_batch(&mut batch, settles.seq, picture);
+            }
             Record::Snapshot { .. }
             | Record::BatchAdded { .. }
             | Record::LettersRemoved { .. }
