@@ -22,6 +22,7 @@ use crate::schedule::{Schedules, StartScheduleError};
 use crate::spool::{Spool, SpoolError};
 use crate::state::ledger::AppendError;
 use crate::state::{LockError, OpenStateError, Record, State, StateLock};
+use crate::storage::Storage;
 use crate::tls::BuildClientError;
 use crate::wake::{Wake, told_to_stop};
 
@@ -101,7 +102,16 @@ impl Agent {
     /// Takes the state folder, brings everything to the ledger's last word and sets up services and
     /// outputs. Connects to nothing.
     pub fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let (lock, house) = take_house(&config, clock)?;
+        Self::build_on(config, clock, &Storage::machine())
+    }
+
+    /// The same with another place to keep things.
+    pub fn build_on(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        storage: &Storage,
+    ) -> Result<Self, StartError> {
+        let (lock, house) = take_house(&config, clock, storage)?;
         add_new_outputs(&house)?;
         let mut pollers = Vec::new();
         for service in &config.services {
@@ -132,7 +142,7 @@ impl Agent {
     /// [answer](Self::answer) what takes no poll: there are no pollers and no forwarders, and an
     /// output that is new in the configuration stays so.
     pub fn build_idle(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let (lock, house) = take_house(&config, clock)?;
+        let (lock, house) = take_house(&config, clock, &Storage::machine())?;
         Ok(Self {
             house,
             pollers: Vec::new(),
@@ -269,11 +279,15 @@ fn make_askable(poller: &Poller, askable: &mut Askable) -> mpsc::Receiver<Asked>
     asked
 }
 
-fn take_house(config: &Config, clock: Arc<dyn Clock>) -> Result<(StateLock, House), StartError> {
+fn take_house(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    storage: &Storage,
+) -> Result<(StateLock, House), StartError> {
     let now = clock.now().utc;
     let lock = StateLock::take(&config.state.directory)?;
-    let state = Arc::new(State::open(&config.state.directory, now)?);
-    let spool = Arc::new(Spool::open(&config.state)?);
+    let state = Arc::new(State::open(&storage.disk, &config.state.directory, now)?);
+    let spool = Arc::new(Spool::open(&storage.disk, &config.state)?);
     let house = House {
         clock,
         state,

@@ -24,6 +24,7 @@ pub mod simulator;
 pub mod spool;
 pub mod state;
 pub mod stix;
+pub mod storage;
 pub mod tape;
 pub mod taxii;
 pub mod tls;

@@ -122,7 +122,9 @@ mod tests {
     fn it_is_a_configuration_without_a_warning() {
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("a \"secret\"");
-        crate::disk::write_file(&secret, b"pass\n").unwrap();
+        crate::disk::Disk::machine()
+            .write_file(&secret, b"pass\n")
+            .unwrap();
         let example = Example {
             state: folder.path().join("st\\ate\t"),
             poll_url: "http://127.0.0.1:1/poll".to_owned(),

@@ -13,7 +13,7 @@ use super::signals::Signals;
 use super::terminal::{Paint, Style};
 use super::{CommandError, Exit, complain, print_line};
 use crate::clock::SystemClock;
-use crate::disk;
+use crate::disk::Disk;
 use crate::simulator::content::ContentGenerator;
 use crate::simulator::cta::{Account, CtaRules, CtaService};
 use crate::simulator::hec::{HecRules, HecServer};
@@ -270,5 +270,5 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    disk::write_file(path, content)
+    Disk::machine().write_file(path, content)
 }

@@ -1,20 +1,20 @@
 //! Delivered batches, kept by age and size.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::ArchiveConfig;
-use crate::disk;
+use crate::disk::Disk;
 
 /// Delivered batches by their number.
 #[derive(Debug)]
 pub(super) struct Archive {
+    disk: Disk,
     folder: PathBuf,
     /// What lies here is removed at the next start.
     trash: PathBuf,
@@ -31,26 +31,26 @@ struct Archived {
 
 impl Archive {
     pub(super) fn open(
+        disk: &Disk,
         folder: PathBuf,
         trash: PathBuf,
         config: &ArchiveConfig,
     ) -> io::Result<Self> {
-        disk::create_folder(&folder)?;
+        disk.create_folders(&folder)?;
         let mut batches = BTreeMap::new();
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some(seq) = name.to_str().and_then(|name| name.parse().ok()) else {
+        for name in disk.names(&folder)? {
+            let Ok(seq) = name.parse() else {
                 continue;
             };
-            let modified = entry.metadata()?.modified().unwrap_or(SystemTime::now());
+            let path = folder.join(name);
             let archived = Archived {
-                bytes: folder_bytes(&entry.path())?,
-                since: modified.into(),
+                bytes: folder_bytes(disk, &path)?,
+                since: disk.metadata(&path)?.modified.into(),
             };
             batches.insert(seq, archived);
         }
         Ok(Self {
+            disk: disk.clone(),
             folder,
             trash,
             keep: config.keep,
@@ -61,15 +61,15 @@ impl Archive {
 
     /// Takes over a batch that nobody owes any more.
     pub(super) fn take(&self, from: &Path, seq: u64, now: DateTime<Utc>) -> io::Result<()> {
-        let bytes = folder_bytes(from)?;
+        let bytes = folder_bytes(&self.disk, from)?;
         if self.keep.is_zero() || bytes > self.max_bytes {
             // Moved away first: half a batch must never be taken for a damaged one.
             let trash = self.trash.join(format!("done-{seq:012}"));
-            disk::rename_for_now(from, &trash)?;
-            return disk::remove_folder(&trash);
+            self.disk.rename_for_now(from, &trash)?;
+            return self.disk.remove_folder(&trash);
         }
         // Not synced: should it be in its old place after a crash, nothing is owed there either.
-        disk::rename_for_now(from, &self.path(seq))?;
+        self.disk.rename_for_now(from, &self.path(seq))?;
         self.lock().insert(seq, Archived { bytes, since: now });
         self.evict(now);
         Ok(())
@@ -109,7 +109,7 @@ impl Archive {
 
     fn remove(&self, seq: u64) {
         let path = self.path(seq);
-        if let Err(error) = disk::remove_folder(&path) {
+        if let Err(error) = self.disk.remove_folder(&path) {
             tracing::warn!(%error, path = %path.display(), "an archived batch cannot be removed");
         }
     }
@@ -123,10 +123,10 @@ impl Archive {
     }
 }
 
-fn folder_bytes(folder: &Path) -> io::Result<u64> {
+fn folder_bytes(disk: &Disk, folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
-    for entry in fs::read_dir(folder)? {
-        bytes += entry?.metadata()?.len();
+    for name in disk.names(folder)? {
+        bytes += disk.metadata(&folder.join(name))?.bytes;
     }
     Ok(bytes)
 }

@@ -1,12 +1,12 @@
 //! `batch.json`: what a batch is and where it comes from.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Disk;
 use crate::state::{
     BatchContent, BatchSource, CollectionKey, EventFile, Origin, PolledCounts, Record, Settlement,
 };
@@ -167,8 +167,8 @@ impl BatchHead {
     }
 
     /// Reads the head of the batch in `folder`.
-    pub(super) fn read(folder: &Path) -> io::Result<Self> {
-        Self::parse(&fs::read(folder.join(FILE_NAME))?)
+    pub(super) fn read(disk: &Disk, folder: &Path) -> io::Result<Self> {
+        Self::parse(&disk.read(&folder.join(FILE_NAME))?)
     }
 
     fn parse(json: &[u8]) -> io::Result<Self> {

@@ -1,6 +1,5 @@
 //! Damage to batches in place: how it is told, and how files are set aside and put back.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +7,6 @@ use std::sync::Arc;
 use super::batch::{self, BatchHead};
 use super::event_file::{self, EventFileWriter, EventLines};
 use super::{BatchReader, Spool, SpoolError, Staging, io_error};
-use crate::disk;
 use crate::state::EventFile;
 
 /// What a disk says of a place that it cannot read: EIO, and what file systems say that check what
@@ -57,20 +55,25 @@ pub struct Rewritten(PathBuf);
 impl Spool {
     /// Checks one file of a batch; an error that is no [`FileDamage`] says that the disk fails.
     pub fn check_file(&self, seq: u64, file: &EventFile) -> io::Result<()> {
-        EventLines::open(&self.folder(seq), file).map(drop)
+        EventLines::open(&self.disk, &self.folder(seq), file).map(drop)
     }
 
     /// Whether a file of a batch is there, whatever it holds.
     #[must_use]
     pub fn has_file(&self, seq: u64, file: &str) -> bool {
-        self.folder(seq).join(file).exists()
+        self.is_there(&self.folder(seq).join(file))
+    }
+
+    /// What cannot be looked at is taken to be there.
+    fn is_there(&self, path: &Path) -> bool {
+        self.disk.exists(path).unwrap_or(true)
     }
 
     /// Moves a file of a batch to `quarantine/`, durably; gives its name there, none if it is gone.
     pub fn set_aside(&self, seq: u64, file: &str) -> Result<Option<String>, SpoolError> {
         let from = self.folder(seq).join(file);
         let name = self.free_quarantine_name(seq, file);
-        match disk::rename(&from, &self.quarantine.join(&name)) {
+        match self.disk.rename(&from, &self.quarantine.join(&name)) {
             Ok(()) => Ok(Some(name)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error("moving to quarantine/", &from)(error)),
@@ -82,7 +85,7 @@ impl Spool {
         let mut names = std::iter::once(first.clone())
             .chain((2_u64..).map(|number| format!("{first}.{number}")));
         names
-            .find(|name| !self.quarantine.join(name).exists())
+            .find(|name| !self.is_there(&self.quarantine.join(name)))
             .unwrap_or(first)
     }
 
@@ -90,13 +93,16 @@ impl Spool {
     /// they were.
     #[must_use]
     pub fn quarantined_lines(&self, name: &str) -> Vec<String> {
-        event_file::readable_lines(&self.quarantine.join(name))
+        event_file::readable_lines(&self.disk, &self.quarantine.join(name))
     }
 
     /// Begins what a repair brings: it takes the place of what is counted already, so that a full
     /// spool does not refuse it.
     pub fn stage_repair(&self) -> Result<Staging, SpoolError> {
-        let free = disk::free_bytes(&self.state).map_err(io_error("measuring", &self.state))?;
+        let free = self
+            .disk
+            .free_bytes(&self.state)
+            .map_err(io_error("measuring", &self.state))?;
         let room = free.saturating_sub(self.min_free_disk);
         if room == 0 {
             return Err(SpoolError::Full {
@@ -123,7 +129,7 @@ impl Spool {
     /// Reads what is staged.
     #[must_use]
     pub fn read_repair(&self, staging: &Staging) -> BatchReader {
-        BatchReader::of_folder(staging.folder(), staging.files())
+        BatchReader::of_folder(&self.disk, staging.folder(), staging.files())
     }
 
     /// Writes a file of a batch again, beside what is staged. It is durable then, and not yet in its
@@ -137,7 +143,7 @@ impl Spool {
         let folder = staging.folder();
         let mut write = || -> io::Result<Option<Rewritten>> {
             let name = format!("again-{}", file.name);
-            let mut writer = EventFileWriter::create(folder, name.clone())?;
+            let mut writer = EventFileWriter::new(staging.create_file(&name)?, name.clone())?;
             while let Some(mut line) = lines()? {
                 line.push('\n');
                 writer.write(line.as_bytes(), 1)?;
@@ -146,7 +152,7 @@ impl Spool {
             let is_same = (written.events, &written.crc32) == (file.events, &file.crc32);
             let path = folder.join(name);
             if !is_same {
-                fs::remove_file(&path)?;
+                self.disk.remove_file(&path)?;
             }
             Ok(is_same.then_some(Rewritten(path)))
         };
@@ -163,7 +169,7 @@ impl Spool {
         let to = self.folder(head.seq).join(&file.name);
         let put_back = || -> io::Result<()> {
             self.write_head(head)?;
-            disk::rename(&rewritten.0, &to)
+            self.disk.rename(&rewritten.0, &to)
         };
         put_back().map_err(io_error("putting back", &to))
     }
@@ -181,9 +187,10 @@ impl Spool {
                 name: name.to_owned(),
                 ..file.clone()
             };
-            EventLines::open(&self.quarantine, &there)?;
+            EventLines::open(&self.disk, &self.quarantine, &there)?;
             self.write_head(head)?;
-            disk::rename(&from, &self.folder(head.seq).join(&file.name))
+            self.disk
+                .rename(&from, &self.folder(head.seq).join(&file.name))
         };
         take().map_err(io_error("taking back", &from))
     }
@@ -192,21 +199,20 @@ impl Spool {
     /// gone; what lay there goes to `quarantine/`. Tells whether there was something to do.
     pub(super) fn write_head(&self, head: &BatchHead) -> io::Result<bool> {
         let folder = self.folder(head.seq);
-        if BatchHead::read(&folder).is_ok_and(|found| found == *head) {
+        if BatchHead::read(&self.disk, &folder).is_ok_and(|found| found == *head) {
             return Ok(false);
         }
-        disk::create_folder(&folder)?;
-        disk::sync_folder(&self.ready)?;
+        self.disk.create_folders(&folder)?;
         let path = folder.join(batch::FILE_NAME);
-        if path.exists() {
+        if self.disk.exists(&path)? {
             let name = self.free_quarantine_name(head.seq, batch::FILE_NAME);
-            disk::rename(&path, &self.quarantine.join(name))?;
+            self.disk.rename(&path, &self.quarantine.join(name))?;
         }
         // Complete under another name first: half a head must not take the place of none.
         let new = folder.join("batch.json.new");
-        remove_if_there(&new)?;
-        disk::write_file(&new, &head.text()?)?;
-        disk::rename(&new, &path)?;
+        self.disk.remove_file_if_there(&new)?;
+        self.disk.write_file(&new, &head.text()?)?;
+        self.disk.rename(&new, &path)?;
         Ok(true)
     }
 
@@ -234,7 +240,9 @@ impl Spool {
             }
             let from = self.ready.join(&name);
             let to = self.free_quarantine_folder(&name);
-            disk::rename(&from, &to).map_err(io_error("moving to quarantine/", &from))?;
+            self.disk
+                .rename(&from, &to)
+                .map_err(io_error("moving to quarantine/", &from))?;
             set_aside.push(name);
         }
         Ok(set_aside)
@@ -244,22 +252,15 @@ impl Spool {
         let first = self.quarantine.join(name);
         let mut names = std::iter::once(first.clone())
             .chain((2_u64..).map(|number| self.quarantine.join(format!("{name}.{number}"))));
-        names.find(|path| !path.exists()).unwrap_or(first)
+        names.find(|path| !self.is_there(path)).unwrap_or(first)
     }
 
     /// Reads a batch that was delivered, if the archive still has it.
     #[must_use]
     pub fn read_archived(&self, seq: u64) -> Option<(BatchHead, BatchReader)> {
         let folder = self.archive.path(seq);
-        let head = BatchHead::read(&folder).ok()?;
-        let reader = BatchReader::open(&folder, &head, 0, |_| false);
+        let head = BatchHead::read(&self.disk, &folder).ok()?;
+        let reader = BatchReader::open(&self.disk, &folder, &head, 0, |_| false);
         Some((head, reader))
-    }
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match disk::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
     }
 }

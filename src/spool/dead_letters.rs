@@ -9,8 +9,7 @@ mod segments;
 mod tests;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +19,7 @@ use super::letter::{
     BlockLetter, Content, EventLetter, LetterHead, Line, NewLetter, Tombstone, key,
 };
 use super::staging::StagedLetter;
-use crate::disk;
+use crate::disk::{self, Disk};
 use crate::state::Removal;
 use segments::Inventory;
 
@@ -34,6 +33,7 @@ pub const MEND_LETTERS: &str = "look at them with `cta-forwarder dead-letters li
 /// All dead letters of a state folder.
 #[derive(Debug)]
 pub struct DeadLetters {
+    disk: Disk,
     folder: PathBuf,
     max_bytes: u64,
     segment_bytes: u64,
@@ -94,13 +94,19 @@ pub enum KeepLetterError {
 impl DeadLetters {
     /// Opens the dead letters in `folder`, which is made if it is not there. What a stop has left of
     /// letters that are gone, or never were, is cleared away.
-    pub(super) fn open(folder: PathBuf, max_bytes: u64) -> io::Result<Self> {
-        Self::open_with(folder, max_bytes, SEGMENT_BYTES)
+    pub(super) fn open(disk: &Disk, folder: PathBuf, max_bytes: u64) -> io::Result<Self> {
+        Self::open_with(disk, folder, max_bytes, SEGMENT_BYTES)
     }
 
-    fn open_with(folder: PathBuf, max_bytes: u64, segment_bytes: u64) -> io::Result<Self> {
-        disk::create_folder(&folder)?;
+    fn open_with(
+        disk: &Disk,
+        folder: PathBuf,
+        max_bytes: u64,
+        segment_bytes: u64,
+    ) -> io::Result<Self> {
+        disk.create_folders(&folder)?;
         let letters = Self {
+            disk: disk.clone(),
             folder,
             max_bytes,
             segment_bytes,
@@ -108,7 +114,7 @@ impl DeadLetters {
             deciding: Mutex::default(),
         };
         let mut inner = letters.lock();
-        let found = Inventory::take(&letters.folder)?;
+        let found = Inventory::take(&letters.disk, &letters.folder)?;
         if found.damaged() > 0 {
             tracing::error!(
                 lines = found.damaged(),
@@ -161,7 +167,7 @@ impl DeadLetters {
         if kept.is_err() && self.lock().too_long.is_none() {
             for block in blocks {
                 // No letter names it, and the next try links it anew.
-                let _ = fs::remove_file(self.folder.join(block.file));
+                let _ = self.disk.remove_file(&self.folder.join(block.file));
             }
         }
         kept
@@ -177,9 +183,9 @@ impl DeadLetters {
         for StagedLetter { file, letter } in letters {
             let name = format!("block-{}.xml", uuid::Uuid::new_v4());
             let staged = staging.join(file);
-            let size = fs::metadata(&staged)?.len();
+            let size = self.disk.metadata(&staged)?.bytes;
             // Linked, not moved: a commit that fails later leaves the staging folder as it was.
-            fs::hard_link(&staged, self.folder.join(&name))?;
+            self.disk.link(&staged, &self.folder.join(&name))?;
             blocks.push(LinkedBlock {
                 letter: letter.clone(),
                 file: name,
@@ -207,20 +213,20 @@ impl DeadLetters {
 
     /// Gives each letter, with its event if it is one; tells how many lines cannot be read.
     pub fn each(&self, give: impl FnMut(LetterHead, Option<&str>)) -> io::Result<u64> {
-        Self::cut_back(&mut self.lock());
+        self.cut_back(&mut self.lock());
         self.read(give)
     }
 
     fn read(&self, mut give: impl FnMut(LetterHead, Option<&str>)) -> io::Result<u64> {
-        let removed = segments::removed(&self.folder)?;
+        let removed = segments::removed(&self.disk, &self.folder)?;
         let mut damaged = 0;
         let mut failed = Ok(());
-        segments::each_line(&self.folder, |_, line| match line {
+        segments::each_line(&self.disk, &self.folder, |_, line| match line {
             Some(Line::Letter(head, event)) => {
                 if key(&head.id).is_some_and(|id| removed.contains(&id)) {
                     return;
                 }
-                match segments::with_block_bytes(&self.folder, *head) {
+                match segments::with_block_bytes(&self.disk, &self.folder, *head) {
                     Ok(head) => give(head, event.map(serde_json::value::RawValue::get)),
                     Err(error) => failed = Err(error),
                 }
@@ -232,13 +238,13 @@ impl DeadLetters {
     }
 
     /// The raw text of a content block.
-    pub fn block(&self, file: &str) -> io::Result<fs::File> {
-        fs::File::open(self.folder.join(file))
+    pub fn block(&self, file: &str) -> io::Result<Box<dyn Read + Send>> {
+        self.disk.open_file(&self.folder.join(file))
     }
 
     /// Bytes of a content block; none if it is not there.
     pub fn block_size(&self, file: &str) -> io::Result<Option<u64>> {
-        segments::block_size(&self.folder, file)
+        segments::block_size(&self.disk, &self.folder, file)
     }
 
     /// Removes letters, durably; those that are not there are passed over. Blocks while the disk
@@ -264,7 +270,7 @@ impl DeadLetters {
             self.append(&mut inner, &lines)
                 .map_err(|source| self.io_error(source))?;
         }
-        match Inventory::take(&self.folder) {
+        match Inventory::take(&self.disk, &self.folder) {
             Ok(found) => self.count_and_clear(&mut inner, found),
             Err(error) => tracing::warn!(%error, "the dead letters cannot be counted again"),
         }
@@ -315,9 +321,9 @@ impl DeadLetters {
 
     /// A person may have looked at them meanwhile, and removed some by hand.
     fn measure_again(&self, inner: &mut Inner) -> io::Result<()> {
-        let on_disk = segments::bytes_on_disk(&self.folder)?;
+        let on_disk = segments::bytes_on_disk(&self.disk, &self.folder)?;
         if inner.full_at != Some(on_disk) {
-            let found = Inventory::take(&self.folder)?;
+            let found = Inventory::take(&self.disk, &self.folder)?;
             (inner.bytes, inner.count) = (found.bytes, found.count);
             inner.full_at = Some(on_disk);
         }
@@ -325,7 +331,7 @@ impl DeadLetters {
     }
 
     fn append(&self, inner: &mut Inner, lines: &[u8]) -> io::Result<()> {
-        Self::cut_back(inner);
+        self.cut_back(inner);
         // Taken out, and put back only when all went well: after a failed write a new segment is
         // begun.
         let segment = inner.segment.take().unwrap_or_else(|| {
@@ -333,12 +339,13 @@ impl DeadLetters {
             inner.last
         });
         let path = self.folder.join(segments::segment_name(segment));
-        let mut file = disk::append_file(&path)?;
-        let before = file.metadata()?.len();
-        let written = disk::append(&mut file, lines).and_then(|()| disk::sync_folder(&self.folder));
+        let mut file = self.disk.append_file(&path)?;
+        let before = file.length()?;
+        let written =
+            disk::append(&mut *file, lines).and_then(|()| self.disk.sync_folder(&self.folder));
         if let Err(error) = written {
             inner.too_long = Some((path, before));
-            Self::cut_back(inner);
+            self.cut_back(inner);
             return Err(error);
         }
         let length = before + lines.len() as u64;
@@ -348,11 +355,14 @@ impl DeadLetters {
 
     /// What was not kept must not lie there as if it were. Where the disk refuses this as well, it is
     /// tried again.
-    fn cut_back(inner: &mut Inner) {
+    fn cut_back(&self, inner: &mut Inner) {
         let Some((path, length)) = &inner.too_long else {
             return;
         };
-        let cut = disk::append_file(path).and_then(|file| disk::cut_back(&file, *length));
+        let cut = self
+            .disk
+            .append_file(path)
+            .and_then(|mut file| file.cut_back(*length));
         if cut.is_ok() {
             inner.too_long = None;
         }
@@ -366,15 +376,16 @@ impl DeadLetters {
         inner.last_batch = inner.last_batch.max(found.last_batch);
         let mut clear = || -> io::Result<()> {
             for block in found.dead_blocks() {
-                remove_if_there(&self.folder.join(block))?;
+                self.disk.remove_file_if_there(&self.folder.join(block))?;
             }
             while let Some(number) = found.take_unneeded() {
                 if inner.segment == Some(number) {
                     inner.segment = None;
                 }
-                remove_if_there(&self.folder.join(segments::segment_name(number)))?;
+                self.disk
+                    .remove_file_if_there(&self.folder.join(segments::segment_name(number)))?;
                 // Before the tombstones go that name its letters.
-                disk::sync_folder(&self.folder)?;
+                self.disk.sync_folder(&self.folder)?;
             }
             Ok(())
         };
@@ -390,12 +401,9 @@ impl DeadLetters {
     /// Blocks whose letter was never written: the stop came between the two, and they are fetched
     /// again.
     fn remove_orphans(&self, found: &Inventory) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let name = name.to_str().filter(|name| name.starts_with("block-"));
-            if name.is_some_and(|name| found.is_orphan(name)) {
-                remove_if_there(&entry.path())?;
+        for name in self.disk.names(&self.folder)? {
+            if name.starts_with("block-") && found.is_orphan(&name) {
+                self.disk.remove_file_if_there(&self.folder.join(name))?;
             }
         }
         Ok(())
@@ -420,12 +428,5 @@ impl DeadLetters {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match disk::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

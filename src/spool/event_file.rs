@@ -2,7 +2,6 @@
 //! its lines is handed out, so that an event is never delivered altered.
 
 use std::fmt;
-use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Cursor, Write};
 use std::path::Path;
 
@@ -10,7 +9,7 @@ use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
 
 use super::FileDamage;
-use crate::disk;
+use crate::disk::{self, Disk, DiskFile};
 use crate::state::EventFile;
 
 /// Fast, and five to ten times smaller.
@@ -25,8 +24,8 @@ pub(super) struct EventLines {
 
 impl EventLines {
     /// Reads and checks a file. Damage travels inside the [`io::Error`]: see [`FileDamage::of`].
-    pub(super) fn open(folder: &Path, file: &EventFile) -> io::Result<Self> {
-        let compressed = match fs::read(folder.join(&file.name)) {
+    pub(super) fn open(disk: &Disk, folder: &Path, file: &EventFile) -> io::Result<Self> {
+        let compressed = match disk.read(&folder.join(&file.name)) {
             Ok(compressed) => compressed,
             Err(error) => return Err(FileDamage::reading(&file.name, error)),
         };
@@ -54,9 +53,9 @@ impl EventLines {
 }
 
 /// How many lines can be read of a file, and what is wrong with it.
-pub(super) fn look_at(folder: &Path, file: &EventFile) -> (u64, Option<String>) {
+pub(super) fn look_at(disk: &Disk, folder: &Path, file: &EventFile) -> (u64, Option<String>) {
     let mut content = Content::default();
-    let damage = match fs::read(folder.join(&file.name)) {
+    let damage = match disk.read(&folder.join(&file.name)) {
         Ok(compressed) => content.read(&compressed, file),
         Err(error) => Some(error.to_string()),
     };
@@ -64,8 +63,8 @@ pub(super) fn look_at(folder: &Path, file: &EventFile) -> (u64, Option<String>) 
 }
 
 /// The lines of a damaged file up to the damage: nothing says that they are what they were.
-pub(super) fn readable_lines(path: &Path) -> Vec<String> {
-    let decoded = fs::read(path).and_then(lines);
+pub(super) fn readable_lines(disk: &Disk, path: &Path) -> Vec<String> {
+    let decoded = disk.read(path).and_then(lines);
     let Ok(decoded) = decoded else {
         return Vec::new();
     };
@@ -125,7 +124,7 @@ impl Content {
 
 /// A file of events that is being written.
 pub(super) struct EventFileWriter {
-    encoder: Encoder<'static, File>,
+    encoder: Encoder<'static, Box<dyn DiskFile>>,
     name: String,
     crc: crc32fast::Hasher,
     events: u64,
@@ -133,9 +132,8 @@ pub(super) struct EventFileWriter {
 }
 
 impl EventFileWriter {
-    /// Makes the file, which must not exist yet.
-    pub(super) fn create(folder: &Path, name: String) -> io::Result<Self> {
-        let file = disk::create_file(&folder.join(&name))?;
+    /// Writes to a file that is new and has this name.
+    pub(super) fn new(file: Box<dyn DiskFile>, name: String) -> io::Result<Self> {
         let mut encoder = Encoder::new(file, ZSTD_LEVEL)?;
         encoder.include_checksum(true)?;
         Ok(Self {
@@ -171,12 +169,12 @@ impl EventFileWriter {
 
     /// Ends the file, durably.
     pub(super) fn finish(self) -> io::Result<EventFile> {
-        let file = self.encoder.finish()?;
-        disk::sync(&file)?;
+        let mut file = self.encoder.finish()?;
+        disk::sync(&mut *file)?;
         Ok(EventFile {
             name: self.name,
             events: self.events,
-            bytes: file.metadata()?.len(),
+            bytes: file.length()?,
             crc32: format!("{:08x}", self.crc.finalize()),
         })
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::batch::BatchHead;
 use super::event_file;
+use crate::disk::Disk;
 use crate::state::EventFile;
 
 /// A batch as it lies on disk.
@@ -30,8 +31,8 @@ pub struct InspectedFile {
 }
 
 impl InspectedBatch {
-    pub(super) fn read(folder: &Path, head: &BatchHead) -> Self {
-        let head_damage = match BatchHead::read(folder) {
+    pub(super) fn read(disk: &Disk, folder: &Path, head: &BatchHead) -> Self {
+        let head_damage = match BatchHead::read(disk, folder) {
             Ok(found) if found == *head => None,
             Ok(_) => Some("is not what it was when the batch was put in place".to_owned()),
             Err(error) => Some(error.to_string()),
@@ -39,7 +40,7 @@ impl InspectedBatch {
         let files = head
             .files
             .iter()
-            .map(|file| InspectedFile::read(folder, file));
+            .map(|file| InspectedFile::read(disk, folder, file));
         Self {
             head_damage,
             files: files.collect(),
@@ -48,8 +49,8 @@ impl InspectedBatch {
 }
 
 impl InspectedFile {
-    fn read(folder: &Path, file: &EventFile) -> Self {
-        let (lines, damage) = event_file::look_at(folder, file);
+    fn read(disk: &Disk, folder: &Path, file: &EventFile) -> Self {
+        let (lines, damage) = event_file::look_at(disk, folder, file);
         Self {
             name: file.name.clone(),
             events: file.events,

@@ -10,10 +10,10 @@ mod event_file;
 mod inspection;
 mod letter;
 mod reader;
+mod room;
 mod staging;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
 use crate::config::StateConfig;
-use crate::disk;
+use crate::disk::Disk;
 use crate::tape::Scratch;
 use archive::Archive;
 pub use batch::BatchHead;
@@ -32,14 +32,17 @@ pub use dead_letters::{DeadLetters, KeepLetterError, MEND_LETTERS};
 pub use inspection::{InspectedBatch, InspectedFile};
 pub use letter::{About, BlockLetter, EventLetter, LetterHead};
 pub use reader::BatchReader;
+pub use room::NoRoom;
+use room::Room;
 use staging::StagingScratch;
-pub use staging::{Mark, NoRoom, Staging};
+pub use staging::{Mark, Staging};
 
 pub use crate::state::EventFile;
 
 /// The spool of a state folder.
 #[derive(Debug)]
 pub struct Spool {
+    disk: Disk,
     state: PathBuf,
     staging: PathBuf,
     ready: PathBuf,
@@ -51,6 +54,8 @@ pub struct Spool {
     batches: Mutex<BTreeMap<u64, Arc<BatchHead>>>,
     keep_raw: bool,
     staged: AtomicU64,
+    /// Bytes of events that the polls under way have staged.
+    staged_bytes: Arc<AtomicU64>,
     next_seq: AtomicU64,
     /// Bytes that polls could not have, by who polls: outputs that may release what they owe make
     /// room.
@@ -132,22 +137,24 @@ impl SpoolError {
 impl Spool {
     /// Opens the spool below the state folder: what was being staged is removed, what is ready is
     /// found.
-    pub fn open(config: &StateConfig) -> Result<Self, SpoolError> {
+    pub fn open(disk: &Disk, config: &StateConfig) -> Result<Self, SpoolError> {
         let state = config.directory.clone();
         let spool = state.join("spool");
         let staging = spool.join("staging");
         let ready = spool.join("ready");
         let quarantine = state.join("quarantine");
         for folder in [&staging, &ready, &quarantine] {
-            disk::create_folder(folder).map_err(io_error("making", folder))?;
+            disk.create_folders(folder)
+                .map_err(io_error("making", folder))?;
         }
         let letters = spool.join("dead-letters");
-        let dead_letters = DeadLetters::open(letters.clone(), config.max_dead_letter_bytes)
+        let dead_letters = DeadLetters::open(disk, letters.clone(), config.max_dead_letter_bytes)
             .map_err(io_error("reading", &letters))?;
         let archived = state.join("archive");
-        let archive = Archive::open(archived.clone(), staging.clone(), &config.archive)
+        let archive = Archive::open(disk, archived.clone(), staging.clone(), &config.archive)
             .map_err(io_error("reading", &archived))?;
         let spool = Self {
+            disk: disk.clone(),
             state,
             staging,
             ready,
@@ -159,6 +166,7 @@ impl Spool {
             batches: Mutex::default(),
             keep_raw: config.archive.keep_raw,
             staged: AtomicU64::new(0),
+            staged_bytes: Arc::default(),
             next_seq: AtomicU64::new(1),
             wanted: Mutex::default(),
             committing: Mutex::new(()),
@@ -188,7 +196,14 @@ impl Spool {
     fn stage_in(&self, room: u64) -> Result<Staging, SpoolError> {
         let id = self.staged.fetch_add(1, Ordering::Relaxed);
         let folder = self.staging.join(format!("{}-{id}", std::process::id()));
-        Staging::create(folder.clone(), room, self.keep_raw)
+        let room = Room::new(
+            self.disk.clone(),
+            self.state.clone(),
+            self.min_free_disk,
+            room,
+            Arc::clone(&self.staged_bytes),
+        );
+        Staging::create(&self.disk, folder.clone(), room, self.keep_raw)
             .map_err(io_error("staging in", &folder))
     }
 
@@ -229,15 +244,16 @@ impl Spool {
         let to = self.folder(head.seq);
         let put_in_place = || -> io::Result<()> {
             for letter in staging.letters() {
-                fs::remove_file(from.join(&letter.file))?;
+                self.disk.remove_file(&from.join(&letter.file))?;
             }
-            disk::write_file(&from.join(batch::FILE_NAME), &head.text()?)?;
-            disk::sync_folder(from)?;
-            disk::rename(from, &to)
+            self.disk
+                .write_file(&from.join(batch::FILE_NAME), &head.text()?)?;
+            self.disk.sync_folder(from)?;
+            self.disk.rename(from, &to)
         };
         put_in_place().map_err(|error| {
             // As far as anybody knows it is not in place: a later start must not think so either.
-            let _ = disk::rename_for_now(&to, from);
+            let _ = self.disk.rename_for_now(&to, from);
             io_error("committing to", &to)(error)
         })?;
         staging.keep();
@@ -249,8 +265,9 @@ impl Spool {
     pub fn take_back(&self, seq: u64) -> Result<(), SpoolError> {
         let (folder, trash) = (self.folder(seq), self.trash(seq));
         self.lock().remove(&seq);
-        disk::rename(&folder, &trash)
-            .and_then(|()| disk::remove_folder(&trash))
+        self.disk
+            .rename(&folder, &trash)
+            .and_then(|()| self.disk.remove_folder(&trash))
             .map_err(io_error("taking back", &folder))
     }
 
@@ -319,26 +336,21 @@ impl Spool {
         from: u64,
         is_damaged: impl Fn(&str) -> bool,
     ) -> BatchReader {
-        BatchReader::open(&self.folder(head.seq), head, from, is_damaged)
+        let folder = self.folder(head.seq);
+        BatchReader::open(&self.disk, &folder, head, from, is_damaged)
     }
 
     /// Looks at what of a batch is physically there; none if it has gone meanwhile.
     #[must_use]
     pub fn inspect(&self, head: &BatchHead) -> Option<InspectedBatch> {
-        let found = InspectedBatch::read(&self.folder(head.seq), head);
+        let found = InspectedBatch::read(&self.disk, &self.folder(head.seq), head);
         self.batch(head.seq).map(|_| found)
     }
 
     /// What the folders are called that lie where batches do.
     pub fn folders(&self) -> Result<Vec<String>, SpoolError> {
-        let names = || -> io::Result<Vec<String>> {
-            let entries = fs::read_dir(&self.ready)?;
-            let name = |entry: io::Result<fs::DirEntry>| {
-                Ok(entry?.file_name().to_string_lossy().into_owned())
-            };
-            entries.map(name).collect()
-        };
-        names().map_err(io_error("reading", &self.ready))
+        let names = self.disk.names(&self.ready);
+        names.map_err(io_error("reading", &self.ready))
     }
 
     /// Nobody owes the batch any more: it goes to the archive, or away.
@@ -410,7 +422,11 @@ impl Spool {
     /// Where what must wait for a while can spill to; a stop leaves nothing of it.
     #[must_use]
     pub fn scratch(&self) -> Arc<dyn Scratch> {
-        Arc::new(StagingScratch(self.staging.clone()))
+        Arc::new(StagingScratch {
+            disk: self.disk.clone(),
+            folder: self.staging.clone(),
+            room: None,
+        })
     }
 
     /// Where damaged and unreadable things are kept for a person.
@@ -429,7 +445,10 @@ impl Spool {
     fn room(&self) -> Result<u64, SpoolError> {
         let pending = self.pending_bytes();
         let spare = || -> Result<(u64, u64), SpoolError> {
-            let free = disk::free_bytes(&self.state).map_err(io_error("measuring", &self.state))?;
+            let free = self
+                .disk
+                .free_bytes(&self.state)
+                .map_err(io_error("measuring", &self.state))?;
             Ok((free, free.saturating_sub(self.min_free_disk)))
         };
         let (mut free, mut left) = spare()?;
@@ -461,18 +480,17 @@ impl Spool {
     }
 
     fn remove_staging(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.staging)? {
-            fs::remove_dir_all(entry?.path())?;
+        for name in self.disk.names(&self.staging)? {
+            self.disk.remove_folder(&self.staging.join(name))?;
         }
         Ok(())
     }
 
     fn find_ready(&self) -> io::Result<()> {
         let mut batches = self.lock();
-        for entry in fs::read_dir(&self.ready)? {
-            let entry = entry?;
-            let folder = entry.path();
-            match BatchHead::read(&folder) {
+        for name in self.disk.names(&self.ready)? {
+            let folder = self.ready.join(&name);
+            match BatchHead::read(&self.disk, &folder) {
                 Ok(head) if folder == self.folder(head.seq) => {
                     batches.insert(head.seq, Arc::new(head));
                 }

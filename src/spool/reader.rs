@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use super::batch::BatchHead;
 use super::event_file::EventLines;
 use super::staging::Staging;
+use crate::disk::Disk;
 use crate::state::EventFile;
 
 /// The lines of a batch, in order.
 pub struct BatchReader {
+    disk: Disk,
     folder: PathBuf,
     /// The files that are still to be read, each with its first line.
     files: std::vec::IntoIter<(u64, EventFile)>,
@@ -27,6 +29,7 @@ impl BatchReader {
     /// Begins at line `from`, counted from 0. Files of which `is_damaged` are passed over, their
     /// lines are counted.
     pub(super) fn open(
+        disk: &Disk,
         folder: &Path,
         head: &BatchHead,
         from: u64,
@@ -38,6 +41,7 @@ impl BatchReader {
             .filter(|(first, file)| first + file.events > from && !is_damaged(&file.name));
         let files: Vec<_> = files.map(|(first, file)| (first, file.clone())).collect();
         Self {
+            disk: disk.clone(),
             folder: folder.to_owned(),
             files: files.into_iter(),
             open: None,
@@ -48,7 +52,7 @@ impl BatchReader {
     }
 
     /// Reads what was staged; it stays staged.
-    pub(super) fn of_folder(folder: &Path, files: &[EventFile]) -> Self {
+    pub(super) fn of_folder(disk: &Disk, folder: &Path, files: &[EventFile]) -> Self {
         let mut first = 0;
         let mut places = Vec::new();
         for file in files {
@@ -56,6 +60,7 @@ impl BatchReader {
             first += file.events;
         }
         Self {
+            disk: disk.clone(),
             folder: folder.to_owned(),
             files: places.into_iter(),
             open: None,
@@ -67,7 +72,7 @@ impl BatchReader {
 
     /// Reads what was staged and will not be committed.
     pub(super) fn of_staged(staging: Staging, files: &[EventFile]) -> Self {
-        let mut reader = Self::of_folder(staging.folder(), files);
+        let mut reader = Self::of_folder(staging.disk(), staging.folder(), files);
         reader.staged = Some(staging);
         reader
     }
@@ -83,7 +88,8 @@ impl BatchReader {
                         return Ok(None);
                     };
                     self.line = first;
-                    self.open.insert(EventLines::open(&self.folder, &file)?)
+                    self.open
+                        .insert(EventLines::open(&self.disk, &self.folder, &file)?)
                 }
             };
             let Some(text) = open.next_line()? else {

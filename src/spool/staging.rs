@@ -1,7 +1,6 @@
 //! A batch that is being written: invisible until it is committed, removed if it never is.
 
 use std::fmt;
-use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +10,8 @@ use zstd::stream::write::Encoder;
 
 use super::event_file::EventFileWriter;
 use super::letter::BlockLetter;
-use crate::disk;
+use super::room::Room;
+use crate::disk::{self, Disk, DiskFile};
 use crate::flatten::{EventSink, FlatEvent};
 use crate::state::{CollectionKey, EventFile};
 use crate::tape::{Scratch, ScratchFile, Tape};
@@ -35,20 +35,11 @@ pub(super) struct StagedLetter {
     pub(super) letter: BlockLetter,
 }
 
-/// The batch would grow beyond what the spool has room for. It travels inside an [`io::Error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the spool has no room: {needed} bytes are needed, {room} are left")]
-pub struct NoRoom {
-    /// Bytes of this batch so far.
-    pub needed: u64,
-    /// Bytes that it may take.
-    pub room: u64,
-}
-
 /// Events on their way into the spool.
 pub struct Staging {
+    disk: Disk,
     folder: PathBuf,
-    room: u64,
+    room: Arc<Room>,
     files: Vec<EventFile>,
     open: Option<EventFileWriter>,
     /// The events of the content block that is being read, as records.
@@ -68,19 +59,39 @@ pub struct Mark {
 }
 
 /// Scratch files in the staging folder, without a name: a crash leaves none.
-pub(super) struct StagingScratch(pub(super) PathBuf);
+pub(super) struct StagingScratch {
+    pub(super) disk: Disk,
+    pub(super) folder: PathBuf,
+    /// None where nobody waits for room.
+    pub(super) room: Option<Arc<Room>>,
+}
 
 impl Scratch for StagingScratch {
     fn create(&self) -> io::Result<Box<dyn ScratchFile>> {
-        Ok(Box::new(tempfile::tempfile_in(&self.0)?))
+        let file = self.disk.scratch_file(&self.folder)?;
+        Ok(match &self.room {
+            Some(room) => Box::new(room.metered(file)),
+            None => file,
+        })
     }
 }
 
 impl Staging {
-    pub(super) fn create(folder: PathBuf, room: u64, keep_raw: bool) -> io::Result<Self> {
-        disk::create_folder(&folder)?;
-        let scratch: Arc<dyn Scratch> = Arc::new(StagingScratch(folder.clone()));
+    pub(super) fn create(
+        disk: &Disk,
+        folder: PathBuf,
+        room: Room,
+        keep_raw: bool,
+    ) -> io::Result<Self> {
+        disk.create_folder_for_now(&folder)?;
+        let room = Arc::new(room);
+        let scratch: Arc<dyn Scratch> = Arc::new(StagingScratch {
+            disk: disk.clone(),
+            folder: folder.clone(),
+            room: Some(Arc::clone(&room)),
+        });
         Ok(Self {
+            disk: disk.clone(),
             block: Tape::new(scratch, BLOCK_MEMORY, u64::MAX),
             folder,
             room,
@@ -96,7 +107,11 @@ impl Staging {
     /// Where what must wait can spill to.
     #[must_use]
     pub fn scratch(&self) -> Arc<dyn Scratch> {
-        Arc::new(StagingScratch(self.folder.clone()))
+        Arc::new(StagingScratch {
+            disk: self.disk.clone(),
+            folder: self.folder.clone(),
+            room: Some(Arc::clone(&self.room)),
+        })
     }
 
     /// How many events are staged.
@@ -119,13 +134,14 @@ impl Staging {
     pub fn take_back(&mut self, mark: &Mark) -> io::Result<()> {
         self.block.clear();
         if let Some(open) = self.open.take() {
-            fs::remove_file(self.folder.join(open.name()))?;
+            self.disk.remove_file(&self.folder.join(open.name()))?;
         }
         for file in self.files.drain(mark.files..) {
-            fs::remove_file(self.folder.join(file.name))?;
+            self.room.unstage(file.bytes);
+            self.disk.remove_file(&self.folder.join(file.name))?;
         }
         for letter in self.letters.drain(mark.letters..) {
-            fs::remove_file(self.folder.join(letter.file))?;
+            self.disk.remove_file(&self.folder.join(letter.file))?;
         }
         Ok(())
     }
@@ -140,7 +156,7 @@ impl Staging {
         let copy = if self.keep_raw {
             self.raw_files += 1;
             let name = format!("answer-{:04}.xml.zst", self.raw_files);
-            let file = disk::create_file(&self.folder.join(name))?;
+            let file = self.create_file(&name)?;
             Some(Encoder::new(file, ZSTD_LEVEL)?)
         } else {
             None
@@ -165,7 +181,7 @@ impl Staging {
             safe(&key.service),
             safe(&key.collection)
         );
-        disk::rename(&self.folder, &quarantine.join(&name))?;
+        self.disk.rename(&self.folder, &quarantine.join(&name))?;
         self.keep();
         Ok(name)
     }
@@ -176,10 +192,20 @@ impl Staging {
         &self.folder
     }
 
+    /// Makes a file here whose bytes count.
+    pub(super) fn create_file(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let file = self.disk.create_file(&self.folder.join(name))?;
+        Ok(Box::new(self.room.metered(file)))
+    }
+
     /// All is staged; every file is durable.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         self.block.clear();
         self.close_file()
+    }
+
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     pub(super) fn files(&self) -> &[EventFile] {
@@ -193,7 +219,7 @@ impl Staging {
     /// What was refused is not kept.
     pub(super) fn drop_letters(&mut self) -> io::Result<()> {
         for letter in self.letters.drain(..) {
-            fs::remove_file(self.folder.join(letter.file))?;
+            self.disk.remove_file(&self.folder.join(letter.file))?;
         }
         Ok(())
     }
@@ -208,8 +234,8 @@ impl Staging {
             Some(open) => open,
             None => {
                 let name = format!("events-{:04}.jsonl.zst", self.files.len() + 1);
-                self.open
-                    .insert(EventFileWriter::create(&self.folder, name)?)
+                let file = self.create_file(&name)?;
+                self.open.insert(EventFileWriter::new(file, name)?)
             }
         };
         open.write(lines, events)?;
@@ -223,20 +249,17 @@ impl Staging {
         let Some(open) = self.open.take() else {
             return Ok(());
         };
-        self.files.push(open.finish()?);
-        let needed = self.files.iter().map(|file| file.bytes).sum();
-        if needed > self.room {
-            let room = self.room;
-            return Err(io::Error::other(NoRoom { needed, room }));
-        }
-        Ok(())
+        let file = open.finish()?;
+        let bytes = file.bytes;
+        self.files.push(file);
+        self.room.stage(bytes)
     }
 }
 
 /// Reads an answer, and copies it if it is to be kept.
 pub struct RawReader<'b> {
     body: &'b mut dyn Read,
-    copy: Option<Encoder<'static, File>>,
+    copy: Option<Encoder<'static, Box<dyn DiskFile>>>,
 }
 
 impl RawReader<'_> {
@@ -248,7 +271,7 @@ impl RawReader<'_> {
             let _ = io::copy(&mut (&mut self).take(MAX_UNREAD_BYTES), &mut io::sink());
         }
         match self.copy {
-            Some(copy) => disk::sync(&copy.finish()?),
+            Some(copy) => disk::sync(&mut *copy.finish()?),
             None => Ok(()),
         }
     }
@@ -300,9 +323,9 @@ impl ResponseSink for Staging {
     fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()> {
         self.block.clear();
         let name = format!("block-{:04}.xml", self.letters.len() + 1);
-        let mut file = disk::create_file(&self.folder.join(&name))?;
+        let mut file = self.create_file(&name)?;
         io::copy(&mut (&mut block.raw.rewind()?).take(u64::MAX), &mut file)?;
-        disk::sync(&file)?;
+        disk::sync(&mut *file)?;
         tracing::error!(
             block = block.number,
             binding = block.binding,
@@ -327,7 +350,7 @@ impl Drop for Staging {
         if self.is_kept {
             return;
         }
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
+        if let Err(error) = self.disk.remove_folder(&self.folder) {
             tracing::warn!(
                 %error,
                 folder = %self.folder.display(),

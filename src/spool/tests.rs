@@ -2,6 +2,7 @@
 //! again.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::ArchiveConfig;
+use crate::disk::refusal;
 use crate::event::{EventId, RecordType};
 use crate::flatten::{EventSink as _, FlatEvent};
 use crate::state::{CollectionKey, Origin, PolledCounts, Record};
@@ -39,7 +41,7 @@ impl Scene {
     }
 
     fn open(&self) -> Spool {
-        Spool::open(&self.config).unwrap()
+        Spool::open(&Disk::machine(), &self.config).unwrap()
     }
 
     fn ready(&self, seq: u64) -> PathBuf {
@@ -338,9 +340,60 @@ fn a_window_larger_than_what_is_left_is_told_while_it_is_written() {
 fn the_free_disk_counts_more_than_the_spool() {
     let mut scene = Scene::new();
     scene.config.min_free_disk = u64::MAX;
-    let spool = Spool::open(&scene.config).unwrap();
+    let spool = Spool::open(&Disk::machine(), &scene.config).unwrap();
     let error = spool.stage("c").unwrap_err();
     assert!(error.to_string().contains("state.min_free_disk"), "{error}");
+}
+
+#[test]
+fn two_polls_do_not_fill_the_spool_together() {
+    let mut scene = Scene::new();
+    let spool = scene.open();
+    let bytes = commit(&spool, &[10]).bytes();
+    let one = {
+        let mut staging = spool.stage("one").unwrap();
+        add(&mut staging, "{}");
+        staging.block_read().unwrap();
+        spool.finish(&mut staging, at(0), "s", "c").unwrap()[0].bytes
+    };
+    scene.config.max_spool_bytes = bytes + one + one / 2;
+    let spool = scene.open();
+    let stage = |who: &str| {
+        let mut staging = spool.stage(who).unwrap();
+        add(&mut staging, "{}");
+        staging.block_read().unwrap();
+        let finished = spool.finish(&mut staging, at(0), "s", "c");
+        (staging, finished)
+    };
+    let (first, finished) = stage("one");
+    finished.unwrap();
+    let (second, refused) = stage("two");
+    assert!(
+        matches!(refused, Err(SpoolError::TooLarge { needed, room }) if needed > room),
+        "{refused:?}"
+    );
+    // Neither what is refused nor what is given up takes any.
+    drop((first, second));
+    stage("two").1.unwrap();
+}
+
+#[test]
+fn what_waits_in_scratch_files_leaves_the_disk_its_rest() {
+    let mut scene = Scene::new();
+    scene.config.min_free_disk = 1000;
+    let spool = scene.open();
+    refusal::pretend_free(Some(10_000));
+    let staging = spool.stage("c").unwrap();
+    let mut file = staging.scratch().create().unwrap();
+    file.write_all(&vec![0; 1 << 20]).unwrap();
+    refusal::pretend_free(Some(1000));
+    let error = file.write_all(&vec![0; 1 << 20]).unwrap_err();
+    refusal::pretend_free(None);
+    let error = SpoolError::staging(error, staging.folder());
+    assert!(
+        matches!(error, SpoolError::TooLarge { needed, room: 0 } if needed > 2 << 20),
+        "{error}"
+    );
 }
 
 #[test]

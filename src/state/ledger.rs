@@ -3,7 +3,6 @@
 //! A record is a line of JSON that ends with its own CRC, so that anyone can read it and a torn or
 //! flipped one is noticed. A segment opens with a snapshot, so that only the last one is read.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::picture::Picture;
 use super::record::Record;
-use crate::disk;
+use crate::disk::{self, Disk, DiskFile};
 
 /// A segment is closed when it has grown to this.
 const SEGMENT_BYTES: u64 = 8 << 20;
@@ -22,10 +21,11 @@ const KEEP_SEGMENTS: usize = 8;
 /// The open ledger.
 #[derive(Debug)]
 pub struct Ledger {
+    disk: Disk,
     folder: PathBuf,
     segment: u64,
     /// None after a failed write: what lies on disk is not known, so a new segment is begun.
-    file: Option<File>,
+    file: Option<Box<dyn DiskFile>>,
     bytes: u64,
     segment_bytes: u64,
     number: u64,
@@ -84,11 +84,16 @@ const CRC_KEY: &str = ",\"crc32\":\"";
 impl Ledger {
     /// Opens the ledger in `folder`, or begins it; gives what it tells. Where a record is missing
     /// the picture says that it is in doubt.
-    pub fn open(folder: &Path, now: DateTime<Utc>) -> Result<(Self, Picture), OpenLedgerError> {
-        Self::open_with(folder, now, SEGMENT_BYTES)
+    pub fn open(
+        disk: &Disk,
+        folder: &Path,
+        now: DateTime<Utc>,
+    ) -> Result<(Self, Picture), OpenLedgerError> {
+        Self::open_with(disk, folder, now, SEGMENT_BYTES)
     }
 
     fn open_with(
+        disk: &Disk,
         folder: &Path,
         now: DateTime<Utc>,
         segment_bytes: u64,
@@ -97,9 +102,10 @@ impl Ledger {
             path: folder.to_owned(),
             source,
         };
-        disk::create_folder(folder).map_err(io_error)?;
-        let segments = segments(folder).map_err(io_error)?;
+        disk.create_folders(folder).map_err(io_error)?;
+        let segments = segments(disk, folder).map_err(io_error)?;
         let mut ledger = Self {
+            disk: disk.clone(),
             folder: folder.to_owned(),
             segment: segments.last().copied().unwrap_or(0),
             file: None,
@@ -113,7 +119,7 @@ impl Ledger {
         let mut texts = Vec::new();
         for segment in segments.iter().rev().copied() {
             let path = ledger.path(segment);
-            let text = fs::read(&path).map_err(io_error)?;
+            let text = disk.read(&path).map_err(io_error)?;
             let is_start = begins_with_snapshot(&text);
             texts.push((path, text));
             if is_start {
@@ -138,7 +144,7 @@ impl Ledger {
         };
         // Only a segment without any flaw is written on.
         if let (false, Some((path, text)), 1) = (reading.is_flawed, texts.last(), texts.len()) {
-            ledger.file = Some(disk::append_file(path).map_err(io_error)?);
+            ledger.file = Some(disk.append_file(path).map_err(io_error)?);
             ledger.bytes = text.len() as u64;
         }
         ledger.number = picture.number;
@@ -179,9 +185,9 @@ impl Ledger {
         // Whatever becomes of the file, its name is used up.
         self.segment = segment;
         let begin = || {
-            let file = disk::create_file(&path)?;
-            disk::sync_folder(&self.folder).inspect_err(|_| {
-                let _ = fs::remove_file(&path);
+            let file = self.disk.create_file(&path)?;
+            self.disk.sync_folder(&self.folder).inspect_err(|_| {
+                let _ = self.disk.remove_file(&path);
             })?;
             Ok(file)
         };
@@ -197,7 +203,7 @@ impl Ledger {
         if let Err(error) = self.write(now, &snapshot) {
             // On a full disk there is a new try every few seconds; they must not pile up. Where it
             // cannot be removed, it is passed over when it is read.
-            let _ = fs::remove_file(self.path(segment));
+            let _ = self.disk.remove_file(&self.path(segment));
             return Err(error);
         }
         self.remove_old_segments();
@@ -211,7 +217,7 @@ impl Ledger {
         // Taken out, and put back only when all went well.
         let written = match self.file.take() {
             Some(mut file) => {
-                disk::append(&mut file, line.as_bytes()).map(|()| self.file = Some(file))
+                disk::append(&mut *file, line.as_bytes()).map(|()| self.file = Some(file))
             }
             None => Err(io::Error::other("no segment is open")),
         };
@@ -222,10 +228,10 @@ impl Ledger {
     }
 
     fn remove_old_segments(&self) {
-        let segments = segments(&self.folder).unwrap_or_default();
+        let segments = segments(&self.disk, &self.folder).unwrap_or_default();
         let surplus = segments.len().saturating_sub(KEEP_SEGMENTS);
         for segment in segments.into_iter().take(surplus) {
-            if let Err(error) = fs::remove_file(self.path(segment)) {
+            if let Err(error) = self.disk.remove_file(&self.path(segment)) {
                 tracing::warn!(%error, segment, "an old ledger segment cannot be removed");
             }
         }
@@ -259,10 +265,14 @@ pub enum HistoryLine {
 
 /// Reads all segments that are there, oldest first. What does not end with a line break was never
 /// whole.
-pub(super) fn history(folder: &Path, mut visit: impl FnMut(HistoryLine)) -> io::Result<()> {
-    for segment in segments(folder)? {
+pub(super) fn history(
+    disk: &Disk,
+    folder: &Path,
+    mut visit: impl FnMut(HistoryLine),
+) -> io::Result<()> {
+    for segment in segments(disk, folder)? {
         let file = format!("{segment:08}.jsonl");
-        let text = match fs::read(folder.join(&file)) {
+        let text = match disk.read(&folder.join(&file)) {
             Ok(text) => text,
             // The oldest goes when a new one is begun.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -290,11 +300,10 @@ pub(super) fn history(folder: &Path, mut visit: impl FnMut(HistoryLine)) -> io::
 }
 
 /// The numbers of the segments, oldest first.
-fn segments(folder: &Path) -> io::Result<Vec<u64>> {
+fn segments(disk: &Disk, folder: &Path) -> io::Result<Vec<u64>> {
     let mut segments = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".jsonl"));
+    for name in disk.names(folder)? {
+        let number = name.strip_suffix(".jsonl");
         segments.extend(number.and_then(|number| number.parse::<u64>().ok()));
     }
     segments.sort_unstable();
@@ -388,7 +397,7 @@ mod tests {
     use crate::state::record::CollectionKey;
     use crate::taxii::Timestamp;
     use crate::taxii::window::PollWindow;
-    use std::fs::OpenOptions;
+    use std::fs::{self, OpenOptions};
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_400_000_000 + second, 0).unwrap()
@@ -418,7 +427,8 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let (ledger, picture) = Ledger::open_with(folder.path(), at(0), 1000).unwrap();
+            let (ledger, picture) =
+                Ledger::open_with(&Disk::machine(), folder.path(), at(0), 1000).unwrap();
             Self {
                 folder,
                 ledger,
@@ -453,7 +463,8 @@ mod tests {
         }
 
         fn reopen(&mut self) {
-            let (ledger, picture) = Ledger::open_with(self.folder.path(), at(99), 1000).unwrap();
+            let (ledger, picture) =
+                Ledger::open_with(&Disk::machine(), self.folder.path(), at(99), 1000).unwrap();
             self.ledger = ledger;
             self.picture = picture;
         }
@@ -474,7 +485,7 @@ mod tests {
             assert!(fixture.picture.number >= before.number);
         }
         assert_eq!(fixture.gaps(), 50);
-        let left = segments(fixture.folder.path()).unwrap();
+        let left = segments(&Disk::machine(), fixture.folder.path()).unwrap();
         assert_eq!(left.len(), KEEP_SEGMENTS, "{left:?}");
     }
 
@@ -539,7 +550,7 @@ mod tests {
             fixture.reopen();
             assert_eq!(fixture.gaps(), 1, "cut by {cut}");
             assert!(!fixture.picture.is_doubtful);
-            for segment in segments(fixture.folder.path()).unwrap() {
+            for segment in segments(&Disk::machine(), fixture.folder.path()).unwrap() {
                 if fixture.ledger.path(segment) != path {
                     fs::remove_file(fixture.ledger.path(segment)).unwrap();
                 }
@@ -604,7 +615,7 @@ mod tests {
         for torn in ["", "{\"number\":1,\"at\":\"20"] {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join("00000001.jsonl"), torn).unwrap();
-            let (_, picture) = Ledger::open(folder.path(), at(1)).unwrap();
+            let (_, picture) = Ledger::open(&Disk::machine(), folder.path(), at(1)).unwrap();
             assert_eq!(picture.next_seq, 1);
         }
     }
@@ -649,7 +660,7 @@ mod tests {
     fn without_any_snapshot_it_is_refused() {
         let fixture = Fixture::new();
         fs::write(fixture.ledger.path(1), "{}\n").unwrap();
-        let error = Ledger::open(fixture.folder.path(), at(1)).unwrap_err();
+        let error = Ledger::open(&Disk::machine(), fixture.folder.path(), at(1)).unwrap_err();
         assert!(
             matches!(error, OpenLedgerError::NoSnapshot { .. }),
             "{error}"

@@ -46,7 +46,9 @@ impl StateLock {
             path: path.clone(),
             source,
         };
-        crate::disk::create_folder(directory).map_err(io_error)?;
+        crate::disk::Disk::machine()
+            .create_folders(directory)
+            .map_err(io_error)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use crate::delivery::Progress;
+use crate::disk::Disk;
 use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError};
 pub use lock::{LockError, StateLock};
 pub use picture::{
@@ -62,6 +63,7 @@ pub use store::StoreError;
 /// Ledger and store behind one lock.
 #[derive(Debug)]
 pub struct State {
+    disk: Disk,
     ledger: PathBuf,
     inner: Mutex<Inner>,
 }
@@ -84,20 +86,21 @@ struct Inner {
 
 impl State {
     /// Opens the state below `directory`, or makes it; the caller holds the [`StateLock`].
-    pub fn open(directory: &Path, now: DateTime<Utc>) -> Result<Self, OpenStateError> {
-        crate::disk::create_folder(directory).map_err(|source| OpenStateError::Folder {
-            path: directory.to_owned(),
-            source,
-        })?;
+    pub fn open(disk: &Disk, directory: &Path, now: DateTime<Utc>) -> Result<Self, OpenStateError> {
+        disk.create_folders(directory)
+            .map_err(|source| OpenStateError::Folder {
+                path: directory.to_owned(),
+                source,
+            })?;
         let ledger_folder = directory.join("ledger");
-        let (mut ledger, mut picture) = Ledger::open(&ledger_folder, now)?;
+        let (mut ledger, mut picture) = Ledger::open(disk, &ledger_folder, now)?;
         let path = directory.join("state.sled");
         let store_error = |source| OpenStateError::Store {
             path: path.clone(),
             source,
         };
         let (store, found) =
-            Store::open(&path, &directory.join("quarantine")).map_err(store_error)?;
+            Store::open(disk, &path, &directory.join("quarantine")).map_err(store_error)?;
         if let Some(found) = found.filter(|found| *found > picture.number) {
             tracing::error!(
                 store = found,
@@ -112,6 +115,7 @@ impl State {
             store.rebuild(&picture).map_err(store_error)?;
         }
         Ok(Self {
+            disk: disk.clone(),
             ledger: ledger_folder,
             inner: Mutex::new(Inner {
                 ledger,
@@ -166,7 +170,7 @@ impl State {
 
     /// Reads what is kept of the ledger, oldest first; records may be appended meanwhile.
     pub fn history(&self, visit: impl FnMut(HistoryLine)) -> io::Result<()> {
-        ledger::history(&self.ledger, visit)
+        ledger::history(&self.disk, &self.ledger, visit)
     }
 
     /// How far an output is inside a batch.

@@ -3,7 +3,6 @@
 //! Only this file names sled. The ledger is the truth: sled 0.34 opens a damaged file without an
 //! error and may show an older state, so its number is compared with the ledger's at each start.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use super::picture::Picture;
 use super::record::Record;
 use super::work::{StoredReceipt, WorkChanges};
 use crate::delivery::{Progress, ReceiptKey};
+use crate::disk::Disk;
 
 /// The store cannot be read or written.
 pub type StoreError = sled::Error;
@@ -38,7 +38,11 @@ pub(super) struct Store {
 impl Store {
     /// Opens the store, and tells the last record that is in it; the caller brings it up to the
     /// ledger.
-    pub(super) fn open(path: &Path, quarantine: &Path) -> sled::Result<(Self, Option<u64>)> {
+    pub(super) fn open(
+        disk: &Disk,
+        path: &Path,
+        quarantine: &Path,
+    ) -> sled::Result<(Self, Option<u64>)> {
         let opened = Self::open_db(path).and_then(|db| Ok((number(&db)?, db)));
         let (found, db) = match opened {
             Ok(opened) => opened,
@@ -52,8 +56,8 @@ impl Store {
                     "the store cannot be opened: it is moved to quarantine/ and made anew from the \
                      ledger; events of open batches may be sent twice"
                 );
-                crate::disk::create_folder(quarantine)?;
-                fs::rename(path, free_name(quarantine))?;
+                disk.create_folders(quarantine)?;
+                disk.rename(path, &free_name(disk, quarantine)?)?;
                 (None, Self::open_db(path)?)
             }
         };
@@ -176,10 +180,15 @@ impl Store {
 }
 
 /// A place in `quarantine/` that nothing has yet.
-fn free_name(quarantine: &Path) -> PathBuf {
-    let names = (1_u64..).map(|n| quarantine.join(format!("state.sled-{n}")));
-    let mut free = names.skip_while(|name| name.exists());
-    free.next().unwrap_or_else(|| quarantine.join("state.sled"))
+fn free_name(disk: &Disk, quarantine: &Path) -> io::Result<PathBuf> {
+    let mut n = 1_u64;
+    loop {
+        let name = quarantine.join(format!("state.sled-{n}"));
+        if !disk.exists(&name)? {
+            return Ok(name);
+        }
+        n += 1;
+    }
 }
 
 /// Whether the store itself may be whole: the machine has no room for it, or no right to it.

@@ -20,7 +20,7 @@ use crate::cli::example::{self, Example, ExampleSecret};
 use crate::cli::terminal::Style;
 use crate::clock::SystemClock;
 use crate::control::{Client, Reply, Request};
-use crate::disk;
+use crate::disk::Disk;
 use crate::event::EventId;
 use crate::simulator::content::ContentGenerator;
 use crate::simulator::cta::{Account, CtaFault, CtaFaultOn, CtaRequestKind, CtaRules, CtaService};
@@ -320,7 +320,9 @@ fn start_cta() -> io::Result<Arc<CtaService>> {
 fn write_config(folder: &Path, cta: &CtaService, hec: &HecServer) -> io::Result<PathBuf> {
     let secret = |name: &str, value: &str| {
         let path = folder.join(name);
-        disk::write_file(&path, value.as_bytes()).map(|()| ExampleSecret::File(path))
+        Disk::machine()
+            .write_file(&path, value.as_bytes())
+            .map(|()| ExampleSecret::File(path))
     };
     let Account {
         username,
@@ -340,6 +342,6 @@ fn write_config(folder: &Path, cta: &CtaService, hec: &HecServer) -> io::Result<
         token: secret("hec-token", &HecRules::default().token)?,
     };
     let path = folder.join("cta-forwarder.toml");
-    disk::write_file(&path, example.to_string().as_bytes())?;
+    Disk::machine().write_file(&path, example.to_string().as_bytes())?;
     Ok(path)
 }

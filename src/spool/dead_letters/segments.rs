@@ -1,10 +1,10 @@
 //! Reads the segments of the dead letters.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::disk::Disk;
 use crate::spool::letter::{About, LetterHead, Line, key};
 
 /// What a segment is called.
@@ -17,21 +17,21 @@ fn segment_number(name: &str) -> Option<u64> {
 }
 
 /// The numbers of the segments, in order.
-pub(super) fn segments(folder: &Path) -> io::Result<Vec<u64>> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        numbers.extend(name.to_str().and_then(segment_number));
-    }
+pub(super) fn segments(disk: &Disk, folder: &Path) -> io::Result<Vec<u64>> {
+    let names = disk.names(folder)?;
+    let mut numbers: Vec<u64> = names
+        .iter()
+        .filter_map(|name| segment_number(name))
+        .collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
 
 /// Bytes of all files, whoever put them there.
-pub(super) fn bytes_on_disk(folder: &Path) -> io::Result<u64> {
+pub(super) fn bytes_on_disk(disk: &Disk, folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
-    for entry in fs::read_dir(folder)? {
-        bytes += entry?.metadata()?.len();
+    for name in disk.names(folder)? {
+        bytes += disk.metadata(&folder.join(name))?.bytes;
     }
     Ok(bytes)
 }
@@ -39,11 +39,12 @@ pub(super) fn bytes_on_disk(folder: &Path) -> io::Result<u64> {
 /// Gives every whole line of every segment, none for one that is damaged. What does not end with a
 /// line break was never whole.
 pub(super) fn each_line(
+    disk: &Disk,
     folder: &Path,
     mut visit: impl FnMut(u64, Option<Line<'_>>),
 ) -> io::Result<()> {
-    for number in segments(folder)? {
-        let text = match fs::read(folder.join(segment_name(number))) {
+    for number in segments(disk, folder)? {
+        let text = match disk.read(&folder.join(segment_name(number))) {
             Ok(text) => text,
             // All of its letters have been dealt with meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -58,9 +59,9 @@ pub(super) fn each_line(
 }
 
 /// The letters that are gone, though their lines are still there.
-pub(super) fn removed(folder: &Path) -> io::Result<HashSet<u128>> {
+pub(super) fn removed(disk: &Disk, folder: &Path) -> io::Result<HashSet<u128>> {
     let mut removed = HashSet::new();
-    each_line(folder, |_, line| {
+    each_line(disk, folder, |_, line| {
         if let Some(Line::Removed(id)) = line {
             removed.insert(id);
         }
@@ -96,15 +97,15 @@ struct Segment {
 }
 
 impl Inventory {
-    pub(super) fn take(folder: &Path) -> io::Result<Self> {
-        let removed = removed(folder)?;
+    pub(super) fn take(disk: &Disk, folder: &Path) -> io::Result<Self> {
+        let removed = removed(disk, folder)?;
         let mut inventory = Self::default();
-        for number in segments(folder)? {
+        for number in segments(disk, folder)? {
             inventory.segments.insert(number, Segment::default());
             inventory.last = number;
         }
         let mut blocks = Vec::new();
-        each_line(folder, |number, line| {
+        each_line(disk, folder, |number, line| {
             let segment = inventory.segments.entry(number).or_default();
             match line {
                 Some(Line::Letter(head, _)) => {
@@ -127,7 +128,7 @@ impl Inventory {
             }
         })?;
         for file in blocks {
-            inventory.bytes += block_bytes(folder, &file)?;
+            inventory.bytes += block_bytes(disk, folder, &file)?;
             inventory.living_blocks.insert(file);
         }
         Ok(inventory)
@@ -167,22 +168,26 @@ impl Inventory {
 }
 
 /// Bytes of a block; none if a person has taken it away.
-pub(super) fn block_size(folder: &Path, file: &str) -> io::Result<Option<u64>> {
-    match fs::metadata(folder.join(file)) {
-        Ok(metadata) => Ok(Some(metadata.len())),
+pub(super) fn block_size(disk: &Disk, folder: &Path, file: &str) -> io::Result<Option<u64>> {
+    match disk.metadata(&folder.join(file)) {
+        Ok(found) => Ok(Some(found.bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn block_bytes(folder: &Path, file: &str) -> io::Result<u64> {
-    block_size(folder, file).map(Option::unwrap_or_default)
+fn block_bytes(disk: &Disk, folder: &Path, file: &str) -> io::Result<u64> {
+    block_size(disk, folder, file).map(Option::unwrap_or_default)
 }
 
 /// Adds to a letter's bytes those of its block.
-pub(super) fn with_block_bytes(folder: &Path, mut head: LetterHead) -> io::Result<LetterHead> {
+pub(super) fn with_block_bytes(
+    disk: &Disk,
+    folder: &Path,
+    mut head: LetterHead,
+) -> io::Result<LetterHead> {
     if let Some(file) = head.file() {
-        head.bytes += block_bytes(folder, file)?;
+        head.bytes += block_bytes(disk, folder, file)?;
     }
     Ok(head)
 }

@@ -1,6 +1,7 @@
 //! Dead letters against the disk: what is kept is there, what is removed is gone and leaves nothing.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use proptest::prelude::*;
 use serde_json::value::RawValue;
@@ -25,8 +26,13 @@ impl Scene {
     fn with(max_bytes: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self {
-            letters: DeadLetters::open_with(folder.path().to_owned(), max_bytes, SEGMENT_BYTES)
-                .unwrap(),
+            letters: DeadLetters::open_with(
+                &Disk::machine(),
+                folder.path().to_owned(),
+                max_bytes,
+                SEGMENT_BYTES,
+            )
+            .unwrap(),
             folder,
             max_bytes,
         }
@@ -38,7 +44,9 @@ impl Scene {
 
     fn reopen(&mut self) {
         let folder = self.folder.path().to_owned();
-        self.letters = DeadLetters::open_with(folder, self.max_bytes, SEGMENT_BYTES).unwrap();
+        self.letters =
+            DeadLetters::open_with(&Disk::machine(), folder, self.max_bytes, SEGMENT_BYTES)
+                .unwrap();
     }
 
     fn keep(&self, line: u64, bytes: usize) -> Result<(), KeepLetterError> {

@@ -1,0 +1,204 @@
+//! Writing to disk so that it stays: every file is synced, and the folder that names it.
+//!
+//! All that the state and the spool read and write goes through a [`Disk`]: the machine's own, or one
+//! that tests bring, which loses what a crash may lose.
+
+mod file_system;
+mod machine;
+#[cfg(test)]
+pub(crate) mod refusal;
+#[cfg(test)]
+pub(crate) mod site;
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+pub use file_system::{DiskFile, FileSystem, Metadata};
+use machine::MachineDisk;
+
+use crate::tape::ScratchFile;
+
+/// A file system to keep things on.
+#[derive(Debug, Clone)]
+pub struct Disk(Arc<dyn FileSystem>);
+
+impl Disk {
+    /// This machine's.
+    #[must_use]
+    pub fn machine() -> Self {
+        #[cfg(test)]
+        return Self::on(refusal::RefusingDisk(MachineDisk));
+        #[cfg(not(test))]
+        Self::on(MachineDisk)
+    }
+
+    /// Another one.
+    #[must_use]
+    pub fn on(file_system: impl FileSystem + 'static) -> Self {
+        Self(Arc::new(file_system))
+    }
+
+    /// Makes a folder that only its owner may enter, and those above it, durably.
+    #[track_caller]
+    pub fn create_folders(&self, path: &Path) -> io::Result<()> {
+        if self.is_folder(path)? {
+            return Ok(());
+        }
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        if let Some(above) = above {
+            self.create_folders(above)?;
+        }
+        match self.0.create_folder(path) {
+            // Somebody else was quicker.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return self.is_folder(path)?.then_some(()).ok_or(error);
+            }
+            made => made?,
+        }
+        #[cfg(test)]
+        site::note("above a new folder");
+        self.0.sync_folder(above.unwrap_or(Path::new(".")))
+    }
+
+    /// Makes a folder for now; a crash may undo it.
+    pub fn create_folder_for_now(&self, path: &Path) -> io::Result<()> {
+        self.0.create_folder(path)
+    }
+
+    /// Makes a file that must not exist yet and that only its owner may read.
+    pub fn create_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.0.create_file(path)
+    }
+
+    /// Opens a file for appending; makes it if it is not there.
+    pub fn append_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.0.append_file(path)
+    }
+
+    /// Opens a file for reading.
+    pub fn open_file(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+        self.0.open_file(path)
+    }
+
+    /// Reads a whole file.
+    pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.0.open_file(path)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Writes a new file and syncs it; its folder is the caller's to sync.
+    #[track_caller]
+    pub fn write_file(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        append(&mut *self.0.create_file(path)?, bytes)
+    }
+
+    /// What a file or a folder is.
+    pub fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        self.0.metadata(path)
+    }
+
+    /// Whether anything has this name.
+    pub fn exists(&self, path: &Path) -> io::Result<bool> {
+        match self.0.metadata(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_folder(&self, path: &Path) -> io::Result<bool> {
+        match self.0.metadata(path) {
+            Ok(found) => Ok(found.is_folder),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The names in a folder, in no order.
+    pub fn names(&self, folder: &Path) -> io::Result<Vec<String>> {
+        self.0.names(folder)
+    }
+
+    /// Gives a file a second name; the folder of that is the caller's to sync.
+    pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.link(from, to)
+    }
+
+    /// Renames; a crash may undo it.
+    pub fn rename_for_now(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    /// Renames, and makes both folders durable.
+    #[track_caller]
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)?;
+        if let Some(folder) = to.parent() {
+            #[cfg(test)]
+            site::note("the new name");
+            self.0.sync_folder(folder)?;
+        }
+        if let Some(folder) = from.parent() {
+            #[cfg(test)]
+            site::note("the old name");
+            self.0.sync_folder(folder)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a file; its folder is the caller's to sync.
+    pub fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_file(path)
+    }
+
+    /// Removes a file if it is there; its folder is the caller's to sync.
+    pub fn remove_file_if_there(&self, path: &Path) -> io::Result<()> {
+        match self.0.remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Removes a folder with all that is in it.
+    pub fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.0.remove_folder(path)
+    }
+
+    /// Makes durable what a folder names: new, renamed and removed entries.
+    #[track_caller]
+    pub fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        #[cfg(test)]
+        site::note("a folder");
+        self.0.sync_folder(path)
+    }
+
+    /// Free bytes on the file system of a folder, as far as this user may take them.
+    pub fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.0.free_bytes(path)
+    }
+
+    /// Makes a file without a name in a folder: a crash leaves nothing of it.
+    pub fn scratch_file(&self, folder: &Path) -> io::Result<Box<dyn ScratchFile>> {
+        self.0.scratch_file(folder)
+    }
+}
+
+/// Makes what was written to a file durable, its length included; its times may be lost.
+#[track_caller]
+pub fn sync(file: &mut dyn DiskFile) -> io::Result<()> {
+    #[cfg(test)]
+    site::note("a file");
+    file.sync()
+}
+
+/// Appends to a file, durably.
+#[track_caller]
+pub fn append(file: &mut dyn DiskFile, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    sync(file)
+}
+
+#[cfg(test)]
+mod tests;
