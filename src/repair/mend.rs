@@ -440,12 +440,7 @@ impl Lines {
     }
 
     fn skip_to(&mut self, line: u64) -> io::Result<()> {
-        while let Some((number, text)) = self.reader.next_line()? {
-            if number >= line {
-                self.next = Some((number, text));
-                break;
-            }
-        }
+        while self.next_before(line)?.is_some() {}
         Ok(())
     }
 
