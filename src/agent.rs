@@ -17,6 +17,7 @@ use crate::house::House;
 use crate::letters::{self, LettersError};
 use crate::observe::board::Board;
 use crate::poller::{self, Asked, Poller};
+use crate::repair::{self, RepairError};
 use crate::schedule::{Schedules, StartScheduleError};
 use crate::spool::{Spool, SpoolError};
 use crate::state::ledger::AppendError;
@@ -56,6 +57,9 @@ pub enum StartError {
     /// The dead letters cannot be read.
     #[error(transparent)]
     Letters(#[from] LettersError),
+    /// Damage to the spool cannot be dealt with.
+    #[error(transparent)]
+    Repair(#[from] RepairError),
     /// A service cannot be set up.
     #[error("the service {name:?} cannot be set up: {source}")]
     Service {
@@ -313,9 +317,9 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
                 collection = head.collection,
                 "a batch was in place without a record; it gets one"
             );
-            house.state.append(now, &head.record)?;
+            house.state.append(now, &head.told())?;
         } else if is_doubtful && !is_owed() {
-            house.state.append(now, &owed_again(&head.record))?;
+            house.state.append(now, &owed_again(head.told()))?;
         }
         if !is_owed() {
             house.spool.done(head.seq, now)?;
@@ -324,6 +328,7 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
     house
         .spool
         .begin_at(house.state.look(|picture| picture.next_seq));
+    repair::recover(house)?;
     letters::recover(house)?;
     if is_doubtful {
         tracing::error!(
@@ -339,25 +344,12 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
         };
         house.state.append(now, &recovered)?;
     }
-    let owed: Vec<u64> = house
-        .state
-        .look(|picture| picture.batches.keys().copied().collect());
-    for seq in owed {
-        if house.spool.batch(seq).is_none() {
-            tracing::error!(
-                seq,
-                "a batch that is owed is not in the spool: look for it in quarantine/, and poll its \
-                 window again"
-            );
-        }
-    }
     Ok(())
 }
 
 /// The record of a batch of which the ledger does not say for certain that it was delivered: it is
 /// owed, and the checkpoint stays where it is.
-fn owed_again(record: &Record) -> Record {
-    let mut record = record.clone();
+fn owed_again(mut record: Record) -> Record {
     match &mut record {
         Record::Polled {
             checkpoint,

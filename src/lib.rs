@@ -18,6 +18,7 @@ pub mod letters;
 pub mod observe;
 pub mod output;
 pub mod poller;
+pub mod repair;
 pub mod schedule;
 pub mod simulator;
 pub mod spool;

@@ -13,7 +13,8 @@ use crate::house::House;
 use crate::letters::{self, LettersError};
 use crate::spool::{About, BatchHead, InspectedBatch, LetterHead, Spool, SpoolError};
 use crate::state::ledger::HistoryLine;
-use crate::state::{Moment, Picture};
+use crate::state::{Damage, Moment, Picture};
+use crate::taxii::Timestamp;
 
 /// Batches come so seldom that the second round finds everything read, were it not for a test.
 const MAX_ROUNDS: u32 = 100;
@@ -168,14 +169,22 @@ impl Sight {
     fn batch(&self, seq: u64, inspected: Option<&InspectedBatch>) -> Option<BatchFacts> {
         let batch = self.moment.picture.batches.get(&seq)?;
         let files = inspected.map(|found| {
-            let file = |file: &crate::spool::InspectedFile| FileFacts {
-                name: file.name.clone(),
-                events: file.events,
-                lines: file.lines,
-                damage: file.damage.clone(),
+            let mut next = 0;
+            let file = |file: &crate::spool::InspectedFile| {
+                let first = next;
+                next += file.events;
+                FileFacts {
+                    name: file.name.clone(),
+                    first,
+                    events: file.events,
+                    lines: file.lines,
+                    damage: file.damage.clone(),
+                    is_set_aside: batch.is_damaged(&file.name),
+                }
             };
             found.files.iter().map(file).collect()
         });
+        let window = batch.damage.as_ref().map_or_else(String::new, in_words);
         let outputs = batch.outputs.iter().map(|output| {
             let key = (seq, output.clone());
             let progress = self.moment.progress.get(&key).cloned().unwrap_or_default();
@@ -198,6 +207,7 @@ impl Sight {
         Some(BatchFacts {
             seq,
             collection: self.in_place.get(&seq).map(|head| head.collection.clone()),
+            window,
             fetched: batch.events,
             files,
             outputs: outputs.collect(),
@@ -230,6 +240,24 @@ impl Sight {
             .map(|name| format!("spool/ready/{name} is there, and the ledger does not know of it"))
             .collect()
     }
+}
+
+/// The collection and the window that is polled again, and how often that came to nothing.
+fn in_words(damage: &Damage) -> String {
+    let Damage { key, window, .. } = damage;
+    let Some(window) = window else {
+        return String::new();
+    };
+    let text = |stamp: &Option<Timestamp>| {
+        let text = stamp.as_ref().map(Timestamp::text);
+        text.unwrap_or("the beginning").to_owned()
+    };
+    let (begin, end) = (text(&window.exclusive_begin), text(&window.inclusive_end));
+    let failed = match damage.failures {
+        0 => String::new(),
+        failures => format!("; {failures} polls of it came to nothing"),
+    };
+    format!(" ({key}, from {begin} to {end}{failed})")
 }
 
 /// What does not hold of a letter's content block.

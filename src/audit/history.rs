@@ -233,6 +233,9 @@ mod tests {
                 outputs: vec!["o".into()],
                 events,
                 letters: Vec::new(),
+                window: None,
+                content: None,
+                settles: None,
             });
         }
 

@@ -1,8 +1,10 @@
 //! The audit: for each batch and each output that owes it, what became of every event, from what is
 //! physically there.
 //!
-//! `fetched = delivered + dead letters + discarded + abandoned + pending`, where `fetched` is what
-//! the reader counted and the ledger holds, `pending` the lines that can be read beyond the cursor.
+//! `fetched = delivered + dead letters + discarded + abandoned + repaired + lost + pending +
+//! repairing`, where `fetched` is what the reader counted and the ledger holds, `pending` the lines
+//! that can be read beyond the cursor, `repairing` those of damaged files whose window is polled
+//! again.
 
 mod facts;
 mod history;
@@ -47,15 +49,31 @@ pub struct Account {
     pub discarded: u64,
     /// Given up since the spool was full.
     pub abandoned: u64,
+    /// They went out with another batch, since their file was damaged.
+    #[serde(default)]
+    pub repaired: u64,
+    /// Their file was damaged, and the service no longer had them.
+    #[serde(default)]
+    pub lost: u64,
     /// Lines that are there and wait for delivery.
     pub pending: u64,
+    /// Lines of damaged files that wait for their window to be polled again.
+    #[serde(default)]
+    pub repairing: u64,
 }
 
 impl Account {
     /// All that is known of.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.delivered + self.dead_letters + self.discarded + self.abandoned + self.pending
+        self.delivered
+            + self.dead_letters
+            + self.discarded
+            + self.abandoned
+            + self.repaired
+            + self.lost
+            + self.pending
+            + self.repairing
     }
 
     /// The sentence about what is missing, or is too much.
@@ -86,6 +104,14 @@ fn were(count: u64, thing: &str) -> String {
     match count {
         1 => format!("1 {thing} was"),
         more => format!("{more} {thing}s were"),
+    }
+}
+
+/// So many events wait: for what follows.
+fn wait(count: u64) -> String {
+    match count {
+        1 => "1 event waits".to_owned(),
+        more => format!("{more} events wait"),
     }
 }
 

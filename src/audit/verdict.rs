@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Account, Audit, are, were};
+use super::{Account, Audit, are, wait, were};
 use crate::delivery::Cursor;
 use crate::state::Finished;
 
@@ -22,6 +22,8 @@ pub(super) struct Facts {
 pub(super) struct BatchFacts {
     pub(super) seq: u64,
     pub(super) collection: Option<String>,
+    /// The window in words, where files of it wait for repair.
+    pub(super) window: String,
     /// Events that the reader counted, as the ledger says.
     pub(super) fetched: u64,
     /// What can be read; none if the batch is not in the spool.
@@ -33,11 +35,15 @@ pub(super) struct BatchFacts {
 #[derive(Debug)]
 pub(super) struct FileFacts {
     pub(super) name: String,
+    /// Its first line: lines are counted over the files, as `batch.json` says.
+    pub(super) first: u64,
     /// As `batch.json` says.
     pub(super) events: u64,
     /// That can be read.
     pub(super) lines: u64,
     pub(super) damage: Option<String>,
+    /// It was set aside: nothing is expected in its place.
+    pub(super) is_set_aside: bool,
 }
 
 /// A batch at an output that owes it.
@@ -71,11 +77,6 @@ pub(super) struct Letters {
     pub(super) found: u64,
 }
 
-/// What cannot be mended yet.
-const STAYS_OWED: &str = "Until it is back it stays owed and is told here, or until the output is \
-                          given up: taken out of the configuration, and then `cta-forwarder output \
-                          forget`";
-
 impl Facts {
     pub(super) fn judge(self) -> Audit {
         let mut differences = self.findings;
@@ -106,6 +107,8 @@ impl Facts {
             account.dead_letters += output.finished.dead_letters;
             account.discarded += output.finished.discarded;
             account.abandoned += output.finished.abandoned;
+            account.repaired += output.finished.repaired;
+            account.lost += output.finished.lost;
             differences.extend(account.difference().filter(|_| !in_batches));
             let place = format!("output {:?}", output.name);
             differences.extend(output.letters.difference(&place));
@@ -125,20 +128,30 @@ impl BatchFacts {
         let seq = self.seq;
         let Some(files) = &self.files else {
             differences.push(format!(
-                "batch {seq} is owed and not in the spool: if it lies in quarantine/ or in a backup, \
-                 put it back as spool/ready/{seq:012} while no agent runs; else poll its window \
-                 again with `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}"
+                "batch {seq} is owed and not in the spool: restart the agent, which polls its window \
+                 again; or put it back as spool/ready/{seq:012} while no agent runs"
             ));
             return;
         };
         for file in files {
-            if let Some(damage) = &file.damage {
-                differences.push(format!(
-                    "batch {seq}, {}: {damage}. Put the file back from a backup while no agent runs; \
-                     else move spool/ready/{seq:012} to quarantine/ and poll its window again with \
-                     `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}",
-                    file.name
-                ));
+            let name = &file.name;
+            match &file.damage {
+                _ if file.is_set_aside => {
+                    let waits = self.outputs.iter().map(|owed| file.lacks(&owed.cursor)).max();
+                    if let Some(waits @ 1..) = waits {
+                        differences.push(format!(
+                            "batch {seq}, {name}: {} for repair: it was damaged and is in \
+                             quarantine/, and its window is polled again by itself{}",
+                            wait(waits),
+                            self.window
+                        ));
+                    }
+                }
+                Some(damage) => differences.push(format!(
+                    "batch {seq}, {name}: {damage}. The agent sets it aside when it comes to it, or \
+                     `cta-forwarder spool check --repair` does; its window is polled again by itself"
+                )),
+                None => {}
             }
         }
         let events: u64 = files.iter().map(|file| file.events).sum();
@@ -160,21 +173,38 @@ impl BatchFacts {
             dead_letters: owed.so_far.dead_letters,
             discarded: owed.so_far.discarded,
             abandoned: 0,
+            repaired: owed.so_far.repaired,
+            lost: owed.so_far.lost,
             pending: self.pending(&owed.cursor),
+            repairing: self.repairing(&owed.cursor),
         }
     }
 
     /// Lines that are there and not finished.
     fn pending(&self, cursor: &Cursor) -> u64 {
-        let mut first = 0;
-        let mut pending = 0;
-        for file in self.files.iter().flatten() {
-            let lines = first..first + file.lines;
-            pending += file.lines - cursor.count_finished_of(&lines);
-            // Lines are counted over the files, as `batch.json` says.
-            first += file.events;
-        }
-        pending
+        let whole = self
+            .files
+            .iter()
+            .flatten()
+            .filter(|file| !file.is_set_aside);
+        let pending = |file: &FileFacts| {
+            let lines = file.first..file.first + file.lines;
+            file.lines - cursor.count_finished_of(&lines)
+        };
+        whole.map(pending).sum()
+    }
+
+    /// Lines of files that were set aside and not finished.
+    fn repairing(&self, cursor: &Cursor) -> u64 {
+        let damaged = self.files.iter().flatten().filter(|file| file.is_set_aside);
+        damaged.map(|file| file.lacks(cursor)).sum()
+    }
+}
+
+impl FileFacts {
+    /// Its lines that are not finished, there or not.
+    fn lacks(&self, cursor: &Cursor) -> u64 {
+        self.events - cursor.count_finished_of(&(self.first..self.first + self.events))
     }
 }
 
@@ -198,6 +228,9 @@ impl Account {
         self.dead_letters += other.dead_letters;
         self.discarded += other.discarded;
         self.abandoned += other.abandoned;
+        self.repaired += other.repaired;
+        self.lost += other.lost;
+        self.repairing += other.repairing;
         self.pending += other.pending;
     }
 }
@@ -212,7 +245,10 @@ fn nothing(output: &str) -> Account {
         dead_letters: 0,
         discarded: 0,
         abandoned: 0,
+        repaired: 0,
+        lost: 0,
         pending: 0,
+        repairing: 0,
     }
 }
 
@@ -224,15 +260,18 @@ mod tests {
     fn batch(finished: u64) -> BatchFacts {
         let file = |number: u64| FileFacts {
             name: format!("events-{number:04}.jsonl.zst"),
+            first: (number - 1) * 10,
             events: 10,
             lines: 10,
             damage: None,
+            is_set_aside: false,
         };
         let mut cursor = Cursor::new();
         cursor.finish(0..finished);
         BatchFacts {
             seq: 7,
             collection: Some("c".to_owned()),
+            window: ", from A to B".to_owned(),
             fetched: 20,
             files: Some(vec![file(1), file(2)]),
             outputs: vec![OwedFacts {
@@ -256,7 +295,9 @@ mod tests {
                     delivered: 90,
                     dead_letters: 4,
                     discarded: 3,
-                    abandoned: 3,
+                    abandoned: 1,
+                    repaired: 1,
+                    lost: 1,
                 },
                 letters: Letters {
                     counted: 4,
@@ -301,12 +342,45 @@ mod tests {
         let mut spoilt = batch(20);
         let file = &mut spoilt.files.as_mut().unwrap()[0];
         (file.lines, file.damage) = (9, Some("damaged".to_owned()));
-        let told = format!(
-            "batch 7, events-0001.jsonl.zst: damaged. Put the file back from a backup while no agent \
-             runs; else move spool/ready/000000000007 to quarantine/ and poll its window again with \
-             `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}"
+        check(
+            facts(spoilt),
+            &[
+                "batch 7, events-0001.jsonl.zst: damaged. The agent sets it aside when it comes to \
+                 it, or `cta-forwarder spool check --repair` does; its window is polled again by \
+                 itself",
+            ],
         );
-        check(facts(spoilt), &[&told]);
+    }
+
+    #[test]
+    fn lines_that_wait_for_repair_are_a_state_of_their_own() {
+        for finished in 0..=20 {
+            let mut damaged = batch(finished);
+            let file = &mut damaged.files.as_mut().unwrap()[0];
+            (file.lines, file.is_set_aside) = (0, true);
+            file.damage = Some("gone".to_owned());
+            let audit = facts(damaged).judge();
+            let account = &audit.batches[0];
+            let waits = 10_u64.saturating_sub(finished);
+            assert_eq!(account.repairing, waits);
+            assert_eq!(account.pending, 10.min(20 - finished));
+            assert_eq!(account.total(), 20);
+            let told: Vec<String> = (waits > 0)
+                .then(|| {
+                    let waits = if waits == 1 {
+                        "1 event waits".to_owned()
+                    } else {
+                        format!("{waits} events wait")
+                    };
+                    format!(
+                        "batch 7, events-0001.jsonl.zst: {waits} for repair: it was damaged and is \
+                         in quarantine/, and its window is polled again by itself, from A to B"
+                    )
+                })
+                .into_iter()
+                .collect();
+            assert_eq!(audit.differences, told);
+        }
     }
 
     #[test]
@@ -325,15 +399,11 @@ mod tests {
     fn a_batch_that_is_gone_is_told() {
         let mut spoilt = batch(5);
         spoilt.files = None;
-        let told = format!(
-            "batch 7 is owed and not in the spool: if it lies in quarantine/ or in a backup, put it \
-             back as spool/ready/000000000007 while no agent runs; else poll its window again with \
-             `cta-forwarder poll … --to OUTPUT`. {STAYS_OWED}"
-        );
         check(
             facts(spoilt),
             &[
-                &told,
+                "batch 7 is owed and not in the spool: restart the agent, which polls its window \
+                 again; or put it back as spool/ready/000000000007 while no agent runs",
                 "batch 7, output \"splunk\": 20 events were fetched, 5 are accounted for, 15 are missing",
             ],
         );

@@ -13,8 +13,9 @@ use crate::control::{Reply, Request};
 /// Check that every event is where it should be
 ///
 /// For each batch in the spool and each output that owes it, and for each output over all: fetched =
-/// delivered + dead letters + discarded + abandoned + pending, from what is physically there. Every
-/// file of the spool is read to its end, so this takes a while when much waits. Events of retried
+/// delivered + dead letters + discarded + abandoned + repaired + lost + pending + repairing, from what
+/// is physically there. Repairing are events of damaged files whose window is polled again; repaired
+/// went out with another batch then, lost could not be had again. Every file of the spool is read to its end, so this takes a while when much waits. Events of retried
 /// dead letters count in their new batch, and stay dead letters of their first. The exit code is 1
 /// if anything does not hold; what it is, is named.
 #[derive(Debug, clap::Args)]
@@ -71,11 +72,14 @@ fn text(audit: &Audit, paint: Paint) -> String {
         "DEAD LETTERS",
         "DISCARDED",
         "ABANDONED",
+        "REPAIRED",
+        "LOST",
         "PENDING",
+        "REPAIRING",
         "DIFFERENCE",
     ];
     let accounts = audit.batches.iter().chain(&audit.outputs);
-    let rows: Vec<[String; 10]> = accounts.clone().map(row).collect();
+    let rows: Vec<[String; 13]> = accounts.clone().map(row).collect();
     let table = Table::new(head, &rows);
     lines.push(paint.paint(Style::Bold, table.titles).to_string());
     for (account, row) in accounts.zip(table.rows) {
@@ -98,7 +102,7 @@ fn text(audit: &Audit, paint: Paint) -> String {
     lines.join("\n")
 }
 
-fn row(account: &Account) -> [String; 10] {
+fn row(account: &Account) -> [String; 13] {
     let seq = account.seq.map(|seq| seq.to_string());
     let difference = i128::from(account.total()) - i128::from(account.fetched);
     [
@@ -110,7 +114,10 @@ fn row(account: &Account) -> [String; 10] {
         account.dead_letters.to_string(),
         account.discarded.to_string(),
         account.abandoned.to_string(),
+        account.repaired.to_string(),
+        account.lost.to_string(),
         account.pending.to_string(),
+        account.repairing.to_string(),
         match difference {
             0 => "ok".to_owned(),
             difference => format!("{difference:+}"),
@@ -133,7 +140,10 @@ mod tests {
             dead_letters: 4,
             discarded: 3,
             abandoned: 2,
+            repaired: 0,
+            lost: 0,
             pending,
+            repairing: 0,
         };
         let audit = Audit {
             ok: false,
@@ -142,9 +152,9 @@ mod tests {
             differences: vec!["batch 7: \u{1b}[2J".to_owned()],
         };
         let expect = "\
-BATCH  COLLECTION  OUTPUT  FETCHED  DELIVERED  DEAD LETTERS  DISCARDED  ABANDONED  PENDING  DIFFERENCE
-7      flows       splunk     1010        990             4          3          2       10  -1
-all    -           splunk     1010        990             4          3          2       11  ok
+BATCH  COLLECTION  OUTPUT  FETCHED  DELIVERED  DEAD LETTERS  DISCARDED  ABANDONED  REPAIRED  LOST  PENDING  REPAIRING  DIFFERENCE
+7      flows       splunk     1010        990             4          3          2         0     0       10          0  -1
+all    -           splunk     1010        990             4          3          2         0     0       11          0  ok
 
 batch 7: \\u{1b}[2J";
         assert_eq!(text(&audit, Paint::none()), expect);

@@ -61,6 +61,14 @@ impl Cursor {
         self.finished.splice(from..to, [melted]);
     }
 
+    /// What is finished in another cursor is finished in this one.
+    pub fn finish_all(&mut self, other: &Self) {
+        self.finish(0..other.low);
+        for range in &other.finished {
+            self.finish(range.clone());
+        }
+    }
+
     /// Whether this line needs no more work.
     #[must_use]
     pub fn is_finished(&self, line: u64) -> bool {
@@ -219,6 +227,10 @@ mod tests {
 
                 let stored: Cursor = serde_json::from_str(&json(&cursor)).unwrap();
                 prop_assert_eq!(&stored, &cursor);
+                let mut copy = Cursor::new();
+                copy.finish(start..start + length / 2);
+                copy.finish_all(&cursor);
+                prop_assert_eq!(&copy, &cursor);
                 prop_assert_eq!(cursor.count_finished(), model.len() as u64);
                 for line in 0..LINES + 15 {
                     prop_assert_eq!(cursor.is_finished(line), model.contains(&line));

@@ -66,6 +66,8 @@ pub struct Forwarder {
     doubted: BTreeSet<Place>,
     /// Peers that get a channel for each request, and until when.
     careful_until: BTreeMap<usize, Duration>,
+    /// The ledger's last word about repairs that was taken in.
+    mended: u64,
 }
 
 /// A forwarder cannot be set up.
@@ -117,6 +119,7 @@ impl Forwarder {
             refused: BTreeSet::new(),
             doubted: BTreeSet::new(),
             careful_until: BTreeMap::new(),
+            mended: house.state.look(|picture| picture.mended),
         };
         forwarder.restore_receipts();
         Ok(forwarder)
@@ -131,6 +134,7 @@ impl Forwarder {
     /// Takes in what has landed, writes it down, and launches what can be launched.
     pub fn turn(&mut self) -> Wake {
         let now = self.house.clock.now();
+        self.take_in_repairs();
         self.take_in_landed(now);
         let wait = self.go_on(now).unwrap_or_else(|error| {
             self.disk_failed(&error);
@@ -214,7 +218,7 @@ impl Forwarder {
             };
             if let Err(error) = filled {
                 self.read_again();
-                return Err(error.into());
+                return Err(error);
             }
             self.disk_mended();
             if self.queue.is_empty() {

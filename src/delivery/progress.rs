@@ -44,8 +44,8 @@ impl Progress {
         Finished {
             delivered: finished.saturating_sub(self.dead_letters),
             dead_letters: self.dead_letters,
-            discarded: 0,
             abandoned: events.saturating_sub(finished),
+            ..Finished::default()
         }
     }
 }

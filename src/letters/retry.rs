@@ -265,6 +265,9 @@ impl<T: FnMut(String)> Retrying<'_, T> {
             outputs,
             events: files.iter().map(|file| file.events).sum(),
             letters,
+            window: None,
+            content: None,
+            settles: None,
         };
         let head = BatchHead {
             seq,
@@ -272,10 +275,12 @@ impl<T: FnMut(String)> Retrying<'_, T> {
             service: key.service.clone(),
             collection: key.collection.clone(),
             window_end: window_end.unwrap_or(now),
+            end: None,
             message_ids: Vec::new(),
-            record: record.clone(),
+            record,
             files,
         };
+        let record = head.told();
         spool.commit(staging, head)?;
         if let Err(error) = state.append(now, &record) {
             // Where the record may be there after all, so must be the batch.

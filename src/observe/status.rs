@@ -62,6 +62,9 @@ pub struct OutputStatus {
     /// Batches that it owes and that are not in the spool: the audit names them.
     #[serde(default)]
     pub missing_batches: u64,
+    /// Events of damaged files that wait for their window to be polled again; they count as pending.
+    #[serde(default)]
+    pub repairing_events: u64,
     /// What became of the events that need no more work.
     pub finished: Finished,
     /// What its forwarder is doing.
@@ -142,18 +145,18 @@ fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
         .into_iter()
         .map(|(name, output)| {
             let (mut pending_batches, mut pending_events, mut missing_batches) = (0, 0, 0);
+            let mut repairing_events = 0;
             let mut finished = output.finished;
             for (seq, batch) in &owed {
                 if !batch.outputs.contains(&name) {
                     continue;
                 }
                 let progress = house.state.progress(&name, *seq);
-                let (so_far, _) = batch.settle_so_far(&name, &progress);
-                finished.delivered += so_far.delivered;
-                finished.dead_letters += so_far.dead_letters;
-                finished.discarded += so_far.discarded;
+                let (mut so_far, _) = batch.settle_so_far(&name, &progress);
                 pending_batches += 1;
-                pending_events += so_far.abandoned;
+                pending_events += std::mem::take(&mut so_far.abandoned);
+                repairing_events += batch.lacks(&progress);
+                finished.add(&so_far);
                 missing_batches += u64::from(is_missing(house, &name, *seq));
             }
             let configured = config.outputs.iter().find(|output| output.name == name);
@@ -162,6 +165,7 @@ fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
                 pending_batches,
                 pending_events,
                 missing_batches,
+                repairing_events,
                 finished,
                 activity: activities.remove(&name).unwrap_or_default(),
                 name,

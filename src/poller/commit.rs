@@ -53,10 +53,12 @@ impl Poller {
                     service: key.service.clone(),
                     collection: key.collection.clone(),
                     window_end: completed.checkpoint.time(),
+                    end: Some(completed.checkpoint.clone()),
                     message_ids: completed.totals.message_ids.clone(),
                     record: record.clone(),
                     files,
                 };
+                record = head.told();
                 spool.commit(staging, head)?;
                 number = Some(next);
             }
@@ -109,6 +111,7 @@ impl Poller {
                 .is_learnt()
                 .then(|| self.server_clock.offset_ms(now)),
             gap: completed.gap.clone(),
+            content: None,
         }
     }
 

@@ -8,6 +8,7 @@ mod commit;
 mod failure;
 mod fetch;
 mod manual;
+mod repair;
 mod server_clock;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::wake::Wake;
 use collection::Collection;
 use commit::Unrecorded;
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
+use repair::{OwedRepair, Repairs};
 pub use server_clock::ServerClock;
 
 /// How long the service's time is waited for: it is no reason to put a poll off.
@@ -55,6 +57,16 @@ pub struct Poller {
     unrecorded: Option<Box<Unrecorded>>,
     /// Connections tried in this slot.
     connects: u32,
+    repairs: Repairs,
+}
+
+/// What the next opening of the gate is for.
+#[derive(Debug)]
+enum Turn {
+    /// The next window of this collection.
+    Poll(usize),
+    /// The window of a damaged batch.
+    Repair(OwedRepair),
 }
 
 /// A poll did not end with a commit.
@@ -167,6 +179,7 @@ impl Poller {
             turns: 0,
             unrecorded: None,
             connects: 0,
+            repairs: Repairs::default(),
         }
     }
 
@@ -196,7 +209,7 @@ impl Poller {
         if let Some(wake) = self.still_unrecorded() {
             return wake;
         }
-        let Some(index) = self.choose() else {
+        let Some(turn) = self.choose_turn() else {
             return self.idle();
         };
         let now = self.house.clock.now();
@@ -208,7 +221,26 @@ impl Poller {
         if !self.server_clock.is_learnt() && !self.is_clock_silent {
             self.learn_the_time().await;
         }
-        self.poll(index).await
+        match turn {
+            Turn::Poll(index) => {
+                self.repairs.has_turn = true;
+                self.poll(index).await
+            }
+            Turn::Repair(owed) => {
+                self.repairs.has_turn = false;
+                self.repair(owed).await
+            }
+        }
+    }
+
+    /// Repairs have at most every second opening of the gate, and none while no poll is due that
+    /// they would have to let pass.
+    fn choose_turn(&mut self) -> Option<Turn> {
+        let poll = self.choose();
+        let may_repair = poll.is_none() || self.repairs.has_turn;
+        let owed = self.owed_repair();
+        let owed = owed.filter(|_| may_repair && self.repair_waits_for().is_zero());
+        owed.map(Turn::Repair).or(poll.map(Turn::Poll))
     }
 
     /// The collection whose turn it is, of those that are due.
@@ -243,9 +275,10 @@ impl Poller {
     fn idle(&self) -> Wake {
         let now = self.house.clock.now();
         let due = self.collections.iter().filter(|known| known.is_due);
-        due.map(|known| known.waits_for(now))
-            .min()
-            .map_or(Wake::Asked, Wake::After)
+        let polls = due.map(|known| known.waits_for(now));
+        let repair = self.owed_repair().map(|_| self.repair_waits_for());
+        // Damage that is found meanwhile is told as a change of the spool.
+        Wake::SpoolChange(polls.chain(repair).min().unwrap_or(Duration::MAX))
     }
 
     /// A Discovery_Request spends no poll, and its answer tells the service's time: the first

@@ -114,7 +114,7 @@ impl Archive {
         }
     }
 
-    fn path(&self, seq: u64) -> PathBuf {
+    pub(super) fn path(&self, seq: u64) -> PathBuf {
         self.folder.join(format!("{seq:012}"))
     }
 

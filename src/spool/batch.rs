@@ -7,10 +7,16 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
-use crate::state::Record;
+use crate::state::{
+    BatchContent, BatchSource, CollectionKey, EventFile, Origin, PolledCounts, Record, Settlement,
+};
+use crate::taxii::Timestamp;
+use crate::taxii::window::PollWindow;
 
 /// The file's name in the folder of a batch.
 pub(super) const FILE_NAME: &str = "batch.json";
+/// What stands between the head and its CRC.
+const CRC_KEY: &str = ",\n  \"crc32\": \"";
 
 /// The head of a batch; its events lie beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,25 +31,15 @@ pub struct BatchHead {
     pub collection: String,
     /// The end of the window: the time of an event that states none.
     pub window_end: DateTime<Utc>,
+    /// The same in the service's own words; none of a batch that no poll brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Timestamp>,
     /// The service's ids of the messages that brought it.
     pub message_ids: Vec<String>,
-    /// The ledger's record of it, which is written after the batch is in place.
+    /// The ledger's record of it but for what this head tells itself; see [`BatchHead::told`].
     pub record: Record,
     /// The events, in order.
     pub files: Vec<EventFile>,
-}
-
-/// A file of events: JSON lines, compressed with zstd.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventFile {
-    /// Its name in the folder of the batch.
-    pub name: String,
-    /// Events in it.
-    pub events: u64,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// CRC-32 of the lines before compression, as eight hexadecimal digits.
-    pub crc32: String,
 }
 
 impl BatchHead {
@@ -59,9 +55,213 @@ impl BatchHead {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
+    /// The collection that it is of.
+    #[must_use]
+    pub fn key(&self) -> CollectionKey {
+        CollectionKey {
+            service: self.service.clone(),
+            collection: self.collection.clone(),
+        }
+    }
+
+    /// The record as the ledger gets it, after the batch is in place: from it this head can be
+    /// written again.
+    #[must_use]
+    pub fn told(&self) -> Record {
+        let mut record = self.record.clone();
+        if let Record::Polled { content, .. } | Record::BatchAdded { content, .. } = &mut record {
+            *content = Some(BatchContent {
+                staged_at: self.staged_at,
+                window_end: self.window_end,
+                end: self.end.clone(),
+                files: self.files.clone(),
+            });
+        }
+        record
+    }
+
+    /// The window that brings its events again, up to where the service said that it ended; none if
+    /// no poll does.
+    #[must_use]
+    pub fn window(&self) -> Option<PollWindow> {
+        let asked = match &self.record {
+            Record::Polled { window, .. } => Some(window),
+            Record::BatchAdded { window, .. } => window.as_ref(),
+            _ => None,
+        };
+        Some(PollWindow {
+            exclusive_begin: asked?.exclusive_begin.clone(),
+            inclusive_end: Some(self.end.clone()?),
+        })
+    }
+
+    /// The damaged batch whose place it takes.
+    #[must_use]
+    pub fn settles(&self) -> Option<&Settlement> {
+        match &self.record {
+            Record::BatchAdded { settles, .. } => settles.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Each file with its first line.
+    pub fn places(&self) -> impl Iterator<Item = (u64, &EventFile)> {
+        self.files.iter().scan(0, |next, file| {
+            let first = *next;
+            *next += file.events;
+            Some((first, file))
+        })
+    }
+
+    /// The head as the ledger knows it, without what only people look at.
+    #[must_use]
+    pub fn from_ledger(seq: u64, source: &BatchSource, outputs: Vec<String>) -> Self {
+        let BatchSource {
+            key,
+            origin,
+            window,
+            content,
+            settles,
+        } = source;
+        let events = content.files.iter().map(|file| file.events).sum();
+        let record = match (origin, window) {
+            (Origin::Poll | Origin::Manual, Some(window)) => Record::Polled {
+                key: key.clone(),
+                origin: *origin,
+                window: window.clone(),
+                // The ledger has it; should it lose it, the window is fetched again.
+                checkpoint: None,
+                seq: Some(seq),
+                outputs,
+                counts: PolledCounts {
+                    events,
+                    ..PolledCounts::default()
+                },
+                clock_offset_ms: None,
+                gap: None,
+                content: None,
+            },
+            _ => Record::BatchAdded {
+                key: key.clone(),
+                origin: *origin,
+                seq,
+                outputs,
+                events,
+                letters: Vec::new(),
+                window: window.clone(),
+                content: None,
+                settles: settles.clone(),
+            },
+        };
+        Self {
+            seq,
+            staged_at: content.staged_at,
+            service: key.service.clone(),
+            collection: key.collection.clone(),
+            window_end: content.window_end,
+            end: content.end.clone(),
+            message_ids: Vec::new(),
+            record,
+            files: content.files.clone(),
+        }
+    }
+
     /// Reads the head of the batch in `folder`.
     pub(super) fn read(disk: &Disk, folder: &Path) -> io::Result<Self> {
-        let json = disk.read(&folder.join(FILE_NAME))?;
-        serde_json::from_slice(&json).map_err(io::Error::from)
+        Self::parse(&disk.read(&folder.join(FILE_NAME))?)
+    }
+
+    fn parse(json: &[u8]) -> io::Result<Self> {
+        let damaged = |text: &'static str| io::Error::new(io::ErrorKind::InvalidData, text);
+        let text = std::str::from_utf8(json).map_err(|_| damaged("it is not UTF-8"))?;
+        let (body, crc) = text
+            .rsplit_once(CRC_KEY)
+            .ok_or_else(|| damaged("its checksum is missing"))?;
+        let crc = crc.strip_suffix("\"\n}\n");
+        if crc != Some(&checksum(body.as_bytes())) {
+            return Err(damaged("it does not have its checksum"));
+        }
+        serde_json::from_str(&format!("{body}\n}}")).map_err(io::Error::from)
+    }
+
+    /// Its text: JSON that ends with the CRC of all that stands before it.
+    pub(super) fn text(&self) -> io::Result<Vec<u8>> {
+        let json = serde_json::to_string_pretty(self)?;
+        let body = json.strip_suffix("\n}").unwrap_or(&json);
+        let crc = checksum(body.as_bytes());
+        Ok(format!("{body}{CRC_KEY}{crc}\"\n}}\n").into_bytes())
+    }
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    format!("{:08x}", crc32fast::hash(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head() -> BatchHead {
+        let end = Timestamp::parse("2015-01-20T16:11:02.766+01:00").unwrap();
+        let source = BatchSource {
+            key: CollectionKey {
+                service: "s".to_owned(),
+                collection: "c".to_owned(),
+            },
+            origin: Origin::Poll,
+            window: Some(PollWindow {
+                exclusive_begin: None,
+                inclusive_end: Some(end.clone()),
+            }),
+            content: BatchContent {
+                staged_at: end.time(),
+                window_end: end.time(),
+                end: Some(end),
+                files: vec![EventFile {
+                    name: "events-0001.jsonl.zst".to_owned(),
+                    events: 3,
+                    bytes: 100,
+                    crc32: "0a0b0c0d".to_owned(),
+                }],
+            },
+            settles: None,
+        };
+        BatchHead::from_ledger(7, &source, vec!["o".to_owned()])
+    }
+
+    #[test]
+    fn it_is_json_and_comes_back() {
+        let head = head();
+        let text = head.text().unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(value["files"][0]["events"], 3);
+        assert_eq!(value["crc32"].as_str().unwrap().len(), 8);
+        assert_eq!(BatchHead::parse(&text).unwrap(), head);
+    }
+
+    #[test]
+    fn no_bit_of_it_is_altered_without_notice() {
+        let text = head().text().unwrap();
+        for place in 0..text.len() {
+            for bit in 0..8 {
+                let mut altered = text.clone();
+                altered[place] ^= 1 << bit;
+                assert!(
+                    BatchHead::parse(&altered).is_err(),
+                    "byte {place}, bit {bit}"
+                );
+            }
+            assert!(BatchHead::parse(&text[..place]).is_err(), "cut at {place}");
+        }
+    }
+
+    #[test]
+    fn what_the_ledger_knows_of_it_is_enough_to_write_it_again() {
+        let head = head();
+        let mut picture = crate::state::Picture::default();
+        picture.apply(1, head.staged_at, &head.told());
+        let source = picture.batches[&7].source.clone().unwrap();
+        let again = BatchHead::from_ledger(7, &source, vec!["o".to_owned()]);
+        assert_eq!(again, head);
     }
 }

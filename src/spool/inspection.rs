@@ -1,16 +1,12 @@
 //! What of a batch is physically there: its files are read to their ends and compared with
 //! `batch.json`.
 
-use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use zstd::stream::read::Decoder;
-
-use super::batch::{BatchHead, EventFile};
+use super::batch::BatchHead;
+use super::event_file;
 use crate::disk::Disk;
-
-/// Bytes that are decompressed at once.
-const PIECE_BYTES: usize = 64 << 10;
+use crate::state::EventFile;
 
 /// A batch as it lies on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,53 +50,12 @@ impl InspectedBatch {
 
 impl InspectedFile {
     fn read(disk: &Disk, folder: &Path, file: &EventFile) -> Self {
-        let mut found = Content::default();
-        let damage = match found.read(disk, &folder.join(&file.name)) {
-            Err(error) => Some(error.to_string()),
-            Ok(()) if found.crc() != file.crc32 => Some(format!(
-                "its content has the CRC {}, batch.json says {}",
-                found.crc(),
-                file.crc32
-            )),
-            Ok(()) if found.lines != file.events => Some(format!(
-                "it holds {} lines, batch.json says {}",
-                found.lines, file.events
-            )),
-            Ok(()) => None,
-        };
+        let (lines, damage) = event_file::look_at(disk, folder, file);
         Self {
             name: file.name.clone(),
             events: file.events,
-            lines: found.lines,
+            lines,
             damage,
         }
-    }
-}
-
-#[derive(Default)]
-struct Content {
-    lines: u64,
-    crc: crc32fast::Hasher,
-}
-
-impl Content {
-    /// Reads as far as it goes.
-    fn read(&mut self, disk: &Disk, path: &Path) -> io::Result<()> {
-        let decoder = Decoder::new(disk.open_file(path)?)?;
-        let mut text = BufReader::with_capacity(PIECE_BYTES, decoder);
-        loop {
-            let piece = text.fill_buf()?;
-            if piece.is_empty() {
-                return Ok(());
-            }
-            self.lines += memchr::memchr_iter(b'\n', piece).count() as u64;
-            self.crc.update(piece);
-            let length = piece.len();
-            text.consume(length);
-        }
-    }
-
-    fn crc(&self) -> String {
-        format!("{:08x}", self.crc.clone().finalize())
     }
 }

@@ -4,7 +4,9 @@
 
 mod archive;
 mod batch;
+mod damage;
 mod dead_letters;
+mod event_file;
 mod inspection;
 mod letter;
 mod reader;
@@ -24,7 +26,8 @@ use crate::config::StateConfig;
 use crate::disk::Disk;
 use crate::tape::Scratch;
 use archive::Archive;
-pub use batch::{BatchHead, EventFile};
+pub use batch::BatchHead;
+pub use damage::{FileDamage, Rewritten};
 pub use dead_letters::{DeadLetters, KeepLetterError, MEND_LETTERS};
 pub use inspection::{InspectedBatch, InspectedFile};
 pub use letter::{About, BlockLetter, EventLetter, LetterHead};
@@ -33,6 +36,8 @@ pub use room::NoRoom;
 use room::Room;
 use staging::StagingScratch;
 pub use staging::{Mark, Staging};
+
+pub use crate::state::EventFile;
 
 /// The spool of a state folder.
 #[derive(Debug)]
@@ -56,6 +61,7 @@ pub struct Spool {
     /// room.
     wanted: Mutex<BTreeMap<String, u64>>,
     committing: Mutex<()>,
+    mending: Mutex<()>,
     changes: watch::Sender<u64>,
 }
 
@@ -104,6 +110,15 @@ pub enum SpoolError {
 }
 
 impl SpoolError {
+    /// The damage to a file of events that it tells of; none of a disk that fails.
+    #[must_use]
+    pub fn damage(&self) -> Option<&FileDamage> {
+        match self {
+            Self::Io { source, .. } => FileDamage::of(source),
+            _ => None,
+        }
+    }
+
     /// What was read could not be staged: there is no room, or the disk fails.
     #[must_use]
     pub fn staging(source: io::Error, folder: &Path) -> Self {
@@ -155,6 +170,7 @@ impl Spool {
             next_seq: AtomicU64::new(1),
             wanted: Mutex::default(),
             committing: Mutex::new(()),
+            mending: Mutex::new(()),
             changes: watch::Sender::new(0),
         };
         spool
@@ -174,6 +190,10 @@ impl Spool {
         if needed > room {
             return Err(SpoolError::TooLarge { needed, room });
         }
+        self.stage_in(room)
+    }
+
+    fn stage_in(&self, room: u64) -> Result<Staging, SpoolError> {
         let id = self.staged.fetch_add(1, Ordering::Relaxed);
         let folder = self.staging.join(format!("{}-{id}", std::process::id()));
         let room = Room::new(
@@ -212,6 +232,11 @@ impl Spool {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One at a time sets damaged files aside or mends them, the ledger's record included.
+    pub fn mending_turn(&self) -> MutexGuard<'_, ()> {
+        self.mending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts a finished batch in place. When this returns it is durable, and a restart finds it; its
     /// ledger record is the caller's to append.
     pub fn commit(&self, staging: Staging, head: BatchHead) -> Result<(), SpoolError> {
@@ -221,9 +246,8 @@ impl Spool {
             for letter in staging.letters() {
                 self.disk.remove_file(&from.join(&letter.file))?;
             }
-            let mut json = serde_json::to_vec_pretty(&head)?;
-            json.push(b'\n');
-            self.disk.write_file(&from.join(batch::FILE_NAME), &json)?;
+            self.disk
+                .write_file(&from.join(batch::FILE_NAME), &head.text()?)?;
             self.disk.sync_folder(from)?;
             self.disk.rename(from, &to)
         };
@@ -256,7 +280,7 @@ impl Spool {
         collection: &str,
     ) -> Result<BatchReader, SpoolError> {
         let files = self.finish(&mut staging, at, service, collection)?;
-        Ok(BatchReader::of_staged(staging, files))
+        Ok(BatchReader::of_staged(staging, &files))
     }
 
     /// A number for a batch; it is never given again.
@@ -304,10 +328,16 @@ impl Spool {
         self.lock().get(&seq).cloned()
     }
 
-    /// Reads the events of a batch from line `from`.
-    pub fn read(&self, head: &BatchHead, from: u64) -> Result<BatchReader, SpoolError> {
+    /// Reads the events of a batch from line `from`, without the files of which `is_damaged`.
+    #[must_use]
+    pub fn read(
+        &self,
+        head: &BatchHead,
+        from: u64,
+        is_damaged: impl Fn(&str) -> bool,
+    ) -> BatchReader {
         let folder = self.folder(head.seq);
-        BatchReader::open(&self.disk, &folder, head, from).map_err(io_error("reading", &folder))
+        BatchReader::open(&self.disk, &folder, head, from, is_damaged)
     }
 
     /// Looks at what of a batch is physically there; none if it has gone meanwhile.
@@ -461,18 +491,11 @@ impl Spool {
         for name in self.disk.names(&self.ready)? {
             let folder = self.ready.join(&name);
             match BatchHead::read(&self.disk, &folder) {
-                Ok(head) => {
+                Ok(head) if folder == self.folder(head.seq) => {
                     batches.insert(head.seq, Arc::new(head));
                 }
-                Err(error) => {
-                    tracing::error!(
-                        batch = %folder.display(),
-                        %error,
-                        "the head of a batch cannot be read: the batch is moved to quarantine/; \
-                         poll its window again"
-                    );
-                    self.disk.rename(&folder, &self.quarantine.join(&name))?;
-                }
+                // What the ledger knows of it is written again; what it does not is set aside.
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(())

@@ -1,87 +1,95 @@
 //! Reads the events of a batch, from any line.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use zstd::stream::read::Decoder;
-
-use super::batch::{BatchHead, EventFile};
+use super::batch::BatchHead;
+use super::event_file::EventLines;
 use super::staging::Staging;
 use crate::disk::Disk;
+use crate::state::EventFile;
 
 /// The lines of a batch, in order.
 pub struct BatchReader {
     disk: Disk,
     folder: PathBuf,
-    files: std::vec::IntoIter<EventFile>,
-    open: Option<OpenFile>,
+    /// The files that are still to be read, each with its first line.
+    files: std::vec::IntoIter<(u64, EventFile)>,
+    open: Option<EventLines>,
+    /// The number of the next line.
     line: u64,
+    /// Lines before this one are passed over.
+    from: u64,
     /// What is read is removed with this.
-    _staging: Option<Staging>,
-}
-
-struct OpenFile {
-    lines: BufReader<Decoder<'static, BufReader<Box<dyn Read + Send>>>>,
-    name: String,
-    /// Lines that must still come.
-    left: u64,
+    staged: Option<Staging>,
 }
 
 impl BatchReader {
-    /// Begins at line `from`, counted from 0.
+    /// Begins at line `from`, counted from 0. Files of which `is_damaged` are passed over, their
+    /// lines are counted.
     pub(super) fn open(
         disk: &Disk,
         folder: &Path,
         head: &BatchHead,
         from: u64,
-    ) -> io::Result<Self> {
+        is_damaged: impl Fn(&str) -> bool,
+    ) -> Self {
         // Whole files before the line need not be read.
-        let mut before = 0;
-        let mut unneeded = 0;
-        for file in &head.files {
-            if before + file.events > from {
-                break;
-            }
-            before += file.events;
-            unneeded += 1;
-        }
-        let files = head.files.get(unneeded..).unwrap_or_default().to_vec();
-        let mut reader = Self {
+        let files = head
+            .places()
+            .filter(|(first, file)| first + file.events > from && !is_damaged(&file.name));
+        let files: Vec<_> = files.map(|(first, file)| (first, file.clone())).collect();
+        Self {
             disk: disk.clone(),
             folder: folder.to_owned(),
             files: files.into_iter(),
             open: None,
-            line: before,
-            _staging: None,
-        };
-        while reader.line < from && reader.next_line()?.is_some() {}
-        Ok(reader)
-    }
-
-    /// Reads what was staged and will not be committed.
-    pub(super) fn of_staged(staging: Staging, files: Vec<EventFile>) -> Self {
-        Self {
-            disk: staging.disk().clone(),
-            folder: staging.folder().to_owned(),
-            files: files.into_iter(),
-            open: None,
             line: 0,
-            _staging: Some(staging),
+            from,
+            staged: None,
         }
     }
 
-    /// The next line's number and text, without its line break.
+    /// Reads what was staged; it stays staged.
+    pub(super) fn of_folder(disk: &Disk, folder: &Path, files: &[EventFile]) -> Self {
+        let mut first = 0;
+        let mut places = Vec::new();
+        for file in files {
+            places.push((first, file.clone()));
+            first += file.events;
+        }
+        Self {
+            disk: disk.clone(),
+            folder: folder.to_owned(),
+            files: places.into_iter(),
+            open: None,
+            line: 0,
+            from: 0,
+            staged: None,
+        }
+    }
+
+    /// Reads what was staged and will not be committed.
+    pub(super) fn of_staged(staging: Staging, files: &[EventFile]) -> Self {
+        let mut reader = Self::of_folder(staging.disk(), staging.folder(), files);
+        reader.staged = Some(staging);
+        reader
+    }
+
+    /// The next line's number and text, without its line break. Damage travels inside the
+    /// [`io::Error`]: see [`FileDamage::of`](super::FileDamage::of).
     pub fn next_line(&mut self) -> io::Result<Option<(u64, String)>> {
         loop {
             let open = match &mut self.open {
                 Some(open) => open,
                 None => {
-                    let Some(file) = self.files.next() else {
+                    let Some((first, file)) = self.files.next() else {
                         return Ok(None);
                     };
+                    self.line = first;
                     self.open
-                        .insert(OpenFile::open(&self.disk, &self.folder, file)?)
+                        .insert(EventLines::open(&self.disk, &self.folder, &file)?)
                 }
             };
             let Some(text) = open.next_line()? else {
@@ -90,41 +98,10 @@ impl BatchReader {
             };
             let line = self.line;
             self.line += 1;
-            return Ok(Some((line, text)));
+            if line >= self.from {
+                return Ok(Some((line, text)));
+            }
         }
-    }
-}
-
-impl OpenFile {
-    fn open(disk: &Disk, folder: &Path, file: EventFile) -> io::Result<Self> {
-        let compressed = disk.open_file(&folder.join(&file.name))?;
-        Ok(Self {
-            lines: BufReader::new(Decoder::new(compressed)?),
-            name: file.name,
-            left: file.events,
-        })
-    }
-
-    fn next_line(&mut self) -> io::Result<Option<String>> {
-        let mut text = String::new();
-        let is_end = self.lines.read_line(&mut text)? == 0;
-        // Lines are counted over the files: one too few would shift all that follow.
-        if is_end != (self.left == 0) {
-            let name = &self.name;
-            let left = self.left;
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{name} does not end where batch.json says ({left} lines are to come)"),
-            ));
-        }
-        if is_end {
-            return Ok(None);
-        }
-        self.left -= 1;
-        if text.ends_with('\n') {
-            text.pop();
-        }
-        Ok(Some(text))
     }
 }
 

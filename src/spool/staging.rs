@@ -8,12 +8,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use zstd::stream::write::Encoder;
 
-use super::batch::EventFile;
+use super::event_file::EventFileWriter;
 use super::letter::BlockLetter;
 use super::room::Room;
 use crate::disk::{self, Disk, DiskFile};
 use crate::flatten::{EventSink, FlatEvent};
-use crate::state::CollectionKey;
+use crate::state::{CollectionKey, EventFile};
 use crate::tape::{Scratch, ScratchFile, Tape};
 use crate::taxii::response::{RefusedBlock, ResponseSink};
 
@@ -41,7 +41,7 @@ pub struct Staging {
     folder: PathBuf,
     room: Arc<Room>,
     files: Vec<EventFile>,
-    open: Option<OpenFile>,
+    open: Option<EventFileWriter>,
     /// The events of the content block that is being read, as records.
     block: Tape,
     letters: Vec<StagedLetter>,
@@ -49,14 +49,6 @@ pub struct Staging {
     keep_raw: bool,
     raw_files: u32,
     is_kept: bool,
-}
-
-struct OpenFile {
-    encoder: Encoder<'static, Box<dyn DiskFile>>,
-    name: String,
-    crc: crc32fast::Hasher,
-    events: u64,
-    bytes_before: u64,
 }
 
 /// How much was staged: what comes later can be taken back.
@@ -125,7 +117,7 @@ impl Staging {
     /// How many events are staged.
     #[must_use]
     pub fn events(&self) -> u64 {
-        let open = self.open.as_ref().map_or(0, |file| file.events);
+        let open = self.open.as_ref().map_or(0, EventFileWriter::events);
         open + self.files.iter().map(|file| file.events).sum::<u64>()
     }
 
@@ -142,7 +134,7 @@ impl Staging {
     pub fn take_back(&mut self, mark: &Mark) -> io::Result<()> {
         self.block.clear();
         if let Some(open) = self.open.take() {
-            self.disk.remove_file(&self.folder.join(open.name))?;
+            self.disk.remove_file(&self.folder.join(open.name()))?;
         }
         for file in self.files.drain(mark.files..) {
             self.room.unstage(file.bytes);
@@ -200,7 +192,8 @@ impl Staging {
         &self.folder
     }
 
-    fn create_file(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+    /// Makes a file here whose bytes count.
+    pub(super) fn create_file(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let file = self.disk.create_file(&self.folder.join(name))?;
         Ok(Box::new(self.room.metered(file)))
     }
@@ -223,6 +216,14 @@ impl Staging {
         &self.letters
     }
 
+    /// What was refused is not kept.
+    pub(super) fn drop_letters(&mut self) -> io::Result<()> {
+        for letter in self.letters.drain(..) {
+            self.disk.remove_file(&self.folder.join(letter.file))?;
+        }
+        Ok(())
+    }
+
     /// The folder has been renamed into place.
     pub(super) fn keep(mut self) {
         self.is_kept = true;
@@ -234,22 +235,11 @@ impl Staging {
             None => {
                 let name = format!("events-{:04}.jsonl.zst", self.files.len() + 1);
                 let file = self.create_file(&name)?;
-                let mut encoder = Encoder::new(file, ZSTD_LEVEL)?;
-                encoder.include_checksum(true)?;
-                self.open.insert(OpenFile {
-                    encoder,
-                    name,
-                    crc: crc32fast::Hasher::new(),
-                    events: 0,
-                    bytes_before: 0,
-                })
+                self.open.insert(EventFileWriter::new(file, name)?)
             }
         };
-        open.encoder.write_all(lines)?;
-        open.crc.update(lines);
-        open.events += events;
-        open.bytes_before += lines.len() as u64;
-        if open.bytes_before >= FILE_BYTES {
+        open.write(lines, events)?;
+        if open.bytes_before() >= FILE_BYTES {
             self.close_file()?;
         }
         Ok(())
@@ -259,15 +249,9 @@ impl Staging {
         let Some(open) = self.open.take() else {
             return Ok(());
         };
-        let mut file = open.encoder.finish()?;
-        disk::sync(&mut *file)?;
-        let bytes = file.length()?;
-        self.files.push(EventFile {
-            name: open.name,
-            events: open.events,
-            bytes,
-            crc32: format!("{:08x}", open.crc.finalize()),
-        });
+        let file = open.finish()?;
+        let bytes = file.bytes;
+        self.files.push(file);
         self.room.stage(bytes)
     }
 }

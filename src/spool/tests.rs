@@ -83,6 +83,7 @@ fn record(seq: Option<u64>) -> Record {
         counts: PolledCounts::default(),
         clock_offset_ms: None,
         gap: None,
+        content: None,
     }
 }
 
@@ -110,6 +111,7 @@ fn commit_staged(spool: &Spool, mut staging: Staging) -> Arc<BatchHead> {
         service: "s".into(),
         collection: "c".into(),
         window_end: at(0),
+        end: None,
         message_ids: Vec::new(),
         record: record(Some(seq)),
         files,
@@ -119,7 +121,7 @@ fn commit_staged(spool: &Spool, mut staging: Staging) -> Arc<BatchHead> {
 }
 
 fn read(spool: &Spool, head: &BatchHead, from: u64) -> Vec<(u64, String)> {
-    let mut reader = spool.read(head, from).unwrap();
+    let mut reader = spool.read(head, from, |_| false);
     let mut lines = Vec::new();
     while let Some(line) = reader.next_line().unwrap() {
         lines.push(line);
@@ -201,7 +203,7 @@ fn a_file_that_is_cut_or_flipped_is_an_error() {
         let mut bytes = fs::read(&file).unwrap();
         spoil(&mut bytes);
         fs::write(&file, bytes).unwrap();
-        let mut reader = spool.read(&head, 0).unwrap();
+        let mut reader = spool.read(&head, 0, |_| false);
         let outcome = loop {
             match reader.next_line() {
                 Ok(Some(_)) => {}
@@ -220,7 +222,7 @@ fn a_batch_with_other_lines_than_its_head_says_is_an_error() {
         let head = commit(&spool, &[5]);
         let mut wrong = (*head).clone();
         wrong.files[0].events = events;
-        let mut reader = spool.read(&wrong, 0).unwrap();
+        let mut reader = spool.read(&wrong, 0, |_| false);
         let outcome = (0..=6).find_map(|_| reader.next_line().err());
         assert!(outcome.unwrap().to_string().contains("batch.json"));
     }
@@ -233,6 +235,9 @@ fn a_head_that_cannot_be_read_goes_to_quarantine() {
     fs::write(scene.ready(head.seq).join("batch.json"), "{").unwrap();
     let spool = scene.open();
     assert!(spool.batches().is_empty());
+    let name = format!("{:012}", head.seq);
+    assert_eq!(spool.set_aside_headless().unwrap(), [name]);
+    assert_eq!(spool.folders().unwrap(), Vec::<String>::new());
     let quarantined = spool.quarantine().join(format!("{:012}", head.seq));
     assert!(quarantined.join(&head.files[0].name).exists());
 }

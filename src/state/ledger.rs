@@ -520,6 +520,7 @@ mod tests {
             counts: crate::state::PolledCounts::default(),
             clock_offset_ms: None,
             gap: None,
+            content: None,
         };
         fixture.append_record(1, &polled);
         while fixture.ledger.segment < 3 {

@@ -19,9 +19,13 @@ use crate::disk::Disk;
 use crate::storage::Storage;
 use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError};
 pub use lock::{LockError, StateLock};
-pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
+pub use picture::{
+    BatchPicture, BatchSource, CollectionPicture, Damage, OutputPicture, Picture, RemovedLines,
+    SettledLines,
+};
 pub use record::{
-    CollectionKey, EventPlace, Finished, Origin, PolledCounts, Record, Removal, RemovedLetter,
+    BatchContent, CollectionKey, DamagedFile, EventFile, EventPlace, Finished, Origin,
+    PolledCounts, Record, Removal, RemovedLetter, SettledCounts, Settlement,
 };
 use store::Store;
 #[cfg(test)]
@@ -162,7 +166,7 @@ impl State {
         let mut progress = BTreeMap::new();
         for (seq, batch) in &inner.picture.batches {
             for output in &batch.outputs {
-                let so_far = inner.store.progress(output, *seq);
+                let so_far = inner.progress(output, *seq);
                 progress.insert((*seq, output.clone()), so_far);
             }
         }
@@ -180,7 +184,24 @@ impl State {
     /// How far an output is inside a batch.
     #[must_use]
     pub fn progress(&self, output: &str, seq: u64) -> Progress {
-        self.lock().store.progress(output, seq)
+        self.lock().progress(output, seq)
+    }
+
+    /// The batches with damaged files of which some output lacks lines, oldest first.
+    #[must_use]
+    pub fn damaged_batches(&self) -> Vec<(u64, Damage)> {
+        let inner = self.lock();
+        let mut damaged = Vec::new();
+        for (seq, batch) in &inner.picture.batches {
+            let Some(damage) = &batch.damage else {
+                continue;
+            };
+            let lacks = |output: &String| batch.lacks(&inner.progress(output, *seq)) > 0;
+            if batch.outputs.iter().any(lacks) {
+                damaged.push((*seq, damage.clone()));
+            }
+        }
+        damaged
     }
 
     /// Keeps what has changed in an output's work: when this returns it is durable.
@@ -196,6 +217,19 @@ impl State {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// How far an output is inside a batch, as the store says; the ledger knows what needs no more
+    /// work since it was settled.
+    fn progress(&self, output: &str, seq: u64) -> Progress {
+        let mut progress = self.store.progress(output, seq);
+        let batch = self.picture.batches.get(&seq);
+        if let Some(settled) = batch.and_then(|batch| batch.settled.get(output)) {
+            progress.cursor.finish_all(&settled.lines);
+        }
+        progress
     }
 }
 

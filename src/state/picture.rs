@@ -7,9 +7,13 @@ use chrono::{DateTime, Utc};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::record::{CollectionKey, Finished, Record, Removal, RemovedLetter};
+use super::record::{
+    BatchContent, CollectionKey, DamagedFile, Finished, Origin, Record, Removal, RemovedLetter,
+    Settlement,
+};
 use crate::delivery::{Cursor, Progress};
 use crate::taxii::Timestamp;
+use crate::taxii::window::PollWindow;
 
 /// A window that failures have shortened is free again when it has grown to this.
 const LONGEST_SPAN: Duration = Duration::from_secs(30 * 86_400);
@@ -39,6 +43,9 @@ pub struct Picture {
     /// so many must be there. A poll that came to nothing may have left more.
     #[serde(default)]
     pub block_letters: u64,
+    /// The last record by which damaged files came back or were settled.
+    #[serde(default)]
+    pub mended: u64,
     /// Records are missing, and what they may have told has not been dealt with.
     #[serde(default)]
     pub is_doubtful: bool,
@@ -86,6 +93,55 @@ pub struct BatchPicture {
     /// By output, the lines whose dead letters a person has dealt with already.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removed: BTreeMap<String, RemovedLines>,
+    /// Where it comes from and what it is made of, to write its head again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<BatchSource>,
+    /// What is damaged of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
+    /// By output, the lines of damaged files that will not come back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settled: BTreeMap<String, SettledLines>,
+}
+
+/// Where a batch comes from and what it is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchSource {
+    /// Its collection.
+    pub key: CollectionKey,
+    /// Why it is there.
+    pub origin: Origin,
+    /// The window that brought it.
+    pub window: Option<PollWindow>,
+    /// Its files.
+    pub content: BatchContent,
+    /// The lines of a damaged batch whose place it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settles: Option<Settlement>,
+}
+
+/// What is damaged of a batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Damage {
+    /// The batch's collection.
+    pub key: CollectionKey,
+    /// What brings the events again; none if no poll does.
+    pub window: Option<PollWindow>,
+    /// The files that were set aside, in order.
+    pub files: Vec<DamagedFile>,
+    /// Polls that could not bring them, in a row.
+    pub failures: u32,
+}
+
+/// Lines of damaged files that need no more work in their batch, whatever became of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SettledLines {
+    /// The lines.
+    pub lines: Cursor,
+    /// So many of them went out with another batch.
+    pub repaired: u64,
+    /// So many of them are lost.
+    pub lost: u64,
 }
 
 /// Lines of a batch whose dead letters a person has dealt with.
@@ -98,6 +154,16 @@ pub struct RemovedLines {
 }
 
 impl BatchPicture {
+    fn mended(&mut self, names: &[String]) {
+        let Some(damage) = &mut self.damage else {
+            return;
+        };
+        damage.files.retain(|file| !names.contains(&file.name));
+        if damage.files.is_empty() {
+            self.damage = None;
+        }
+    }
+
     /// What became of the events that an output has done with so far: a dead letter that was
     /// dropped counts as discarded. Tells also how many letters must be there.
     #[must_use]
@@ -107,12 +173,34 @@ impl BatchPicture {
         self.settle(output, progress.finished(self.events), is_counted)
     }
 
+    /// The lines of damaged files that an output has not done with.
+    #[must_use]
+    pub fn lacks(&self, progress: &Progress) -> u64 {
+        let files = self.damage.iter().flat_map(|damage| &damage.files);
+        let lacks =
+            |file: &DamagedFile| file.events - progress.cursor.count_finished_of(&file.lines());
+        files.map(lacks).sum()
+    }
+
+    /// Whether this file was set aside and is not back.
+    #[must_use]
+    pub fn is_damaged(&self, file: &str) -> bool {
+        let mut files = self.damage.iter().flat_map(|damage| &damage.files);
+        files.any(|damaged| damaged.name == file)
+    }
+
     fn settle(
         &self,
         output: &str,
         mut finished: Finished,
         is_counted: impl Fn(u64) -> bool,
     ) -> (Finished, u64) {
+        if let Some(settled) = self.settled.get(output) {
+            finished.repaired = settled.repaired.min(finished.delivered);
+            finished.delivered -= finished.repaired;
+            finished.lost = settled.lost.min(finished.delivered);
+            finished.delivered -= finished.lost;
+        }
         let Some(lines) = self.removed.get(output) else {
             return (finished, finished.dead_letters);
         };
@@ -150,7 +238,9 @@ impl Picture {
                 counts,
                 clock_offset_ms,
                 gap,
-                ..
+                origin,
+                window,
+                content,
             } => {
                 let collection = self.collections.entry(key.to_string()).or_default();
                 collection.polled_at = Some(at);
@@ -167,7 +257,14 @@ impl Picture {
                     self.clock_offsets_ms.insert(key.service.clone(), *offset);
                 }
                 if let Some(seq) = *seq {
-                    self.added(seq, counts.events, outputs);
+                    let source = content.clone().map(|content| BatchSource {
+                        key: key.clone(),
+                        origin: *origin,
+                        window: Some(window.clone()),
+                        content,
+                        settles: None,
+                    });
+                    self.added(seq, counts.events, outputs, source);
                 }
             }
             Record::BatchAdded {
@@ -175,11 +272,44 @@ impl Picture {
                 outputs,
                 events,
                 letters,
-                ..
+                key,
+                origin,
+                window,
+                content,
+                settles,
             } => {
-                self.added(*seq, *events, outputs);
+                let source = content.clone().map(|content| BatchSource {
+                    key: key.clone(),
+                    origin: *origin,
+                    window: window.clone(),
+                    content,
+                    settles: settles.clone(),
+                });
+                self.added(*seq, *events, outputs, source);
                 self.remove_letters(letters, Removal::Retried);
+                if let Some(settles) = settles {
+                    self.settles(number, key, settles);
+                }
             }
+            Record::Damaged {
+                key,
+                window,
+                seq,
+                files,
+            } => self.damaged(*seq, key, window.as_ref(), files),
+            Record::Mended { seq, files } => {
+                if let Some(batch) = self.batches.get_mut(seq) {
+                    batch.mended(files);
+                }
+                self.mended = number;
+            }
+            Record::RepairFailed { seq, failures, .. } => {
+                let batch = self.batches.get_mut(seq);
+                if let Some(damage) = batch.and_then(|batch| batch.damage.as_mut()) {
+                    damage.failures = *failures;
+                }
+            }
+            Record::RepairEnded { key, settles, .. } => self.settles(number, key, settles),
             Record::LettersRemoved { why, letters } => self.remove_letters(letters, *why),
             Record::LettersCleared => self.removing.clear(),
             Record::PollFailed {
@@ -249,25 +379,75 @@ impl Picture {
         let (finished, letters) = batch.map_or((*finished, finished.dead_letters), settle);
         let known = self.outputs.entry(output.to_owned()).or_default();
         known.letters += letters;
-        let total = &mut known.finished;
-        total.delivered += finished.delivered;
-        total.dead_letters += finished.dead_letters;
-        total.discarded += finished.discarded;
-        total.abandoned += finished.abandoned;
+        known.finished.add(&finished);
         self.no_longer_owes(output, seq);
     }
 
     /// A batch is here, which these owe.
-    fn added(&mut self, seq: u64, events: u64, outputs: &[String]) {
+    fn added(&mut self, seq: u64, events: u64, outputs: &[String], source: Option<BatchSource>) {
         self.next_seq = self.next_seq.max(seq + 1);
         if !outputs.is_empty() {
             let batch = BatchPicture {
                 events,
                 outputs: outputs.iter().cloned().collect(),
-                removed: BTreeMap::new(),
+                source,
+                ..BatchPicture::default()
             };
             self.batches.insert(seq, batch);
         }
+    }
+
+    fn damaged(
+        &mut self,
+        seq: u64,
+        key: &CollectionKey,
+        window: Option<&PollWindow>,
+        files: &[DamagedFile],
+    ) {
+        let Some(batch) = self.batches.get_mut(&seq) else {
+            return;
+        };
+        let damage = batch.damage.get_or_insert_with(|| Damage {
+            key: key.clone(),
+            window: window.cloned(),
+            files: Vec::new(),
+            failures: 0,
+        });
+        let known = &mut damage.files;
+        known.retain(|known| files.iter().all(|file| file.name != known.name));
+        known.extend_from_slice(files);
+        known.sort_by_key(|file| file.first);
+    }
+
+    /// Lines of damaged files need no more work in their batch.
+    fn settles(&mut self, number: u64, key: &CollectionKey, settles: &Settlement) {
+        let mut is_lost = false;
+        if let Some(batch) = self.batches.get_mut(&settles.seq) {
+            let files = batch.damage.iter().flat_map(|damage| &damage.files);
+            let files = files.filter(|file| settles.files.contains(&file.name));
+            let ranges: Vec<_> = files.map(DamagedFile::lines).collect();
+            for (output, counts) in &settles.outputs {
+                if !batch.outputs.contains(output) {
+                    continue;
+                }
+                let settled = batch.settled.entry(output.clone()).or_default();
+                // A record that is told again settles nothing more.
+                let mut is_known = ranges.iter().cloned().flatten();
+                if is_known.all(|line| settled.lines.is_finished(line)) {
+                    continue;
+                }
+                for range in &ranges {
+                    settled.lines.finish(range.clone());
+                }
+                settled.repaired += counts.repaired;
+                settled.lost += counts.lost;
+                is_lost |= counts.lost > 0;
+            }
+        }
+        if is_lost {
+            self.collections.entry(key.to_string()).or_default().gaps += 1;
+        }
+        self.mended = number;
     }
 
     /// Those of batches that are done with were counted there; the others are counted when their
@@ -311,6 +491,7 @@ impl Picture {
         if let Some(batch) = self.batches.get_mut(&seq) {
             batch.outputs.remove(output);
             batch.removed.remove(output);
+            batch.settled.remove(output);
             if batch.outputs.is_empty() {
                 self.batches.remove(&seq);
             }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::picture::Picture;
@@ -36,6 +38,8 @@ pub enum Origin {
     Manual,
     /// Dead letters that a person sends again.
     Retry,
+    /// What a damaged file of another batch held, polled again.
+    Repair,
 }
 
 /// What happened.
@@ -87,8 +91,11 @@ pub enum Record {
         /// Content before it that is lost at the source: told once, with the window that skips it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gap: Option<Gap>,
+        /// What the batch is made of; none if there is no batch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<BatchContent>,
     },
-    /// A batch that no poll brought is here.
+    /// A batch that no scheduled poll brought is here.
     BatchAdded {
         /// Where its events once came from.
         #[serde(flatten)]
@@ -103,6 +110,53 @@ pub enum Record {
         events: u64,
         /// The dead letters whose place it takes: with this record they are gone.
         letters: Vec<RemovedLetter>,
+        /// The window of a batch of origin `repair`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window: Option<PollWindow>,
+        /// What the batch is made of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<BatchContent>,
+        /// The lines of a damaged batch whose place it takes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        settles: Option<Settlement>,
+    },
+    /// Files of a batch are damaged or gone, and set aside: what they held is polled again.
+    Damaged {
+        /// What was polled.
+        #[serde(flatten)]
+        key: CollectionKey,
+        /// What brings it again; none if no poll does.
+        window: Option<PollWindow>,
+        /// The batch.
+        seq: u64,
+        /// The files.
+        files: Vec<DamagedFile>,
+    },
+    /// Damaged files are back in their place, with the very lines that they had.
+    Mended {
+        /// The batch.
+        seq: u64,
+        /// The names of the files.
+        files: Vec<String>,
+    },
+    /// A poll could not bring what damaged files held.
+    RepairFailed {
+        /// The batch.
+        seq: u64,
+        /// How many times in a row.
+        failures: u32,
+        /// Why.
+        reason: String,
+    },
+    /// What damaged files held cannot be had any more, and no other batch takes its place.
+    RepairEnded {
+        /// What was polled.
+        #[serde(flatten)]
+        key: CollectionKey,
+        /// The window.
+        window: Option<PollWindow>,
+        /// What became of the lines.
+        settles: Settlement,
     },
     /// A person has dealt with dead letters: with this record they are gone.
     LettersRemoved {
@@ -212,6 +266,75 @@ pub struct EventPlace {
     pub line: u64,
 }
 
+/// A file of events: JSON lines, compressed with zstd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventFile {
+    /// Its name in the folder of the batch.
+    pub name: String,
+    /// Events in it.
+    pub events: u64,
+    /// Bytes on disk, when it was written.
+    pub bytes: u64,
+    /// CRC-32 of the lines before compression, as eight hexadecimal digits.
+    pub crc32: String,
+}
+
+/// What a batch is made of: with it the batch's head can be written again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchContent {
+    /// When it was staged.
+    pub staged_at: DateTime<Utc>,
+    /// The end of the window: the time of an event that states none.
+    pub window_end: DateTime<Utc>,
+    /// The same in the service's own words; none of a batch that no poll brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Timestamp>,
+    /// The events, in order.
+    pub files: Vec<EventFile>,
+}
+
+/// A file of events that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedFile {
+    /// Its name in the folder of the batch.
+    pub name: String,
+    /// Its first line in the batch, from 0.
+    pub first: u64,
+    /// Its lines.
+    pub events: u64,
+    /// Its name in `quarantine/`; none if it was gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
+}
+
+impl DamagedFile {
+    /// Its lines in the batch.
+    #[must_use]
+    pub fn lines(&self) -> Range<u64> {
+        self.first..self.first + self.events
+    }
+}
+
+/// What became of the lines of damaged files: they need no more work in their batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settlement {
+    /// The damaged batch.
+    pub seq: u64,
+    /// The names of the files.
+    pub files: Vec<String>,
+    /// What became of those lines that an output had not done with.
+    pub outputs: BTreeMap<String, SettledCounts>,
+}
+
+/// What became of the lines of damaged files that an output had not done with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledCounts {
+    /// They go out with another batch.
+    pub repaired: u64,
+    /// They cannot be had any more.
+    pub lost: u64,
+}
+
 /// What a poll brought.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolledCounts {
@@ -242,12 +365,33 @@ pub struct Finished {
     pub discarded: u64,
     /// Given up since the spool was full.
     pub abandoned: u64,
+    /// They went out with another batch, since their file was damaged.
+    #[serde(default)]
+    pub repaired: u64,
+    /// Their file was damaged, and the service no longer had them.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 impl Finished {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.delivered + self.dead_letters + self.discarded + self.abandoned
+        self.delivered
+            + self.dead_letters
+            + self.discarded
+            + self.abandoned
+            + self.repaired
+            + self.lost
+    }
+
+    /// Adds what became of other events.
+    pub fn add(&mut self, other: &Self) {
+        self.delivered += other.delivered;
+        self.dead_letters += other.dead_letters;
+        self.discarded += other.discarded;
+        self.abandoned += other.abandoned;
+        self.repaired += other.repaired;
+        self.lost += other.lost;
     }
 }

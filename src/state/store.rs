@@ -92,6 +92,13 @@ impl Store {
                 put_batch(&mut changes, *seq, picture);
                 changes.remove(cursor_key(output, *seq).as_bytes());
             }
+            Record::Damaged { seq, .. }
+            | Record::Mended { seq, .. }
+            | Record::RepairFailed { seq, .. } => put_batch(&mut changes, *seq, picture),
+            Record::RepairEnded { key, settles, .. } => {
+                put_collection(&mut changes, &key.to_string(), picture);
+                put_batch(&mut changes, settles.seq, picture);
+            }
             Record::Snapshot { .. }
             | Record::BatchAdded { .. }
             | Record::LettersRemoved { .. }

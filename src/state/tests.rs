@@ -35,6 +35,7 @@ fn polled(seq: u64) -> Record {
         },
         clock_offset_ms: None,
         gap: None,
+        content: None,
     }
 }
 

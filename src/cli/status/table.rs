@@ -105,7 +105,7 @@ impl Page {
                     output.pending_events.to_string(),
                     finished.delivered.to_string(),
                     finished.dead_letters.to_string(),
-                    (finished.discarded + finished.abandoned).to_string(),
+                    (finished.discarded + finished.abandoned + finished.lost).to_string(),
                 ]
             })
             .collect();
@@ -135,6 +135,26 @@ impl Page {
                 format_args!(
                     "batches that it owes and that are not in the spool: {missing}; `cta-forwarder \
                      audit` names them and says what can be done"
+                ),
+            );
+        }
+        if output.repairing_events > 0 {
+            let events = output.repairing_events;
+            self.remark(
+                Style::Doubtful,
+                format_args!(
+                    "events of damaged files: {events}; their window is polled again by itself, \
+                     `cta-forwarder audit` names it"
+                ),
+            );
+        }
+        if output.finished.lost > 0 {
+            let events = output.finished.lost;
+            self.remark(
+                Style::Bad,
+                format_args!(
+                    "events that damage to the spool has cost, since the service no longer had \
+                     them: {events}"
                 ),
             );
         }
@@ -295,8 +315,9 @@ mod tests {
             }],
             "outputs": [{
                 "name": "gone", "type": null, "pending_batches": 2, "pending_events": 20,
-                "missing_batches": 1,
-                "finished": {"delivered": 5, "dead_letters": 1, "discarded": 2, "abandoned": 3},
+                "missing_batches": 1, "repairing_events": 15,
+                "finished": {"delivered": 5, "dead_letters": 1, "discarded": 2, "abandoned": 3,
+                    "lost": 4},
                 "delivered_at": null, "delivered": 0, "failures": 4, "last_failure": "refused",
                 "hold": null,
             }, {
@@ -331,9 +352,11 @@ cta/new     -                       -       -               0     0
   2m 0s ago: 5 events
 
 OUTPUT  TYPE        PENDING  DELIVERED  DEAD LETTERS  GIVEN UP
-gone    -                20          5             1         5
+gone    -                20          5             1         9
   no longer configured: configure it again, or `cta-forwarder output forget gone`
   batches that it owes and that are not in the spool: 1; `cta-forwarder audit` names them and says what can be done
+  events of damaged files: 15; their window is polled again by itself, `cta-forwarder audit` names it
+  events that damage to the spool has cost, since the service no longer had them: 4
   failed 4 times in a row, it is tried again: refused
 splunk  splunk_hec        9          7             0         0
   https://b fails for 1m 0s, others take its part: connection refused

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Forwarder;
 use crate::delivery::{Cursor, Lines, Progress};
+use crate::repair::RepairError;
 use crate::spool::{BatchHead, KeepLetterError, SpoolError};
 use crate::state::ledger::AppendError;
 use crate::state::{Record, StoreError};
@@ -31,6 +32,15 @@ pub(super) enum KeepError {
     Letter(#[from] KeepLetterError),
     #[error(transparent)]
     Spool(#[from] SpoolError),
+}
+
+impl From<RepairError> for KeepError {
+    fn from(error: RepairError) -> Self {
+        match error {
+            RepairError::Spool(error) => Self::Spool(error),
+            RepairError::Ledger(error) => Self::Ledger(error),
+        }
+    }
 }
 
 impl OpenBatch {

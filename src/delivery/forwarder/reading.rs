@@ -4,11 +4,13 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::Forwarder;
+use super::keeping::KeepError;
 use super::queue::{Item, Place, Queue, lines};
 use crate::clock::Now;
 use crate::delivery::Cursor;
 use crate::event::Event;
 use crate::output::{BatchOrigin, Outgoing};
+use crate::repair;
 use crate::spool::{BatchHead, BatchReader, SpoolError};
 
 /// The batch that is being read.
@@ -24,7 +26,23 @@ pub(super) struct Reading {
 impl Forwarder {
     /// Reads events until there are enough for a flight or nothing is left to read. Blocks while the
     /// disk works.
-    pub(super) fn fill(&mut self, now: Now) -> Result<(), SpoolError> {
+    pub(super) fn fill(&mut self, now: Now) -> Result<(), KeepError> {
+        loop {
+            let error = match self.fill_from_whole_files(now) {
+                Err(KeepError::Spool(error)) => error,
+                outcome => return outcome,
+            };
+            let (Some(seq), Some(damage)) = (self.read_up_to, error.damage()) else {
+                return Err(error.into());
+            };
+            repair::set_aside(&self.house, seq, damage)?;
+            // On with the other files of the batch; what is under way is known.
+            self.reading = None;
+            self.read_up_to = seq.checked_sub(1);
+        }
+    }
+
+    fn fill_from_whole_files(&mut self, now: Now) -> Result<(), KeepError> {
         while !self.is_full() {
             let Some(reading) = &mut self.reading else {
                 if !self.open_next()? {
@@ -64,6 +82,25 @@ impl Forwarder {
         Ok(())
     }
 
+    /// Damaged files came back, or their lines need no more work.
+    pub(super) fn take_in_repairs(&mut self) {
+        let mended = self.house.state.look(|picture| picture.mended);
+        if std::mem::replace(&mut self.mended, mended) == mended {
+            return;
+        }
+        for (seq, open) in &mut self.open {
+            let settled = self.house.state.look(|picture| {
+                let batch = picture.batches.get(seq)?;
+                batch.settled.get(&self.config.name).cloned()
+            });
+            if let Some(settled) = settled {
+                open.progress.cursor.finish_all(&settled.lines);
+                open.is_changed = true;
+            }
+        }
+        self.read_again();
+    }
+
     /// Forgets what was read and is not under way: it is read again from the cursors.
     pub(super) fn read_again(&mut self) {
         self.reading = None;
@@ -77,7 +114,7 @@ impl Forwarder {
     }
 
     /// Opens the next batch that this output owes.
-    fn open_next(&mut self) -> Result<bool, SpoolError> {
+    fn open_next(&mut self) -> Result<bool, KeepError> {
         let after = self.read_up_to.map_or(Bound::Unbounded, Bound::Excluded);
         let name = &self.config.name;
         let next = self.house.state.look(|picture| {
@@ -89,7 +126,7 @@ impl Forwarder {
             return Ok(false);
         };
         let Some(head) = self.house.spool.batch(seq) else {
-            // Told at the start: it lies in quarantine/ or is gone, and stays owed.
+            // Told at the start: the ledger does not know its window, and it stays owed.
             tracing::warn!(
                 output = name,
                 seq,
@@ -104,8 +141,21 @@ impl Forwarder {
             return Ok(true);
         };
         open.under_way = under_way;
+        let is_complete = open.progress.is_complete(head.events());
         let low = open.progress.cursor.low();
-        let lines = self.house.spool.read(&head, low)?;
+        self.read_up_to = Some(seq);
+        if is_complete {
+            // What it lacked was settled while nobody looked.
+            self.finish(seq)?;
+            return Ok(true);
+        }
+        let damaged = self
+            .house
+            .state
+            .look(|picture| picture.batches.get(&seq).cloned())
+            .unwrap_or_default();
+        let is_damaged = |file: &str| damaged.is_damaged(file);
+        let lines = self.house.spool.read(&head, low, is_damaged);
         let origin = Arc::new(BatchOrigin {
             service: head.service.clone(),
             collection: head.collection.clone(),
@@ -117,7 +167,6 @@ impl Forwarder {
             head,
             lines,
         });
-        self.read_up_to = Some(seq);
         Ok(true)
     }
 

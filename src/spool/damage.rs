@@ -1,0 +1,266 @@
+//! Damage to batches in place: how it is told, and how files are set aside and put back.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::batch::{self, BatchHead};
+use super::event_file::{self, EventFileWriter, EventLines};
+use super::{BatchReader, Spool, SpoolError, Staging, io_error};
+use crate::state::EventFile;
+
+/// What a disk says of a place that it cannot read: EIO, and what file systems say that check what
+/// they read.
+const UNREADABLE: [i32; 3] = [5, 74, 117];
+
+/// A file of events is damaged or gone. It travels inside an [`io::Error`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {what}")]
+pub struct FileDamage {
+    /// Its name in the folder of the batch.
+    pub file: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl FileDamage {
+    /// The damage that an error tells of; none of a disk that fails.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    pub(super) fn found(file: &str, what: String) -> io::Error {
+        let file = file.to_owned();
+        io::Error::new(io::ErrorKind::InvalidData, Self { file, what })
+    }
+
+    /// A file cannot be read: it is gone, or its place on the disk is; anything else may pass.
+    pub(super) fn reading(file: &str, error: io::Error) -> io::Error {
+        let is_unreadable = |code| UNREADABLE.contains(&code);
+        let is_damage = error.kind() == io::ErrorKind::NotFound
+            || error.raw_os_error().is_some_and(is_unreadable);
+        if is_damage {
+            Self::found(file, error.to_string())
+        } else {
+            error
+        }
+    }
+}
+
+/// A file of a batch that is written again.
+#[derive(Debug)]
+pub struct Rewritten(PathBuf);
+
+impl Spool {
+    /// Checks one file of a batch; an error that is no [`FileDamage`] says that the disk fails.
+    pub fn check_file(&self, seq: u64, file: &EventFile) -> io::Result<()> {
+        EventLines::open(&self.disk, &self.folder(seq), file).map(drop)
+    }
+
+    /// Whether a file of a batch is there, whatever it holds.
+    #[must_use]
+    pub fn has_file(&self, seq: u64, file: &str) -> bool {
+        self.is_there(&self.folder(seq).join(file))
+    }
+
+    /// What cannot be looked at is taken to be there.
+    fn is_there(&self, path: &Path) -> bool {
+        self.disk.exists(path).unwrap_or(true)
+    }
+
+    /// Moves a file of a batch to `quarantine/`, durably; gives its name there, none if it is gone.
+    pub fn set_aside(&self, seq: u64, file: &str) -> Result<Option<String>, SpoolError> {
+        let from = self.folder(seq).join(file);
+        let name = self.free_quarantine_name(seq, file);
+        match self.disk.rename(&from, &self.quarantine.join(&name)) {
+            Ok(()) => Ok(Some(name)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("moving to quarantine/", &from)(error)),
+        }
+    }
+
+    fn free_quarantine_name(&self, seq: u64, file: &str) -> String {
+        let first = format!("{seq:012}-{file}");
+        let mut names = std::iter::once(first.clone())
+            .chain((2_u64..).map(|number| format!("{first}.{number}")));
+        names
+            .find(|name| !self.is_there(&self.quarantine.join(name)))
+            .unwrap_or(first)
+    }
+
+    /// The lines that can still be read of a file in `quarantine/`: nothing says that they are what
+    /// they were.
+    #[must_use]
+    pub fn quarantined_lines(&self, name: &str) -> Vec<String> {
+        event_file::readable_lines(&self.disk, &self.quarantine.join(name))
+    }
+
+    /// Begins what a repair brings: it takes the place of what is counted already, so that a full
+    /// spool does not refuse it.
+    pub fn stage_repair(&self) -> Result<Staging, SpoolError> {
+        let free = self
+            .disk
+            .free_bytes(&self.state)
+            .map_err(io_error("measuring", &self.state))?;
+        let room = free.saturating_sub(self.min_free_disk);
+        if room == 0 {
+            return Err(SpoolError::Full {
+                pending: self.pending_bytes(),
+                limit: self.max_bytes,
+                free,
+                min_free: self.min_free_disk,
+            });
+        }
+        self.stage_in(room)
+    }
+
+    /// Ends the writing of what a repair has brought, and gives its files. Content blocks that were
+    /// refused are passed over: they were set aside when the window was polled first.
+    pub fn finish_repair(&self, staging: &mut Staging) -> Result<Vec<EventFile>, SpoolError> {
+        let finished = staging.finish();
+        finished.map_err(|error| SpoolError::staging(error, staging.folder()))?;
+        staging
+            .drop_letters()
+            .map_err(io_error("clearing", staging.folder()))?;
+        Ok(staging.files().to_vec())
+    }
+
+    /// Reads what is staged.
+    #[must_use]
+    pub fn read_repair(&self, staging: &Staging) -> BatchReader {
+        BatchReader::of_folder(&self.disk, staging.folder(), staging.files())
+    }
+
+    /// Writes a file of a batch again, beside what is staged. It is durable then, and not yet in its
+    /// place; none if the lines are not those that it had.
+    pub fn rewrite(
+        &self,
+        staging: &Staging,
+        file: &EventFile,
+        mut lines: impl FnMut() -> io::Result<Option<String>>,
+    ) -> Result<Option<Rewritten>, SpoolError> {
+        let folder = staging.folder();
+        let mut write = || -> io::Result<Option<Rewritten>> {
+            let name = format!("again-{}", file.name);
+            let mut writer = EventFileWriter::new(staging.create_file(&name)?, name.clone())?;
+            while let Some(mut line) = lines()? {
+                line.push('\n');
+                writer.write(line.as_bytes(), 1)?;
+            }
+            let written = writer.finish()?;
+            let is_same = (written.events, &written.crc32) == (file.events, &file.crc32);
+            let path = folder.join(name);
+            if !is_same {
+                self.disk.remove_file(&path)?;
+            }
+            Ok(is_same.then_some(Rewritten(path)))
+        };
+        write().map_err(io_error("staging in", folder))
+    }
+
+    /// Puts a file that was written again in its place, durably.
+    pub fn put_back(
+        &self,
+        head: &BatchHead,
+        file: &EventFile,
+        rewritten: Rewritten,
+    ) -> Result<(), SpoolError> {
+        let to = self.folder(head.seq).join(&file.name);
+        let put_back = || -> io::Result<()> {
+            self.write_head(head)?;
+            self.disk.rename(&rewritten.0, &to)
+        };
+        put_back().map_err(io_error("putting back", &to))
+    }
+
+    /// Takes a file back from `quarantine/`, durably, if it is whole.
+    pub fn take_from_quarantine(
+        &self,
+        head: &BatchHead,
+        file: &EventFile,
+        name: &str,
+    ) -> Result<(), SpoolError> {
+        let from = self.quarantine.join(name);
+        let take = || -> io::Result<()> {
+            let there = EventFile {
+                name: name.to_owned(),
+                ..file.clone()
+            };
+            EventLines::open(&self.disk, &self.quarantine, &there)?;
+            self.write_head(head)?;
+            self.disk
+                .rename(&from, &self.folder(head.seq).join(&file.name))
+        };
+        take().map_err(io_error("taking back", &from))
+    }
+
+    /// Writes the head of a batch if what lies there is not it, and makes its folder if that is
+    /// gone; what lay there goes to `quarantine/`. Tells whether there was something to do.
+    pub(super) fn write_head(&self, head: &BatchHead) -> io::Result<bool> {
+        let folder = self.folder(head.seq);
+        if BatchHead::read(&self.disk, &folder).is_ok_and(|found| found == *head) {
+            return Ok(false);
+        }
+        self.disk.create_folders(&folder)?;
+        let path = folder.join(batch::FILE_NAME);
+        if self.disk.exists(&path)? {
+            let name = self.free_quarantine_name(head.seq, batch::FILE_NAME);
+            self.disk.rename(&path, &self.quarantine.join(name))?;
+        }
+        // Complete under another name first: half a head must not take the place of none.
+        let new = folder.join("batch.json.new");
+        self.disk.remove_file_if_there(&new)?;
+        self.disk.write_file(&new, &head.text()?)?;
+        self.disk.rename(&new, &path)?;
+        Ok(true)
+    }
+
+    /// Writes the head of a batch again, as the ledger knows it, and takes the batch in. Tells
+    /// whether there was something to do.
+    pub fn restore_head(&self, head: BatchHead) -> Result<bool, SpoolError> {
+        let folder = self.folder(head.seq);
+        let is_new = self
+            .write_head(&head)
+            .map_err(io_error("writing the head of", &folder))?;
+        self.lock().insert(head.seq, Arc::new(head));
+        Ok(is_new)
+    }
+
+    /// Moves the folders to `quarantine/` that lie where batches do and are none, and gives what
+    /// they are called; a batch that was [restored](Self::restore_head) is one.
+    pub fn set_aside_headless(&self) -> Result<Vec<String>, SpoolError> {
+        let mut set_aside = Vec::new();
+        for name in self.folders()? {
+            let seq = name.parse::<u64>().ok();
+            let is_batch = seq
+                .is_some_and(|seq| self.batch(seq).is_some() && self.folder(seq).ends_with(&name));
+            if is_batch {
+                continue;
+            }
+            let from = self.ready.join(&name);
+            let to = self.free_quarantine_folder(&name);
+            self.disk
+                .rename(&from, &to)
+                .map_err(io_error("moving to quarantine/", &from))?;
+            set_aside.push(name);
+        }
+        Ok(set_aside)
+    }
+
+    fn free_quarantine_folder(&self, name: &str) -> PathBuf {
+        let first = self.quarantine.join(name);
+        let mut names = std::iter::once(first.clone())
+            .chain((2_u64..).map(|number| self.quarantine.join(format!("{name}.{number}"))));
+        names.find(|path| !self.is_there(path)).unwrap_or(first)
+    }
+
+    /// Reads a batch that was delivered, if the archive still has it.
+    #[must_use]
+    pub fn read_archived(&self, seq: u64) -> Option<(BatchHead, BatchReader)> {
+        let folder = self.archive.path(seq);
+        let head = BatchHead::read(&self.disk, &folder).ok()?;
+        let reader = BatchReader::open(&self.disk, &folder, &head, 0, |_| false);
+        Some((head, reader))
+    }
+}

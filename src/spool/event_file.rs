@@ -1,0 +1,187 @@
+//! A file of events: JSON lines, compressed with zstd. It is read whole and checked before any of
+//! its lines is handed out, so that an event is never delivered altered.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Cursor, Write};
+use std::path::Path;
+
+use zstd::stream::read::Decoder;
+use zstd::stream::write::Encoder;
+
+use super::FileDamage;
+use crate::disk::{self, Disk, DiskFile};
+use crate::state::EventFile;
+
+/// Fast, and five to ten times smaller.
+const ZSTD_LEVEL: i32 = 1;
+/// Bytes that are decompressed at once.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// The lines of a file that is whole.
+pub(super) struct EventLines {
+    lines: BufReader<Decoder<'static, BufReader<Cursor<Vec<u8>>>>>,
+}
+
+impl EventLines {
+    /// Reads and checks a file. Damage travels inside the [`io::Error`]: see [`FileDamage::of`].
+    pub(super) fn open(disk: &Disk, folder: &Path, file: &EventFile) -> io::Result<Self> {
+        let compressed = match disk.read(&folder.join(&file.name)) {
+            Ok(compressed) => compressed,
+            Err(error) => return Err(FileDamage::reading(&file.name, error)),
+        };
+        let mut content = Content::default();
+        let damage = content.read(&compressed, file);
+        if let Some(damage) = damage {
+            return Err(FileDamage::found(&file.name, damage));
+        }
+        Ok(Self {
+            lines: lines(compressed)?,
+        })
+    }
+
+    /// The next line, without its line break.
+    pub(super) fn next_line(&mut self) -> io::Result<Option<String>> {
+        let mut text = String::new();
+        if self.lines.read_line(&mut text)? == 0 {
+            return Ok(None);
+        }
+        if text.ends_with('\n') {
+            text.pop();
+        }
+        Ok(Some(text))
+    }
+}
+
+/// How many lines can be read of a file, and what is wrong with it.
+pub(super) fn look_at(disk: &Disk, folder: &Path, file: &EventFile) -> (u64, Option<String>) {
+    let mut content = Content::default();
+    let damage = match disk.read(&folder.join(&file.name)) {
+        Ok(compressed) => content.read(&compressed, file),
+        Err(error) => Some(error.to_string()),
+    };
+    (content.lines, damage)
+}
+
+/// The lines of a damaged file up to the damage: nothing says that they are what they were.
+pub(super) fn readable_lines(disk: &Disk, path: &Path) -> Vec<String> {
+    let decoded = disk.read(path).and_then(lines);
+    let Ok(decoded) = decoded else {
+        return Vec::new();
+    };
+    decoded.lines().map_while(Result::ok).collect()
+}
+
+fn lines(
+    compressed: Vec<u8>,
+) -> io::Result<BufReader<Decoder<'static, BufReader<Cursor<Vec<u8>>>>>> {
+    let decoder = Decoder::new(Cursor::new(compressed))?;
+    Ok(BufReader::with_capacity(PIECE_BYTES, decoder))
+}
+
+#[derive(Default)]
+struct Content {
+    lines: u64,
+    crc: crc32fast::Hasher,
+}
+
+impl Content {
+    /// Reads to the end, or to the first damage.
+    fn read(&mut self, compressed: &[u8], file: &EventFile) -> Option<String> {
+        if let Err(error) = self.decode(compressed, file.events) {
+            return Some(format!("it cannot be read to its end: {error}"));
+        }
+        let crc = format!("{:08x}", self.crc.clone().finalize());
+        if crc != file.crc32 {
+            return Some(format!(
+                "its content has the CRC {crc}, batch.json says {}",
+                file.crc32
+            ));
+        }
+        (self.lines != file.events).then(|| {
+            format!(
+                "it holds {} lines, batch.json says {}",
+                self.lines, file.events
+            )
+        })
+    }
+
+    fn decode(&mut self, compressed: &[u8], at_most: u64) -> io::Result<()> {
+        let mut text = BufReader::with_capacity(PIECE_BYTES, Decoder::new(compressed)?);
+        // Damage may make a file endless.
+        while self.lines <= at_most {
+            let piece = text.fill_buf()?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            self.lines += memchr::memchr_iter(b'\n', piece).count() as u64;
+            self.crc.update(piece);
+            let length = piece.len();
+            text.consume(length);
+        }
+        Ok(())
+    }
+}
+
+/// A file of events that is being written.
+pub(super) struct EventFileWriter {
+    encoder: Encoder<'static, Box<dyn DiskFile>>,
+    name: String,
+    crc: crc32fast::Hasher,
+    events: u64,
+    bytes_before: u64,
+}
+
+impl EventFileWriter {
+    /// Writes to a file that is new and has this name.
+    pub(super) fn new(file: Box<dyn DiskFile>, name: String) -> io::Result<Self> {
+        let mut encoder = Encoder::new(file, ZSTD_LEVEL)?;
+        encoder.include_checksum(true)?;
+        Ok(Self {
+            encoder,
+            name,
+            crc: crc32fast::Hasher::new(),
+            events: 0,
+            bytes_before: 0,
+        })
+    }
+
+    /// Adds so many lines.
+    pub(super) fn write(&mut self, lines: &[u8], events: u64) -> io::Result<()> {
+        self.encoder.write_all(lines)?;
+        self.crc.update(lines);
+        self.events += events;
+        self.bytes_before += lines.len() as u64;
+        Ok(())
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Its bytes before compression.
+    pub(super) fn bytes_before(&self) -> u64 {
+        self.bytes_before
+    }
+
+    /// Ends the file, durably.
+    pub(super) fn finish(self) -> io::Result<EventFile> {
+        let mut file = self.encoder.finish()?;
+        disk::sync(&mut *file)?;
+        Ok(EventFile {
+            name: self.name,
+            events: self.events,
+            bytes: file.length()?,
+            crc32: format!("{:08x}", self.crc.finalize()),
+        })
+    }
+}
+
+impl fmt::Debug for EventLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLines").finish_non_exhaustive()
+    }
+}
