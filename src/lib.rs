@@ -5,6 +5,8 @@
 
 pub mod agent;
 pub mod audit;
+pub mod batches;
+pub mod checkpoints;
 pub mod cli;
 pub mod clock;
 pub mod config;

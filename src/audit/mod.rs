@@ -12,7 +12,7 @@ mod verdict;
 
 use serde::{Deserialize, Serialize};
 
-pub use facts::{AuditError, audit};
+pub use facts::{AuditError, audit, audit_batch, look_at_block};
 use history::History;
 
 /// What the audit found.

@@ -13,7 +13,7 @@ use crate::agent::{Agent, StartError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig};
 use crate::control::{Client, Reply, Request};
-use crate::observe::logging::{self, LogGuard, Surroundings};
+use crate::observe::logging::{self, InitLogError, Surroundings};
 use crate::state::{LockError, StateLock};
 
 /// Asks, lets `hear` have every reply but the last, and gives the message of that.
@@ -45,7 +45,7 @@ async fn hear_all(
     request: Request,
     mut hear: impl FnMut(Reply) -> Result<(), CommandError>,
 ) -> Result<String, CommandError> {
-    let (agent, _log) = match reached {
+    let agent = match reached {
         Reached::Running(client) => {
             let mut call = client.call(&request).await?;
             while let Some(reply) = call.next().await? {
@@ -55,7 +55,7 @@ async fn hear_all(
             }
             return Err(unanswered());
         }
-        Reached::Stopped(agent, log) => (agent, log),
+        Reached::Stopped(agent) => agent,
     };
     let (replies, mut heard) = mpsc::channel(64);
     let hearing = async {
@@ -82,7 +82,7 @@ pub(super) enum Reached {
     /// An agent that runs.
     Running(Client),
     /// Nobody else: this process has the state.
-    Stopped(Box<Agent>, LogGuard),
+    Stopped(Box<Agent>),
 }
 
 /// How the state is taken where no agent runs.
@@ -95,19 +95,15 @@ pub(super) async fn reach(config: Config) -> Result<Reached, CommandError> {
 
 async fn reach_with(config: Config, build: Build) -> Result<Reached, CommandError> {
     let mut patience = Patience::new();
-    let mut log = None;
     loop {
         if let Some(client) = Client::connect(&config.state.directory).await? {
             return Ok(Reached::Running(client));
         }
         refuse_another_ones_state(&config)?;
-        let log_of_this = match log.take() {
-            Some(log) => log,
-            None => log_what_is_serious()?,
-        };
+        log_what_is_serious()?;
         match build(config.clone(), Arc::new(SystemClock::new())) {
-            Ok(agent) => return Ok(Reached::Stopped(Box::new(agent), log_of_this)),
-            Err(error) if is_in_use(&error) && patience.wait().await => log = Some(log_of_this),
+            Ok(agent) => return Ok(Reached::Stopped(Box::new(agent))),
+            Err(error) if is_in_use(&error) && patience.wait().await => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -153,19 +149,22 @@ impl Patience {
 }
 
 /// The state, to look at; what it logs is shown if it is serious.
-pub(super) fn take_state(config: Config) -> Result<(Agent, LogGuard), CommandError> {
-    let log = log_what_is_serious()?;
-    let agent = Agent::build_idle(config, Arc::new(SystemClock::new()))?;
-    Ok((agent, log))
+pub(super) fn take_state(config: Config) -> Result<Agent, CommandError> {
+    log_what_is_serious()?;
+    Ok(Agent::build_idle(config, Arc::new(SystemClock::new()))?)
 }
 
-fn log_what_is_serious() -> Result<LogGuard, CommandError> {
+/// A command that asks twice has its log by then.
+fn log_what_is_serious() -> Result<(), CommandError> {
     let serious = LogConfig {
         level: "warn".to_owned(),
         file: None,
     };
-    logging::init(&serious, &Surroundings::of_process())
-        .map_err(|error| CommandError::Failed(error.to_string()))
+    match logging::init(&serious, &Surroundings::of_process()) {
+        // Without a file there is nothing to keep open.
+        Ok(_) | Err(InitLogError::AlreadyStarted) => Ok(()),
+        Err(error) => Err(CommandError::Failed(error.to_string())),
+    }
 }
 
 /// What root writes into the state of another user, that user's agent can no longer open.

@@ -5,17 +5,20 @@
 mod ask;
 mod audit;
 mod check;
+mod checkpoint;
 mod confirm;
 mod dead_letters;
 mod demo;
 mod example;
 mod exit;
 mod flatten;
+mod moment;
 mod output;
 mod poll;
 mod run;
 mod signals;
 mod simulate;
+mod spool;
 mod status;
 mod table;
 mod terminal;
@@ -77,6 +80,8 @@ enum Command {
     Poll(poll::Poll),
     DeadLetters(dead_letters::DeadLetters),
     Audit(audit::AuditCommand),
+    Spool(spool::SpoolCommand),
+    Checkpoint(checkpoint::CheckpointCommand),
     Output(output::OutputCommand),
     Simulate(simulate::Simulate),
 }
@@ -109,6 +114,8 @@ impl Cli {
             Command::Poll(command) => command.run(config).await,
             Command::DeadLetters(command) => command.run(config).await,
             Command::Audit(command) => command.run(config).await,
+            Command::Spool(command) => command.run(config).await,
+            Command::Checkpoint(command) => command.run(config).await,
             Command::Output(command) => command.run(config).await,
             Command::Simulate(command) => command.run().await,
         };

@@ -3,9 +3,10 @@
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 
 use super::ask::ask_to_poll;
+use super::moment::moment;
 use super::{CommandError, Exit, complain};
 use crate::control::{Reply, Request};
 use crate::taxii::Timestamp;
@@ -70,34 +71,5 @@ impl Poll {
         out.flush().map_err(CommandError::Print)?;
         complain(done);
         Ok(Exit::Success)
-    }
-}
-
-/// A time as TAXII can state it.
-fn moment(text: &str) -> Result<DateTime<Utc>, String> {
-    DateTime::parse_from_rfc3339(text)
-        .map(|time| time.to_utc().trunc_subsecs(6))
-        .map_err(|_| {
-            "write date, time and zone (RFC 3339), such as 2026-03-01T00:00:00Z or \
-             2026-03-01T01:00:00+01:00"
-                .to_owned()
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments() {
-        let shown = |text| moment(text).map(|time| Timestamp::from(time).text().to_owned());
-        let utc = "2026-03-01T00:00:00Z";
-        assert_eq!(shown(utc).unwrap(), utc);
-        assert_eq!(shown("2026-03-01T01:00:00+01:00").unwrap(), utc);
-        let fine = "2026-03-01T00:00:00.123456789Z";
-        assert_eq!(shown(fine).unwrap(), "2026-03-01T00:00:00.123456Z");
-        for wrong in ["2026-03-01", "2026-03-01T00:00:00", "yesterday", ""] {
-            assert!(shown(wrong).unwrap_err().contains("RFC 3339"), "{wrong}");
-        }
     }
 }

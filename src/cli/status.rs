@@ -46,7 +46,7 @@ async fn take(config: Config) -> Result<Status, CommandError> {
         return of_nothing(config);
     }
     let client = match reach(config.clone()).await? {
-        Reached::Stopped(agent, _log) => return Ok(Status::take(agent.house(), &config, false)),
+        Reached::Stopped(agent) => return Ok(Status::take(agent.house(), &config, false)),
         Reached::Running(client) => client,
     };
     let mut call = client.call(&Request::Status).await?;
@@ -63,6 +63,6 @@ fn of_nothing(mut config: Config) -> Result<Status, CommandError> {
     let folder =
         tempfile::tempdir().map_err(CommandError::failed("a temporary folder cannot be made"))?;
     folder.path().clone_into(&mut config.state.directory);
-    let (agent, _log) = take_state(config.clone())?;
+    let agent = take_state(config.clone())?;
     Ok(Status::take(agent.house(), &config, false))
 }

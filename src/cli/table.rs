@@ -1,5 +1,7 @@
 //! A table for a person.
 
+use chrono::TimeDelta;
+
 /// Columns as wide as they must be, numbers to the right.
 pub(super) struct Table {
     /// The titles.
@@ -49,4 +51,37 @@ fn line(cells: &[&str], columns: &[Column]) -> String {
         })
         .collect();
     cells.join("  ").trim_end().to_owned()
+}
+
+/// A time span in its two largest units.
+pub(super) fn age(span: TimeDelta) -> String {
+    let seconds = span.num_seconds().max(0);
+    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
+    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{rest}s"),
+        (0, 0, _) => format!("{minutes}m {rest}s"),
+        (0, _, _) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages() {
+        for (seconds, expect) in [
+            (-5, "0s"),
+            (59, "59s"),
+            (60, "1m 0s"),
+            (3599, "59m 59s"),
+            (7260, "2h 1m"),
+            (86_399, "23h 59m"),
+            (90_000, "1d 1h"),
+        ] {
+            assert_eq!(age(TimeDelta::seconds(seconds)), expect);
+        }
+    }
 }

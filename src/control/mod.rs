@@ -4,6 +4,8 @@
 //! request and its replies. Without an agent a command takes the state itself and asks the same
 //! [`Control`].
 
+mod batches;
+mod checkpoints;
 mod client;
 mod letters;
 mod protocol;
@@ -78,6 +80,15 @@ impl Control {
             }
             Request::DropLetters { choice } => self.drop_letters(&choice),
             Request::Audit => self.audit(replies).await,
+            Request::CheckSpool { archive, repair } => {
+                self.check_spool(archive, repair, replies).await
+            }
+            Request::ShowCheckpoints => self.show_checkpoints(replies).await,
+            Request::PlanCheckpoint { change } => self.plan_checkpoint(&change, replies).await,
+            Request::SetCheckpoint { change } => self.set_checkpoint(&change),
+            Request::ListBatches { place } => self.list_batches(place, replies).await,
+            Request::ShowBatch { seq } => self.show_batch(seq, replies).await,
+            Request::ExportBatch { seq, choice } => self.export_batch(seq, &choice, replies).await,
             Request::Poll {
                 service,
                 collection,

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Audit;
+use crate::batches::{BatchSummary, Checked, ExportChoice, ShownBatch};
+use crate::checkpoints::{CheckpointChange, CheckpointStatus, Plan};
 use crate::letters::Choice;
 use crate::observe::status::Status;
-use crate::spool::LetterHead;
+use crate::spool::{LetterHead, Place};
 use crate::taxii::Timestamp;
 
 /// One line from a command.
@@ -56,6 +58,42 @@ pub enum Request {
     },
     /// Whether everything is where it should be.
     Audit,
+    /// Which batches there are.
+    ListBatches {
+        /// Where.
+        place: Place,
+    },
+    /// Everything about one batch.
+    ShowBatch {
+        /// Its number.
+        seq: u64,
+    },
+    /// The events of a batch.
+    ExportBatch {
+        /// Its number.
+        seq: u64,
+        /// Which of them.
+        choice: ExportChoice,
+    },
+    /// Whether what lies on disk is whole.
+    CheckSpool {
+        /// The archive too.
+        archive: bool,
+        /// Sets aside what is damaged, and has its windows polled again.
+        repair: bool,
+    },
+    /// Where every collection is.
+    ShowCheckpoints,
+    /// What setting a checkpoint would do.
+    PlanCheckpoint {
+        /// What a person wants.
+        change: CheckpointChange,
+    },
+    /// Sets a checkpoint.
+    SetCheckpoint {
+        /// What a person wants.
+        change: CheckpointChange,
+    },
 }
 
 /// One line to a command; the last is `done` or `failed`.
@@ -69,7 +107,7 @@ pub enum Reply {
         /// For a person.
         message: String,
     },
-    /// An event of a manual poll.
+    /// An event of a manual poll, or of a batch.
     Event {
         /// One JSON object.
         json: String,
@@ -83,6 +121,16 @@ pub enum Reply {
     },
     /// What the audit found.
     Audit(Box<Audit>),
+    /// A batch.
+    Batch(Box<BatchSummary>),
+    /// Everything about a batch.
+    ShownBatch(Box<ShownBatch>),
+    /// Something that was checked.
+    Checked(Box<Checked>),
+    /// Where a collection is.
+    Checkpoint(Box<CheckpointStatus>),
+    /// What setting a checkpoint would do.
+    CheckpointPlan(Box<Plan>),
     /// All went well.
     Done {
         /// For a person; may be empty.

@@ -14,6 +14,24 @@ use crate::wake::Wake;
 /// How long a poller waits after its own disk failed.
 pub(super) const DISK_WAIT: Duration = Duration::from_secs(30);
 
+/// Why a window is polled.
+#[derive(Debug)]
+pub(super) enum Reason {
+    /// It follows this checkpoint, which it moves.
+    Next(Option<Timestamp>),
+    /// A person asks for it.
+    Manual,
+}
+
+impl Reason {
+    fn origin(&self) -> Origin {
+        match self {
+            Self::Next(_) => Origin::Poll,
+            Self::Manual => Origin::Manual,
+        }
+    }
+}
+
 /// A window whose batch is in place, while the ledger does not know of it. Its record must follow
 /// before anything else is polled: without it the window would be fetched again.
 #[derive(Debug)]
@@ -28,19 +46,24 @@ impl Poller {
     pub(super) fn commit(
         &mut self,
         key: &CollectionKey,
-        origin: Origin,
+        reason: &Reason,
         completed: &Completed,
         mut staging: Staging,
         takers: Vec<String>,
         started: Now,
     ) -> Result<Option<u64>, KeepError> {
         let now = self.house.clock.now();
-        let mut record = self.record(key, origin, completed, takers, now);
+        let mut record = self.record(key, reason.origin(), completed, takers, now);
         let house = &self.house;
         let outcome = tokio::task::block_in_place(|| -> Result<_, SpoolError> {
             let spool = &house.spool;
             let files = spool.finish(&mut staging, now.utc, &key.service, &key.collection)?;
             let _turn = spool.commit_turn();
+            if let Reason::Next(checkpoint) = reason
+                && !self.stands_at(key, checkpoint.as_ref())
+            {
+                leave_checkpoint(key, &mut record);
+            }
             let mut number = None;
             if !files.is_empty() {
                 let next = spool.next_seq();
@@ -79,6 +102,16 @@ impl Poller {
             self.recorded(seq);
         }
         Ok(number)
+    }
+
+    /// Whether a collection still stands where it stood when a poll of it began: a person may have
+    /// set it somewhere else meanwhile. Who then writes a record of the poll has the commit's turn,
+    /// as that person had.
+    pub(super) fn stands_at(&self, key: &CollectionKey, checkpoint: Option<&Timestamp>) -> bool {
+        self.house.state.look(|picture| {
+            let known = picture.collection(key);
+            known.and_then(|known| known.checkpoint.as_ref()) == checkpoint
+        })
     }
 
     fn record(
@@ -172,13 +205,13 @@ impl Poller {
         }
         collection.succeeded();
         self.house.spool.want(&key.to_string(), 0);
-        let span = self
+        let known = self
             .house
             .state
-            .look(|picture| picture.collection(&key).and_then(|known| known.span));
-        let is_behind = self
-            .rules
-            .is_behind(Some(&completed.checkpoint), server_now, span);
+            .look(|picture| picture.collection(&key).cloned());
+        let known = known.unwrap_or_default();
+        let checkpoint = known.checkpoint.as_ref();
+        let is_behind = self.rules.is_behind(checkpoint, server_now, known.span);
         collection.is_due = is_behind;
         for warning in &completed.warnings {
             if collection.warn_once(warning.kind) {
@@ -222,6 +255,21 @@ impl Poller {
                 "{} events of {} incidents up to {}",
                 totals.counts.events, totals.counts.incidents, completed.checkpoint
             ),
+        );
+    }
+}
+
+/// What was polled is kept, but it moves no checkpoint, and says nothing about a gap.
+fn leave_checkpoint(key: &CollectionKey, record: &mut Record) {
+    if let Record::Polled {
+        checkpoint, gap, ..
+    } = record
+    {
+        (*checkpoint, *gap) = (None, None);
+        tracing::warn!(
+            collection = %key,
+            "the checkpoint was set while a window was polled: its events are kept, and the next \
+             window begins where the checkpoint was set"
         );
     }
 }

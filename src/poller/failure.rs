@@ -8,7 +8,7 @@ use super::commit::DISK_WAIT;
 use super::{KeepError, Poller};
 use crate::spool::{MEND_LETTERS, SpoolError, Staging};
 use crate::state::ledger::AppendError;
-use crate::state::{CollectionKey, Record};
+use crate::state::{CollectionKey, CollectionPicture, Record};
 use crate::taxii::Timestamp;
 use crate::taxii::fault::{Fault, Reaction};
 use crate::taxii::window::{self, PollWindow};
@@ -28,12 +28,13 @@ const MEND_ROOM: &str = "mend the outputs that hold what they owe (see status), 
                          more room (state.max_spool_bytes, state.min_free_disk)";
 
 impl Poller {
-    /// Nothing of the window is kept; it is asked for again.
+    /// Nothing of the window is kept; it is asked for again. `known` is what was known of the
+    /// collection when the poll began.
     pub(super) fn failed(
         &mut self,
         index: usize,
         window: &PollWindow,
-        failures: u32,
+        known: &CollectionPicture,
         fault: &Fault,
         staging: Staging,
     ) -> Wake {
@@ -64,7 +65,7 @@ impl Poller {
                     );
                 }
             }
-            Reaction::Shrink => self.shrink(&key, window, failures, fault, staging),
+            Reaction::Shrink => self.shrink(&key, window, known, fault, staging),
         }
         self.tell(index, fault.to_string());
         wake
@@ -89,20 +90,25 @@ impl Poller {
         &self,
         key: &CollectionKey,
         window: &PollWindow,
-        failures: u32,
+        known: &CollectionPicture,
         fault: &Fault,
         staging: Staging,
     ) {
-        let known_span = self
-            .house
-            .state
-            .look(|picture| picture.collection(key).and_then(|known| known.span));
+        let _turn = self.house.spool.commit_turn();
+        if !self.stands_at(key, known.checkpoint.as_ref()) {
+            tracing::warn!(
+                collection = %key,
+                %fault,
+                "the answer is useless, and the checkpoint was set meanwhile: the next window begins there"
+            );
+            return;
+        }
         let length = self.length(window);
         let is_floor = |length| window::halve(length) == length;
         // Where no answer came, nothing says that it is the window's fault.
-        let failures = match failures + 1 {
+        let failures = match known.failures + 1 {
             last if last >= FAILURES_AT_FLOOR && is_floor(length) && !fault.has_answer() => {
-                failures
+                known.failures
             }
             count => count,
         };
@@ -115,7 +121,7 @@ impl Poller {
             // At the floor the count begins anew.
             (if is_floor(span) { 0 } else { failures }, Some(span))
         } else {
-            (failures, known_span)
+            (failures, known.span)
         };
         tracing::warn!(
             collection = %key,

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::commit::Reason;
 use super::{KeepError, PollError, Poller};
 use crate::spool::BatchReader;
-use crate::state::{CollectionKey, Origin};
+use crate::state::CollectionKey;
 use crate::taxii::Timestamp;
 use crate::taxii::exchange::Completed;
 use crate::taxii::window::PollWindow;
@@ -159,8 +160,8 @@ impl Poller {
             }
             Destination::Output(name) => {
                 let takers = vec![name.clone()];
-                let seq =
-                    self.commit(&key, Origin::Manual, &completed, staging, takers, started)?;
+                let reason = Reason::Manual;
+                let seq = self.commit(&key, &reason, &completed, staging, takers, started)?;
                 (None, seq)
             }
         };

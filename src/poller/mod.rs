@@ -20,7 +20,7 @@ use crate::config::{PollLimitScope, ServiceConfig};
 use crate::house::House;
 use crate::spool::SpoolError;
 use crate::state::ledger::AppendError;
-use crate::state::{CollectionKey, Origin, Picture, Record};
+use crate::state::{CollectionKey, Picture, Record};
 use crate::taxii::Timestamp;
 use crate::taxii::client::Client;
 use crate::taxii::fault::Fault;
@@ -30,7 +30,7 @@ use crate::taxii::window::WindowRules;
 use crate::tls::BuildClientError;
 use crate::wake::Wake;
 use collection::Collection;
-use commit::Unrecorded;
+use commit::{Reason, Unrecorded};
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 use repair::{OwedRepair, Repairs};
 pub use server_clock::ServerClock;
@@ -103,7 +103,8 @@ pub fn gates(service: &ServiceConfig) -> Vec<(String, Vec<String>)> {
 
 /// When the last poll passed a gate. A change of the scope must not open it: a poll of the service
 /// counts for each collection then, and one of a collection for the service.
-fn last_poll(picture: &Picture, gate: &str, service: &str) -> Option<DateTime<Utc>> {
+#[must_use]
+pub fn last_poll(picture: &Picture, gate: &str, service: &str) -> Option<DateTime<Utc>> {
     let of_collections = format!("{service}/");
     let polls = picture.gates.iter().filter(|(name, _)| {
         *name == gate || *name == service || (gate == service && name.starts_with(&of_collections))
@@ -151,12 +152,7 @@ impl Poller {
             .state
             .look(|picture| last_poll(picture, &gate_name, &service.name));
         let gate = Gate::restore(service.min_poll_interval, last_poll, house.clock.now());
-        let rules = WindowRules {
-            max_window: service.max_window,
-            retention: service.retention,
-            settle: service.settle,
-            initial_lookback: service.initial_lookback,
-        };
+        let rules = WindowRules::of(&service);
         let collections = collections
             .iter()
             .map(|name| {
@@ -345,12 +341,13 @@ impl Poller {
         let completed = match fetched {
             Ok(completed) => completed,
             Err(PollError::Fault(fault)) => {
-                return self.failed(index, &window, known.failures, &fault, staging);
+                return self.failed(index, &window, &known, &fault, staging);
             }
             Err(PollError::Keep(error)) => return self.not_kept(index, &error, server_now),
         };
         let takers = self.house.takers(&key.collection);
-        match self.commit(&key, Origin::Poll, &completed, staging, takers, started) {
+        let reason = Reason::Next(known.checkpoint);
+        match self.commit(&key, &reason, &completed, staging, takers, started) {
             Ok(_) => {
                 self.polled(index, &completed, started);
                 Wake::NOW

@@ -148,7 +148,9 @@ pub fn repair(house: &House) -> Result<Repaired, RepairError> {
     Ok(repaired)
 }
 
-fn checked(house: &House, head: &BatchHead, found: InspectedBatch) -> CheckedBatch {
+/// What is to be said of a batch whose files were read.
+#[must_use]
+pub fn checked(house: &House, head: &BatchHead, found: InspectedBatch) -> CheckedBatch {
     let batch = house
         .state
         .look(|picture| picture.batches.get(&head.seq).cloned());

@@ -75,6 +75,15 @@ impl Archive {
         Ok(())
     }
 
+    /// The numbers in it, oldest first.
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        self.lock().keys().copied().collect()
+    }
+
+    pub(super) fn holds(&self, seq: u64) -> bool {
+        self.lock().contains_key(&seq)
+    }
+
     /// The highest number in it.
     pub(super) fn last(&self) -> Option<u64> {
         self.lock().keys().next_back().copied()

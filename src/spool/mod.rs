@@ -11,7 +11,9 @@ mod inspection;
 mod letter;
 mod reader;
 mod room;
+mod salvage;
 mod staging;
+mod whereabouts;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -34,8 +36,10 @@ pub use letter::{About, BlockLetter, EventLetter, LetterHead};
 pub use reader::BatchReader;
 pub use room::NoRoom;
 use room::Room;
+pub use salvage::Salvage;
 use staging::StagingScratch;
 pub use staging::{Mark, Staging};
+pub use whereabouts::Place;
 
 pub use crate::state::EventFile;
 

@@ -176,6 +176,16 @@ impl State {
         }
     }
 
+    /// What is owed of a batch and how far who owes it is, at one moment; none if nobody owes it.
+    #[must_use]
+    pub fn owed(&self, seq: u64) -> Option<(BatchPicture, BTreeMap<String, Progress>)> {
+        let inner = self.lock();
+        let batch = inner.picture.batches.get(&seq)?;
+        let outputs = batch.outputs.iter();
+        let progress = outputs.map(|name| (name.clone(), inner.progress(name, seq)));
+        Some((batch.clone(), progress.collect()))
+    }
+
     /// Reads what is kept of the ledger, oldest first; records may be appended meanwhile.
     pub fn history(&self, visit: impl FnMut(HistoryLine)) -> io::Result<()> {
         ledger::history(&self.disk, &self.ledger, visit)

@@ -330,6 +330,9 @@ impl Picture {
                 collection.failures = 0;
                 collection.gaps += 1;
             }
+            Record::CheckpointSet { key, checkpoint } => {
+                self.set_checkpoint(key, checkpoint.clone());
+            }
             Record::OutputFinished {
                 output,
                 seq,
@@ -363,6 +366,14 @@ impl Picture {
             }
         }
         self.number = number;
+    }
+
+    fn set_checkpoint(&mut self, key: &CollectionKey, checkpoint: Option<Timestamp>) {
+        let collection = self.collections.entry(key.to_string()).or_default();
+        collection.checkpoint = checkpoint;
+        // They were of windows that are not asked for any more.
+        collection.failures = 0;
+        collection.span = None;
     }
 
     /// So many dead letters there are, whatever was counted before.

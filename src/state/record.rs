@@ -191,6 +191,14 @@ pub enum Record {
         /// The file in `quarantine/`.
         file: String,
     },
+    /// A person has said where the next window of a collection begins.
+    CheckpointSet {
+        /// Of what.
+        #[serde(flatten)]
+        key: CollectionKey,
+        /// Where; none is where a first one would.
+        checkpoint: Option<Timestamp>,
+    },
     /// An output has done with a batch.
     OutputFinished {
         /// The output.

@@ -84,7 +84,9 @@ impl Store {
                     put_batch(&mut changes, *seq, picture);
                 }
             }
-            Record::PollFailed { key, .. } | Record::WindowAbandoned { key, .. } => {
+            Record::PollFailed { key, .. }
+            | Record::WindowAbandoned { key, .. }
+            | Record::CheckpointSet { key, .. } => {
                 put_collection(&mut changes, &key.to_string(), picture);
             }
             Record::OutputFinished { output, seq, .. } => {

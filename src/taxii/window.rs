@@ -6,7 +6,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
-use crate::config::InitialLookback;
+use crate::config::{InitialLookback, ServiceConfig};
 
 /// The shortest window that a failing one is halved to.
 pub const MIN_WINDOW: Duration = Duration::from_secs(5 * 60);
@@ -34,6 +34,17 @@ pub struct WindowRules {
 }
 
 impl WindowRules {
+    /// The rules of a service.
+    #[must_use]
+    pub fn of(service: &ServiceConfig) -> Self {
+        Self {
+            max_window: service.max_window,
+            retention: service.retention,
+            settle: service.settle,
+            initial_lookback: service.initial_lookback,
+        }
+    }
+
     /// The next window, or none while there is nothing to ask for.
     ///
     /// `span` shortens it after failures; an unbounded first window becomes bounded by it. Windows
@@ -83,7 +94,8 @@ impl WindowRules {
     }
 
     /// Where the next window begins; none at the beginning of the collection.
-    fn begin(
+    #[must_use]
+    pub fn begin(
         &self,
         checkpoint: Option<&Timestamp>,
         server_now: DateTime<Utc>,

@@ -10,6 +10,7 @@
 
 mod audit;
 mod check;
+mod checkpoint;
 mod dead_letters;
 mod demo;
 mod flatten;
@@ -19,4 +20,5 @@ mod program;
 mod run;
 mod simulate;
 mod simulator;
+mod spool;
 mod status;

@@ -238,6 +238,11 @@ impl World {
             .publish_to(collection, self.generator.publication(stamp));
     }
 
+    /// A person has set a checkpoint: it may have gone back.
+    pub(crate) fn forget_checkpoints(&mut self) {
+        self.checkpoints.clear();
+    }
+
     /// The ids in the `file` output, in order.
     pub(crate) fn ids_in_file(&self) -> Vec<EventId> {
         ids_in(&self.folder.path().join("events.jsonl"))

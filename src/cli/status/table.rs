@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::cli::table::Table;
+use crate::cli::table::{Table, age};
 use crate::cli::terminal::{Paint, Style};
 use crate::observe::board::{Hold, PeerActivity};
 use crate::observe::status::{CollectionStatus, OutputStatus, SpoolStatus, Status};
@@ -264,37 +264,9 @@ fn none() -> String {
     "-".to_owned()
 }
 
-/// A time span in its two largest units.
-fn age(span: TimeDelta) -> String {
-    let seconds = span.num_seconds().max(0);
-    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
-    let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{rest}s"),
-        (0, 0, _) => format!("{minutes}m {rest}s"),
-        (0, _, _) => format!("{hours}h {minutes}m"),
-        _ => format!("{days}d {hours}h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ages() {
-        for (seconds, expect) in [
-            (-5, "0s"),
-            (59, "59s"),
-            (60, "1m 0s"),
-            (3599, "59m 59s"),
-            (7260, "2h 1m"),
-            (86_399, "23h 59m"),
-            (90_000, "1d 1h"),
-        ] {
-            assert_eq!(age(TimeDelta::seconds(seconds)), expect);
-        }
-    }
 
     #[test]
     fn what_a_person_must_know_is_there() {
