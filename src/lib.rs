@@ -5,6 +5,8 @@
 
 pub mod agent;
 pub mod audit;
+#[cfg(any(test, fuzzing))]
+pub mod bad_input;
 pub mod batches;
 pub mod checkpoints;
 pub mod cli;

@@ -278,14 +278,14 @@ fn beyond_the_end() -> io::Error {
 }
 
 /// Scratch files in memory, for tests.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 #[derive(Debug, Default)]
 pub(crate) struct MemoryScratch {
     /// How many files were made.
     pub(crate) created: std::sync::atomic::AtomicUsize,
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Scratch for MemoryScratch {
     fn create(&self) -> io::Result<Box<dyn ScratchFile>> {
         self.created

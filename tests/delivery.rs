@@ -73,6 +73,22 @@ fn pending(world: &World, output: &str) -> u64 {
     found.unwrap().pending_events
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_request_is_larger_than_a_batch_may_be() {
+    const MAX_BYTES: usize = 5000;
+    let keys = format!("gzip = false\nbatch = {{ max_bytes = {MAX_BYTES} }}");
+    let mut world = World::new(setup(&keys));
+    publish_for(&mut world, 30).await;
+    world.run_for(HOUR).await;
+    world.assert_exactly_once_at_splunk();
+    let requests = world.hec.requests();
+    let several = requests.iter().filter(|request| request.taken > 1);
+    assert!(several.clone().count() > 1, "nothing was sent together");
+    let largest = several.map(|request| request.body_bytes).max();
+    assert!(largest <= Some(MAX_BYTES), "{largest:?} bytes");
+    assert!(largest > Some(MAX_BYTES / 2), "{largest:?} bytes only");
+}
+
 /// The file goes on while Splunk shows a fault; when it is over, Splunk catches up by itself.
 async fn outage(fault: HecFault, level: Level, words: &[&str]) {
     let shown = format!("{fault:?}");

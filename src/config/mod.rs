@@ -3,6 +3,8 @@
 //! `raw` is the file as it is written, `check` resolves it once into these types; `document` knows
 //! where in the file each thing stands. Secrets never leave this room in a message.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod bad_input;
 mod check;
 mod document;
 mod load;
@@ -147,6 +149,8 @@ pub struct Limits {
     pub max_response_bytes: u64,
     /// Parts of one answer.
     pub max_parts: u32,
+    /// Content blocks of one part that cannot be read; beyond it the answer counts as unreadable.
+    pub max_refused_blocks: u32,
     /// Elements inside one another.
     pub max_xml_depth: u32,
     /// Bytes of one text, tag or comment.
@@ -166,6 +170,7 @@ impl Default for Limits {
         Self {
             max_response_bytes: 4 << 30,
             max_parts: 1000,
+            max_refused_blocks: 1000,
             max_xml_depth: 100,
             max_text_bytes: 4 << 20,
             max_properties: 1000,

@@ -100,6 +100,7 @@ pub(super) struct RawTls {
 pub(super) struct RawLimits {
     pub max_response_bytes: Setting<Size>,
     pub max_parts: Setting<Count>,
+    pub max_refused_blocks: Setting<Count>,
     pub max_xml_depth: Setting<Count>,
     pub max_text_bytes: Setting<Size>,
     pub max_properties: Setting<Count>,

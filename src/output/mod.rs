@@ -4,6 +4,8 @@
 //! file. Several [flights](FlightId) may be under way. An output encodes, sends once and says what
 //! became of it. It never waits, retries or counts: that is `delivery`'s.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod bad_input;
 mod file;
 mod landing;
 mod splunk_hec;

@@ -46,13 +46,15 @@ impl BatchHead {
     /// All of its events.
     #[must_use]
     pub fn events(&self) -> u64 {
-        self.files.iter().map(|file| file.events).sum()
+        let events = self.files.iter().map(|file| file.events);
+        events.fold(0, u64::saturating_add)
     }
 
     /// Bytes on disk, but for this head.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        let bytes = self.files.iter().map(|file| file.bytes);
+        bytes.fold(0, u64::saturating_add)
     }
 
     /// The collection that it is of.
@@ -106,9 +108,9 @@ impl BatchHead {
 
     /// Each file with its first line.
     pub fn places(&self) -> impl Iterator<Item = (u64, &EventFile)> {
-        self.files.iter().scan(0, |next, file| {
+        self.files.iter().scan(0_u64, |next, file| {
             let first = *next;
-            *next += file.events;
+            *next = next.saturating_add(file.events);
             Some((first, file))
         })
     }

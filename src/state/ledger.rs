@@ -142,8 +142,10 @@ impl Ledger {
                 });
             }
         };
-        // Only a segment without any flaw is written on.
-        if let (false, Some((path, text)), 1) = (reading.is_flawed, texts.last(), texts.len()) {
+        // Only a segment without any flaw is written on; one without a snapshot is of no use.
+        if let (false, Some((path, text)), 1) = (reading.is_flawed, texts.last(), texts.len())
+            && !text.is_empty()
+        {
             ledger.file = Some(disk.append_file(path).map_err(io_error)?);
             ledger.bytes = text.len() as u64;
         }
@@ -415,6 +417,20 @@ mod tests {
             },
             checkpoint: Timestamp::from(at(until)),
             file: "test".into(),
+        }
+    }
+
+    #[test]
+    fn a_very_first_start_that_was_cut_short_is_no_obstacle() {
+        for cut_short in ["", "{\"number\":1"] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::write(folder.path().join("00000001.jsonl"), cut_short).unwrap();
+            let disk = Disk::machine();
+            let (mut ledger, picture) = Ledger::open(&disk, folder.path(), at(0)).unwrap();
+            ledger.append(at(1), &abandoned(1), &picture).unwrap();
+            drop(ledger);
+            let (_, picture) = Ledger::open(&disk, folder.path(), at(2)).unwrap();
+            assert_eq!(picture.collections.len(), 1, "after {cut_short:?}");
         }
     }
 

@@ -40,7 +40,7 @@ impl<T: ResponseSink + ?Sized> ResponseSink for &mut T {
     }
 }
 
-/// A Content_Block that cannot be read.
+/// A Content_Block that cannot be read. What it says of itself is cut to what fits a message.
 #[derive(Debug)]
 pub struct RefusedBlock<'a> {
     /// Its place in the answer, from 1.
@@ -79,6 +79,22 @@ pub enum ReadResponseError {
     NotTaxii {
         /// What it is.
         found: String,
+    },
+    /// A name or an id that is none.
+    #[error("{attribute} of the answer is longer than {limit} bytes")]
+    LongName {
+        /// Whose value it is.
+        attribute: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// So much of it is bad that the rest is not believed.
+    #[error(
+        "more than {limit} content blocks of the answer cannot be read (limits.max_refused_blocks)"
+    )]
+    TooManyRefused {
+        /// The limit.
+        limit: u32,
     },
     /// A package on its own cannot be read.
     #[error(transparent)]
@@ -120,6 +136,7 @@ pub fn read_answer<S: ResponseSink>(
     };
     let flattener = |origin| Flattener::new(origin, flatten_limits, scratch, sink);
     let max_properties = limits.max_properties;
+    let max_refused_blocks = limits.max_refused_blocks;
     let mut raw = Tape::new(Arc::clone(scratch), BLOCK_MEMORY, limits.max_response_bytes);
     let mut xml = Xml::new(input, xml_limits).with_recording(&mut raw);
     match read_root(&mut xml)? {
@@ -149,6 +166,7 @@ pub fn read_answer<S: ResponseSink>(
                 part: *part,
                 flattener: flattener(origin),
                 max_properties,
+                max_refused_blocks,
             };
             let mut part = reader.read()?;
             read_epilogue(&mut xml)?;

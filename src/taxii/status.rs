@@ -7,6 +7,12 @@ use crate::xml::{Tag, Token, Xml, XmlError};
 
 /// More details than the specification knows.
 const MAX_DETAILS: usize = 100;
+/// Of them, what stands in a message.
+const MAX_DETAILS_SHOWN: usize = 3;
+/// Of a message, and of the value of a detail.
+const MAX_TEXT_CHARACTERS: usize = 500;
+/// The longest name that the specification knows is a third of it.
+const MAX_NAME_CHARACTERS: usize = 60;
 
 /// A service's status message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +99,7 @@ impl fmt::Display for StatusMessage {
         if let Some(message) = &self.message {
             write!(f, ": {message}")?;
         }
-        for (name, value) in &self.details {
+        for (name, value) in self.details.iter().take(MAX_DETAILS_SHOWN) {
             match name.as_str() {
                 "" => write!(f, " ({value})")?,
                 name => write!(f, " ({name}: {value})")?,
@@ -125,7 +131,9 @@ impl StatusMessage {
         let status = tag.attribute("status_type")?;
         Ok(Self {
             status: StatusType::from_name(status.as_deref().unwrap_or_default()),
-            in_response_to: tag.owned("in_response_to")?,
+            in_response_to: tag
+                .attribute("in_response_to")?
+                .and_then(|id| folded(&id, MAX_TEXT_CHARACTERS)),
             message: None,
             details: Vec::new(),
         })
@@ -137,17 +145,18 @@ impl StatusMessage {
             let depth = xml.depth();
             match xml.next()? {
                 Token::Start(tag) => match tag.local() {
-                    "Message" => self.message = folded(&xml.text()?),
+                    "Message" => self.message = folded(&xml.text()?, MAX_TEXT_CHARACTERS),
                     "Status_Detail" => {}
                     "Detail" => {
-                        let name = tag.owned("name")?.unwrap_or_default();
-                        let value = folded(&xml.text()?).unwrap_or_default();
+                        let name = tag.attribute("name")?.unwrap_or_default();
+                        let name = folded(&name, MAX_NAME_CHARACTERS).unwrap_or_default();
+                        let value = folded(&xml.text()?, MAX_TEXT_CHARACTERS).unwrap_or_default();
                         self.detail_read(name, value);
                     }
                     _ => xml.skip()?,
                 },
                 Token::Text(text) => {
-                    if let Some(text) = folded(&text).filter(|_| depth > 1) {
+                    if let Some(text) = folded(&text, MAX_TEXT_CHARACTERS).filter(|_| depth > 1) {
                         self.detail_read(String::new(), text);
                     }
                 }
@@ -166,9 +175,8 @@ impl StatusMessage {
 }
 
 /// One line, of a length that fits a log.
-fn folded(text: &str) -> Option<String> {
-    const MAX_CHARACTERS: usize = 500;
+fn folded(text: &str, max_characters: usize) -> Option<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let line: String = words.join(" ").chars().take(MAX_CHARACTERS).collect();
+    let line: String = words.join(" ").chars().take(max_characters).collect();
     (!line.is_empty()).then_some(line)
 }

@@ -22,7 +22,15 @@ pub struct ParseTimestampError {
 impl Timestamp {
     /// Reads an xs:dateTime; without a zone, which TAXII forbids, it is taken as UTC.
     pub fn parse(text: &str) -> Result<Self, ParseTimestampError> {
+        const MAX_BYTES: usize = 64;
         let text = text.trim();
+        let error = || ParseTimestampError {
+            text: text.chars().take(MAX_BYTES).collect(),
+        };
+        // A fraction may have any number of digits, and all of them would be kept and sent back.
+        if text.len() > MAX_BYTES {
+            return Err(error());
+        }
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
             return Ok(Self {
                 time: time.to_utc(),
@@ -31,9 +39,7 @@ impl Timestamp {
         }
         NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
             .map(|time| Self::from(time.and_utc()))
-            .map_err(|_| ParseTimestampError {
-                text: text.chars().take(64).collect(),
-            })
+            .map_err(|_| error())
     }
 
     /// The moment.

@@ -89,8 +89,18 @@ pub(super) fn too_long(limits: XmlLimits) -> XmlError {
 pub(super) fn malformed(offset: u64, message: &dyn ToString) -> XmlError {
     XmlError::Malformed {
         offset,
-        message: message.to_string(),
+        message: shortened(&message.to_string()),
     }
+}
+
+pub(super) fn unsupported_encoding(name: &str) -> XmlError {
+    XmlError::Encoding(shortened(name))
+}
+
+/// What a document says is repeated in a message as far as it fits the line of a log.
+fn shortened(text: &str) -> String {
+    const MAX_CHARACTERS: usize = 300;
+    text.chars().take(MAX_CHARACTERS).collect()
 }
 
 pub(super) fn refuse(offset: u64, error: quick_xml::Error, limits: XmlLimits) -> XmlError {

@@ -18,14 +18,14 @@ use quick_xml::reader::Reader;
 
 use crate::tape::Tape;
 pub use error::XmlError;
-use error::{malformed, refuse, too_long};
+use error::{malformed, refuse, too_long, unsupported_encoding};
 use source::Source;
 pub use text::NestedText;
 
 /// Whoever reads elements calls itself for each inside another, so no limit may be higher.
 pub const HIGHEST_DEPTH: u32 = 200;
 /// Deeper than this even what is passed over is given up.
-const GIVEN_UP_DEPTH: u32 = 100_000;
+const GIVEN_UP_DEPTH: u32 = 10_000;
 /// A tag of this many times the limit cannot be passed over.
 const GIVEN_UP_TAG_FACTOR: u64 = 4;
 /// The names of open elements are kept.
@@ -241,7 +241,7 @@ impl<'r> Xml<'r> {
                             .iter()
                             .any(|known| encoding.eq_ignore_ascii_case(known)) =>
                 {
-                    Err(XmlError::Encoding(encoding.into_owned()))
+                    Err(unsupported_encoding(&encoding))
                 }
                 Some(Err(error)) => Err(malformed(offset, &error)),
                 _ => Ok(Token::Text(Cow::Borrowed(""))),
@@ -319,16 +319,17 @@ impl<'r> Xml<'r> {
 fn check_limits(event: &Event<'_>, depth: u32, limits: XmlLimits) -> Result<(), XmlError> {
     let length = match event {
         Event::Start(tag) | Event::Empty(tag) => {
-            if depth > limits.max_depth {
-                return Err(XmlError::TooDeep {
-                    limit: limits.max_depth,
-                    recoverable: depth < GIVEN_UP_DEPTH,
-                });
-            }
+            // First of all: the names of those that are passed over are kept too.
             if tag.name().into_inner().len() > MAX_NAME_BYTES {
                 return Err(XmlError::TooLong {
                     limit: MAX_NAME_BYTES as u64,
                     recoverable: false,
+                });
+            }
+            if depth > limits.max_depth {
+                return Err(XmlError::TooDeep {
+                    limit: limits.max_depth,
+                    recoverable: depth < GIVEN_UP_DEPTH,
                 });
             }
             tag.len()

@@ -221,6 +221,58 @@ fn what_cannot_be_cut_ends_the_document() {
     assert!(Xml::new(&mut input, limits).next().is_ok());
 }
 
+/// Also the names of those that are too deep to be read are kept until they end.
+#[test]
+fn names_are_bounded_at_every_depth() {
+    let long = "n".repeat(MAX_NAME_BYTES + 1);
+    let limits = XmlLimits {
+        max_text_bytes: 1 << 20,
+        ..LIMITS
+    };
+    for depth in [1, 4, 5, 6, 500] {
+        let document = "<a>".repeat(depth) + &name_document(&long);
+        let mut input = document.as_bytes();
+        let mut xml = Xml::new(&mut input, limits);
+        xml.next().unwrap();
+        let error = xml.skip_to_depth(0).unwrap_err();
+        assert!(
+            matches!(error, XmlError::TooLong { .. }),
+            "{error} at {depth}"
+        );
+    }
+}
+
+/// Who reads a log can read on behind what a document says.
+#[test]
+fn what_a_message_repeats_of_a_document_is_bounded() {
+    let long = "n".repeat(100_000);
+    let limits = XmlLimits {
+        max_bytes: 1 << 20,
+        max_text_bytes: 1 << 20,
+        ..LIMITS
+    };
+    for document in [
+        format!("<a></{long}>"),
+        format!("<a>&{long};</a>"),
+        format!("<?xml version='1.0' encoding='{long}'?><a/>"),
+    ] {
+        let mut input = document.as_bytes();
+        let mut xml = Xml::new(&mut input, limits);
+        let error = loop {
+            match xml.next() {
+                Ok(Token::Eof) => panic!("{} is no error", &document[..20]),
+                Ok(_) => {}
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(
+            error.contains("nnn") && error.len() < 500,
+            "{} bytes",
+            error.len()
+        );
+    }
+}
+
 fn name_document(name: &str) -> String {
     format!("<{name}></{name}>")
 }
@@ -261,7 +313,7 @@ fn starts(input: &mut dyn Read) -> String {
 #[test]
 fn depth_is_passed_over_up_to_a_bound() {
     let deep = |levels: usize| format!("<a>{}{}</a>", "<b>".repeat(levels), "</b>".repeat(levels));
-    for (levels, is_passed_over) in [(4, true), (5, true), (90_000, true), (100_001, false)] {
+    for (levels, is_passed_over) in [(4, true), (5, true), (9000, true), (10_001, false)] {
         let document = deep(levels);
         let mut input = document.as_bytes();
         let mut xml = Xml::new(&mut input, LIMITS);

@@ -179,6 +179,8 @@ impl Checker<'_> {
             max_response_bytes: self
                 .positive_size(raw.max_response_bytes, default.max_response_bytes),
             max_parts: self.positive_count(raw.max_parts, default.max_parts),
+            max_refused_blocks: self
+                .positive_count(raw.max_refused_blocks, default.max_refused_blocks),
             max_xml_depth: self.xml_depth(raw.max_xml_depth, default.max_xml_depth),
             max_text_bytes: self.positive_size(raw.max_text_bytes, default.max_text_bytes),
             max_properties: self.positive_count(raw.max_properties, default.max_properties),

@@ -6,6 +6,14 @@ use uuid::Uuid;
 
 use super::super::{Channel, Receipt};
 
+/// Cookies that are kept of one endpoint, more than a load balancer needs: who always sets others
+/// must not fill memory, store and requests.
+const MAX_COOKIES: usize = 50;
+/// Of one cookie, name and value, as browsers have it.
+const MAX_COOKIE_BYTES: usize = 4096;
+/// Of all that are sent back: many servers take no longer header.
+const MAX_COOKIES_BYTES: usize = 8192;
+
 /// One endpoint's present channel.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -39,13 +47,28 @@ impl Lane {
         cookies: &BTreeMap<String, String>,
         ack_id: Option<u64>,
     ) -> Option<Receipt> {
-        self.channel.cookies.extend(cookies.clone());
+        keep(&mut self.channel.cookies, cookies);
         let mut theirs = channel.clone();
-        theirs.cookies.extend(cookies.clone());
+        keep(&mut theirs.cookies, cookies);
         Some(Receipt {
             channel: theirs,
             ack_id: ack_id?,
         })
+    }
+}
+
+/// Takes cookies in. Beyond the limits those of before go: the present ones lead the way.
+fn keep(known: &mut BTreeMap<String, String>, cookies: &BTreeMap<String, String>) {
+    known.extend(cookies.clone());
+    let is_over = |known: &BTreeMap<String, String>| {
+        let bytes = known.iter().map(|(name, value)| name.len() + value.len());
+        known.len() > MAX_COOKIES || bytes.sum::<usize>() > MAX_COOKIES_BYTES
+    };
+    if is_over(known) {
+        known.clone_from(cookies);
+    }
+    while is_over(known) {
+        known.pop_last();
     }
 }
 
@@ -55,7 +78,8 @@ pub(super) fn cookies<'a>(headers: impl Iterator<Item = &'a str>) -> BTreeMap<St
         let (name, value) = header.split(';').next()?.split_once('=')?;
         let (name, value) = (name.trim(), value.trim());
         let is_sendable = |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && b != b',');
-        (!name.is_empty() && is_sendable(name) && is_sendable(value))
+        let fits = name.len() + value.len() <= MAX_COOKIE_BYTES;
+        (fits && !name.is_empty() && is_sendable(name) && is_sendable(value))
             .then(|| (name.to_owned(), value.to_owned()))
     });
     pairs.collect()
@@ -111,6 +135,41 @@ mod tests {
         assert_eq!(receipt.channel.cookies, sticky("a"));
         assert_eq!(lane.channel().cookies, sticky("b"));
         assert_eq!(lane.answered(&at_a, &sticky("c"), None), None);
+    }
+
+    #[test]
+    fn who_always_sets_other_cookies_fills_nothing() {
+        let mut lane = Lane::new();
+        for (names, value) in [
+            (7, "v".to_owned()),
+            (1000, "v".to_owned()),
+            (9, "v".repeat(4000)),
+        ] {
+            for answer in 0..100 {
+                let channel = lane.channel().clone();
+                let set: Vec<String> = (0..names)
+                    .map(|n| format!("c{answer}-{n}={value}"))
+                    .collect();
+                let set = cookies(set.iter().map(String::as_str));
+                lane.answered(&channel, &set, Some(1)).unwrap();
+                let known = &lane.channel().cookies;
+                assert!(known.len() <= MAX_COOKIES, "{} cookies", known.len());
+                let header = cookie_header(known).unwrap();
+                assert!(
+                    header.len() <= MAX_COOKIES_BYTES + 3 * MAX_COOKIES,
+                    "{}",
+                    header.len()
+                );
+                assert!(
+                    known.keys().any(|name| set.contains_key(name)),
+                    "none of the last"
+                );
+            }
+        }
+        assert_eq!(
+            cookies([format!("a={}", "v".repeat(5000)).as_str()].into_iter()).len(),
+            0
+        );
     }
 
     #[test]

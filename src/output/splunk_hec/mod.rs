@@ -1,5 +1,7 @@
 //! Splunk's HTTP Event Collector.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod bad_input;
 mod client;
 mod encode;
 mod endpoints;

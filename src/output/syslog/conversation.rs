@@ -13,6 +13,8 @@ use super::session::Session;
 /// How much is written, and read, at once.
 const MAX_WRITE_BYTES: usize = 64 << 10;
 const MAX_READ_BYTES: usize = 16 << 10;
+/// So often is read in one turn: a peer that never stops talking must not keep us from our clock.
+const MAX_READS: u32 = 16;
 /// No event tells that TCP has acknowledged something: we look soon, then less and less often.
 const MIN_LOOK: Duration = Duration::from_micros(200);
 const MAX_LOOK: Duration = Duration::from_millis(20);
@@ -105,7 +107,10 @@ impl Conversation {
         now: Instant,
     ) -> Result<(), Failure> {
         let mut said = [0; MAX_READ_BYTES];
-        while let Poll::Ready(read) = self.connection.poll_read(cx, &mut said) {
+        for _ in 0..MAX_READS {
+            let Poll::Ready(read) = self.connection.poll_read(cx, &mut said) else {
+                return Ok(());
+            };
             let bytes = match read {
                 // With TLS, without a close_notify: many receivers do not bother.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => 0,
@@ -121,6 +126,8 @@ impl Conversation {
                 self.moved_at = now;
             }
         }
+        // There is more; somebody else may have a turn before.
+        cx.waker().wake_by_ref();
         Ok(())
     }
 

@@ -6,6 +6,8 @@
 //! by hand inside `landing`, so a dropped call loses nothing.
 
 mod alarm;
+#[cfg(any(test, fuzzing))]
+pub(super) mod bad_input;
 mod connect;
 mod connection;
 mod conversation;

@@ -113,26 +113,27 @@ impl Relp {
         }
     }
 
-    fn heard(&mut self, frame: &Frame) -> Result<(), Failure> {
+    /// Whether it is an answer to something.
+    fn heard(&mut self, frame: &Frame) -> Result<bool, Failure> {
         match (frame.txnr, frame.command.as_str(), self.phase) {
             (0, "serverclose", _) => Err(Failure::passing("the receiver closes the connection")),
-            // Other hints are nothing to us.
-            (0, command, _) if command != "rsp" => Ok(()),
+            // Other hints are nothing to us, and who only hints does not answer.
+            (0, command, _) if command != "rsp" => Ok(false),
             (txnr, "rsp", Phase::Opening(open)) if txnr == open => {
                 check_offers(&frame.data)?;
                 self.phase = Phase::Ready;
-                Ok(())
+                Ok(true)
             }
             (txnr, "rsp", Phase::Leaving(close)) if txnr == close => {
                 self.phase = Phase::Left;
-                Ok(())
+                Ok(true)
             }
             (txnr, "rsp", _) => {
                 let answer = Answer::parse(&frame.data)?;
                 match self.unanswered.remove(&txnr) {
                     Some((flight, index)) => {
                         self.answered(flight, index, answer);
-                        Ok(())
+                        Ok(true)
                     }
                     None => Err(Failure::passing(format!(
                         "the receiver answers RELP transaction {txnr}, which is not open"
@@ -241,11 +242,10 @@ impl Session for Relp {
         let mut has_heard = false;
         loop {
             match self.reader.next() {
-                Ok(Some(frame)) => self.heard(&frame)?,
+                Ok(Some(frame)) => has_heard |= self.heard(&frame)?,
                 Ok(None) => return Ok(has_heard),
                 Err(error) => return Err(Failure::passing(error.to_string())),
             }
-            has_heard = true;
         }
     }
 

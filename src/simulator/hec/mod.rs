@@ -37,6 +37,12 @@ const MAX_REQUEST_BYTES: usize = 256 * 1024 * 1024;
 /// How many requests are remembered.
 const KEPT_REQUESTS: usize = 100_000;
 
+/// The events that a collector reads in this body, up to the first that is wrong.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn take_envelopes(body: &[u8]) -> Vec<HecEvent> {
+    envelope::take(body, None).events
+}
+
 /// The simulated HTTP Event Collector; it ends when dropped.
 #[derive(Debug)]
 pub struct HecServer {

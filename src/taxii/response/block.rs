@@ -2,7 +2,7 @@
 //! can be read.
 
 use super::part::PartReader;
-use super::{ReadResponseError, RefusedBlock, ResponseSink};
+use super::{ReadResponseError, RefusedBlock, ResponseSink, shortened};
 use crate::stix::{self, ReadPackageError};
 use crate::xml::{Token, Xml, XmlError};
 
@@ -30,6 +30,11 @@ impl<S: ResponseSink> PartReader<'_, '_, S> {
             Err(BlockError::Answer(error)) => return Err(error),
             Err(BlockError::Block(reason)) => reason,
         };
+        if self.part.refused_blocks >= u64::from(self.max_refused_blocks) {
+            return Err(ReadResponseError::TooManyRefused {
+                limit: self.max_refused_blocks,
+            });
+        }
         self.xml.skip_to_depth(outside)?;
         self.part.refused_blocks += 1;
         self.flattener.restore(before);
@@ -64,11 +69,11 @@ impl<S: ResponseSink> PartReader<'_, '_, S> {
                         self.content()?;
                     }
                     "Content_Binding" => {
-                        *binding = tag.owned("binding_id")?;
+                        *binding = tag.attribute("binding_id")?.map(|id| shortened(&id));
                         // TAXII 1.0 has it as text.
                         let text = self.xml.text()?;
                         let text = Some(text.trim()).filter(|text| !text.is_empty());
-                        *binding = binding.take().or(text.map(str::to_owned));
+                        *binding = binding.take().or(text.map(shortened));
                     }
                     "Content_Block" => {
                         let reason = "another Content_Block is nested in it";

@@ -5,10 +5,12 @@ use std::io;
 use super::{ReadResponseError, ResponseSink, shortened};
 use crate::flatten::{Counts, Flattener};
 use crate::taxii::Timestamp;
-use crate::xml::{Tag, Token, Xml, XmlError};
+use crate::xml::{Tag, Token, Xml};
 
 /// What is wrong in a thousand places is told for the first few.
 const MAX_WARNINGS: usize = 20;
+/// Of a name or an id. They are kept for every part, sent back, and stand in every event.
+const MAX_NAME_BYTES: usize = 1024;
 
 /// A Poll_Response, without its content.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,16 +47,16 @@ pub struct PollPart {
 
 impl PollPart {
     /// What the start tag says.
-    pub(super) fn start(tag: &Tag<'_>) -> Result<Self, XmlError> {
-        let collection = match tag.owned("collection_name")? {
+    pub(super) fn start(tag: &Tag<'_>) -> Result<Self, ReadResponseError> {
+        let collection = match name(tag, "collection_name")? {
             Some(name) => Some(name),
-            None => tag.owned("feed_name")?,
+            None => name(tag, "feed_name")?,
         };
         let mut part = Self {
             collection: collection.filter(|name| !name.is_empty()),
-            message_id: tag.owned("message_id")?,
-            in_response_to: tag.owned("in_response_to")?,
-            result_id: tag.owned("result_id")?.filter(|id| !id.is_empty()),
+            message_id: name(tag, "message_id")?,
+            in_response_to: name(tag, "in_response_to")?,
+            result_id: name(tag, "result_id")?.filter(|id| !id.is_empty()),
             ..Self::default()
         };
         if let Some(more) = tag.attribute("more")? {
@@ -104,12 +106,23 @@ impl PollPart {
     }
 }
 
+fn name(tag: &Tag<'_>, attribute: &'static str) -> Result<Option<String>, ReadResponseError> {
+    match tag.owned(attribute)? {
+        Some(name) if name.len() > MAX_NAME_BYTES => Err(ReadResponseError::LongName {
+            attribute,
+            limit: MAX_NAME_BYTES,
+        }),
+        name => Ok(name),
+    }
+}
+
 /// Reads what follows the start tag of a Poll_Response.
 pub(super) struct PartReader<'x, 'r, S> {
     pub(super) xml: &'x mut Xml<'r>,
     pub(super) part: PollPart,
     pub(super) flattener: Flattener<S>,
     pub(super) max_properties: u32,
+    pub(super) max_refused_blocks: u32,
 }
 
 impl<S: ResponseSink> PartReader<'_, '_, S> {

@@ -7,6 +7,7 @@ use crate::tape::MemoryScratch;
 const LIMITS: Limits = Limits {
     max_response_bytes: 1 << 20,
     max_parts: 1,
+    max_refused_blocks: 3,
     max_xml_depth: 40,
     max_text_bytes: 3000,
     max_properties: 5,
@@ -424,7 +425,7 @@ fn a_block_over_a_limit() {
             "elements are nested more than 40 deep",
         ),
         (
-            "<a>".repeat(10_000) + &"</a>".repeat(10_000),
+            "<a>".repeat(9000) + &"</a>".repeat(9000),
             "elements are nested more than 40 deep",
         ),
     ] {
@@ -550,6 +551,32 @@ fn what_ends_the_answer() {
         ),
     ] {
         check(document, expect);
+    }
+    let bad = block("x").repeat(4);
+    let refused = "refused N -: no STIX_Package, the content is empty or plain text";
+    let refused: String = (1..=3)
+        .map(|number| refused.replace('N', &number.to_string()) + "\n")
+        .collect();
+    check(
+        poll(&bad),
+        &format!(
+            "{refused}error: more than 3 content blocks of the answer cannot be read \
+             (limits.max_refused_blocks)"
+        ),
+    );
+    for attribute in [
+        "collection_name",
+        "feed_name",
+        "message_id",
+        "in_response_to",
+        "result_id",
+    ] {
+        let named = |bytes| format!("<Poll_Response {attribute}='{}'/>", "n".repeat(bytes));
+        check(
+            named(1025),
+            &format!("error: {attribute} of the answer is longer than 1024 bytes"),
+        );
+        assert!(read_with(named(1024).as_bytes(), &mut Blocks::default()).is_ok());
     }
     let too_large = poll(&block(&package(&["1"])).repeat(6000));
     let mut sink = Blocks::default();

@@ -13,6 +13,13 @@ mod key_value;
 mod keys;
 mod kind;
 mod leef;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "only the tests look at everything that is read")
+)]
+#[path = "tests/readers.rs"]
+pub(super) mod readers;
 mod rfc3164;
 mod rfc5424;
 mod severity;

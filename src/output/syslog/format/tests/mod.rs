@@ -2,7 +2,6 @@
 
 mod documentation;
 mod headers;
-mod readers;
 mod round_trip;
 mod severity;
 mod shortening;

@@ -2,24 +2,24 @@
 
 /// RFC 5424, section 6.
 #[derive(Debug)]
-pub(super) struct Rfc5424 {
-    pub(super) priority: u8,
-    pub(super) timestamp: String,
-    pub(super) host: String,
-    pub(super) app_name: String,
-    pub(super) process: String,
-    pub(super) msgid: String,
-    pub(super) structured_data: Vec<Element>,
-    pub(super) msg: String,
+pub(crate) struct Rfc5424 {
+    pub(crate) priority: u8,
+    pub(crate) timestamp: String,
+    pub(crate) host: String,
+    pub(crate) app_name: String,
+    pub(crate) process: String,
+    pub(crate) msgid: String,
+    pub(crate) structured_data: Vec<Element>,
+    pub(crate) msg: String,
 }
 
 /// SD-ELEMENT: the id, names and values.
-pub(super) type Element = (String, Pairs);
+pub(crate) type Element = (String, Pairs);
 
 /// Keys and values, in order.
-pub(super) type Pairs = Vec<(String, String)>;
+pub(crate) type Pairs = Vec<(String, String)>;
 
-pub(super) fn rfc5424(message: &str) -> Rfc5424 {
+pub(crate) fn rfc5424(message: &str) -> Rfc5424 {
     let (priority, rest) = priority(message);
     let rest = rest.strip_prefix("1 ").expect("VERSION is 1");
     let (timestamp, rest) = rest.split_once(' ').unwrap();
@@ -50,16 +50,16 @@ pub(super) fn rfc5424(message: &str) -> Rfc5424 {
 
 /// RFC 3164, section 4.1.
 #[derive(Debug)]
-pub(super) struct Rfc3164 {
-    pub(super) priority: u8,
-    pub(super) timestamp: String,
-    pub(super) host: String,
-    pub(super) tag: String,
+pub(crate) struct Rfc3164 {
+    pub(crate) priority: u8,
+    pub(crate) timestamp: String,
+    pub(crate) host: String,
+    pub(crate) tag: String,
     /// What stands behind the tag, its colon and the space, if there is one.
-    pub(super) content: String,
+    pub(crate) content: String,
 }
 
-pub(super) fn rfc3164(message: &str) -> Rfc3164 {
+pub(crate) fn rfc3164(message: &str) -> Rfc3164 {
     let (priority, rest) = priority(message);
     let (timestamp, rest) = rest.split_at("Jan 18 23:31:22".len());
     let shape: String = timestamp
@@ -93,12 +93,12 @@ pub(super) fn rfc3164(message: &str) -> Rfc3164 {
 
 /// The header's seven fields and the extension.
 #[derive(Debug)]
-pub(super) struct Cef {
-    pub(super) header: Vec<String>,
-    pub(super) extension: Pairs,
+pub(crate) struct Cef {
+    pub(crate) header: Vec<String>,
+    pub(crate) extension: Pairs,
 }
 
-pub(super) fn cef(body: &str) -> Cef {
+pub(crate) fn cef(body: &str) -> Cef {
     let mut header = vec![String::new()];
     let mut chars = body.char_indices();
     let extension = loop {
@@ -151,12 +151,12 @@ fn cef_extension(text: &str) -> Pairs {
 
 /// The header's five fields behind `LEEF:2.0`, and the attributes.
 #[derive(Debug)]
-pub(super) struct Leef {
-    pub(super) header: Vec<String>,
-    pub(super) attributes: Pairs,
+pub(crate) struct Leef {
+    pub(crate) header: Vec<String>,
+    pub(crate) attributes: Pairs,
 }
 
-pub(super) fn leef(body: &str) -> Leef {
+pub(crate) fn leef(body: &str) -> Leef {
     let mut parts = body.splitn(7, '|');
     assert_eq!(parts.next(), Some("LEEF:2.0"));
     let header: Vec<String> = parts.by_ref().take(5).map(str::to_owned).collect();
@@ -175,7 +175,7 @@ pub(super) fn leef(body: &str) -> Leef {
     }
 }
 
-pub(super) fn key_value(body: &str) -> Pairs {
+pub(crate) fn key_value(body: &str) -> Pairs {
     let mut pairs = Vec::new();
     let mut rest = body;
     while !rest.is_empty() {

@@ -1,0 +1,15 @@
+//! Configuration files that are wrong.
+
+use std::path::Path;
+
+use super::document::Document;
+use super::load::Environment;
+use super::{Config, Problem, check};
+
+/// What `load` makes of a text; no secret and no file is looked at.
+pub(crate) fn check_text(text: &str) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    let document = Document::parse(Path::new("f.toml"), text).map_err(|problem| vec![problem])?;
+    let environment = Environment::new("host").without_secrets();
+    let loaded = check::check(&document, &environment, |_| Ok(()))?;
+    Ok((loaded.config, loaded.warnings))
+}
