@@ -6,6 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -23,6 +24,7 @@ use crate::spool::{Spool, SpoolError};
 use crate::state::ledger::AppendError;
 use crate::state::{LockError, OpenStateError, Record, State, StateLock};
 use crate::storage::Storage;
+use crate::taxii::Timestamp;
 use crate::tls::BuildClientError;
 use crate::wake::{Wake, told_to_stop};
 
@@ -305,7 +307,17 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
     let (next_seq, is_doubtful) = house
         .state
         .look(|picture| (picture.next_seq, picture.is_doubtful));
+    let may_be_unknown =
+        |seq| seq >= next_seq || is_doubtful && house.state.may_lack_records_of(seq);
+    let mut delivered = Vec::new();
+    if is_doubtful {
+        delivered = house.spool.newest_archived(may_be_unknown);
+    }
+    let mut delivered = delivered.into_iter().peekable();
     for head in house.spool.batches() {
+        while let Some(delivered) = delivered.next_if(|delivered| delivered.seq < head.seq) {
+            take_checkpoint(house, delivered.told(), now)?;
+        }
         let is_owed = || {
             house
                 .state
@@ -318,12 +330,15 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
                 "a batch was in place without a record; it gets one"
             );
             house.state.append(now, &head.told())?;
-        } else if is_doubtful && !is_owed() {
-            house.state.append(now, &owed_again(head.told()))?;
+        } else if !is_owed() && may_be_unknown(head.seq) {
+            house.state.append(now, &owed_again(house, head.told()))?;
         }
         if !is_owed() {
             house.spool.done(head.seq, now)?;
         }
+    }
+    for delivered in delivered {
+        take_checkpoint(house, delivered.told(), now)?;
     }
     house
         .spool
@@ -348,19 +363,45 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
 }
 
 /// The record of a batch of which the ledger does not say for certain that it was delivered: it is
-/// owed, and the checkpoint stays where it is.
-fn owed_again(mut record: Record) -> Record {
+/// owed, and the checkpoint never goes back.
+fn owed_again(house: &House, mut record: Record) -> Record {
     match &mut record {
         Record::Polled {
+            key,
             checkpoint,
             gap,
             clock_offset_ms,
             ..
-        } => (*checkpoint, *gap, *clock_offset_ms) = (None, None, None),
+        } => {
+            (*gap, *clock_offset_ms) = (None, None);
+            let known = house.state.look(|picture| {
+                let known = picture.collection(key);
+                known.and_then(|known| known.checkpoint.as_ref().map(Timestamp::time))
+            });
+            let is_later = |end: &Timestamp| known.is_none_or(|known| end.time() > known);
+            *checkpoint = checkpoint.take().filter(is_later);
+        }
         Record::BatchAdded { letters, .. } => letters.clear(),
         _ => {}
     }
     record
+}
+
+/// A checkpoint that was reached cannot be wrong: its batch was here, and is delivered.
+fn take_checkpoint(house: &House, record: Record, now: DateTime<Utc>) -> Result<(), StartError> {
+    let mut record = owed_again(house, record);
+    if let Record::Polled {
+        key,
+        checkpoint: Some(checkpoint),
+        outputs,
+        ..
+    } = &mut record
+    {
+        tracing::info!(%key, %checkpoint, "the checkpoint is taken from a batch in the archive");
+        outputs.clear();
+        house.state.append(now, &record)?;
+    }
+    Ok(())
 }
 
 /// An output that the state does not know starts with the next batch, or with the oldest.

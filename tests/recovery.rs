@@ -177,11 +177,10 @@ async fn a_store_that_is_rubbish_is_put_aside() {
             }
         }
     });
+    // As sled takes it: it cannot be opened, or it is empty.
     let told = logs.take_alarms();
-    assert!(
-        told.iter().all(|line| line.level == Level::ERROR),
-        "{told:?}"
-    );
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].text.contains("the store"), "{told:?}");
     settle(&mut world).await;
     world.assert_exactly_once();
     assert_at_splunk(&world, 0);
@@ -272,33 +271,78 @@ async fn damaged(mut world: World, damage: impl FnOnce(&Path)) -> World {
     world
 }
 
+/// After damage to the ledger beside a store that is whole: told once, and otherwise as if nothing
+/// had been.
+async fn restored(mut world: World, damage: impl FnOnce(&Path)) {
+    let logs = Logs::capture();
+    let checkpoint = world.checkpoint();
+    world.restart_after(damage);
+    let alarms = logs.take_alarms();
+    let told = alarms
+        .iter()
+        .filter(|line| line.text.contains("restored from the store"));
+    assert_eq!(told.count(), 1, "{alarms:#?}");
+    assert!(
+        alarms.iter().all(|line| line.level == Level::WARN),
+        "{alarms:#?}"
+    );
+    assert_eq!(world.checkpoint(), checkpoint);
+    let (polls, last) = (world.polls().len(), world.polls().last().unwrap().monotonic);
+    // No longer than without the damage.
+    world.run_for(GATE + MINUTE).await;
+    assert!(world.polls().len() > polls, "no gate waits");
+    assert!(world.polls()[polls].monotonic >= last + GATE);
+    logs.take();
+    world.restart();
+    assert_eq!(logs.take_alarms(), [], "it is said once");
+    settle(&mut world).await;
+    world.assert_exactly_once();
+    assert_at_splunk(&world, 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_ledger_that_ends_before_the_store_does_is_doubted() {
+async fn a_ledger_that_ends_before_the_store_does_is_made_up_for_by_it() {
     for cut in [1, 4, 9] {
-        let world = owing().await;
-        let world = damaged(world, |state| {
+        restored(owing().await, |state| {
             edit_ledger(state, |lines| lines.truncate(lines.len() - cut));
         })
         .await;
-        assert_at_splunk(&world, usize::MAX);
-        world.assert_gate_was_kept();
+    }
+}
+
+/// Damages the record of the last batch but one, or of the last.
+fn damage_polled(state: &Path, is_last: bool) {
+    edit_ledger(state, |lines| {
+        let mut polled = last_polled(lines);
+        if !is_last {
+            polled = last_polled(&lines[..polled]);
+        }
+        lines[polled] = lines[polled].replacen("polled", "p0lled", 1);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_record_that_is_damaged_costs_nothing_beside_the_store() {
+    for is_last in [false, true] {
+        restored(owing().await, |state| damage_polled(state, is_last)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_record_that_is_damaged_loses_no_batch() {
-    let world = owing().await;
-    let world = damaged(world, |state| {
-        edit_ledger(state, |lines| {
-            // Not the last: later ones have moved the checkpoint past it.
-            let last = last_polled(lines);
-            let earlier = last_polled(&lines[..last]);
-            lines[earlier] = lines[earlier].replacen("polled", "p0lled", 1);
-        });
-    })
-    .await;
-    assert_at_splunk(&world, 0);
-    world.assert_gate_was_kept();
+async fn a_record_that_is_damaged_loses_neither_batch_nor_checkpoint_without_the_store() {
+    for is_last in [false, true] {
+        let world = owing().await;
+        let checkpoint = world.checkpoint();
+        let polls = world.polls().len();
+        let world = damaged(world, |state| {
+            damage_polled(state, is_last);
+            fs::remove_dir_all(state.join("state.sled")).unwrap();
+        })
+        .await;
+        assert_eq!(world.polls()[polls].begin, checkpoint);
+        assert_at_splunk(&world, 0);
+        world.assert_gate_was_kept();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -319,6 +363,38 @@ async fn without_a_ledger_what_is_in_the_spool_is_sent_and_no_number_used_again(
     let ledger = world.ledger();
     let seqs = ledger.iter().filter_map(|record| record["seq"].as_u64());
     assert!(seqs.min().unwrap() > archived as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn without_ledger_and_store_the_archive_tells_the_checkpoint() {
+    let mut world = World::new(setup());
+    publish_for(&mut world, 45).await;
+    // No window without events after the last batch: only the ledger knows of those.
+    let polls = world.polls().len();
+    while world.polls().len() == polls {
+        publish_for(&mut world, 1).await;
+    }
+    world.run_for(MINUTE).await;
+    assert_eq!(world.status().spool.batches, 0);
+    let polls = world.polls().len();
+    let mut archived: Vec<PathBuf> = fs::read_dir(world.state_folder().join("archive"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    archived.sort();
+    let head = fs::read(archived.last().unwrap().join("batch.json")).unwrap();
+    let head: serde_json::Value = serde_json::from_slice(&head).unwrap();
+    let checkpoint = head["record"]["checkpoint"].as_str().unwrap().to_owned();
+    let mut world = damaged(world, |state| {
+        fs::remove_dir_all(state.join("ledger")).unwrap();
+        fs::remove_dir_all(state.join("state.sled")).unwrap();
+    })
+    .await;
+    assert_eq!(world.polls()[polls].begin, Some(checkpoint));
+    publish_for(&mut world, 15).await;
+    settle(&mut world).await;
+    world.assert_gate_was_kept();
+    assert_at_splunk(&world, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

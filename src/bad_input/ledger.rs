@@ -6,9 +6,8 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use super::{Pieces, assert_fit_for_a_log};
-use crate::disk::Disk;
-use crate::state::ledger::Ledger;
-use crate::state::{Picture, Record};
+use crate::state::{Picture, Record, State};
+use crate::storage::Storage;
 
 /// How the lines of an input come into the segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,22 +30,26 @@ pub fn segment(input: &[u8]) {
     let path = folder.path().join("ledger");
     fs::create_dir(&path).unwrap();
     fs::write(path.join("00000001.jsonl"), written(pieces, lines)).unwrap();
-    let Some((mut ledger, picture)) = open(&path) else {
+    let Some(state) = open(folder.path()) else {
         return;
     };
+    let before = state.look(Picture::clone);
     let record = Record::OutputForgotten { output: "o".into() };
-    let number = ledger.append(now(), &record, &picture).unwrap();
+    state.append(now(), &record).unwrap();
+    let after = state.look(Picture::clone);
     // A new segment's snapshot has a number too.
-    assert!(number > picture.number, "{number} of {picture:?}");
-    let mut expected = picture;
-    expected.apply(number, now(), &record);
-    drop(ledger);
-    let (_, again) = open(&path).expect("what was opened once opens again");
-    assert_eq!(again, expected);
+    assert!(
+        after.number > before.number,
+        "{} of {before:?}",
+        after.number
+    );
+    drop(state);
+    let again = open(folder.path()).expect("what was opened once opens again");
+    assert_eq!(again.look(Picture::clone), after);
 }
 
-fn open(path: &Path) -> Option<(Ledger, Picture)> {
-    match Ledger::open(&Disk::machine(), path, now()) {
+fn open(folder: &Path) -> Option<State> {
+    match State::open(&Storage::machine(), folder, now()) {
         Ok(opened) => Some(opened),
         Err(error) => {
             assert_fit_for_a_log(&error.to_string());

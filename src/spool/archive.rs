@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::batch::BatchHead;
 use crate::config::ArchiveConfig;
 use crate::disk::Disk;
+use crate::state::{Origin, Record};
 
 /// Delivered batches by their number.
 #[derive(Debug)]
@@ -89,6 +91,15 @@ impl Archive {
         self.lock().keys().next_back().copied()
     }
 
+    /// The heads of those that `is_wanted`, of polls that moved a checkpoint, oldest first; those
+    /// that cannot be read are left out.
+    pub(super) fn heads(&self, is_wanted: impl Fn(u64) -> bool) -> Vec<BatchHead> {
+        let batches: Vec<u64> = self.lock().keys().copied().collect();
+        let wanted = batches.into_iter().filter(|seq| is_wanted(*seq));
+        let heads = wanted.filter_map(|seq| BatchHead::read(&self.disk, &self.path(seq)).ok());
+        heads.filter(moved_checkpoint).collect()
+    }
+
     /// Removes the oldest until what is left is neither too old nor too much.
     pub(super) fn evict(&self, now: DateTime<Utc>) {
         let keep = TimeDelta::from_std(self.keep).unwrap_or(TimeDelta::MAX);
@@ -130,6 +141,17 @@ impl Archive {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Archived>> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn moved_checkpoint(head: &BatchHead) -> bool {
+    matches!(
+        head.record,
+        Record::Polled {
+            origin: Origin::Poll,
+            checkpoint: Some(_),
+            ..
+        }
+    )
 }
 
 fn folder_bytes(disk: &Disk, folder: &Path) -> io::Result<u64> {

@@ -326,6 +326,19 @@ impl Spool {
         self.lock().values().cloned().collect()
     }
 
+    /// The newest batch of each collection in the archive among those that `is_wanted`, oldest
+    /// first.
+    #[must_use]
+    pub fn newest_archived(&self, is_wanted: impl Fn(u64) -> bool) -> Vec<BatchHead> {
+        let mut newest = BTreeMap::new();
+        for head in self.archive.heads(is_wanted) {
+            newest.insert((head.service.clone(), head.collection.clone()), head);
+        }
+        let mut newest: Vec<BatchHead> = newest.into_values().collect();
+        newest.sort_unstable_by_key(|head| head.seq);
+        newest
+    }
+
     /// The head of a batch.
     #[must_use]
     pub fn batch(&self, seq: u64) -> Option<Arc<BatchHead>> {

@@ -36,9 +36,9 @@ impl BatchReader {
         is_damaged: impl Fn(&str) -> bool,
     ) -> Self {
         // Whole files before the line need not be read.
-        let files = head
-            .places()
-            .filter(|(first, file)| first.saturating_add(file.events) > from && !is_damaged(&file.name));
+        let files = head.places().filter(|(first, file)| {
+            first.saturating_add(file.events) > from && !is_damaged(&file.name)
+        });
         let files: Vec<_> = files.map(|(first, file)| (first, file.clone())).collect();
         Self {
             disk: disk.clone(),

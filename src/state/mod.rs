@@ -4,6 +4,7 @@ pub mod ledger;
 mod lock;
 mod picture;
 mod record;
+mod restoration;
 mod store;
 mod work;
 
@@ -17,7 +18,7 @@ use chrono::{DateTime, Utc};
 use crate::delivery::Progress;
 use crate::disk::Disk;
 use crate::storage::Storage;
-use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError};
+use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError, Reading};
 pub use lock::{LockError, StateLock};
 pub use picture::{
     BatchPicture, BatchSource, CollectionPicture, Damage, OutputPicture, Picture, RemovedLines,
@@ -27,9 +28,10 @@ pub use record::{
     BatchContent, CollectionKey, DamagedFile, EventFile, EventPlace, Finished, Origin,
     PolledCounts, Record, Removal, RemovedLetter, SettledCounts, Settlement,
 };
-use store::Store;
+use restoration::{MissingBatches, Told, Way};
 #[cfg(test)]
 pub(crate) use store::memory::{MemoryTables, Refusal};
+use store::{Found, Store};
 pub use work::{StoredReceipt, WorkChanges};
 
 /// The state cannot be opened.
@@ -68,6 +70,7 @@ pub use store::{Changes, KeyValue, SledTables, StoreError, Table, Tables};
 pub struct State {
     disk: Disk,
     ledger: PathBuf,
+    missing: MissingBatches,
     inner: Mutex<Inner>,
 }
 
@@ -101,36 +104,49 @@ impl State {
                 source,
             })?;
         let ledger_folder = directory.join("ledger");
-        let (mut ledger, mut picture) = Ledger::open(disk, &ledger_folder, now)?;
+        let quarantine = directory.join("quarantine");
+        let has_spool =
+            disk.exists(&directory.join("spool"))
+                .map_err(|source| OpenStateError::Folder {
+                    path: directory.to_owned(),
+                    source,
+                })?;
+        let reading = Reading::read(disk, &ledger_folder)?;
         let path = directory.join("state.sled");
         let store_error = |source| OpenStateError::Store {
             path: path.clone(),
             source,
         };
-        let (store, found) =
-            Store::open(storage, &path, &directory.join("quarantine")).map_err(store_error)?;
-        if let Some(found) = found.filter(|found| *found > picture.number) {
-            tracing::error!(
-                store = found,
-                ledger = picture.number,
-                "the ledger ends before the store does: records are missing from it"
-            );
-            // Before the store forgets it.
-            let number = ledger.append(now, &Record::Doubted, &picture)?;
-            picture.apply(number, now, &Record::Doubted);
+        let (mut store, found) = Store::open(storage, &path, &quarantine).map_err(store_error)?;
+        let Told {
+            picture,
+            missing,
+            way,
+        } = restoration::tell(&reading, &found, has_spool);
+        tell_what_was_found(&reading, &found, way, &picture);
+        // Before the store forgets what only it knew.
+        let ledger = Ledger::go_on(disk, &ledger_folder, &reading, &picture, now)?;
+        if matches!(way, Way::Lost | Way::LostButStored) && reading.has_lines {
+            set_aside_segments(&ledger, &quarantine);
         }
-        if found != Some(picture.number) {
-            store.rebuild(&picture).map_err(store_error)?;
-        }
+        store.rebuild(&picture).map_err(store_error)?;
         Ok(Self {
             disk: disk.clone(),
             ledger: ledger_folder,
+            missing,
             inner: Mutex::new(Inner {
                 ledger,
                 picture,
                 store,
             }),
         })
+    }
+
+    /// Whether, as long as the picture is in doubt, records of this batch may be missing; not if it
+    /// is owed.
+    #[must_use]
+    pub fn may_lack_records_of(&self, seq: u64) -> bool {
+        self.missing.may_be(seq)
     }
 
     /// Looks at the current picture.
@@ -144,9 +160,9 @@ impl State {
         let inner = &mut *inner;
         let number = inner.ledger.append(now, record, &inner.picture)?;
         inner.picture.apply(number, now, record);
-        // The ledger is the truth: what the store misses is brought up at the next start.
+        // The ledger is the truth: what the store misses is brought up with the next change.
         if let Err(error) = inner.store.apply(record, &inner.picture) {
-            tracing::warn!(%error, "the store could not be brought up to the ledger; it is at the next start");
+            tracing::warn!(%error, "the store could not be brought up to the ledger; it is with the next record");
         }
         Ok(())
     }
@@ -240,6 +256,77 @@ impl Inner {
             progress.cursor.finish_all(&settled.lines);
         }
         progress
+    }
+}
+
+/// A stop may come between the ledger and the store: then the last record, and the snapshot before
+/// it, are not in the store.
+const STOP_LEAVES_BEHIND: u64 = 2;
+/// More damaged lines than this are not named one by one.
+const NAMED_LINES: usize = 20;
+
+/// Says once what is wrong with what was found, and what became of it.
+fn tell_what_was_found(reading: &Reading, found: &Found, way: Way, picture: &Picture) {
+    let fate = match way {
+        Way::Store | Way::LostButStored => "what it told is taken from the store",
+        Way::New | Way::Ledger => "nothing is missing but this line",
+        Way::Doubt | Way::Lost => "what it told may be missing",
+    };
+    for damaged in reading.damaged.iter().take(NAMED_LINES) {
+        tracing::warn!(
+            file = %damaged.file.display(),
+            line = damaged.line,
+            fate,
+            "a ledger record is damaged; a new segment is begun"
+        );
+    }
+    let (ledger, store) = (reading.last_number(), found.number());
+    match way {
+        Way::Store => tracing::warn!(
+            damaged = reading.damaged.len(),
+            ledger,
+            store,
+            "records are missing from the ledger; what they told is restored from the store, nothing \
+             is lost or done twice. Look at the disk"
+        ),
+        Way::LostButStored => tracing::error!(
+            store,
+            "the ledger is lost: what it told is restored from the store, which may lack the last \
+             of it; all gates stay closed for one interval. Look at the disk"
+        ),
+        Way::Lost => tracing::error!(
+            "the ledger is lost, and the store cannot take its place: what lies in the spool is sent \
+             again, its checkpoints are taken, and windows after them may be fetched again; what \
+             comes twice has the same eventId. All gates stay closed for one interval. Look at the \
+             disk"
+        ),
+        // A store that is damaged was told of when it was opened.
+        Way::Ledger
+            if store.unwrap_or(0) + STOP_LEAVES_BEHIND < picture.number
+                && !matches!(found, Found::Doubtful { .. }) =>
+        {
+            tracing::warn!(
+                store,
+                ledger,
+                "the store is gone or older than the ledger: it is brought up; events of open batches \
+             may be sent twice"
+            );
+        }
+        // The start says what it does about a doubt.
+        Way::New | Way::Ledger | Way::Doubt => {}
+    }
+}
+
+fn set_aside_segments(ledger: &Ledger, quarantine: &Path) {
+    match ledger.set_aside_others(quarantine) {
+        Ok(folder) => tracing::warn!(
+            folder = %folder.display(),
+            "what is left of the ledger is moved there"
+        ),
+        // They are passed over at the next start, and removed in time.
+        Err(error) => {
+            tracing::warn!(%error, "what is left of the ledger cannot be moved to quarantine/");
+        }
     }
 }
 

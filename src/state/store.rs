@@ -1,21 +1,31 @@
-//! The current picture in a table: checkpoints, gates, what is owed, and the cursors inside batches.
+//! The current picture in a table, and the cursors inside batches.
 //!
-//! The ledger is the truth: sled 0.34 opens a damaged file without an error and may show an older
-//! state, so its number is compared with the ledger's at each start.
+//! The ledger is the truth for the picture: sled 0.34 opens a damaged file without an error and may
+//! show an older state, or a part of one. So the table is read once, in full, when it is opened;
+//! what it says is compared with its checksums, its fingerprint and the ledger, and from then on it
+//! is only written. What it must hold is kept in memory, which is a few hundred bytes for each open
+//! batch: a table that breaks is made anew from there, and nothing is lost.
 
 #[cfg(test)]
 pub(crate) mod memory;
+mod picture_values;
 mod sled_table;
 mod table;
+mod value;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::picture::Picture;
 use super::record::Record;
 use super::work::{StoredReceipt, WorkChanges};
 use crate::delivery::{Progress, ReceiptKey};
 use crate::storage::Storage;
+use picture_values::{Counters, json, parse};
+use value::{ValueChanges, Values};
 
 pub use sled_table::SledTables;
 pub use table::{Changes, KeyValue, StoreError, Table, Tables};
@@ -27,33 +37,87 @@ mod prefix {
     pub(super) const CLOCK: &str = "clock";
     pub(super) const OUTPUT: &str = "output";
     pub(super) const BATCH: &str = "batch";
+    pub(super) const REMOVING: &str = "removing";
     pub(super) const CURSOR: &str = "cursor";
     pub(super) const RECEIPT: &str = "receipt";
 }
 
-/// The number of the last record that is in the store.
-const NUMBER: &str = "number";
+/// The key of the [`Summary`].
+const SUMMARY: &str = "summary";
+/// More damaged keys than this are not named one by one.
+const NAMED_KEYS: usize = 10;
+
+/// What is written with every change.
+#[derive(Debug, Serialize, Deserialize)]
+struct Summary {
+    #[serde(flatten)]
+    counters: Counters,
+    /// That of all other values, as hexadecimal digits.
+    fingerprint: String,
+}
 
 /// The open store.
 #[derive(Debug)]
 pub(super) struct Store {
-    table: Box<dyn Table>,
+    storage: Storage,
+    path: PathBuf,
+    quarantine: PathBuf,
+    /// None after a failure, until it can be opened again.
+    table: Option<Box<dyn Table>>,
+    /// What the table must hold.
+    values: Values,
+    counters: Counters,
+    /// Keys of which it is not known what the table holds.
+    unwritten: BTreeSet<String>,
+    /// Keys that are no text: to be removed.
+    strange: Vec<Vec<u8>>,
+}
+
+/// What was found when the store was opened.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Nothing at all.
+    Nothing,
+    /// The whole picture as of some record.
+    Whole(Box<Picture>),
+    /// Not all of what it held, or values of different times.
+    Doubtful {
+        /// The last record that was in it, if that can be read.
+        number: Option<u64>,
+    },
+}
+
+impl Found {
+    /// The last record that was in the store, as far as that is known.
+    pub(super) fn number(&self) -> Option<u64> {
+        match self {
+            Self::Nothing => None,
+            Self::Whole(picture) => Some(picture.number),
+            Self::Doubtful { number } => *number,
+        }
+    }
 }
 
 impl Store {
-    /// Opens the store, and tells the last record that is in it; the caller brings it up to the
-    /// ledger.
+    /// Opens the store, and tells what is in it; the caller brings it up to what is so. A store that
+    /// is damaged is made anew; one that the disk or the rights keep from being read is an error.
     pub(super) fn open(
         storage: &Storage,
         path: &Path,
         quarantine: &Path,
-    ) -> Result<(Self, Option<u64>), StoreError> {
-        let tables = &*storage.tables;
-        let opened = tables
-            .open(path)
-            .and_then(|table| Ok((number(&*table)?, table)));
-        let (found, table) = match opened {
-            Ok(opened) => opened,
+    ) -> Result<(Self, Found), StoreError> {
+        let mut store = Self {
+            storage: storage.clone(),
+            path: path.to_owned(),
+            quarantine: quarantine.to_owned(),
+            table: None,
+            values: Values::default(),
+            counters: Counters::of(&Picture::default()),
+            unwritten: BTreeSet::new(),
+            strange: Vec::new(),
+        };
+        let entries = match store.open_table() {
+            Ok(entries) => entries,
             Err(StoreError::Io(error)) if is_the_machines(&error) => return Err(error.into()),
             Err(error) => {
                 tracing::error!(
@@ -62,127 +126,271 @@ impl Store {
                     "the store cannot be opened: it is moved to quarantine/ and made anew from the \
                      ledger; events of open batches may be sent twice"
                 );
-                tables.set_aside(&storage.disk, path, quarantine)?;
-                (None, tables.open(path)?)
+                store.make_table_anew()?;
+                return Ok((store, Found::Doubtful { number: None }));
             }
         };
-        Ok((Self { table }, found))
+        let found = store.take_in(entries);
+        Ok((store, found))
+    }
+
+    /// Opens the table and reads all of it.
+    fn open_table(&mut self) -> Result<Vec<KeyValue>, StoreError> {
+        let table = self.storage.tables.open(&self.path)?;
+        let entries = table.scan(b"")?;
+        self.table = Some(table);
+        Ok(entries)
+    }
+
+    fn make_table_anew(&mut self) -> Result<(), StoreError> {
+        self.table = None;
+        let tables = &self.storage.tables;
+        tables.set_aside(&self.storage.disk, &self.path, &self.quarantine)?;
+        self.table = Some(tables.open(&self.path)?);
+        Ok(())
+    }
+
+    fn take_in(&mut self, entries: Vec<KeyValue>) -> Found {
+        if entries.is_empty() {
+            return Found::Nothing;
+        }
+        let mut values = ValueChanges::new();
+        let mut damaged = Vec::new();
+        let mut summary = None;
+        for (key, value) in entries {
+            let name = match String::from_utf8(key) {
+                Ok(name) => name,
+                Err(error) => {
+                    damaged.push(error.to_string());
+                    self.strange.push(error.into_bytes());
+                    continue;
+                }
+            };
+            let json = value::decode(&name, &value);
+            if name == SUMMARY {
+                summary = json.and_then(parse::<Summary>);
+                continue;
+            }
+            match json.filter(|json| picture_values::is_readable(&name, json)) {
+                Some(json) => drop(values.insert(name, Some(json.to_owned()))),
+                None => damaged.push(name),
+            }
+        }
+        self.values.change(values);
+        if !damaged.is_empty() {
+            let keys = damaged.iter().take(NAMED_KEYS).map(String::as_str);
+            tracing::warn!(
+                store = %self.path.display(),
+                values = damaged.len(),
+                keys = keys.collect::<Vec<_>>().join(", "),
+                "values in the store are damaged: they count as nothing done and are removed; what \
+                 they told of open batches is sent again"
+            );
+        }
+        let is_whole = summary.as_ref().is_some_and(|summary| {
+            summary.fingerprint == in_words(self.values.fingerprint()) && damaged.is_empty()
+        });
+        self.unwritten.extend(damaged.iter().cloned());
+        let number = summary.as_ref().map(|summary| summary.counters.number);
+        let picture = summary
+            .filter(|_| is_whole)
+            .and_then(|summary| picture_values::picture(&self.values, &summary.counters));
+        match picture {
+            Some(picture) => {
+                self.counters = Counters::of(&picture);
+                Found::Whole(Box::new(picture))
+            }
+            None => {
+                if damaged.is_empty() {
+                    tracing::warn!(
+                        store = %self.path.display(),
+                        "the store shows values of different times, or not all that it held: it is \
+                         made anew from the ledger; events of open batches may be sent twice"
+                    );
+                }
+                Found::Doubtful { number }
+            }
+        }
     }
 
     /// Brings what a record has changed up to `picture`.
-    pub(super) fn apply(&self, record: &Record, picture: &Picture) -> Result<(), StoreError> {
-        let mut changes = Changes::default();
-        match record {
-            Record::PollStarted { gate, .. } | Record::PollAnswered { gate, .. } => {
-                put(&mut changes, prefix::GATE, gate, picture.gates.get(gate));
-            }
-            Record::Polled { key, seq, .. } => {
-                put_collection(&mut changes, &key.to_string(), picture);
-                let offset = picture.clock_offsets_ms.get(&key.service);
-                put(&mut changes, prefix::CLOCK, &key.service, offset);
-                if let Some(seq) = seq {
-                    put_batch(&mut changes, *seq, picture);
-                }
-            }
-            Record::PollFailed { key, .. }
-            | Record::WindowAbandoned { key, .. }
-            | Record::CheckpointSet { key, .. } => {
-                put_collection(&mut changes, &key.to_string(), picture);
-            }
-            Record::OutputFinished { output, seq, .. } => {
-                put_output(&mut changes, output, picture);
-                put_batch(&mut changes, *seq, picture);
-                changes.remove(cursor_key(output, *seq).as_bytes());
-            }
-            Record::Damaged { seq, .. }
-            | Record::Mended { seq, .. }
-            | Record::RepairFailed { seq, .. } => put_batch(&mut changes, *seq, picture),
-            Record::RepairEnded { key, settles, .. } => {
-                put_collection(&mut changes, &key.to_string(), picture);
-                put_batch(&mut changes, settles.seq, picture);
-            }
-            Record::Snapshot { .. }
-            | Record::BatchAdded { .. }
-            | Record::LettersRemoved { .. }
-            | Record::LettersCleared
-            | Record::OutputAdded { .. }
-            | Record::OutputForgotten { .. }
-            | Record::Doubted
-            | Record::Recovered { .. } => return self.rebuild(picture),
+    pub(super) fn apply(&mut self, record: &Record, picture: &Picture) -> Result<(), StoreError> {
+        match picture_values::changed_by(record, picture) {
+            Some(changes) => self.bring(changes, picture),
+            None => self.rebuild(picture),
         }
-        put_number(&mut changes, picture);
-        self.table.apply(&changes)
     }
 
-    /// Writes the whole picture; cursors of batches that are still owed stay.
-    pub(super) fn rebuild(&self, picture: &Picture) -> Result<(), StoreError> {
-        let mut changes = Changes::default();
-        for (key, _) in self.table.scan(b"")? {
-            if !is_open_cursor(&key, picture) && !is_open_receipt(&key, picture) {
-                changes.remove(&key);
+    /// Brings the whole picture up; cursors of batches that are still owed stay.
+    pub(super) fn rebuild(&mut self, picture: &Picture) -> Result<(), StoreError> {
+        let mut changes = picture_values::all(picture);
+        for (key, _) in self.values.iter() {
+            let stays = is_open_cursor(key, picture) || is_open_receipt(key, picture);
+            if !stays && !changes.contains_key(key) {
+                changes.insert(key.to_owned(), None);
             }
         }
-        for key in picture.collections.keys() {
-            put_collection(&mut changes, key, picture);
+        changes.retain(|key, value| self.values.get(key) != value.as_deref());
+        let is_as_it_was =
+            changes.is_empty() && self.unwritten.is_empty() && self.strange.is_empty();
+        if is_as_it_was && self.counters == Counters::of(picture) && self.counters.number > 0 {
+            return Ok(());
         }
-        for (gate, at) in &picture.gates {
-            put(&mut changes, prefix::GATE, gate, Some(at));
-        }
-        for (service, offset) in &picture.clock_offsets_ms {
-            put(&mut changes, prefix::CLOCK, service, Some(offset));
-        }
-        for output in picture.outputs.keys() {
-            put_output(&mut changes, output, picture);
-        }
-        for seq in picture.batches.keys() {
-            put_batch(&mut changes, *seq, picture);
-        }
-        put_number(&mut changes, picture);
-        self.table.apply(&changes)
+        self.bring(changes, picture)
+    }
+
+    /// Whatever becomes of the table, these changes are to be in it: the ledger has them.
+    fn bring(&mut self, changes: ValueChanges, picture: &Picture) -> Result<(), StoreError> {
+        self.unwritten.extend(changes.keys().cloned());
+        self.values.change(changes);
+        self.counters = Counters::of(picture);
+        self.write(&ValueChanges::new())
     }
 
     /// How far an output is inside a batch; where nothing is known, at the start.
     pub(super) fn progress(&self, output: &str, seq: u64) -> Progress {
-        let stored = self
-            .table
-            .get(cursor_key(output, seq).as_bytes())
-            .ok()
-            .flatten();
-        stored
-            .and_then(|json| serde_json::from_slice(&json).ok())
-            .unwrap_or_default()
+        let stored = self.values.get(&cursor_key(output, seq));
+        stored.and_then(parse).unwrap_or_default()
     }
 
-    /// Keeps what has changed in an output's work, durably.
-    pub(super) fn keep(&self, output: &str, work: &WorkChanges) -> Result<(), StoreError> {
-        let mut changes = Changes::default();
+    /// Keeps what has changed in an output's work: when this returns it is durable, and when it
+    /// fails it is not kept.
+    pub(super) fn keep(&mut self, output: &str, work: &WorkChanges) -> Result<(), StoreError> {
+        let mut changes = ValueChanges::new();
         for (seq, progress) in &work.progress {
-            changes.put(cursor_key(output, *seq).as_bytes(), json(progress));
+            changes.insert(cursor_key(output, *seq), Some(json(progress)));
         }
         for receipt in &work.accepted {
-            changes.put(receipt_key(output, receipt.key()).as_bytes(), json(receipt));
+            changes.insert(receipt_key(output, receipt.key()), Some(json(receipt)));
         }
         for key in &work.settled {
-            changes.remove(receipt_key(output, *key).as_bytes());
+            changes.insert(receipt_key(output, *key), None);
         }
-        self.table.apply(&changes)
+        let written = self.write(&changes);
+        match written {
+            Ok(()) => self.values.change(changes),
+            Err(_) => self.unwritten.extend(changes.into_keys()),
+        }
+        written
     }
 
     /// What an output's peers have accepted and not acknowledged.
     pub(super) fn receipts(&self, output: &str) -> Vec<StoredReceipt> {
         let prefix = format!("{}/{output}/", prefix::RECEIPT);
-        let stored = self.table.scan(prefix.as_bytes()).unwrap_or_default();
-        stored
-            .iter()
-            .filter_map(|(_, json)| serde_json::from_slice(json).ok())
-            .collect()
+        let stored = self.values.with_prefix(&prefix);
+        stored.filter_map(|(_, json)| parse(json)).collect()
     }
+
+    /// Writes changes, and whatever was not written before. A table that fails is opened again, and
+    /// made anew if it is damaged.
+    fn write(&mut self, changes: &ValueChanges) -> Result<(), StoreError> {
+        let late = self
+            .unwritten
+            .iter()
+            .map(|key| (key.as_str(), self.values.get(key)));
+        let mut all: BTreeMap<&str, Option<&[u8]>> = late.collect();
+        all.extend(
+            changes
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_deref())),
+        );
+        let fingerprint = self.values.fingerprint_with(changes);
+        let written = self.written(&all, fingerprint);
+        if let Some(table) = &self.table {
+            match table.apply(&written) {
+                Ok(()) => {
+                    self.is_written();
+                    return Ok(());
+                }
+                // Whoever wanted it written says so if it fails again.
+                Err(error) => tracing::debug!(
+                    %error,
+                    store = %self.path.display(),
+                    "the store cannot be written; it is opened again"
+                ),
+            }
+        }
+        self.table = None;
+        let entries = match self.open_table() {
+            Ok(entries) => entries,
+            Err(StoreError::Io(error)) if is_the_machines(&error) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(
+                    %error,
+                    store = %self.path.display(),
+                    "the store can be written no more: it is moved to quarantine/ and made anew; \
+                     nothing is lost"
+                );
+                self.make_table_anew()?;
+                Vec::new()
+            }
+        };
+        let whole = self.whole(changes, fingerprint, &entries);
+        let table = self.table.as_ref();
+        let table = table.ok_or_else(|| io::Error::other("the store is not open"))?;
+        table.apply(&whole)?;
+        self.is_written();
+        Ok(())
+    }
+
+    fn is_written(&mut self) {
+        self.unwritten.clear();
+        self.strange.clear();
+    }
+
+    /// The changes in the table's own form, with the summary of what there will be.
+    fn written(&self, changes: &BTreeMap<&str, Option<&[u8]>>, fingerprint: u64) -> Changes {
+        let mut written = Changes::default();
+        for key in &self.strange {
+            written.remove(key);
+        }
+        for (key, value) in changes {
+            match value {
+                Some(value) => written.put(key.as_bytes(), value::encode(key, value)),
+                None => written.remove(key.as_bytes()),
+            }
+        }
+        let summary = json(&Summary {
+            counters: self.counters.clone(),
+            fingerprint: in_words(fingerprint),
+        });
+        written.put(SUMMARY.as_bytes(), value::encode(SUMMARY, &summary));
+        written
+    }
+
+    /// All that must become of what a table holds.
+    fn whole(&self, changes: &ValueChanges, fingerprint: u64, found: &[KeyValue]) -> Changes {
+        let mut whole: BTreeMap<&str, Option<&[u8]>> = self
+            .values
+            .iter()
+            .map(|(key, value)| (key, Some(value)))
+            .collect();
+        whole.extend(
+            changes
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_deref())),
+        );
+        let mut written = self.written(&whole, fingerprint);
+        for (key, _) in found {
+            let is_known =
+                std::str::from_utf8(key).is_ok_and(|key| key == SUMMARY || whole.contains_key(key));
+            if !is_known {
+                written.remove(key);
+            }
+        }
+        written
+    }
+}
+
+fn in_words(fingerprint: u64) -> String {
+    format!("{fingerprint:016x}")
 }
 
 /// Whether the store itself may be whole: the machine has no room for it, or no right to it.
 fn is_the_machines(error: &io::Error) -> bool {
-    /// Too many open files, in this process or on this machine.
-    const NO_DESCRIPTORS: [i32; 2] = [24, 23];
+    /// Too many open files, in this process or on this machine; an error of the device, of the
+    /// network it is behind, or none of it there.
+    const CODES: [i32; 7] = [24, 23, 5, 6, 110, 112, 116];
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull
@@ -192,46 +400,7 @@ fn is_the_machines(error: &io::Error) -> bool {
             | io::ErrorKind::OutOfMemory
     ) || error
         .raw_os_error()
-        .is_some_and(|code| NO_DESCRIPTORS.contains(&code))
-}
-
-fn number(table: &dyn Table) -> Result<Option<u64>, StoreError> {
-    let stored = table.get(NUMBER.as_bytes())?;
-    Ok(stored.and_then(|json| serde_json::from_slice(&json).ok()))
-}
-
-fn put_number(changes: &mut Changes, picture: &Picture) {
-    changes.put(NUMBER.as_bytes(), json(&picture.number));
-}
-
-fn put_collection(changes: &mut Changes, key: &str, picture: &Picture) {
-    put(
-        changes,
-        prefix::COLLECTION,
-        key,
-        picture.collections.get(key),
-    );
-}
-
-fn put_output(changes: &mut Changes, output: &str, picture: &Picture) {
-    put(changes, prefix::OUTPUT, output, picture.outputs.get(output));
-}
-
-fn put_batch(changes: &mut Changes, seq: u64, picture: &Picture) {
-    put(
-        changes,
-        prefix::BATCH,
-        &seq.to_string(),
-        picture.batches.get(&seq),
-    );
-}
-
-fn put<T: serde::Serialize>(changes: &mut Changes, prefix: &str, name: &str, value: Option<&T>) {
-    let key = format!("{prefix}/{name}");
-    match value {
-        Some(value) => changes.put(key.as_bytes(), json(value)),
-        None => changes.remove(key.as_bytes()),
-    }
+        .is_some_and(|code| CODES.contains(&code))
 }
 
 fn cursor_key(output: &str, seq: u64) -> String {
@@ -243,9 +412,8 @@ fn receipt_key(output: &str, (channel, ack_id): ReceiptKey) -> String {
 }
 
 /// Whether the output may still ask for it: it knows which batches are worth it.
-fn is_open_receipt(key: &[u8], picture: &Picture) -> bool {
+fn is_open_receipt(key: &str, picture: &Picture) -> bool {
     let open = || {
-        let key = std::str::from_utf8(key).ok()?;
         let rest = key.strip_prefix(prefix::RECEIPT)?.strip_prefix('/')?;
         let (output, _) = rest.split_once('/')?;
         Some(picture.outputs.contains_key(output))
@@ -253,9 +421,8 @@ fn is_open_receipt(key: &[u8], picture: &Picture) -> bool {
     open().unwrap_or(false)
 }
 
-fn is_open_cursor(key: &[u8], picture: &Picture) -> bool {
+fn is_open_cursor(key: &str, picture: &Picture) -> bool {
     let open = || {
-        let key = std::str::from_utf8(key).ok()?;
         let (output, seq) = key
             .strip_prefix(prefix::CURSOR)?
             .strip_prefix('/')?
@@ -264,9 +431,4 @@ fn is_open_cursor(key: &[u8], picture: &Picture) -> bool {
         Some(batch.outputs.contains(output))
     };
     open().unwrap_or(false)
-}
-
-/// Numbers, texts and plain structures always have a JSON form.
-fn json<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
 }

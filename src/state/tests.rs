@@ -1,6 +1,14 @@
+//! Ledger and store together: whatever becomes of one of them, the other has what it told.
+
+mod damage;
+mod trials;
+
+use std::fs;
 use std::sync::Arc;
 
 use super::*;
+use crate::delivery::Cursor;
+use crate::taxii::Timestamp;
 use crate::taxii::window::PollWindow;
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -26,17 +34,117 @@ fn polled(seq: u64) -> Record {
         key: key(),
         origin: Origin::Poll,
         window: window(),
-        checkpoint: None,
+        checkpoint: Some(Timestamp::from(at(i64::try_from(seq).unwrap() * 600))),
         seq: Some(seq),
-        outputs: vec!["o".into()],
+        outputs: vec!["o".into(), "p".into()],
         counts: PolledCounts {
             events: 10,
+            refused_blocks: 1,
             ..PolledCounts::default()
         },
-        clock_offset_ms: None,
+        clock_offset_ms: Some(7),
         gap: None,
         content: None,
     }
+}
+
+fn finished(seq: u64) -> Record {
+    Record::OutputFinished {
+        output: "p".into(),
+        seq,
+        finished: Finished {
+            delivered: 8,
+            dead_letters: 2,
+            ..Finished::default()
+        },
+    }
+}
+
+fn letter(id: &str, seq: u64, line: u64) -> RemovedLetter {
+    RemovedLetter {
+        id: id.into(),
+        event: Some(EventPlace {
+            output: "p".into(),
+            seq,
+            line,
+        }),
+        is_block: false,
+    }
+}
+
+/// One of each kind, and more of some.
+fn records() -> Vec<Record> {
+    let removed = |letters| Record::LettersRemoved {
+        why: Removal::Dropped,
+        letters,
+    };
+    let added = |output: &str| Record::OutputAdded {
+        output: output.into(),
+        owes: vec![],
+        letters: 3,
+    };
+    let started = Record::PollStarted {
+        gate: "g".into(),
+        key: key(),
+        window: window(),
+    };
+    let answered = |counts| Record::PollAnswered {
+        gate: "g".into(),
+        counts,
+    };
+    vec![
+        added("o"),
+        added("p"),
+        added("gone"),
+        started.clone(),
+        answered(true),
+        polled(1),
+        started.clone(),
+        answered(false),
+        polled(2),
+        finished(1),
+        removed(vec![letter("a", 1, 3), letter("b", 2, 3)]),
+        Record::BatchAdded {
+            key: key(),
+            origin: Origin::Retry,
+            seq: 3,
+            outputs: vec!["p".into()],
+            events: 1,
+            letters: vec![letter("c", 1, 4)],
+            window: None,
+            content: None,
+            settles: None,
+        },
+        Record::PollFailed {
+            key: key(),
+            failures: 2,
+            span: Some(std::time::Duration::from_secs(600)),
+            reason: "because".into(),
+        },
+        Record::LettersCleared,
+        Record::WindowAbandoned {
+            key: key(),
+            window: window(),
+            checkpoint: Timestamp::from(at(5000)),
+            file: "f".into(),
+        },
+        Record::OutputForgotten {
+            output: "gone".into(),
+        },
+        removed(vec![RemovedLetter {
+            id: "d".into(),
+            event: None,
+            is_block: true,
+        }]),
+        started,
+        Record::Doubted,
+        Record::Recovered {
+            gates: vec!["g".into(), "h".into()],
+            letters: BTreeMap::from([("o".to_owned(), 1)]),
+            blocks: 1,
+        },
+        polled(4),
+    ]
 }
 
 fn delivered(lines: u64) -> WorkChanges {
@@ -48,6 +156,7 @@ fn delivered(lines: u64) -> WorkChanges {
     }
 }
 
+/// A state whose store is in memory.
 struct Fixture {
     folder: tempfile::TempDir,
     tables: MemoryTables,
@@ -61,13 +170,63 @@ impl Fixture {
         }
     }
 
+    /// One with these records, and the picture that they make.
+    fn with(records: &[Record]) -> (Self, Picture) {
+        let fixture = Self::new();
+        let state = fixture.open().unwrap();
+        for (second, record) in (1..).zip(records) {
+            state.append(at(second), record).unwrap();
+        }
+        let picture = state.look(Picture::clone);
+        (fixture, picture)
+    }
+
     fn open(&self) -> Result<State, OpenStateError> {
         let storage = Storage {
             disk: Disk::machine(),
             tables: Arc::new(self.tables.clone()),
         };
-        State::open(&storage, self.folder.path(), at(0))
+        State::open(&storage, self.folder.path(), at(99))
     }
+
+    fn store(&self) -> PathBuf {
+        self.folder.path().join("state.sled")
+    }
+
+    fn segments(&self) -> Vec<PathBuf> {
+        let mut segments: Vec<PathBuf> = fs::read_dir(self.folder.path().join("ledger"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        segments.sort();
+        segments
+    }
+
+    /// Changes the lines of the last segment.
+    fn edit(&self, edit: impl FnOnce(&mut Vec<Vec<u8>>)) {
+        let path = self.segments().pop().unwrap();
+        let text = fs::read(&path).unwrap();
+        let mut lines: Vec<Vec<u8>> = text
+            .split_inclusive(|&byte| byte == b'\n')
+            .map(<[u8]>::to_vec)
+            .collect();
+        edit(&mut lines);
+        fs::write(path, lines.concat()).unwrap();
+    }
+}
+
+/// What a picture says but for the numbers of records, which a new segment takes too.
+fn told(picture: &Picture) -> Picture {
+    Picture {
+        number: 0,
+        ..picture.clone()
+    }
+}
+
+#[track_caller]
+fn assert_told(state: &State, before: &Picture, why: &str) {
+    assert_eq!(told(&state.look(Picture::clone)), told(before), "{why}");
+    assert!(state.look(|picture| picture.number) >= before.number);
 }
 
 #[test]
@@ -97,17 +256,62 @@ fn a_store_that_goes_back_to_any_earlier_state_costs_cursors_at_most() {
 }
 
 #[test]
-fn a_store_that_cannot_be_read_or_written_is_said_and_loses_nothing() {
+fn what_could_not_be_written_is_written_with_the_next_change() {
+    for refusal in [Refusal::Write, Refusal::WriteThatTook] {
+        let fixture = Fixture::new();
+        let state = fixture.open().unwrap();
+        state.append(at(1), &polled(1)).unwrap();
+        fixture.tables.refuse(Some(refusal));
+        state.keep_work("o", &delivered(3)).unwrap_err();
+        assert_eq!(state.progress("o", 1).cursor.low(), 0, "it is not kept");
+        state.append(at(2), &polled(2)).unwrap();
+        fixture.tables.refuse(None);
+        state.keep_work("p", &delivered(4)).unwrap();
+        let before = state.look(Picture::clone);
+        drop(state);
+        // Only the store knows.
+        fs::remove_dir_all(fixture.folder.path().join("ledger")).unwrap();
+        let state = fixture.open().unwrap();
+        let now = state.look(Picture::clone);
+        assert_eq!(now.batches, before.batches, "{refusal:?}");
+        assert_eq!(state.progress("o", 1).cursor.low(), 0);
+        assert_eq!(state.progress("p", 1).cursor.low(), 4);
+    }
+}
+
+#[test]
+fn a_table_that_breaks_while_the_agent_runs_is_made_anew_and_loses_nothing() {
     let fixture = Fixture::new();
     let state = fixture.open().unwrap();
     state.append(at(1), &polled(1)).unwrap();
-    fixture.tables.refuse(Some(Refusal::Write));
-    state.keep_work("o", &delivered(3)).unwrap_err();
-    state.append(at(2), &polled(2)).unwrap();
-    fixture.tables.refuse(None);
     state.keep_work("o", &delivered(3)).unwrap();
+    // It is gone behind the back of who has it open.
+    let storage = Storage {
+        disk: Disk::machine(),
+        tables: Arc::new(fixture.tables.clone()),
+    };
+    let quarantine = fixture.folder.path().join("quarantine");
+    storage
+        .tables
+        .set_aside(&storage.disk, &fixture.store(), &quarantine)
+        .unwrap();
+    fixture.tables.refuse(Some(Refusal::Damaged));
+    state.keep_work("p", &delivered(4)).unwrap();
     drop(state);
     let state = fixture.open().unwrap();
-    assert_eq!(state.look(|picture| picture.batches.len()), 2);
     assert_eq!(state.progress("o", 1).cursor.low(), 3);
+    assert_eq!(state.progress("p", 1).cursor.low(), 4);
+    assert!(!state.look(|picture| picture.is_doubtful));
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_is_a_refusal_and_moves_nothing() {
+    let (fixture, before) = Fixture::with(&records());
+    let files = fixture.segments();
+    fixture.tables.refuse(Some(Refusal::Read));
+    let error = fixture.open().unwrap_err();
+    assert!(matches!(error, OpenStateError::Store { .. }), "{error}");
+    assert_eq!(fixture.segments(), files);
+    fixture.tables.refuse(None);
+    assert_told(&fixture.open().unwrap(), &before, "as it was");
 }

@@ -17,7 +17,7 @@ pub(crate) mod syslog;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,6 +175,11 @@ impl Rig {
 
     /// kill -9, and a new start.
     pub(crate) fn kill_and_start(&mut self) {
+        self.kill_and_start_after(|_| {});
+    }
+
+    /// The same with something done to the state folder in between.
+    pub(crate) fn kill_and_start_after(&mut self, meanwhile: impl FnOnce(&Path)) {
         let mut agent = self.agent.take().unwrap();
         assert_eq!(
             agent.try_wait().unwrap(),
@@ -185,6 +190,7 @@ impl Rig {
         agent.kill().unwrap();
         agent.wait().unwrap();
         self.kills += 1;
+        meanwhile(&self.path("state"));
         self.start();
     }
 

@@ -1,28 +1,49 @@
 //! Tables in sled. The only file that names it.
+//!
+//! sled 0.34 may panic where its files are damaged: that is an error here, and no more.
 
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::table::{Changes, KeyValue, StoreError, Table, Tables};
 use crate::disk::Disk;
 
 /// What sled may keep of its pages in memory, in bytes.
 const CACHE_BYTES: u64 = 8 << 20;
+/// Who else has the table open may close it within this time: a backup, or what sled itself does
+/// behind the back of a table that was closed.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// How often that is looked at.
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Tables on this machine's disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SledTables;
 
 #[derive(Debug)]
-struct SledTable(sled::Db);
+struct SledTable {
+    /// None while it is dropped.
+    db: Option<sled::Db>,
+}
 
 impl Tables for SledTables {
     fn open(&self, path: &Path) -> Result<Box<dyn Table>, StoreError> {
-        let config = sled::Config::new()
-            .path(path)
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(None);
-        Ok(Box::new(SledTable(config.open()?)))
+        let give_up = Instant::now() + LOCK_WAIT;
+        loop {
+            let config = sled::Config::new()
+                .path(path)
+                .cache_capacity(CACHE_BYTES)
+                .flush_every_ms(None);
+            match contained(|| Ok(config.open()?)) {
+                Err(StoreError::Held(_)) if Instant::now() < give_up => {
+                    thread::sleep(LOCK_INTERVAL);
+                }
+                opened => return Ok(Box::new(SledTable { db: Some(opened?) })),
+            }
+        }
     }
 
     fn set_aside(&self, disk: &Disk, path: &Path, quarantine: &Path) -> io::Result<()> {
@@ -31,37 +52,71 @@ impl Tables for SledTables {
     }
 }
 
-impl Table for SledTable {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(key)?.map(|value| value.to_vec()))
+impl SledTable {
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&sled::Db) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let closed = || StoreError::Damaged("it is closed".to_owned());
+        let db = self.db.as_ref().ok_or_else(closed)?;
+        contained(|| work(db))
     }
+}
 
+impl Table for SledTable {
     fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValue>, StoreError> {
-        let entries = self.0.scan_prefix(prefix);
-        let plain = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
-            let (key, value) = entry?;
-            Ok((key.to_vec(), value.to_vec()))
-        };
-        entries.map(plain).collect()
+        self.with(|db| {
+            let plain = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
+                let (key, value) = entry?;
+                Ok((key.to_vec(), value.to_vec()))
+            };
+            db.scan_prefix(prefix).map(plain).collect()
+        })
     }
 
     fn apply(&self, changes: &Changes) -> Result<(), StoreError> {
-        let mut batch = sled::Batch::default();
-        for (key, value) in changes.iter() {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
+        self.with(|db| {
+            let mut batch = sled::Batch::default();
+            for (key, value) in changes.iter() {
+                match value {
+                    Some(value) => batch.insert(key, value),
+                    None => batch.remove(key),
+                }
             }
-        }
-        self.0.apply_batch(batch)?;
-        self.0.flush()?;
-        Ok(())
+            db.apply_batch(batch)?;
+            db.flush()?;
+            Ok(())
+        })
     }
+}
+
+impl Drop for SledTable {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        // All that was acknowledged is durable: whatever happens here costs nothing.
+        let _ = contained(|| {
+            drop(db);
+            Ok(())
+        });
+    }
+}
+
+/// Does something with sled; a panic in it is an error. A table that panicked is not used again.
+fn contained<T>(work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or("without a word");
+        Err(StoreError::Damaged(format!("sled panicked: {text}")))
+    })
 }
 
 impl From<sled::Error> for StoreError {
     fn from(error: sled::Error) -> Self {
+        /// How sled says it; the kind of the error is the same as of others.
+        const HELD: &str = "could not acquire lock";
         match error {
+            sled::Error::Io(error) if error.to_string().contains(HELD) => Self::Held(error),
             sled::Error::Io(error) => Self::Io(error),
             other => Self::Damaged(other.to_string()),
         }

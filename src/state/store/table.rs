@@ -20,8 +20,6 @@ pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// Keys with their values, on disk.
 pub trait Table: fmt::Debug + Send + Sync {
-    /// The value of a key.
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
     /// The keys that begin with a prefix, in their order, with their values.
     fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValue>, StoreError>;
     /// Makes changes, all or none: when this returns they are durable; when it fails, they may be
@@ -58,6 +56,9 @@ pub enum StoreError {
     /// The disk fails.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// Another process has it open.
+    #[error("another process has it open: {0}")]
+    Held(io::Error),
     /// What lies there makes no sense.
     #[error("it is damaged: {0}")]
     Damaged(String),

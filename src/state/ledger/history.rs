@@ -1,0 +1,86 @@
+//! All that is kept of the ledger, for who reads it from its oldest record.
+
+use std::io;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+
+use super::line::{Entry, decode};
+use super::{segment_name, segments};
+use crate::disk::Disk;
+use crate::state::record::Record;
+
+/// A line of the ledger, for who reads all of it.
+#[derive(Debug)]
+pub enum HistoryLine {
+    /// A record.
+    Record {
+        /// Its number.
+        number: u64,
+        /// When it was written.
+        at: DateTime<Utc>,
+        /// What it says.
+        record: Box<Record>,
+    },
+    /// A line that cannot be read.
+    Damaged {
+        /// The segment's file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+    },
+}
+
+/// Reads all segments that are there, oldest first. What does not end with a line break was never
+/// whole.
+pub(in crate::state) fn history(
+    disk: &Disk,
+    folder: &Path,
+    mut visit: impl FnMut(HistoryLine),
+) -> io::Result<()> {
+    let mut last = 0;
+    for segment in segments(disk, folder)? {
+        let file = segment_name(segment);
+        let text = match disk.read(&folder.join(&file)) {
+            Ok(text) => text,
+            // The oldest goes when a new one is begun; what is a folder was never a segment.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
+                ) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
+            let Some(line) = line.strip_suffix(b"\n") else {
+                continue;
+            };
+            match decode(line) {
+                Some(Entry { number, at, record }) => {
+                    // A copy of an older segment tells nothing new. What a new one opens with takes
+                    // the place of a record that was disowned.
+                    let is_new = match record {
+                        Record::Snapshot { .. } => number >= last,
+                        _ => number > last,
+                    };
+                    if is_new {
+                        last = number;
+                        visit(HistoryLine::Record {
+                            number,
+                            at,
+                            record: Box::new(record),
+                        });
+                    }
+                }
+                None => visit(HistoryLine::Damaged {
+                    file: file.clone(),
+                    line: index + 1,
+                }),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! What the segments tell, read at the start: the newest snapshot, the records after it, and the
+//! lines that cannot be read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::line::{Entry, decode};
+use super::{OpenLedgerError, segment_name, segments};
+use crate::disk::Disk;
+use crate::state::picture::Picture;
+use crate::state::record::Record;
+
+/// More missing numbers in one place than this need no list.
+const MAX_LISTED: usize = 1000;
+
+/// What the segments tell.
+#[derive(Debug, Default)]
+pub(in crate::state) struct Reading {
+    /// The newest snapshot that can be read.
+    pub(in crate::state) snapshot: Option<Picture>,
+    /// Lines that cannot be read though they end, in order.
+    pub(in crate::state) damaged: Vec<DamagedLine>,
+    /// Damaged lines of which not even the number is known: they may be of any record at the end.
+    pub(in crate::state) unplaced: u64,
+    /// The last segment, by its name.
+    pub(super) last_segment: u64,
+    /// Whether a line was ever written to its end.
+    pub(in crate::state) has_lines: bool,
+    /// By their numbers; without a snapshot all that can be read.
+    records: BTreeMap<u64, (DateTime<Utc>, Record)>,
+    /// Numbers of snapshots that cannot be read: they tell what the records before them do.
+    snapshots: BTreeSet<u64>,
+    /// A line is wrong, if only because its writing was cut short.
+    is_flawed: bool,
+    /// Bytes of the last segment, if it is the only one that was needed.
+    last_bytes: Option<u64>,
+}
+
+/// A line that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::state) struct DamagedLine {
+    /// The segment's file.
+    pub(in crate::state) file: PathBuf,
+    /// The line, from 1.
+    pub(in crate::state) line: usize,
+}
+
+impl Reading {
+    /// Reads the ledger in `folder`, which is made if it is not there. What cannot be read because
+    /// the disk fails is an error; what is damaged is told.
+    pub(in crate::state) fn read(disk: &Disk, folder: &Path) -> Result<Self, OpenLedgerError> {
+        let io_error = |source| OpenLedgerError::Io {
+            path: folder.to_owned(),
+            source,
+        };
+        disk.create_folders(folder).map_err(io_error)?;
+        let mut reading = Self::default();
+        let mut found: Vec<(u64, Option<u64>)> = Vec::new();
+        for segment in segments(disk, folder).map_err(io_error)? {
+            reading.last_segment = segment;
+            let path = folder.join(segment_name(segment));
+            if disk.metadata(&path).map_err(io_error)?.is_folder {
+                reading.is_flawed = true;
+                continue;
+            }
+            let snapshot = opening_snapshot(disk, &path)
+                .map_err(|source| OpenLedgerError::Io { path, source })?;
+            found.push((segment, snapshot));
+        }
+        // A damaged snapshot costs no record: the segments before it tell the same. A copy of an old
+        // segment under a new name tells nothing new.
+        let newest = found.iter().filter_map(|(_, snapshot)| *snapshot).max();
+        let first = found.iter().position(|(_, snapshot)| *snapshot == newest);
+        let needed: Vec<u64> = found
+            .iter()
+            .skip(first.unwrap_or(0))
+            .filter(|(_, snapshot)| snapshot.is_none() || *snapshot == newest)
+            .map(|(segment, _)| *segment)
+            .collect();
+        for segment in &needed {
+            let path = folder.join(segment_name(*segment));
+            let text = disk.read(&path).map_err(|source| OpenLedgerError::Io {
+                path: path.clone(),
+                source,
+            })?;
+            reading.last_bytes = Some(text.len() as u64);
+            reading.segment(&text, &path);
+        }
+        if needed != [reading.last_segment] {
+            reading.last_bytes = None;
+        }
+        let base = reading.snapshot.as_ref().map_or(0, |base| base.number);
+        reading.records.retain(|number, _| *number > base);
+        Ok(reading)
+    }
+
+    /// The number of the last record that can be read; 0 if there is none.
+    pub(in crate::state) fn last_number(&self) -> u64 {
+        let base = self.snapshot.as_ref().map_or(0, |base| base.number);
+        let last = self.records.keys().next_back().copied();
+        let snapshot = self.snapshots.iter().next_back().copied();
+        base.max(last.unwrap_or(0)).max(snapshot.unwrap_or(0))
+    }
+
+    /// The numbers after this one, up to the last that is known, of which nothing can be read.
+    pub(in crate::state) fn missing_after(&self, number: u64) -> Vec<u64> {
+        let mut missing = Vec::new();
+        let known: BTreeSet<u64> = self
+            .records
+            .keys()
+            .chain(&self.snapshots)
+            .copied()
+            .collect();
+        let mut next = number + 1;
+        for known in known.range(next..) {
+            missing.extend((next..*known).take(MAX_LISTED));
+            next = known + 1;
+        }
+        missing
+    }
+
+    /// The records after this number, in order.
+    pub(in crate::state) fn records_after(
+        &self,
+        number: u64,
+    ) -> impl Iterator<Item = (u64, DateTime<Utc>, &Record)> {
+        let records = self.records.range(number + 1..);
+        records.map(|(number, (at, record))| (*number, *at, record))
+    }
+
+    /// The length of the last segment, if it can be written on: nothing is wrong with it, and it
+    /// tells all up to this number.
+    pub(super) fn flawless_bytes(&self, number: u64) -> Option<u64> {
+        let is_flawless = !self.is_flawed && self.last_number() == number;
+        self.last_bytes.filter(|_| is_flawless)
+    }
+
+    fn segment(&mut self, text: &[u8], path: &Path) {
+        // Those since the last line that could be read.
+        let mut damaged = 0_u64;
+        for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
+            let (line, is_ended) = match line.strip_suffix(b"\n") {
+                Some(line) => (line, true),
+                None => (line, false),
+            };
+            self.has_lines |= is_ended;
+            self.is_flawed |= !is_ended;
+            if let Some(entry) = decode(line) {
+                let is_first = index as u64 == damaged;
+                if is_first && damaged > 0 {
+                    self.opens_with_damage(entry.number.saturating_sub(damaged));
+                }
+                damaged = 0;
+                self.entry(entry);
+            } else if is_ended {
+                self.is_flawed = true;
+                damaged += 1;
+                self.damaged.push(DamagedLine {
+                    file: path.to_owned(),
+                    line: index + 1,
+                });
+            } else {
+                // Without its end it was never whole: as far as the state goes it did not happen.
+                tracing::warn!(
+                    file = %path.display(),
+                    line = index + 1,
+                    "a ledger record was cut short while it was written, and is left out; a new \
+                     segment is begun"
+                );
+            }
+        }
+        self.unplaced += damaged;
+    }
+
+    /// The first line of a segment cannot be read: it was the snapshot of this number. A record
+    /// before it with the same number was disowned.
+    fn opens_with_damage(&mut self, number: u64) {
+        self.records.remove(&number);
+        self.snapshots.insert(number);
+    }
+
+    fn entry(&mut self, Entry { number, at, record }: Entry<Record>) {
+        match record {
+            Record::Snapshot { picture } => {
+                let base = self.snapshot.as_ref().map_or(0, |base| base.number);
+                if number >= base {
+                    self.snapshot = Some(Picture { number, ..*picture });
+                }
+            }
+            record => {
+                self.records.insert(number, (at, record));
+            }
+        }
+    }
+}
+
+/// The number of the snapshot that a segment opens with; none if that cannot be read.
+fn opening_snapshot(disk: &Disk, path: &Path) -> std::io::Result<Option<u64>> {
+    let mut line = Vec::new();
+    BufReader::new(disk.open_file(path)?).read_until(b'\n', &mut line)?;
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    Ok(decode(line)
+        .and_then(|entry| matches!(entry.record, Record::Snapshot { .. }).then_some(entry.number)))
+}

@@ -1,0 +1,319 @@
+use super::*;
+use crate::disk::refusal;
+use crate::state::record::CollectionKey;
+use crate::state::restoration::{Way, tell};
+use crate::state::store::Found;
+use crate::taxii::Timestamp;
+use crate::taxii::window::PollWindow;
+use std::fs::{self, OpenOptions};
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_400_000_000 + second, 0).unwrap()
+}
+
+fn abandoned(until: i64) -> Record {
+    Record::WindowAbandoned {
+        key: CollectionKey {
+            service: "s".into(),
+            collection: "c".into(),
+        },
+        window: PollWindow {
+            exclusive_begin: None,
+            inclusive_end: None,
+        },
+        checkpoint: Timestamp::from(at(until)),
+        file: "test".into(),
+    }
+}
+
+/// Opens the ledger where there is no store.
+fn open(folder: &Path, second: i64) -> (Ledger, Picture, Way) {
+    let disk = Disk::machine();
+    let reading = Reading::read(&disk, folder).unwrap();
+    let told = tell(&reading, &Found::Nothing, false);
+    let ledger =
+        Ledger::go_on_with(&disk, folder, &reading, &told.picture, at(second), 1000).unwrap();
+    (ledger, told.picture, told.way)
+}
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    ledger: Ledger,
+    picture: Picture,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, picture, _) = open(folder.path(), 0);
+        Self {
+            folder,
+            ledger,
+            picture,
+        }
+    }
+
+    fn append(&mut self, second: i64) -> u64 {
+        self.append_record(second, &abandoned(second))
+    }
+
+    fn append_record(&mut self, second: i64, record: &Record) -> u64 {
+        let number = self
+            .ledger
+            .append(at(second), record, &self.picture)
+            .unwrap();
+        self.picture.apply(number, at(second), record);
+        number
+    }
+
+    /// Flips a bit in a line of a segment.
+    fn flip(&self, segment: u64, line: usize) {
+        let path = self.ledger.path(segment);
+        let mut bytes = fs::read(&path).unwrap();
+        let begin: usize = bytes
+            .split_inclusive(|&byte| byte == b'\n')
+            .take(line)
+            .map(<[u8]>::len)
+            .sum();
+        bytes[begin + 60] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    }
+
+    fn reopen(&mut self) {
+        let (ledger, picture, _) = open(self.folder.path(), 99);
+        self.ledger = ledger;
+        self.picture = picture;
+    }
+
+    fn gaps(&self) -> u64 {
+        self.picture.collections.get("s/c").map_or(0, |c| c.gaps)
+    }
+}
+
+#[test]
+fn what_is_appended_is_there_after_a_reopen() {
+    let mut fixture = Fixture::new();
+    for second in 1..=50 {
+        fixture.append(second);
+        let before = fixture.picture.clone();
+        fixture.reopen();
+        assert_eq!(fixture.picture.collections, before.collections);
+        assert!(fixture.picture.number >= before.number);
+    }
+    assert_eq!(fixture.gaps(), 50);
+    let left = segments(&Disk::machine(), fixture.folder.path()).unwrap();
+    assert_eq!(left.len(), KEEP_SEGMENTS, "{left:?}");
+}
+
+#[test]
+fn numbers_only_rise() {
+    let mut fixture = Fixture::new();
+    let mut last = 0;
+    for second in 1..30 {
+        let number = fixture.append(second);
+        assert!(number > last);
+        last = number;
+        fixture.reopen();
+    }
+}
+
+#[test]
+fn a_snapshot_tells_what_is_owed() {
+    let mut fixture = Fixture::new();
+    let polled = Record::Polled {
+        key: CollectionKey {
+            service: "s".into(),
+            collection: "c".into(),
+        },
+        origin: crate::state::Origin::Poll,
+        window: PollWindow {
+            exclusive_begin: None,
+            inclusive_end: None,
+        },
+        checkpoint: None,
+        seq: Some(12),
+        outputs: vec!["o".into()],
+        counts: crate::state::PolledCounts::default(),
+        clock_offset_ms: None,
+        gap: None,
+        content: None,
+    };
+    fixture.append_record(1, &polled);
+    while fixture.ledger.segment < 3 {
+        fixture.append(2);
+    }
+    let before = fixture.picture.clone();
+    assert_eq!(before.batches.len(), 1);
+    for segment in [1, 2] {
+        fs::remove_file(fixture.ledger.path(segment)).unwrap();
+    }
+    fixture.reopen();
+    assert_eq!(fixture.picture, before);
+    assert!(!fixture.picture.is_doubtful);
+}
+
+#[test]
+fn a_torn_tail_costs_only_itself_and_leaves_no_doubt() {
+    let mut fixture = Fixture::new();
+    fixture.append(1);
+    fixture.append(2);
+    let path = fixture.ledger.path(fixture.ledger.segment);
+    let length = fs::metadata(&path).unwrap().len();
+    // Without its line break alone the record would still be whole.
+    for cut in 2..20 {
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(length - cut).unwrap();
+        fixture.reopen();
+        assert_eq!(fixture.gaps(), 1, "cut by {cut}");
+        assert!(!fixture.picture.is_doubtful);
+        for segment in segments(&Disk::machine(), fixture.folder.path()).unwrap() {
+            if fixture.ledger.path(segment) != path {
+                fs::remove_file(fixture.ledger.path(segment)).unwrap();
+            }
+        }
+    }
+    fixture.reopen();
+    fixture.append(3);
+    fixture.reopen();
+    assert_eq!(fixture.gaps(), 2);
+}
+
+#[test]
+fn a_flipped_byte_costs_one_record_and_is_told_until_it_is_dealt_with() {
+    for line in [1, 2] {
+        let mut fixture = Fixture::new();
+        fixture.append(1);
+        fixture.append(2);
+        fixture.flip(fixture.ledger.segment, line);
+        fixture.reopen();
+        assert_eq!(fixture.gaps(), 1);
+        assert!(fixture.picture.is_doubtful);
+        fixture.append(3);
+        fixture.reopen();
+        assert_eq!(fixture.gaps(), 2);
+        assert!(
+            fixture.picture.is_doubtful,
+            "until somebody has dealt with it"
+        );
+
+        let recovered = Record::Recovered {
+            gates: vec!["g".into()],
+            letters: std::collections::BTreeMap::new(),
+            blocks: 0,
+        };
+        fixture.append_record(50, &recovered);
+        fixture.reopen();
+        assert!(!fixture.picture.is_doubtful);
+        assert_eq!(fixture.picture.gates.get("g"), Some(&at(50)));
+    }
+}
+
+#[test]
+fn a_damaged_snapshot_costs_no_record() {
+    let mut fixture = Fixture::new();
+    let mut second = 0;
+    while fixture.ledger.segment < 3 {
+        second += 1;
+        fixture.append(second);
+    }
+    second += 1;
+    fixture.append(second);
+    let before = fixture.picture.clone();
+    fixture.flip(3, 0);
+    fixture.reopen();
+    assert_eq!(fixture.picture.collections, before.collections);
+    assert!(fixture.picture.number >= before.number);
+    assert!(!fixture.picture.is_doubtful, "it told nothing new");
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_begins_anew() {
+    for torn in ["", "{\"number\":1,\"at\":\"20"] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("00000001.jsonl"), torn).unwrap();
+        let (_, picture, way) = open(folder.path(), 1);
+        assert_eq!(way, Way::New);
+        assert_eq!(picture.next_seq, 1);
+    }
+}
+
+#[test]
+fn a_segment_that_could_not_be_begun_is_passed_over() {
+    let mut fixture = Fixture::new();
+    fixture.append(1);
+    let next = fixture.ledger.path(fixture.ledger.segment + 1);
+    fs::write(&next, "").unwrap();
+    fixture.reopen();
+    assert_eq!(fixture.gaps(), 1);
+    fixture.append(2);
+    fixture.reopen();
+    assert_eq!(fixture.gaps(), 2);
+    assert!(!fixture.picture.is_doubtful);
+}
+
+#[test]
+fn a_disk_that_refuses_one_step_of_a_new_segment_takes_the_next_record() {
+    for step in 0.. {
+        let mut fixture = Fixture::new();
+        fixture.ledger.bytes = fixture.ledger.segment_bytes;
+        refusal::refuse(step, 0);
+        let refused = fixture
+            .ledger
+            .append(at(1), &abandoned(1), &fixture.picture)
+            .is_err();
+        if refusal::end() <= step {
+            assert!(!refused && step > 2, "{step} steps");
+            break;
+        }
+        assert!(refused, "step {step}");
+        fixture.append(2);
+        fixture.reopen();
+        assert_eq!(fixture.gaps(), 1, "step {step}");
+        assert!(!fixture.picture.is_doubtful, "step {step}");
+    }
+}
+
+#[test]
+fn without_any_snapshot_it_is_lost() {
+    let mut fixture = Fixture::new();
+    fixture.append(1);
+    let number = fixture.picture.number;
+    fixture.flip(1, 0);
+    let (ledger, picture, way) = open(fixture.folder.path(), 1);
+    assert_eq!(way, Way::Lost);
+    assert!(picture.is_doubtful && picture.number >= number);
+    let quarantine = fixture.folder.path().join("quarantine");
+    let moved = ledger.set_aside_others(&quarantine).unwrap();
+    assert!(moved.join(segment_name(1)).exists());
+    fixture.reopen();
+    assert!(fixture.picture.is_doubtful, "until it is dealt with");
+    fixture.append(2);
+    fixture.reopen();
+    assert_eq!(fixture.gaps(), 1);
+}
+
+#[test]
+fn a_disk_that_fails_is_no_damage() {
+    let fixture = Fixture::new();
+    // What cannot be read as a file at all is passed over.
+    fs::create_dir(fixture.ledger.path(2)).unwrap();
+    let (_, picture, way) = open(fixture.folder.path(), 1);
+    assert_eq!((way, picture.is_doubtful), (Way::Ledger, false));
+    fs::remove_dir(fixture.ledger.path(2)).unwrap();
+    std::os::unix::fs::symlink("loop", fixture.folder.path().join("loop")).unwrap();
+    let error = Reading::read(&Disk::machine(), &fixture.folder.path().join("loop")).unwrap_err();
+    assert!(error.to_string().contains("cannot be read"), "{error}");
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_is_no_obstacle_later() {
+    for cut_short in ["", "{\"number\":1"] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("00000001.jsonl"), cut_short).unwrap();
+        let (mut ledger, picture, _) = open(folder.path(), 0);
+        ledger.append(at(1), &abandoned(1), &picture).unwrap();
+        drop(ledger);
+        let (_, picture, _) = open(folder.path(), 2);
+        assert_eq!(picture.collections.len(), 1, "after {cut_short:?}");
+    }
+}
