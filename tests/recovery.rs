@@ -397,42 +397,6 @@ async fn without_ledger_and_store_the_archive_tells_the_checkpoint() {
     assert_at_splunk(&world, 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_batch_that_was_moved_away_is_told_and_stops_nothing() {
-    let mut world = owing().await;
-    let logs = Logs::capture();
-    world.restart_after(|state| {
-        let ready = state.join("spool/ready");
-        let mut batches: Vec<PathBuf> = fs::read_dir(ready)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        batches.sort();
-        fs::write(batches[0].join("batch.json"), "damaged").unwrap();
-    });
-    let alarms = logs.take_alarms();
-    let told: Vec<_> = alarms
-        .iter()
-        .filter(|line| line.text.contains("quarantine/"))
-        .collect();
-    assert_eq!(told.len(), 2, "{alarms:#?}");
-    settle(&mut world).await;
-    assert_same("the file", &world.cta.published_ids(), &world.ids_in_file());
-    let audit = world.audit();
-    assert!(
-        audit.differences[0].contains("not in the spool"),
-        "{audit:#?}"
-    );
-    let missing = world.cta.published_ids().len() - world.hec.event_ids().len();
-    let status = world.status();
-    let splunk = status.outputs.iter().find(|output| output.name == "splunk");
-    assert_eq!(splunk.unwrap().pending_events, missing as u64);
-    assert_eq!(splunk.unwrap().missing_batches, 1);
-    assert!(missing > 0);
-    let words = format!("{missing} are missing");
-    assert!(audit.differences[1].contains(&words), "{audit:#?}");
-}
-
 #[test]
 fn ids_are_what_is_compared() {
     // A guard for the comparisons above: they must notice one that is missing and one too many.

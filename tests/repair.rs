@@ -15,10 +15,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cta_forwarder::audit::Account;
 use cta_forwarder::event::EventId;
 use cta_forwarder::simulator::ArmedFault;
 use cta_forwarder::simulator::cta::{CtaFault, CtaFaultOn, CtaRules};
 use proptest::prelude::*;
+use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 use tracing::Level;
 use world::logs::Logs;
@@ -35,7 +37,7 @@ const IN_FLIGHT: usize = 7;
 fn setup() -> Setup {
     let splunk = format!(
         "[[output]]\nname = \"splunk\"\ntype = \"splunk_hec\"\nendpoints = [\"{{hec}}\"]\n\
-         token = {{ file = \"{{folder}}/token\" }}\nbatch = {{ max_events = {IN_FLIGHT} }}\n\
+         token = {{ file = \"{{folder}}/token\" }}\nbatch = {{ max_events = {IN_FLIGHT} }}\nmax_in_flight = 1\n\
          retry = {{ initial = \"1s\", max = \"1m\" }}\n"
     );
     Setup {
@@ -170,7 +172,7 @@ fn repairing(world: &World) -> u64 {
     let audit = world.audit();
     assert_eq!(
         audit.batches.iter().map(|b| b.fetched).sum::<u64>(),
-        audit.batches.iter().map(|b| b.total()).sum::<u64>()
+        audit.batches.iter().map(Account::total).sum::<u64>()
     );
     audit.batches.iter().map(|batch| batch.repairing).sum()
 }
@@ -230,9 +232,9 @@ async fn a_damaged_file_comes_back_as_it_was() {
 #[derive(Debug, Clone)]
 struct Blow {
     /// As a part of what there is.
-    batch: f64,
-    file: f64,
-    place: f64,
+    batch: Index,
+    file: Index,
+    place: Index,
     kind: BlowKind,
     is_stopped: bool,
 }
@@ -252,7 +254,7 @@ fn blow() -> impl Strategy<Value = Blow> {
         1 => Just(BlowKind::Gone),
         1 => Just(BlowKind::Folder),
     ];
-    let part = || 0.0..1.0;
+    let part = || any::<Index>();
     (part(), part(), part(), kind, any::<bool>()).prop_map(
         |(batch, file, place, kind, is_stopped)| Blow {
             batch,
@@ -266,17 +268,16 @@ fn blow() -> impl Strategy<Value = Blow> {
 
 impl Blow {
     fn strike(&self, state: &Path) {
-        let of = |part: f64, count: usize| ((count as f64 * part) as usize).min(count - 1);
         let ready = state.join("spool/ready");
         let mut batches: Vec<PathBuf> = fs::read_dir(ready)
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
         batches.sort();
-        let batch = &batches[of(self.batch, batches.len())];
+        let batch = &batches[self.batch.index(batches.len())];
         let mut all = files(batch);
         all.push(batch.join("batch.json"));
-        let file = &all[of(self.file, all.len())];
+        let file = &all[self.file.index(all.len())];
         match self.kind {
             BlowKind::Folder => fs::remove_dir_all(batch).unwrap(),
             BlowKind::Gone => gone(file),
@@ -285,13 +286,16 @@ impl Blow {
                 let Ok(mut bytes) = fs::read(file) else {
                     return;
                 };
-                let place = of(self.place, bytes.len());
+                if bytes.is_empty() {
+                    return;
+                }
+                let place = self.place.index(bytes.len());
                 bytes[place] ^= 1 << bit;
                 fs::write(file, bytes).unwrap();
             }
             BlowKind::Cut => {
                 let Ok(bytes) = fs::read(file) else { return };
-                let place = of(self.place, bytes.len());
+                let place = self.place.index(bytes.len().max(1));
                 fs::write(file, &bytes[..place]).unwrap();
             }
         }
@@ -301,7 +305,7 @@ impl Blow {
 #[test]
 fn whatever_is_damaged_everything_comes_once() {
     let cases = std::env::var("REPAIR_CASES").ok();
-    let cases = cases.and_then(|cases| cases.parse().ok()).unwrap_or(24);
+    let cases = cases.and_then(|cases| cases.parse().ok()).unwrap_or(12);
     let config = Config {
         cases,
         failure_persistence: None,
@@ -616,12 +620,12 @@ async fn a_disk_that_reads_again_needs_no_poll() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_is_checked_by_hand_is_found_and_mended() {
-    use cta_forwarder::repair::{FileState, check, repair};
+    use cta_forwarder::repair::{CheckedBatch, FileState, Repaired, check, repair};
     let mut world = owing().await;
     assert!(
         check(world.agent.house())
             .iter()
-            .all(|batch| batch.is_whole())
+            .all(CheckedBatch::is_whole)
     );
     let batch = batches(&world)[1].clone();
     flip(&files(&batch)[0]);
@@ -639,7 +643,7 @@ async fn what_is_checked_by_hand_is_found_and_mended() {
     );
     let after = check(world.agent.house());
     assert_eq!(after[1].files[0].state, FileState::BeingRepaired);
-    assert_eq!(repair(world.agent.house()).unwrap(), Default::default());
+    assert_eq!(repair(world.agent.house()).unwrap(), Repaired::default());
     settle(&mut world).await;
     assert_whole(&world);
 }
@@ -662,9 +666,9 @@ async fn polls_and_repairs_share_the_gate() {
     for batch in batches(&world) {
         gone(&files(&batch)[0]);
     }
-    let damaged = batches(&world).len();
+    let damaged = u32::try_from(batches(&world).len()).unwrap();
     world.hec.accept_connections().await.unwrap();
-    world.run_for(damaged as u32 * 25 * MINUTE).await;
+    world.run_for(damaged * 25 * MINUTE).await;
     // Though many windows are behind, each repair has had its opening; and the windows theirs.
     assert_eq!(repairing(&world), 0);
     assert!(world.collection(CtaRules::COLLECTION).polled_at > before);

@@ -156,7 +156,10 @@ impl Sight {
         for seq in picture.batches.keys() {
             let found = inspected.get(seq);
             if let Some(damage) = found.and_then(|found| found.head_damage.as_ref()) {
-                findings.push(format!("batch {seq}, batch.json: {damage}"));
+                findings.push(format!(
+                    "batch {seq}, batch.json: {damage}. It is written again at the next start, or by \
+                     `cta-forwarder spool check --repair`"
+                ));
             }
             batches.extend(self.batch(*seq, found));
         }

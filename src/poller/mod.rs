@@ -66,7 +66,7 @@ enum Turn {
     /// The next window of this collection.
     Poll(usize),
     /// The window of a damaged batch.
-    Repair(OwedRepair),
+    Repair(Box<OwedRepair>),
 }
 
 /// A poll did not end with a commit.
@@ -224,19 +224,19 @@ impl Poller {
             }
             Turn::Repair(owed) => {
                 self.repairs.has_turn = false;
-                self.repair(owed).await
+                self.repair(*owed).await
             }
         }
     }
 
-    /// Repairs have at most every second opening of the gate, and none while no poll is due that
-    /// they would have to let pass.
+    /// While both are due, windows and repairs have every second opening of the gate.
     fn choose_turn(&mut self) -> Option<Turn> {
         let poll = self.choose();
         let may_repair = poll.is_none() || self.repairs.has_turn;
         let owed = self.owed_repair();
         let owed = owed.filter(|_| may_repair && self.repair_waits_for().is_zero());
-        owed.map(Turn::Repair).or(poll.map(Turn::Poll))
+        owed.map(|owed| Turn::Repair(Box::new(owed)))
+            .or(poll.map(Turn::Poll))
     }
 
     /// The collection whose turn it is, of those that are due.

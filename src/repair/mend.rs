@@ -174,7 +174,7 @@ impl Mending<'_> {
             let Some(rewritten) = house.spool.rewrite(self.answer, file, lines)? else {
                 continue;
             };
-            house.spool.put_back(self.head, file, rewritten)?;
+            house.spool.put_back(self.head, file, &rewritten)?;
             self.mended.files.push(file.name.clone());
         }
         if self.mended.files.is_empty() {
@@ -230,13 +230,13 @@ impl Mending<'_> {
         let mut next = self.head.settles().cloned();
         while let Some(settles) = next.take() {
             let reader = match spool.batch(settles.seq) {
-                Some(head) => {
-                    next = head.settles().cloned();
+                Some(origin) => {
+                    next = origin.settles().cloned();
                     let is_damaged = |name: &str| settles.files.iter().any(|file| file == name);
-                    Some(spool.read(&head, 0, is_damaged))
+                    Some(spool.read(&origin, 0, is_damaged))
                 }
-                None => spool.read_archived(settles.seq).map(|(head, reader)| {
-                    next = head.settles().cloned();
+                None => spool.read_archived(settles.seq).map(|(origin, reader)| {
+                    next = origin.settles().cloned();
                     reader
                 }),
             };

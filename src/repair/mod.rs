@@ -188,7 +188,7 @@ pub fn checked(house: &House, head: &BatchHead, found: InspectedBatch) -> Checke
 /// Where no poll brings its lines again they are given up. Blocks while the disk works.
 pub fn set_aside(house: &House, seq: u64, damage: &FileDamage) -> Result<bool, RepairError> {
     let turn = house.spool.mending_turn();
-    let is_new = set_aside_in_turn(house, seq, &[damage.clone()])?;
+    let is_new = set_aside_in_turn(house, seq, std::slice::from_ref(damage))?;
     drop(turn);
     if is_new {
         house.spool.announce();

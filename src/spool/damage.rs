@@ -164,7 +164,7 @@ impl Spool {
         &self,
         head: &BatchHead,
         file: &EventFile,
-        rewritten: Rewritten,
+        rewritten: &Rewritten,
     ) -> Result<(), SpoolError> {
         let to = self.folder(head.seq).join(&file.name);
         let put_back = || -> io::Result<()> {

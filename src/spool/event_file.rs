@@ -17,9 +17,12 @@ const ZSTD_LEVEL: i32 = 1;
 /// Bytes that are decompressed at once.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// What a file holds, decompressed from memory.
+type Decoded = BufReader<Decoder<'static, BufReader<Cursor<Vec<u8>>>>>;
+
 /// The lines of a file that is whole.
 pub(super) struct EventLines {
-    lines: BufReader<Decoder<'static, BufReader<Cursor<Vec<u8>>>>>,
+    lines: Decoded,
 }
 
 impl EventLines {
@@ -71,9 +74,7 @@ pub(super) fn readable_lines(disk: &Disk, path: &Path) -> Vec<String> {
     decoded.lines().map_while(Result::ok).collect()
 }
 
-fn lines(
-    compressed: Vec<u8>,
-) -> io::Result<BufReader<Decoder<'static, BufReader<Cursor<Vec<u8>>>>>> {
+fn lines(compressed: Vec<u8>) -> io::Result<Decoded> {
     let decoder = Decoder::new(Cursor::new(compressed))?;
     Ok(BufReader::with_capacity(PIECE_BYTES, decoder))
 }

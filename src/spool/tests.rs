@@ -228,6 +228,116 @@ fn a_batch_with_other_lines_than_its_head_says_is_an_error() {
     }
 }
 
+/// What comes of reading a batch: lines, and the damage that ended it.
+fn read_damaged(spool: &Spool, head: &BatchHead) -> (Vec<String>, Option<FileDamage>) {
+    let mut reader = spool.read(head, 0, |_| false);
+    let mut lines = Vec::new();
+    loop {
+        match reader.next_line() {
+            Ok(Some((_, line))) => lines.push(line),
+            Ok(None) => return (lines, None),
+            Err(error) => return (lines, Some(FileDamage::of(&error).unwrap().clone())),
+        }
+    }
+}
+
+#[test]
+fn no_bit_of_a_file_is_flipped_and_no_byte_cut_without_notice() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let head = commit(&spool, &[30]);
+    let file = scene.ready(head.seq).join(&head.files[0].name);
+    let whole = fs::read(&file).unwrap();
+    let (lines, damage) = read_damaged(&spool, &head);
+    assert_eq!((lines.len(), damage), (30, None));
+    let mut unnoticed = 0;
+    for place in 0..whole.len() {
+        for bit in 0..8 {
+            let mut altered = whole.clone();
+            altered[place] ^= 1 << bit;
+            fs::write(&file, altered).unwrap();
+            let (found, damage) = read_damaged(&spool, &head);
+            match damage {
+                Some(damage) => {
+                    assert_eq!(damage.file, head.files[0].name);
+                    assert_eq!(
+                        found,
+                        Vec::<String>::new(),
+                        "not one line before it is known"
+                    );
+                }
+                // A bit that says nothing.
+                None => {
+                    assert_eq!(found, lines, "byte {place}, bit {bit}");
+                    unnoticed += 1;
+                }
+            }
+        }
+        fs::write(&file, &whole[..place]).unwrap();
+        let (found, damage) = read_damaged(&spool, &head);
+        assert_eq!(found, Vec::<String>::new());
+        assert!(damage.is_some(), "cut at {place}");
+    }
+    // The size of the window bounds memory and says nothing of the content.
+    assert!(unnoticed <= 8, "{unnoticed} bits say nothing");
+    fs::remove_file(&file).unwrap();
+    assert!(read_damaged(&spool, &head).1.is_some());
+}
+
+#[test]
+fn a_whole_file_with_other_lines_is_noticed() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let head = commit(&spool, &[3]);
+    let file = scene.ready(head.seq).join(&head.files[0].name);
+    let other = zstd::encode_all(&b"{\"n\":0}\n{\"n\":1}\n{\"n\":3}\n"[..], 1).unwrap();
+    fs::write(&file, other).unwrap();
+    let (lines, damage) = read_damaged(&spool, &head);
+    assert_eq!(lines, Vec::<String>::new());
+    assert!(damage.unwrap().what.contains("CRC"));
+}
+
+#[test]
+fn files_that_are_set_aside_are_passed_over_and_come_back() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let head = commit(&spool, &[3, 4, 5]);
+    let middle = &head.files[1];
+    let name = spool.set_aside(head.seq, &middle.name).unwrap().unwrap();
+    assert_eq!(spool.quarantined_lines(&name).len(), 4);
+    assert_eq!(spool.set_aside(head.seq, &middle.name).unwrap(), None);
+    let numbers = |from: u64| -> Vec<u64> {
+        let mut reader = spool.read(&head, from, |file| file == middle.name);
+        std::iter::from_fn(|| reader.next_line().unwrap())
+            .map(|(number, line)| {
+                assert_eq!(line, format!("{{\"n\":{number}}}"));
+                number
+            })
+            .collect()
+    };
+    assert_eq!(numbers(0), [0, 1, 2, 7, 8, 9, 10, 11]);
+    assert_eq!(numbers(5), [7, 8, 9, 10, 11]);
+    assert_eq!(numbers(9), [9, 10, 11]);
+
+    let staging = spool.stage_repair().unwrap();
+    let mut wrong = (3..7).map(|n| format!("{{\"n\":{}}}", n + 1));
+    let rewritten = spool
+        .rewrite(&staging, middle, || Ok(wrong.next()))
+        .unwrap();
+    assert!(rewritten.is_none(), "other lines are not the file");
+    let mut right = (3..7).map(|n| format!("{{\"n\":{n}}}"));
+    let rewritten = spool
+        .rewrite(&staging, middle, || Ok(right.next()))
+        .unwrap();
+    // Even if the whole folder is gone meanwhile.
+    fs::remove_dir_all(scene.ready(head.seq)).unwrap();
+    spool.put_back(&head, middle, &rewritten.unwrap()).unwrap();
+    assert!(spool.check_file(head.seq, middle).is_ok());
+    drop(staging);
+    let again = scene.open();
+    assert_eq!(again.batches(), [Arc::clone(&head)]);
+}
+
 #[test]
 fn a_head_that_cannot_be_read_goes_to_quarantine() {
     let scene = Scene::new();

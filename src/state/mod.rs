@@ -1,5 +1,6 @@
 //! What must survive: the [`ledger`] is the truth, the [`store`] its current picture.
 
+mod damage;
 pub mod ledger;
 mod lock;
 mod picture;
@@ -18,12 +19,10 @@ use chrono::{DateTime, Utc};
 use crate::delivery::Progress;
 use crate::disk::Disk;
 use crate::storage::Storage;
+pub use damage::{BatchSource, Damage, SettledLines};
 use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError, Reading};
 pub use lock::{LockError, StateLock};
-pub use picture::{
-    BatchPicture, BatchSource, CollectionPicture, Damage, OutputPicture, Picture, RemovedLines,
-    SettledLines,
-};
+pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
 pub use record::{
     BatchContent, CollectionKey, DamagedFile, EventFile, EventPlace, Finished, Origin,
     PolledCounts, Record, Removal, RemovedLetter, SettledCounts, Settlement,

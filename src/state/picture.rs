@@ -7,13 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::record::{
-    BatchContent, CollectionKey, DamagedFile, Finished, Origin, Record, Removal, RemovedLetter,
-    Settlement,
-};
+use super::damage::{BatchSource, Damage, SettledLines};
+use super::record::{CollectionKey, Finished, Record, Removal, RemovedLetter};
 use crate::delivery::{Cursor, Progress};
 use crate::taxii::Timestamp;
-use crate::taxii::window::PollWindow;
 
 /// A window that failures have shortened is free again when it has grown to this.
 const LONGEST_SPAN: Duration = Duration::from_secs(30 * 86_400);
@@ -104,46 +101,6 @@ pub struct BatchPicture {
     pub settled: BTreeMap<String, SettledLines>,
 }
 
-/// Where a batch comes from and what it is made of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BatchSource {
-    /// Its collection.
-    pub key: CollectionKey,
-    /// Why it is there.
-    pub origin: Origin,
-    /// The window that brought it.
-    pub window: Option<PollWindow>,
-    /// Its files.
-    pub content: BatchContent,
-    /// The lines of a damaged batch whose place it takes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settles: Option<Settlement>,
-}
-
-/// What is damaged of a batch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Damage {
-    /// The batch's collection.
-    pub key: CollectionKey,
-    /// What brings the events again; none if no poll does.
-    pub window: Option<PollWindow>,
-    /// The files that were set aside, in order.
-    pub files: Vec<DamagedFile>,
-    /// Polls that could not bring them, in a row.
-    pub failures: u32,
-}
-
-/// Lines of damaged files that need no more work in their batch, whatever became of them.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct SettledLines {
-    /// The lines.
-    pub lines: Cursor,
-    /// So many of them went out with another batch.
-    pub repaired: u64,
-    /// So many of them are lost.
-    pub lost: u64,
-}
-
 /// Lines of a batch whose dead letters a person has dealt with.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RemovedLines {
@@ -154,16 +111,6 @@ pub struct RemovedLines {
 }
 
 impl BatchPicture {
-    fn mended(&mut self, names: &[String]) {
-        let Some(damage) = &mut self.damage else {
-            return;
-        };
-        damage.files.retain(|file| !names.contains(&file.name));
-        if damage.files.is_empty() {
-            self.damage = None;
-        }
-    }
-
     /// What became of the events that an output has done with so far: a dead letter that was
     /// dropped counts as discarded. Tells also how many letters must be there.
     #[must_use]
@@ -171,22 +118,6 @@ impl BatchPicture {
         // A letter is there, and may be dealt with, before its cursor knows of it.
         let is_counted = |line| progress.cursor.is_finished(line);
         self.settle(output, progress.finished(self.events), is_counted)
-    }
-
-    /// The lines of damaged files that an output has not done with.
-    #[must_use]
-    pub fn lacks(&self, progress: &Progress) -> u64 {
-        let files = self.damage.iter().flat_map(|damage| &damage.files);
-        let lacks =
-            |file: &DamagedFile| file.events - progress.cursor.count_finished_of(&file.lines());
-        files.map(lacks).sum()
-    }
-
-    /// Whether this file was set aside and is not back.
-    #[must_use]
-    pub fn is_damaged(&self, file: &str) -> bool {
-        let mut files = self.damage.iter().flat_map(|damage| &damage.files);
-        files.any(|damaged| damaged.name == file)
     }
 
     fn settle(
@@ -230,6 +161,74 @@ impl Picture {
             Record::PollAnswered { gate, .. } => {
                 self.gates.remove(gate);
             }
+            Record::Polled { .. } | Record::BatchAdded { .. } => {
+                self.apply_batch(number, at, record);
+            }
+            Record::Damaged { .. }
+            | Record::Mended { .. }
+            | Record::RepairFailed { .. }
+            | Record::RepairEnded { .. } => self.apply_repair(number, record),
+            Record::LettersRemoved { why, letters } => self.remove_letters(letters, *why),
+            Record::LettersCleared => self.removing.clear(),
+            Record::PollFailed {
+                key,
+                failures,
+                span,
+                ..
+            } => {
+                let collection = self.collections.entry(key.to_string()).or_default();
+                collection.failures = *failures;
+                collection.span = *span;
+            }
+            Record::WindowAbandoned {
+                key, checkpoint, ..
+            } => {
+                let collection = self.collections.entry(key.to_string()).or_default();
+                collection.checkpoint = Some(checkpoint.clone());
+                collection.failures = 0;
+                collection.gaps += 1;
+            }
+            Record::CheckpointSet { key, checkpoint } => {
+                self.set_checkpoint(key, checkpoint.clone());
+            }
+            Record::OutputFinished {
+                output,
+                seq,
+                finished,
+            } => self.finished(output, *seq, finished),
+            Record::OutputAdded {
+                output,
+                owes,
+                letters,
+            } => {
+                self.outputs.entry(output.clone()).or_default().letters = *letters;
+                for seq in owes {
+                    if let Some(batch) = self.batches.get_mut(seq) {
+                        batch.outputs.insert(output.clone());
+                    }
+                }
+            }
+            Record::OutputForgotten { output } => {
+                self.forgotten(output);
+            }
+            Record::Doubted => self.is_doubtful = true,
+            Record::Recovered {
+                gates,
+                letters,
+                blocks,
+            } => {
+                self.count_letters(letters, *blocks);
+                let closed = gates.iter().map(|gate| (gate.clone(), at));
+                self.gates.extend(closed);
+                self.is_doubtful = false;
+            }
+        }
+        self.number = number;
+    }
+
+    /// Takes in a record that may bring a batch.
+    fn apply_batch(&mut self, number: u64, at: DateTime<Utc>, record: &Record) {
+        match record {
             Record::Polled {
                 key,
                 checkpoint,
@@ -291,81 +290,8 @@ impl Picture {
                     self.settles(number, key, settles);
                 }
             }
-            Record::Damaged {
-                key,
-                window,
-                seq,
-                files,
-            } => self.damaged(*seq, key, window.as_ref(), files),
-            Record::Mended { seq, files } => {
-                if let Some(batch) = self.batches.get_mut(seq) {
-                    batch.mended(files);
-                }
-                self.mended = number;
-            }
-            Record::RepairFailed { seq, failures, .. } => {
-                let batch = self.batches.get_mut(seq);
-                if let Some(damage) = batch.and_then(|batch| batch.damage.as_mut()) {
-                    damage.failures = *failures;
-                }
-            }
-            Record::RepairEnded { key, settles, .. } => self.settles(number, key, settles),
-            Record::LettersRemoved { why, letters } => self.remove_letters(letters, *why),
-            Record::LettersCleared => self.removing.clear(),
-            Record::PollFailed {
-                key,
-                failures,
-                span,
-                ..
-            } => {
-                let collection = self.collections.entry(key.to_string()).or_default();
-                collection.failures = *failures;
-                collection.span = *span;
-            }
-            Record::WindowAbandoned {
-                key, checkpoint, ..
-            } => {
-                let collection = self.collections.entry(key.to_string()).or_default();
-                collection.checkpoint = Some(checkpoint.clone());
-                collection.failures = 0;
-                collection.gaps += 1;
-            }
-            Record::CheckpointSet { key, checkpoint } => {
-                self.set_checkpoint(key, checkpoint.clone());
-            }
-            Record::OutputFinished {
-                output,
-                seq,
-                finished,
-            } => self.finished(output, *seq, finished),
-            Record::OutputAdded {
-                output,
-                owes,
-                letters,
-            } => {
-                self.outputs.entry(output.clone()).or_default().letters = *letters;
-                for seq in owes {
-                    if let Some(batch) = self.batches.get_mut(seq) {
-                        batch.outputs.insert(output.clone());
-                    }
-                }
-            }
-            Record::OutputForgotten { output } => {
-                self.forgotten(output);
-            }
-            Record::Doubted => self.is_doubtful = true,
-            Record::Recovered {
-                gates,
-                letters,
-                blocks,
-            } => {
-                self.count_letters(letters, *blocks);
-                let closed = gates.iter().map(|gate| (gate.clone(), at));
-                self.gates.extend(closed);
-                self.is_doubtful = false;
-            }
+            _ => {}
         }
-        self.number = number;
     }
 
     fn set_checkpoint(&mut self, key: &CollectionKey, checkpoint: Option<Timestamp>) {
@@ -406,59 +332,6 @@ impl Picture {
             };
             self.batches.insert(seq, batch);
         }
-    }
-
-    fn damaged(
-        &mut self,
-        seq: u64,
-        key: &CollectionKey,
-        window: Option<&PollWindow>,
-        files: &[DamagedFile],
-    ) {
-        let Some(batch) = self.batches.get_mut(&seq) else {
-            return;
-        };
-        let damage = batch.damage.get_or_insert_with(|| Damage {
-            key: key.clone(),
-            window: window.cloned(),
-            files: Vec::new(),
-            failures: 0,
-        });
-        let known = &mut damage.files;
-        known.retain(|known| files.iter().all(|file| file.name != known.name));
-        known.extend_from_slice(files);
-        known.sort_by_key(|file| file.first);
-    }
-
-    /// Lines of damaged files need no more work in their batch.
-    fn settles(&mut self, number: u64, key: &CollectionKey, settles: &Settlement) {
-        let mut is_lost = false;
-        if let Some(batch) = self.batches.get_mut(&settles.seq) {
-            let files = batch.damage.iter().flat_map(|damage| &damage.files);
-            let files = files.filter(|file| settles.files.contains(&file.name));
-            let ranges: Vec<_> = files.map(DamagedFile::lines).collect();
-            for (output, counts) in &settles.outputs {
-                if !batch.outputs.contains(output) {
-                    continue;
-                }
-                let settled = batch.settled.entry(output.clone()).or_default();
-                // A record that is told again settles nothing more.
-                let mut is_known = ranges.iter().cloned().flatten();
-                if is_known.all(|line| settled.lines.is_finished(line)) {
-                    continue;
-                }
-                for range in &ranges {
-                    settled.lines.finish(range.clone());
-                }
-                settled.repaired += counts.repaired;
-                settled.lost += counts.lost;
-                is_lost |= counts.lost > 0;
-            }
-        }
-        if is_lost {
-            self.collections.entry(key.to_string()).or_default().gaps += 1;
-        }
-        self.mended = number;
     }
 
     /// Those of batches that are done with were counted there; the others are counted when their

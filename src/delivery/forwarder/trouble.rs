@@ -64,13 +64,10 @@ impl Forwarder {
         let reason = error.to_string();
         let mend = match error {
             KeepError::Letter(KeepLetterError::Full { .. }) => MEND_LETTERS,
-            KeepError::Spool(_) => {
-                "mend the disk; if the batch itself is damaged, move its folder from spool/ready/ \
-                 to quarantine/, restart, and poll its window by hand"
-            }
-            KeepError::Ledger(_) | KeepError::Store(_) | KeepError::Letter(_) => {
-                "free space or mend the disk of the state folder"
-            }
+            KeepError::Spool(_)
+            | KeepError::Ledger(_)
+            | KeepError::Store(_)
+            | KeepError::Letter(_) => "free space or mend the disk of the state folder",
         };
         let before = self.disk_hold.take().filter(|hold| hold.mend == mend);
         if before.is_none() {

@@ -1,0 +1,157 @@
+//! What the picture tells of damage to the spool. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use super::picture::{BatchPicture, Picture};
+use super::record::{BatchContent, CollectionKey, DamagedFile, Origin, Record, Settlement};
+use crate::delivery::{Cursor, Progress};
+use crate::taxii::window::PollWindow;
+
+/// Where a batch comes from and what it is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchSource {
+    /// Its collection.
+    pub key: CollectionKey,
+    /// Why it is there.
+    pub origin: Origin,
+    /// The window that brought it.
+    pub window: Option<PollWindow>,
+    /// Its files.
+    pub content: BatchContent,
+    /// The lines of a damaged batch whose place it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settles: Option<Settlement>,
+}
+
+/// What is damaged of a batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Damage {
+    /// The batch's collection.
+    pub key: CollectionKey,
+    /// What brings the events again; none if no poll does.
+    pub window: Option<PollWindow>,
+    /// The files that were set aside, in order.
+    pub files: Vec<DamagedFile>,
+    /// Polls that could not bring them, in a row.
+    pub failures: u32,
+}
+
+/// Lines of damaged files that need no more work in their batch, whatever became of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SettledLines {
+    /// The lines.
+    pub lines: Cursor,
+    /// So many of them went out with another batch.
+    pub repaired: u64,
+    /// So many of them are lost.
+    pub lost: u64,
+}
+
+impl BatchPicture {
+    /// The lines of damaged files that an output has not done with.
+    #[must_use]
+    pub fn lacks(&self, progress: &Progress) -> u64 {
+        let files = self.damage.iter().flat_map(|damage| &damage.files);
+        let lacks =
+            |file: &DamagedFile| file.events - progress.cursor.count_finished_of(&file.lines());
+        files.map(lacks).sum()
+    }
+
+    /// Whether this file was set aside and is not back.
+    #[must_use]
+    pub fn is_damaged(&self, file: &str) -> bool {
+        let mut files = self.damage.iter().flat_map(|damage| &damage.files);
+        files.any(|damaged| damaged.name == file)
+    }
+
+    fn mended(&mut self, names: &[String]) {
+        let Some(damage) = &mut self.damage else {
+            return;
+        };
+        damage.files.retain(|file| !names.contains(&file.name));
+        if damage.files.is_empty() {
+            self.damage = None;
+        }
+    }
+}
+
+impl Picture {
+    /// Takes in a record of damage or repair.
+    pub(super) fn apply_repair(&mut self, number: u64, record: &Record) {
+        match record {
+            Record::Damaged {
+                key,
+                window,
+                seq,
+                files,
+            } => self.damaged(*seq, key, window.as_ref(), files),
+            Record::Mended { seq, files } => {
+                if let Some(batch) = self.batches.get_mut(seq) {
+                    batch.mended(files);
+                }
+                self.mended = number;
+            }
+            Record::RepairFailed { seq, failures, .. } => {
+                let batch = self.batches.get_mut(seq);
+                if let Some(damage) = batch.and_then(|batch| batch.damage.as_mut()) {
+                    damage.failures = *failures;
+                }
+            }
+            Record::RepairEnded { key, settles, .. } => self.settles(number, key, settles),
+            _ => {}
+        }
+    }
+
+    fn damaged(
+        &mut self,
+        seq: u64,
+        key: &CollectionKey,
+        window: Option<&PollWindow>,
+        files: &[DamagedFile],
+    ) {
+        let Some(batch) = self.batches.get_mut(&seq) else {
+            return;
+        };
+        let damage = batch.damage.get_or_insert_with(|| Damage {
+            key: key.clone(),
+            window: window.cloned(),
+            files: Vec::new(),
+            failures: 0,
+        });
+        let known = &mut damage.files;
+        known.retain(|known| files.iter().all(|file| file.name != known.name));
+        known.extend_from_slice(files);
+        known.sort_by_key(|file| file.first);
+    }
+
+    /// Lines of damaged files need no more work in their batch.
+    pub(super) fn settles(&mut self, number: u64, key: &CollectionKey, settles: &Settlement) {
+        let mut is_lost = false;
+        if let Some(batch) = self.batches.get_mut(&settles.seq) {
+            let files = batch.damage.iter().flat_map(|damage| &damage.files);
+            let files = files.filter(|file| settles.files.contains(&file.name));
+            let ranges: Vec<_> = files.map(DamagedFile::lines).collect();
+            for (output, counts) in &settles.outputs {
+                if !batch.outputs.contains(output) {
+                    continue;
+                }
+                let settled = batch.settled.entry(output.clone()).or_default();
+                // A record that is told again settles nothing more.
+                let mut is_known = ranges.iter().cloned().flatten();
+                if is_known.all(|line| settled.lines.is_finished(line)) {
+                    continue;
+                }
+                for range in &ranges {
+                    settled.lines.finish(range.clone());
+                }
+                settled.repaired += counts.repaired;
+                settled.lost += counts.lost;
+                is_lost |= counts.lost > 0;
+            }
+        }
+        if is_lost {
+            self.collections.entry(key.to_string()).or_default().gaps += 1;
+        }
+        self.mended = number;
+    }
+}
