@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig, StartAt};
 use crate::control::{self, Control, Replies, Request};
+use crate::crash::{self, Point};
 use crate::delivery::forwarder::{BuildForwarderError, Forwarder, abandoned_outputs};
 use crate::house::House;
 use crate::letters::{self, LettersError};
@@ -115,6 +116,7 @@ impl Agent {
     ) -> Result<Self, StartError> {
         let (lock, house) = take_house(&config, clock, storage)?;
         add_new_outputs(&house)?;
+        crash::point(Point::Built);
         let mut pollers = Vec::new();
         for service in &config.services {
             let of_service = Poller::of_service(&house, service.clone());
@@ -247,6 +249,7 @@ impl Agent {
         );
         // Nobody listens only if every task has ended.
         let _ = stopping.send(true);
+        crash::point(Point::Stopping);
         schedules.stop().await;
         let drained = tokio::time::timeout(config.shutdown_timeout, async {
             while tasks.join_next().await.is_some() {}
@@ -258,8 +261,10 @@ impl Agent {
                 Ended::TimeUp
             }
         };
+        crash::point(Point::Drained);
         tracing::info!(?ended, "stopped");
         drop(lock);
+        crash::point(Point::Unlocked);
         if died {
             return Err(StartError::TaskEnded);
         }
@@ -288,7 +293,9 @@ fn take_house(
 ) -> Result<(StateLock, House), StartError> {
     let now = clock.now().utc;
     let lock = StateLock::take(&config.state.directory)?;
+    crash::point(Point::LockTaken);
     let state = Arc::new(State::open(storage, &config.state.directory, now)?);
+    crash::point(Point::StateOpened);
     let spool = Arc::new(Spool::open(&storage.disk, &config.state)?);
     let house = House {
         clock,
@@ -330,11 +337,13 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
                 "a batch was in place without a record; it gets one"
             );
             house.state.append(now, &head.told())?;
+            crash::point(Point::BatchRecorded);
         } else if !is_owed() && may_be_unknown(head.seq) {
             house.state.append(now, &owed_again(house, head.told()))?;
         }
         if !is_owed() {
             house.spool.done(head.seq, now)?;
+            crash::point(Point::BatchArchived);
         }
     }
     for delivered in delivered {
@@ -345,6 +354,7 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
         .begin_at(house.state.look(|picture| picture.next_seq));
     repair::recover(house)?;
     letters::recover(house)?;
+    crash::point(Point::LettersRecovered);
     if is_doubtful {
         tracing::error!(
             "records are missing from the ledger: whatever lies in the spool is sent again, windows \
@@ -358,6 +368,7 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
             blocks: letters::count_blocks(house)?,
         };
         house.state.append(now, &recovered)?;
+        crash::point(Point::RecoveredRecorded);
     }
     Ok(())
 }
@@ -429,6 +440,7 @@ fn add_new_outputs(house: &House) -> Result<(), StartError> {
             owes,
         };
         house.state.append(now, &record)?;
+        crash::point(Point::OutputAdded);
         if owes_something {
             letters::recover(house)?;
         }

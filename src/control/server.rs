@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::{Control, Reply, Request, socket_path};
+use crate::crash::{self, Point};
 use crate::wake::told_to_stop;
 
 /// A request is a line of at most this many bytes.
@@ -51,7 +52,10 @@ pub fn listen(
         Ok(listener)
     };
     match bind() {
-        Ok(listener) => Ok(accept(listener, path, control, stopped)),
+        Ok(listener) => {
+            crash::point(Point::Listening);
+            Ok(accept(listener, path, control, stopped))
+        }
         Err(source) => Err(ListenError { path, source }),
     }
 }

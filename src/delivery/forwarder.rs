@@ -19,6 +19,7 @@ use futures_util::FutureExt as _;
 use super::{Acks, Backoff, BatchSize, Breaker, Choice, InvalidBackoff, Peers};
 use crate::clock::Now;
 use crate::config::{AcknowledgementConfig, OutputConfig, OutputKind};
+use crate::crash::{self, Point};
 use crate::house::House;
 use crate::observe::board::Hold;
 use crate::output::{BuildOutputError, FlightId, Landing, Output, PeerOrder, Receipt};
@@ -265,6 +266,7 @@ impl Forwarder {
         let mut flight = Flight::new(self.queue.take(count, now.monotonic), now.monotonic);
         let id = self.next_flight;
         self.next_flight += 1;
+        crash::point(Point::BeforeLaunch);
         // A body is compressed here.
         let channel = tokio::task::block_in_place(|| self.output.launch(peer, id, flight.events()));
         if let (Some(acks), Some(channel)) = (&mut self.acks, channel) {
@@ -276,6 +278,7 @@ impl Forwarder {
                 self.output.leave_channel(peer, channel.guid);
             }
         }
+        crash::point(Point::Launched);
         self.peers.launched(peer);
         self.flights.insert(id, flight);
     }

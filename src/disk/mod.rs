@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub use file_system::{DiskFile, FileSystem, Metadata};
 use machine::MachineDisk;
 
+use crate::crash::{self, Point};
 use crate::tape::ScratchFile;
 
 /// A file system to keep things on.
@@ -135,11 +136,13 @@ impl Disk {
     #[track_caller]
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.0.rename(from, to)?;
+        crash::point(Point::Renamed);
         if let Some(folder) = to.parent() {
             #[cfg(test)]
             site::note("the new name");
             self.0.sync_folder(folder)?;
         }
+        crash::point(Point::NewNameSynced);
         if let Some(folder) = from.parent() {
             #[cfg(test)]
             site::note("the old name");

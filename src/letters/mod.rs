@@ -12,6 +12,7 @@ mod view;
 use std::collections::BTreeSet;
 use std::io;
 
+use crate::crash::{self, Point};
 use crate::house::House;
 use crate::spool::{About, KeepLetterError, LetterHead, SpoolError};
 use crate::state::ledger::AppendError;
@@ -132,6 +133,7 @@ pub fn drop(house: &House, choice: &Choice) -> Result<Dropped, LettersError> {
             letters: removed(some),
         };
         house.state.append(house.clock.now().utc, &record)?;
+        crash::point(Point::DropRecorded);
         clear(house)?;
     }
     Ok(Dropped {
@@ -149,6 +151,7 @@ fn clear(house: &House) -> Result<(), LettersError> {
     let now = house.clock.now().utc;
     house.spool.dead_letters().remove(now, &removing)?;
     house.state.append(now, &Record::LettersCleared)?;
+    crash::point(Point::ClearedRecorded);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::choice::each;
 use super::{LettersError, clear, place};
+use crate::crash::{self, Point};
 use crate::house::House;
 use crate::spool::About;
 use crate::state::{EventPlace, Picture, Record, WorkChanges};
@@ -142,6 +143,7 @@ fn catch_up(
         if let Err(error) = state.keep_work(output, &changes) {
             tracing::warn!(%error, output, seq, "a cursor cannot catch up with its dead letters");
         }
+        crash::point(Point::CursorCaughtUp);
         return Ok(());
     }
     let now = house.clock.now().utc;

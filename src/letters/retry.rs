@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::choice::{Choice, each};
 use super::{LettersError, MAX_LETTERS_AT_ONCE, clear, place, removed};
 use crate::config::{Limits, ServiceConfig};
+use crate::crash::{self, Point};
 use crate::event::Event;
 use crate::flatten::{EventSink, FlatEvent, Origin as EventOrigin};
 use crate::house::House;
@@ -282,6 +283,7 @@ impl<T: FnMut(String)> Retrying<'_, T> {
         };
         let record = head.told();
         spool.commit(staging, head)?;
+        crash::point(Point::RetryCommitted);
         if let Err(error) = state.append(now, &record) {
             // Where the record may be there after all, so must be the batch.
             if state.disown(now).is_ok() {
@@ -290,6 +292,7 @@ impl<T: FnMut(String)> Retrying<'_, T> {
             return Err(error.into());
         }
         std::mem::drop(turn);
+        crash::point(Point::RetryRecorded);
         self.clear();
         spool.announce();
         Ok(seq)

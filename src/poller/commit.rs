@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{KeepError, Poller};
 use crate::clock::Now;
+use crate::crash::{self, Point};
 use crate::spool::{BatchHead, SpoolError, Staging};
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Origin, PolledCounts, Record};
@@ -52,6 +53,7 @@ impl Poller {
         takers: Vec<String>,
         started: Now,
     ) -> Result<Option<u64>, KeepError> {
+        crash::point(Point::AllStaged);
         let now = self.house.clock.now();
         let mut record = self.record(key, reason.origin(), completed, takers, now);
         let house = &self.house;
@@ -98,8 +100,10 @@ impl Poller {
             }
             return Err(error.into());
         }
+        crash::point(Point::PollRecorded);
         if let Some(seq) = number {
             self.recorded(seq);
+            crash::point(Point::Announced);
         }
         Ok(number)
     }

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::commit::DISK_WAIT;
 use super::{KeepError, Poller};
+use crate::crash::{self, Point};
 use crate::spool::{MEND_LETTERS, SpoolError, Staging};
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, CollectionPicture, Record};
@@ -139,6 +140,7 @@ impl Poller {
         if let Err(error) = self.append(&record) {
             tracing::warn!(%error, "a failure could not be counted");
         }
+        crash::point(Point::FailureRecorded);
     }
 
     /// How long a window is; one without bounds is as long as the service keeps its content.
@@ -164,6 +166,7 @@ impl Poller {
                 return;
             }
         };
+        crash::point(Point::AnswerQuarantined);
         let record = Record::WindowAbandoned {
             key: key.clone(),
             window: window.clone(),

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 
 use super::{KeepError, PollError, Poller};
 use crate::config::Limits;
+use crate::crash::{self, Point};
 use crate::flatten::Origin;
 use crate::spool::{SpoolError, Staging};
 use crate::state::{CollectionKey, Record};
@@ -55,12 +56,13 @@ impl Poller {
             window,
         })
         .map_err(KeepError::from)?;
+        crash::point(Point::GateClosed);
         self.gate.polled(self.house.clock.now());
         loop {
             let is_poll = exchange.part() == 1;
             match self.part(key, &mut exchange, staging).await {
                 Ok(Progress::Complete(completed)) => return Ok(*completed),
-                Ok(Progress::More) => {}
+                Ok(Progress::More) => crash::point(Point::PartStaged),
                 Err(error) => {
                     if is_poll && matches!(error, PollError::Fault(Fault::Connect { .. })) {
                         self.open_gate_again();
@@ -133,9 +135,11 @@ impl Poller {
         self.connects = 0;
         self.learn(reply.date);
         if is_poll {
+            crash::point(Point::HeadCame);
             let gate = self.gate_name.clone();
             self.append(&Record::PollAnswered { gate, counts: true })
                 .map_err(KeepError::from)?;
+            crash::point(Point::HeadRecorded);
         }
         let origin = Origin {
             service: &key.service,

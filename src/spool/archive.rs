@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::batch::BatchHead;
 use crate::config::ArchiveConfig;
+use crate::crash::{self, Point};
 use crate::disk::Disk;
 use crate::state::{Origin, Record};
 
@@ -68,10 +69,12 @@ impl Archive {
             // Moved away first: half a batch must never be taken for a damaged one.
             let trash = self.trash.join(format!("done-{seq:012}"));
             self.disk.rename_for_now(from, &trash)?;
+            crash::point(Point::Trashed);
             return self.disk.remove_folder(&trash);
         }
         // Not synced: should it be in its old place after a crash, nothing is owed there either.
         self.disk.rename_for_now(from, &self.path(seq))?;
+        crash::point(Point::Archived);
         self.lock().insert(seq, Archived { bytes, since: now });
         self.evict(now);
         Ok(())
@@ -132,6 +135,7 @@ impl Archive {
         if let Err(error) = self.disk.remove_folder(&path) {
             tracing::warn!(%error, path = %path.display(), "an archived batch cannot be removed");
         }
+        crash::point(Point::Evicted);
     }
 
     pub(super) fn path(&self, seq: u64) -> PathBuf {

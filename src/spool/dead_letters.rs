@@ -19,7 +19,8 @@ use super::letter::{
     BlockLetter, Content, EventLetter, LetterHead, Line, NewLetter, Tombstone, key,
 };
 use super::staging::StagedLetter;
-use crate::disk::{self, Disk};
+use crate::crash::{self, Point};
+use crate::disk::{self, Disk, DiskFile};
 use crate::state::Removal;
 use segments::Inventory;
 
@@ -186,6 +187,7 @@ impl DeadLetters {
             let size = self.disk.metadata(&staged)?.bytes;
             // Linked, not moved: a commit that fails later leaves the staging folder as it was.
             self.disk.link(&staged, &self.folder.join(&name))?;
+            crash::point(Point::BlockLinked);
             blocks.push(LinkedBlock {
                 letter: letter.clone(),
                 file: name,
@@ -269,6 +271,7 @@ impl DeadLetters {
         if !lines.is_empty() {
             self.append(&mut inner, &lines)
                 .map_err(|source| self.io_error(source))?;
+            crash::point(Point::TombstonesWritten);
         }
         match Inventory::take(&self.disk, &self.folder) {
             Ok(found) => self.count_and_clear(&mut inner, found),
@@ -341,8 +344,7 @@ impl DeadLetters {
         let path = self.folder.join(segments::segment_name(segment));
         let mut file = self.disk.append_file(&path)?;
         let before = file.length()?;
-        let written =
-            disk::append(&mut *file, lines).and_then(|()| self.disk.sync_folder(&self.folder));
+        let written = self.append_to(&mut *file, lines);
         if let Err(error) = written {
             inner.too_long = Some((path, before));
             self.cut_back(inner);
@@ -350,6 +352,16 @@ impl DeadLetters {
         }
         let length = before + lines.len() as u64;
         inner.segment = (length < self.segment_bytes).then_some(segment);
+        Ok(())
+    }
+
+    fn append_to(&self, file: &mut dyn DiskFile, lines: &[u8]) -> io::Result<()> {
+        crash::torn(Point::LineTorn, file, lines)?;
+        file.write_all(lines)?;
+        crash::point(Point::LineWritten);
+        disk::sync(file)?;
+        self.disk.sync_folder(&self.folder)?;
+        crash::point(Point::LineSynced);
         Ok(())
     }
 
@@ -377,6 +389,7 @@ impl DeadLetters {
         let mut clear = || -> io::Result<()> {
             for block in found.dead_blocks() {
                 self.disk.remove_file_if_there(&self.folder.join(block))?;
+                crash::point(Point::DeadBlockRemoved);
             }
             while let Some(number) = found.take_unneeded() {
                 if inner.segment == Some(number) {
@@ -386,6 +399,7 @@ impl DeadLetters {
                     .remove_file_if_there(&self.folder.join(segments::segment_name(number)))?;
                 // Before the tombstones go that name its letters.
                 self.disk.sync_folder(&self.folder)?;
+                crash::point(Point::LetterSegmentRemoved);
             }
             Ok(())
         };

@@ -9,6 +9,7 @@ use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
 
 use super::FileDamage;
+use crate::crash::{self, Point};
 use crate::disk::{self, Disk, DiskFile};
 use crate::state::EventFile;
 
@@ -171,6 +172,7 @@ impl EventFileWriter {
     /// Ends the file, durably.
     pub(super) fn finish(self) -> io::Result<EventFile> {
         let mut file = self.encoder.finish()?;
+        crash::point(Point::EventsWritten);
         disk::sync(&mut *file)?;
         Ok(EventFile {
             name: self.name,

@@ -25,6 +25,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
 use crate::config::StateConfig;
+use crate::crash::{self, Point};
 use crate::disk::Disk;
 use crate::tape::Scratch;
 use archive::Archive;
@@ -154,6 +155,7 @@ impl Spool {
         let letters = spool.join("dead-letters");
         let dead_letters = DeadLetters::open(disk, letters.clone(), config.max_dead_letter_bytes)
             .map_err(io_error("reading", &letters))?;
+        crash::point(Point::LettersOpened);
         let archived = state.join("archive");
         let archive = Archive::open(disk, archived.clone(), staging.clone(), &config.archive)
             .map_err(io_error("reading", &archived))?;
@@ -180,9 +182,11 @@ impl Spool {
         spool
             .remove_staging()
             .map_err(io_error("clearing", &spool.staging))?;
+        crash::point(Point::StagingRemoved);
         spool
             .find_ready()
             .map_err(io_error("reading", &spool.ready))?;
+        crash::point(Point::SpoolOpened);
         Ok(spool)
     }
 
@@ -225,6 +229,7 @@ impl Spool {
         let (folder, letters) = (staging.folder(), staging.letters());
         self.dead_letters
             .keep_blocks(at, service, collection, folder, letters)?;
+        crash::point(Point::StagedDurably);
         Ok(staging.files().to_vec())
     }
 
@@ -252,7 +257,9 @@ impl Spool {
             }
             self.disk
                 .write_file(&from.join(batch::FILE_NAME), &head.text()?)?;
+            crash::point(Point::HeadWritten);
             self.disk.sync_folder(from)?;
+            crash::point(Point::FolderSynced);
             self.disk.rename(from, &to)
         };
         put_in_place().map_err(|error| {
@@ -261,6 +268,7 @@ impl Spool {
             io_error("committing to", &to)(error)
         })?;
         staging.keep();
+        crash::point(Point::Committed);
         self.lock().insert(head.seq, Arc::new(head));
         Ok(())
     }

@@ -11,6 +11,7 @@ use zstd::stream::write::Encoder;
 use super::event_file::EventFileWriter;
 use super::letter::BlockLetter;
 use super::room::Room;
+use crate::crash::{self, Point};
 use crate::disk::{self, Disk, DiskFile};
 use crate::flatten::{EventSink, FlatEvent};
 use crate::state::{CollectionKey, EventFile};
@@ -84,6 +85,7 @@ impl Staging {
         keep_raw: bool,
     ) -> io::Result<Self> {
         disk.create_folder_for_now(&folder)?;
+        crash::point(Point::StagingMade);
         let room = Arc::new(room);
         let scratch: Arc<dyn Scratch> = Arc::new(StagingScratch {
             disk: disk.clone(),
@@ -235,6 +237,7 @@ impl Staging {
             None => {
                 let name = format!("events-{:04}.jsonl.zst", self.files.len() + 1);
                 let file = self.create_file(&name)?;
+                crash::point(Point::EventsMade);
                 self.open.insert(EventFileWriter::new(file, name)?)
             }
         };
@@ -250,6 +253,7 @@ impl Staging {
             return Ok(());
         };
         let file = open.finish()?;
+        crash::point(Point::EventsSynced);
         let bytes = file.bytes;
         self.files.push(file);
         self.room.stage(bytes)
@@ -326,6 +330,7 @@ impl ResponseSink for Staging {
         let mut file = self.create_file(&name)?;
         io::copy(&mut (&mut block.raw.rewind()?).take(u64::MAX), &mut file)?;
         disk::sync(&mut *file)?;
+        crash::point(Point::BlockStaged);
         tracing::error!(
             block = block.number,
             binding = block.binding,

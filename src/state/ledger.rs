@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 
 use super::picture::Picture;
 use super::record::Record;
+use crate::crash::{self, Point};
 use crate::disk::{self, Disk, DiskFile};
 pub use history::HistoryLine;
 pub(super) use history::history;
@@ -167,6 +168,7 @@ impl Ledger {
             self.disk.sync_folder(&self.folder).inspect_err(|_| {
                 let _ = self.disk.remove_file(&path);
             })?;
+            crash::point(Point::SegmentMade);
             Ok(file)
         };
         let file = begin().map_err(|source| AppendError::Io {
@@ -184,6 +186,7 @@ impl Ledger {
             let _ = self.disk.remove_file(&self.path(segment));
             return Err(error);
         }
+        crash::point(Point::SnapshotWritten);
         self.remove_old_segments();
         Ok(())
     }
@@ -194,9 +197,7 @@ impl Ledger {
         let path = self.path(self.segment);
         // Taken out, and put back only when all went well.
         let written = match self.file.take() {
-            Some(mut file) => {
-                disk::append(&mut *file, line.as_bytes()).map(|()| self.file = Some(file))
-            }
+            Some(mut file) => append(&mut *file, line.as_bytes()).map(|()| self.file = Some(file)),
             None => Err(io::Error::other("no segment is open")),
         };
         written.map_err(|source| AppendError::Io { path, source })?;
@@ -212,6 +213,7 @@ impl Ledger {
             if let Err(error) = self.disk.remove_file(&self.path(segment)) {
                 tracing::warn!(%error, segment, "an old ledger segment cannot be removed");
             }
+            crash::point(Point::OldSegmentRemoved);
         }
     }
 
@@ -222,6 +224,16 @@ impl Ledger {
 
 fn segment_name(segment: u64) -> String {
     format!("{segment:08}.jsonl")
+}
+
+/// Appends to the ledger, durably.
+fn append(file: &mut dyn DiskFile, line: &[u8]) -> io::Result<()> {
+    crash::torn(Point::RecordTorn, file, line)?;
+    file.write_all(line)?;
+    crash::point(Point::RecordWritten);
+    disk::sync(file)?;
+    crash::point(Point::RecordSynced);
+    Ok(())
 }
 
 /// The numbers of the segments, oldest first.

@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
+use crate::crash::{self, Point};
 use crate::delivery::Progress;
 use crate::disk::Disk;
 use crate::storage::Storage;
@@ -163,6 +164,7 @@ impl State {
         if let Err(error) = inner.store.apply(record, &inner.picture) {
             tracing::warn!(%error, "the store could not be brought up to the ledger; it is with the next record");
         }
+        crash::point(Point::RecordStored);
         Ok(())
     }
 

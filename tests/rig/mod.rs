@@ -13,6 +13,7 @@
 )]
 
 mod disk;
+pub(crate) mod leftovers;
 pub(crate) mod syslog;
 
 use std::collections::BTreeSet;
@@ -22,9 +23,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use cta_forwarder::clock::SystemClock;
 use cta_forwarder::event::EventId;
-use cta_forwarder::simulator::content::ContentGenerator;
+use cta_forwarder::simulator::content::{ContentGenerator, Publication};
 use cta_forwarder::simulator::cta::{CtaRequest, CtaRequestKind, CtaRules, CtaService};
 use cta_forwarder::simulator::hec::{HecRules, HecServer};
 use rustix::process::{Pid, Signal, kill_process};
@@ -32,7 +34,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) use disk::SmallDisk;
 
 /// The service's limit, compressed.
-const INTERVAL: Duration = Duration::from_millis(150);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(150);
 /// Events of one request to Splunk.
 pub(crate) const IN_REQUEST: usize = 20;
 /// All that a kill may send twice: the requests that can be under way at once.
@@ -48,7 +50,10 @@ pub(crate) struct Rig {
     pub(crate) folder: tempfile::TempDir,
     disk: Option<SmallDisk>,
     agent: Option<Child>,
+    interval: Duration,
     kills: usize,
+    /// Where an agent that is started dies.
+    pub(crate) dies_at: Option<String>,
 }
 
 /// What is particular to a test.
@@ -58,6 +63,8 @@ pub(crate) struct Setup {
     pub(crate) rules: HecRules,
     /// Keys of `[state]` beyond the directory.
     pub(crate) state: String,
+    /// Keys of the service beyond those that all tests share.
+    pub(crate) service: String,
     /// Where the state lies, if it has a file system of its own.
     pub(crate) disk: Option<SmallDisk>,
     /// Keys of the output `splunk` instead of `max_in_flight`, beyond endpoint, token and waits.
@@ -66,6 +73,10 @@ pub(crate) struct Setup {
     pub(crate) endpoints: Option<Vec<String>>,
     /// Whole sections beyond these; `{folder}` is filled in.
     pub(crate) outputs: String,
+    /// The service's limit, if it is not [`INTERVAL`].
+    pub(crate) interval: Option<Duration>,
+    /// The test starts the agent itself.
+    pub(crate) is_stopped: bool,
 }
 
 impl Rig {
@@ -77,8 +88,9 @@ impl Rig {
     }
 
     pub(crate) fn with(setup: Setup) -> Self {
+        let interval = setup.interval.unwrap_or(INTERVAL);
         let rules = CtaRules {
-            min_poll_interval: INTERVAL,
+            min_poll_interval: interval,
             publications_per_part: 3,
             ..CtaRules::default()
         };
@@ -110,6 +122,7 @@ impl Rig {
             min_poll_interval = "{}ms"
             initial_lookback = "6d"
             settle = "0s"
+            {}
             [[output]]
             name = "splunk"
             type = "splunk_hec"
@@ -122,7 +135,8 @@ impl Rig {
             setup.state,
             cta.poll_url(),
             CtaRules::COLLECTION,
-            INTERVAL.as_millis(),
+            interval.as_millis(),
+            setup.service,
             setup.endpoints.unwrap_or_else(|| vec![hec.url()]),
             setup.outputs.replace("{folder}", &path.to_string()),
         );
@@ -134,12 +148,16 @@ impl Rig {
             folder,
             disk: setup.disk,
             agent: None,
+            interval,
             kills: 0,
+            dies_at: None,
         };
         if let Some(disk) = &mut rig.disk {
             disk.mount(&rig.folder.path().join("state"));
         }
-        rig.start();
+        if !setup.is_stopped {
+            rig.start();
+        }
         rig
     }
 
@@ -148,20 +166,31 @@ impl Rig {
     }
 
     pub(crate) fn start(&mut self) {
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.path("log"))
-            .unwrap();
         let child = self
             .program()
             .args(["run", "--config"])
             .arg(self.path("cta-forwarder.toml"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(self.log_file())
+            .envs(self.dies_at.iter().map(|at| ("CTA_FORWARDER_CRASH_AT", at)))
             .spawn();
         self.agent = Some(child.unwrap());
+    }
+
+    /// How the agent has ended by itself; none while it runs.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        let ended = self.agent.as_mut()?.try_wait().unwrap();
+        if ended.is_some() {
+            self.agent = None;
+        }
+        ended
+    }
+
+    /// SIGTERM; its end is for [`Self::ended`] to tell.
+    pub(crate) fn tell_to_stop(&self) {
+        let pid = Pid::from_child(self.agent.as_ref().unwrap());
+        kill_process(pid, Signal::TERM).unwrap();
     }
 
     /// The binary, where the agent runs.
@@ -180,6 +209,13 @@ impl Rig {
 
     /// The same with something done to the state folder in between.
     pub(crate) fn kill_and_start_after(&mut self, meanwhile: impl FnOnce(&Path)) {
+        self.kill();
+        meanwhile(&self.path("state"));
+        self.start();
+    }
+
+    /// kill -9 of an agent that runs.
+    pub(crate) fn kill(&mut self) {
         let mut agent = self.agent.take().unwrap();
         assert_eq!(
             agent.try_wait().unwrap(),
@@ -190,8 +226,32 @@ impl Rig {
         agent.kill().unwrap();
         agent.wait().unwrap();
         self.kills += 1;
-        meanwhile(&self.path("state"));
-        self.start();
+    }
+
+    /// The most memory that the agent has had, in bytes; none if it has just gone.
+    pub(crate) fn peak_memory_bytes(&self) -> Option<u64> {
+        let pid = self.agent.as_ref()?.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kib * 1024)
+    }
+
+    /// Starts a command that goes on beside the test; what it says on its standard error goes
+    /// behind the agent's log.
+    pub(crate) fn start_command(&self, arguments: &[&str]) -> Child {
+        let child = self
+            .program()
+            .args(arguments)
+            .arg("--config")
+            .arg(self.path("cta-forwarder.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(self.log_file())
+            .spawn();
+        child.unwrap()
     }
 
     /// Changes the configuration; for the next start.
@@ -222,6 +282,27 @@ impl Rig {
         let pid = Pid::from_child(&agent);
         kill_process(pid, Signal::TERM).unwrap();
         agent.wait().unwrap()
+    }
+
+    /// Publishes what is made for a stamp that lies ahead: no poll can have covered it before all of it is
+    /// there, however slow the machine.
+    pub(crate) fn publish_ahead(
+        &self,
+        mut make: impl FnMut(DateTime<Utc>) -> Vec<Publication>,
+    ) -> Vec<Publication> {
+        let mut ahead = Duration::from_millis(400);
+        loop {
+            let stamp = self.cta.now() + ahead;
+            let publications = make(stamp);
+            if self.cta.now() + ahead / 2 < stamp {
+                for publication in &publications {
+                    self.cta.publish(publication.clone());
+                }
+                assert!(self.cta.now() < stamp, "this machine stands still");
+                return publications;
+            }
+            ahead *= 2;
+        }
     }
 
     /// Publishes a package that has events.
@@ -384,9 +465,15 @@ impl Rig {
         let is_poll = |request: &&CtaRequest| request.kind == CtaRequestKind::Poll;
         let polls: Vec<&CtaRequest> = requests.iter().filter(is_poll).collect();
         for pair in polls.windows(2) {
-            let opens = pair[0].monotonic + INTERVAL;
+            let opens = pair[0].monotonic + self.interval;
             assert!(pair[1].monotonic >= opens, "a poll came too early");
         }
+    }
+
+    fn log_file(&self) -> fs::File {
+        let mut options = fs::OpenOptions::new();
+        let log = options.create(true).append(true);
+        log.open(self.path("log")).unwrap()
     }
 
     pub(crate) fn log(&self) -> String {

@@ -9,6 +9,7 @@ use super::flight::Flight;
 use super::keeping::KeepError;
 use super::queue::{Item, Place, lines};
 use crate::clock::Now;
+use crate::crash::{self, Point};
 use crate::delivery::{Lines, Reaction, Settled, TooMuch};
 use crate::output::{Channel, Landing, Problem, Promise, Receipt, Verdict};
 use crate::spool::EventLetter;
@@ -38,6 +39,7 @@ impl Forwarder {
                 verdict,
                 promise,
             } => {
+                crash::point(Point::Landed);
                 let was_full = self.peers.landed(peer);
                 let Some(flight) = self.flights.remove(&flight) else {
                     return Ok(());
@@ -63,6 +65,7 @@ impl Forwarder {
                 channel,
                 answer,
             } => {
+                crash::point(Point::Acknowledged);
                 self.questions -= 1;
                 self.acknowledged(peer, &channel, answer, now);
                 Ok(())
@@ -327,6 +330,7 @@ impl Forwarder {
             self.put_back(vec![(place, item)]);
             return Err(error);
         }
+        crash::point(Point::LetterKept);
         self.refused.remove(&place);
         if let Some(open) = self.open.get_mut(&place.seq) {
             open.progress.set_aside(place.line);

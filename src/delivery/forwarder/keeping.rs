@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::Forwarder;
+use crate::crash::{self, Point};
 use crate::delivery::{Cursor, Lines, Progress};
 use crate::repair::RepairError;
 use crate::spool::{BatchHead, KeepLetterError, SpoolError};
@@ -107,6 +108,7 @@ impl Forwarder {
         }
         let state = &self.house.state;
         tokio::task::block_in_place(|| state.keep_work(&self.config.name, &self.changes))?;
+        crash::point(Point::WorkKept);
         self.changes = crate::state::WorkChanges::default();
         for open in self.open.values_mut() {
             open.is_changed = false;
@@ -127,6 +129,7 @@ impl Forwarder {
         };
         let now = self.house.clock.now().utc;
         tokio::task::block_in_place(|| self.house.state.append(now, &record))?;
+        crash::point(Point::FinishRecorded);
         tracing::debug!(
             output = self.config.name,
             seq,

@@ -1,0 +1,455 @@
+//! A life of an agent: it polls, delivers, sets aside and obeys a person, until it dies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use cta_forwarder::crash::Point;
+use cta_forwarder::event::EventId;
+use cta_forwarder::simulator::ArmedFault;
+use cta_forwarder::simulator::content::{ContentGenerator, PackageSize, Publication};
+use cta_forwarder::simulator::cta::{BadBlock, CtaFault, CtaFaultOn};
+use cta_forwarder::simulator::hec::{AckPolicy, HecRules};
+use rustix::process::Signal;
+
+use super::deaths::Death;
+use super::rig::syslog::id_of;
+use super::rig::{IN_REQUEST, LIMIT, Rig, Setup, leftovers};
+
+/// How often it is looked at what tells nobody of itself.
+const TICK: Duration = Duration::from_millis(10);
+/// Longer than a death and its recovery: a poll after that comes too early, if the agent has forgotten
+/// the last one.
+const LONG_INTERVAL: Duration = Duration::from_secs(3);
+/// Packages of one window: a second part, and several requests.
+const PACKAGES: usize = 5;
+
+pub(crate) struct Life {
+    rig: Rig,
+    death: Death,
+    published: BTreeSet<EventId>,
+    /// What Splunk takes from nobody.
+    refused: BTreeMap<EventId, u8>,
+    has_died: bool,
+}
+
+impl Life {
+    /// Everything is ready; the agent was never started.
+    pub(crate) fn begin(seed: u64, death: &Death) -> Self {
+        let acknowledges = death.acknowledges;
+        let acknowledgement = if acknowledges {
+            "acknowledge = true\nack_timeout = \"1s\"\nack_interval = \"20ms\"\n\
+             max_outstanding_acks = 2\n"
+        } else {
+            ""
+        };
+        let splunk = format!(
+            "{acknowledgement}max_in_flight = 1\n\
+             batch = {{ max_events = {IN_REQUEST}, max_wait = \"10ms\" }}"
+        );
+        // What is done goes at once, or when the next is done.
+        let keep = match death.point {
+            Point::Trashed => "0s",
+            _ => "1ms",
+        };
+        let rig = Rig::with(Setup {
+            seed,
+            rules: HecRules {
+                acknowledgement: acknowledges.then_some(AckPolicy::AtOnce),
+                ..HecRules::default()
+            },
+            state: format!("archive = {{ keep = \"{keep}\" }}"),
+            splunk: Some(splunk),
+            interval: is_polling(death.point).then_some(LONG_INTERVAL),
+            is_stopped: true,
+            ..Setup::default()
+        });
+        // So that the first window is the one with content.
+        rig.change_config(|toml| toml.replace("\"6d\"", "\"2d\""));
+        let generator = ContentGenerator::new(seed).with_size(PackageSize {
+            incidents: 2,
+            indicators: 2,
+            flows: 3,
+            exact: true,
+        });
+        let mut life = Self {
+            rig,
+            death: *death,
+            published: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            has_died: false,
+        };
+        life.rig.generator = generator;
+        life.rig.dies_at = Some(format!("{}:{}", death.point.name(), death.time));
+        life
+    }
+
+    /// Works until the agent has died where it should; everything else is a failure.
+    pub(crate) async fn until_it_dies(&mut self) {
+        let lived = self.work().await;
+        assert!(
+            lived.is_err(),
+            "{} was not reached: {}",
+            self.named(),
+            self.rig.log()
+        );
+        self.rig.cta.clear_faults();
+        self.has_died = true;
+    }
+
+    /// The last record is torn.
+    pub(crate) fn tear_the_ledger(&self) {
+        let path = self.last_segment();
+        let mut text = fs::read(&path).unwrap();
+        text.extend(b"{\"number\":");
+        fs::write(path, text).unwrap();
+    }
+
+    /// The last records are gone.
+    pub(crate) fn cut_the_ledger(&self, records: usize) {
+        let path = self.last_segment();
+        let text = fs::read_to_string(&path).unwrap();
+        let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+        lines.truncate(lines.len() - records);
+        fs::write(path, lines.concat()).unwrap();
+    }
+
+    fn last_segment(&self) -> PathBuf {
+        self.files("ledger").pop().unwrap()
+    }
+
+    /// A start that ends at this point.
+    pub(crate) async fn dies_while_it_starts(&mut self, point: Point) {
+        self.rig.dies_at = Some(point.name().to_owned());
+        let log = self.rig.log().len();
+        self.rig.start();
+        let deadline = Instant::now() + LIMIT;
+        while self.lives() {
+            let is_up = self.rig.log()[log..].contains(" started version=");
+            assert!(
+                !is_up && Instant::now() < deadline,
+                "after {}: {} was not reached at the start: {}",
+                self.named(),
+                point.name(),
+                &self.rig.log()[log..]
+            );
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Nothing dies any more; everything arrives, and the books are right.
+    pub(crate) async fn ends_well(&mut self) {
+        self.rig.dies_at = None;
+        self.rig.start();
+        self.publish_ahead();
+        let deadline = Instant::now() + LIMIT;
+        while !self.missing().is_empty() || !self.owes_nothing() {
+            assert!(
+                self.lives(),
+                "{} broke it: {}",
+                self.named(),
+                self.rig.log()
+            );
+            let missing = self.missing();
+            assert!(
+                Instant::now() < deadline,
+                "{} has lost {missing:?}: {}",
+                self.named(),
+                self.rig.log()
+            );
+            tokio::time::sleep(TICK).await;
+        }
+        let letters = self.rig.letters();
+        let mut places = BTreeSet::new();
+        for letter in letters.iter().filter(|letter| letter["output"] == "splunk") {
+            assert!(
+                places.insert(id_of(letter)),
+                "{} has made two letters of one event",
+                self.named()
+            );
+        }
+        self.rig.stop_and_audit();
+        let twice = self.rig.duplicates();
+        assert!(
+            twice <= self.death.twice,
+            "{}: {twice} came twice, {} may: {}",
+            self.named(),
+            self.death.twice,
+            self.rig.log()
+        );
+        println!(
+            "{}: {twice} of {} came twice",
+            self.named(),
+            self.death.twice
+        );
+        self.rig.check_gate();
+        let log = self.rig.log();
+        assert!(!log.contains("panicked"), "{}: {log}", self.named());
+        let is_damaged = self.death.twice == usize::MAX;
+        assert!(
+            is_damaged || !log.contains("records are missing"),
+            "{} has cost records: {log}",
+            self.named()
+        );
+        if self.death.point != Point::AnswerQuarantined {
+            let left = leftovers::look(&self.rig.path("state"));
+            assert!(left.is_ok(), "{}: {left:?}", self.named());
+        }
+    }
+
+    /// All that an agent does; an error is its death.
+    async fn work(&mut self) -> Result<(), Died> {
+        // Before the first poll, so that nothing is delivered beside it.
+        self.spoil_a_block();
+        self.publish();
+        self.rig.start();
+        self.all_is_done().await?;
+        self.spoil_a_block();
+        self.publish_ahead();
+        self.all_is_done().await?;
+        let block = self.letters().into_iter().find(|letter| letter.1);
+        self.command(&["dead-letters", "drop", &block.unwrap().0, "--yes"])
+            .await?;
+        // They can be delivered by now.
+        self.refused.clear();
+        self.rig.hec.change_rules(|rules| rules.refused.clear());
+        self.command(&["dead-letters", "retry", "--all", "--output", "splunk"])
+            .await?;
+        self.all_is_done().await?;
+        self.command(&["dead-letters", "drop", "--all", "--yes"])
+            .await?;
+        let useless = match self.death.point {
+            Point::AnswerQuarantined => ArmedFault::until_cleared(CtaFault::MalformedXml),
+            _ => ArmedFault::times(2, CtaFault::MalformedXml),
+        };
+        self.rig.cta.set_fault(useless.on(CtaFaultOn::Poll));
+        self.publish_ahead();
+        self.all_is_done().await?;
+        self.rig.tell_to_stop();
+        loop {
+            match self.rig.ended() {
+                Some(ended) if ended.success() => return Ok(()),
+                Some(ended) => return self.died(ended),
+                None => tokio::time::sleep(TICK).await,
+            }
+        }
+    }
+
+    fn spoil_a_block(&self) {
+        let block = BadBlock::NotStix;
+        let fault = ArmedFault::once(CtaFault::BadBlock { block });
+        self.rig.cta.set_fault(fault.on(CtaFaultOn::Poll));
+    }
+
+    fn publish_ahead(&mut self) {
+        let mut generator = self.rig.generator.clone();
+        let made = self
+            .rig
+            .publish_ahead(|stamp| packages(&mut generator, stamp));
+        self.rig.generator = generator;
+        self.note(&made);
+    }
+
+    /// Publishes what the first poll brings.
+    fn publish(&mut self) {
+        let now = self.rig.cta.now();
+        let made = packages(&mut self.rig.generator, now);
+        for publication in &made {
+            self.rig.cta.publish(publication.clone());
+        }
+        self.note(&made);
+    }
+
+    /// What one poll brings: of one event Splunk will say that it is wrong.
+    fn note(&mut self, made: &[Publication]) {
+        let events = made.iter().flat_map(|publication| &publication.events);
+        self.published.extend(events);
+        if !self.has_died {
+            self.refused.insert(made[1].events[3], 6);
+        }
+        let refused = self.refused.clone();
+        self.rig.hec.change_rules(|rules| rules.refused = refused);
+    }
+
+    /// Waits until everything that was published is polled, delivered or set aside, and done with.
+    async fn all_is_done(&mut self) -> Result<(), Died> {
+        while !self.missing_at_work().is_empty() || !self.is_all_finished() {
+            self.tick().await?;
+        }
+        Ok(())
+    }
+
+    fn missing_at_work(&self) -> BTreeSet<EventId> {
+        let mut missing = self.published.clone();
+        for id in self.rig.hec.event_ids() {
+            missing.remove(&id);
+        }
+        for id in self.refused.keys() {
+            missing.remove(id);
+        }
+        missing
+    }
+
+    /// Read from the files themselves: a command would take the place of an agent that has just died.
+    fn is_all_finished(&self) -> bool {
+        let ready = fs::read_dir(self.rig.path("state/spool/ready"));
+        if ready.is_ok_and(|mut batches| batches.next().is_some()) {
+            return false;
+        }
+        let mut open = BTreeSet::new();
+        for line in self.lines("ledger") {
+            let Some(seq) = line["seq"].as_u64() else {
+                continue;
+            };
+            if line["type"] == "output_finished" {
+                open.remove(&seq);
+            } else {
+                open.insert(seq);
+            }
+        }
+        open.is_empty()
+    }
+
+    /// The dead letters that are there, with whether each is a content block.
+    fn letters(&self) -> Vec<(String, bool)> {
+        let letters = self.lines("spool/dead-letters");
+        let letters = letters.iter().filter(|line| line["type"] != "removed");
+        letters
+            .map(|line| {
+                let id = line["id"].as_str().unwrap().to_owned();
+                (id, line["file"].is_string())
+            })
+            .collect()
+    }
+
+    /// The segments of a log, in order.
+    fn files(&self, folder: &str) -> Vec<PathBuf> {
+        let mut files: Vec<_> = fs::read_dir(self.rig.path("state").join(folder))
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "jsonl"))
+            .collect();
+        files.sort();
+        files
+    }
+
+    fn lines(&self, folder: &str) -> Vec<serde_json::Value> {
+        let files = self.files(folder);
+        let texts = files.iter().map(|path| fs::read_to_string(path).unwrap());
+        let mut lines = Vec::new();
+        for text in texts {
+            // The last may be on its way.
+            lines.extend(
+                text.lines()
+                    .filter_map(|line| serde_json::from_str(line).ok()),
+            );
+        }
+        lines
+    }
+
+    /// A command, to its end or the agent's.
+    async fn command(&mut self, arguments: &[&str]) -> Result<(), Died> {
+        let mut command = self.rig.start_command(arguments);
+        loop {
+            if let Some(ended) = command.try_wait().unwrap() {
+                self.tick().await?;
+                if ended.success() {
+                    return Ok(());
+                }
+                // An agent that dies leaves it without an answer, and may take a moment to be gone.
+                let deadline = Instant::now() + LIMIT;
+                while Instant::now() < deadline {
+                    self.tick().await?;
+                }
+                panic!("{arguments:?} has failed: {}", self.rig.log());
+            }
+            let ticked = self.tick().await;
+            if ticked.is_err() {
+                command.wait().unwrap();
+                return ticked;
+            }
+        }
+    }
+
+    async fn tick(&mut self) -> Result<(), Died> {
+        tokio::time::sleep(TICK).await;
+        self.rig.ended().map_or(Ok(()), |ended| self.died(ended))
+    }
+
+    fn lives(&mut self) -> bool {
+        self.rig
+            .ended()
+            .is_none_or(|ended| self.died(ended).is_ok())
+    }
+
+    /// Any other end than by the point is a failure.
+    fn died(&self, ended: ExitStatus) -> Result<(), Died> {
+        assert_eq!(
+            ended.signal(),
+            Some(Signal::KILL.as_raw()),
+            "{} ended by itself: {}",
+            self.named(),
+            self.rig.log()
+        );
+        Err(Died)
+    }
+
+    /// What is neither at Splunk nor among the dead letters.
+    fn missing(&self) -> BTreeSet<EventId> {
+        let mut missing = self.published.clone();
+        for id in self.rig.hec.event_ids() {
+            missing.remove(&id);
+        }
+        if missing.len() <= self.refused.len() {
+            for letter in self.rig.letters() {
+                if letter["output"] == "splunk" {
+                    missing.remove(&id_of(&letter));
+                }
+            }
+        }
+        missing
+    }
+
+    fn owes_nothing(&self) -> bool {
+        let (code, said) = self.rig.command(&["status", "--json"]);
+        let status: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+        code == Some(0) && status["outputs"][0]["pending_events"] == 0
+    }
+
+    fn named(&self) -> String {
+        let Death {
+            point,
+            time,
+            acknowledges,
+            ..
+        } = self.death;
+        let plain = if acknowledges {
+            ""
+        } else {
+            ", no acknowledgement"
+        };
+        format!("{}:{time}{plain}", point.name())
+    }
+}
+
+fn packages(generator: &mut ContentGenerator, stamp: DateTime<Utc>) -> Vec<Publication> {
+    let packages = (0..PACKAGES).map(|_| generator.publication(stamp));
+    packages.collect()
+}
+
+/// Whether it is a moment of a poll whose window is not kept yet.
+fn is_polling(point: Point) -> bool {
+    matches!(
+        point,
+        Point::HeadCame | Point::HeadRecorded | Point::PartStaged
+    )
+}
+
+/// The agent has died where it should.
+#[derive(Debug)]
+struct Died;
