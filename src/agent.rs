@@ -586,4 +586,6 @@ async fn changed(ticks: Option<&mut watch::Receiver<u64>>) {
 }
 
 #[cfg(test)]
+mod sequences;
+#[cfg(test)]
 mod tests;

@@ -19,8 +19,9 @@ impl FileSystem for MachineDisk {
     }
 
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        // Appending, as the trait has it: a file that is cut back goes on from there.
         let file = OpenOptions::new()
-            .write(true)
+            .append(true)
             .create_new(true)
             .mode(0o600)
             .open(path)?;

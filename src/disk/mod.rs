@@ -6,6 +6,8 @@
 mod file_system;
 mod machine;
 #[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
 pub(crate) mod refusal;
 #[cfg(test)]
 pub(crate) mod site;

@@ -18,6 +18,14 @@ impl Site {
     pub(crate) fn file(&self) -> &'static str {
         self.file
     }
+
+    pub(crate) fn line(&self) -> u32 {
+        self.line
+    }
+
+    pub(crate) fn what(&self) -> &'static str {
+        self.what
+    }
 }
 
 impl fmt::Display for Site {

@@ -66,9 +66,9 @@ impl Archive {
     pub(super) fn take(&self, from: &Path, seq: u64, now: DateTime<Utc>) -> io::Result<()> {
         let bytes = folder_bytes(&self.disk, from)?;
         if self.keep.is_zero() || bytes > self.max_bytes {
-            // Moved away first: half a batch must never be taken for a damaged one.
+            // Moved away first, and for good: half a batch must never be taken for a damaged one.
             let trash = self.trash.join(format!("done-{seq:012}"));
-            self.disk.rename_for_now(from, &trash)?;
+            self.disk.rename(from, &trash)?;
             crash::point(Point::Trashed);
             return self.disk.remove_folder(&trash);
         }

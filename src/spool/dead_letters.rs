@@ -106,6 +106,8 @@ impl DeadLetters {
         segment_bytes: u64,
     ) -> io::Result<Self> {
         disk.create_folders(&folder)?;
+        // What a process wrote that was killed may not be durable yet, and is acted on now.
+        segments::sync(disk, &folder)?;
         let letters = Self {
             disk: disk.clone(),
             folder,
@@ -152,6 +154,11 @@ impl DeadLetters {
         let mut blocks = Vec::new();
         let kept = self
             .link_blocks(staging, letters, &mut blocks)
+            // Before any letter names them.
+            .and_then(|()| match blocks.is_empty() {
+                true => Ok(()),
+                false => self.disk.sync_folder(&self.folder),
+            })
             .map_err(|source| self.io_error(source))
             .and_then(|()| {
                 let content = |block: &LinkedBlock| Content::Block {

@@ -179,6 +179,13 @@ impl Spool {
             mending: Mutex::new(()),
             changes: watch::Sender::new(0),
         };
+        // What a process put in place that was killed may not be durable yet, and is acted on now.
+        for folder in [&spool.ready, &spool.staging] {
+            spool
+                .disk
+                .sync_folder(folder)
+                .map_err(io_error("syncing", folder))?;
+        }
         spool
             .remove_staging()
             .map_err(io_error("clearing", &spool.staging))?;

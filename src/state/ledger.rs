@@ -106,7 +106,10 @@ impl Ledger {
         };
         if let Some(bytes) = reading.flawless_bytes(picture.number) {
             let path = ledger.path(ledger.segment);
-            ledger.file = Some(disk.append_file(&path).map_err(io_error)?);
+            let mut file = disk.append_file(&path).map_err(io_error)?;
+            // What a process wrote that was killed may not be durable yet, and is acted on now.
+            disk::sync(&mut *file).map_err(io_error)?;
+            ledger.file = Some(file);
             ledger.bytes = bytes;
             return Ok(ledger);
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
-use crate::disk::Disk;
+use crate::disk::{self, Disk};
 use crate::spool::letter::{About, LetterHead, Line, key};
 
 /// What a segment is called.
@@ -25,6 +25,15 @@ pub(super) fn segments(disk: &Disk, folder: &Path) -> io::Result<Vec<u64>> {
         .collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Makes durable what lies in them.
+pub(super) fn sync(disk: &Disk, folder: &Path) -> io::Result<()> {
+    for number in segments(disk, folder)? {
+        let mut segment = disk.append_file(&folder.join(segment_name(number)))?;
+        disk::sync(&mut *segment)?;
+    }
+    disk.sync_folder(folder)
 }
 
 /// Bytes of all files, whoever put them there.

@@ -31,8 +31,8 @@ pub enum HistoryLine {
     },
 }
 
-/// Reads all segments that are there, oldest first. What does not end with a line break was never
-/// whole.
+/// Reads all segments that are there, oldest first. A last line that cannot be read and has no line
+/// break was never whole.
 pub(in crate::state) fn history(
     disk: &Disk,
     folder: &Path,
@@ -55,8 +55,9 @@ pub(in crate::state) fn history(
             Err(error) => return Err(error),
         };
         for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
-            let Some(line) = line.strip_suffix(b"\n") else {
-                continue;
+            let (line, is_ended) = match line.strip_suffix(b"\n") {
+                Some(line) => (line, true),
+                None => (line, false),
             };
             match decode(line) {
                 Some(Entry { number, at, record }) => {
@@ -75,6 +76,7 @@ pub(in crate::state) fn history(
                         });
                     }
                 }
+                None if !is_ended => {}
                 None => visit(HistoryLine::Damaged {
                     file: file.clone(),
                     line: index + 1,

@@ -1,0 +1,85 @@
+//! What happens in a sequence.
+
+use std::time::Duration;
+
+use crate::disk::model::code;
+
+/// What happens next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Action {
+    /// The service publishes a package.
+    Publish,
+    /// Time passes, with every poll and every delivery that is due.
+    Pass(Duration),
+    /// A person polls the last hour, for an output or to see the events.
+    PollByHand { output: Option<usize> },
+    /// A batch is staged and given up.
+    StageAndDrop { is_finished: bool },
+    /// A content block that cannot be read comes with the next poll.
+    SpoilABlock,
+    /// An event that was published is refused by an output, from now on.
+    RefuseAnEvent { output: usize },
+    /// Everything is taken again.
+    TakeAll,
+    /// A person sends all dead letters again.
+    RetryLetters,
+    /// A person gives up the dead letters of an output.
+    DropLetters { output: usize },
+    /// Our clock is set, by so many seconds.
+    SetClock(i64),
+    /// The machine writes out some of what is not synced.
+    WriteBack,
+    /// The machine, or the process alone, stops at this step.
+    StopAt { steps: u64 },
+    /// An orderly restart.
+    Restart,
+    /// The disk is full.
+    FillDisk { left: u64 },
+    /// It has room again.
+    EmptyDisk,
+    /// A step of the disk is refused.
+    Refuse { steps: u64, code: i32 },
+}
+
+impl Action {
+    pub(super) fn draw(random: &mut fastrand::Rng, outputs: usize) -> Self {
+        match random.u32(..100) {
+            0..18 => Self::Publish,
+            18..48 => Self::Pass(Duration::from_secs(random.u64(1..1500))),
+            48..53 => Self::PollByHand {
+                output: random.bool().then(|| random.usize(..outputs)),
+            },
+            53..55 => Self::StageAndDrop {
+                is_finished: random.bool(),
+            },
+            55..57 => Self::SpoilABlock,
+            57..63 => Self::RefuseAnEvent {
+                output: random.usize(..outputs),
+            },
+            63..65 => Self::TakeAll,
+            65..69 => Self::RetryLetters,
+            69..72 => Self::DropLetters {
+                output: random.usize(..outputs),
+            },
+            72..74 => Self::SetClock(random.i64(-4000..4000)),
+            74..78 => Self::WriteBack,
+            78..90 => Self::StopAt {
+                // Most of what happens takes few steps.
+                steps: match random.u8(..4) {
+                    0 => random.u64(..4),
+                    1 => random.u64(..100),
+                    _ => random.u64(..25),
+                },
+            },
+            90..93 => Self::Restart,
+            93..95 => Self::FillDisk {
+                left: random.u64(..8000),
+            },
+            95..96 => Self::EmptyDisk,
+            _ => Self::Refuse {
+                steps: random.u64(..20),
+                code: [code::IO, code::NOSPC][random.usize(..2)],
+            },
+        }
+    }
+}
