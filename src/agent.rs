@@ -2,7 +2,9 @@
 //! The only room that spawns.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use crate::config::{Config, ServiceConfig, StartAt};
 use crate::control::{self, Control, Replies, Request};
 use crate::crash::{self, Point};
 use crate::delivery::forwarder::{BuildForwarderError, Forwarder, abandoned_outputs};
+use crate::disk;
 use crate::house::House;
 use crate::letters::{self, LettersError};
 use crate::observe::board::Board;
@@ -23,7 +26,7 @@ use crate::repair::{self, RepairError};
 use crate::schedule::{Schedules, StartScheduleError};
 use crate::spool::{Spool, SpoolError};
 use crate::state::ledger::AppendError;
-use crate::state::{LockError, OpenStateError, Record, State, StateLock};
+use crate::state::{LockError, OpenStateError, Record, State, StateLock, StoreError};
 use crate::storage::Storage;
 use crate::taxii::Timestamp;
 use crate::tls::BuildClientError;
@@ -90,6 +93,26 @@ pub enum StartError {
         "a part of the agent broke down, see the message above; everything was stopped: start it again, nothing is lost"
     )]
     TaskEnded,
+}
+
+impl StartError {
+    /// Whether the disk takes nothing at the moment: the same start may go well later.
+    #[must_use]
+    pub fn is_of_the_disk(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let io = match error.downcast_ref() {
+                // It stands for its cause, and does not name it.
+                Some(StoreError::Io(io)) => Some(io),
+                _ => error.downcast_ref::<io::Error>(),
+            };
+            if io.is_some_and(disk::takes_nothing) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
 }
 
 /// How a run ended.

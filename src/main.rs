@@ -5,8 +5,12 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use cta_forwarder::cli::{Cli, Exit};
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 fn main() -> ExitCode {
+    // Whatever is made by a library that says nothing of rights is this user's alone.
+    umask(Mode::RWXG | Mode::RWXO);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => {

@@ -208,3 +208,17 @@ fn one_room_names_what_may_be_replaced() {
         );
     }
 }
+
+/// No key of the configuration does it, and no line of the code.
+#[test]
+fn nobody_switches_off_the_verification_of_certificates() {
+    let sources = sources();
+    for word in [
+        "danger",
+        "ServerCertVerifier",
+        "tls_built_in_root_certs(false)",
+    ] {
+        let offenders = offenders(&sources, word, &[]);
+        assert!(offenders.is_empty(), "{offenders:#?}");
+    }
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Agent;
-use crate::disk::refusal;
+use crate::disk::refusal::{self, Steps, code};
 use crate::event::EventId;
 use crate::simulator::ArmedFault;
 use crate::simulator::cta::{BadBlock, CtaFault, CtaFaultOn, CtaRules};
@@ -118,10 +118,10 @@ fn check(world: &World, step: u64, allowed: usize) {
     );
 }
 
-/// How many steps the disk takes when it refuses none.
-async fn steps() -> u64 {
+/// How many steps of a kind the disk takes when it refuses none.
+async fn steps(steps: Steps) -> u64 {
     let mut world = world();
-    refusal::refuse(u64::MAX, 0);
+    refusal::refuse_as(steps, code::EIO, u64::MAX, 0);
     some_windows(&mut world).await;
     let steps = refusal::end();
     world.run_for(HOUR).await;
@@ -130,33 +130,150 @@ async fn steps() -> u64 {
     steps
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_disk_that_refuses_one_step_costs_nothing() {
-    for step in 0..steps().await {
-        let mut world = world();
-        refusal::refuse(step, 0);
-        some_windows(&mut world).await;
-        refusal::end();
-        world.run_for(HOUR).await;
-        check(&world, step, 0);
+/// What the disk says, and how often more after the first time.
+type Refusal = (i32, u64);
+
+/// A hiccup, a while, and until somebody mends it.
+const MORE: [u64; 3] = [0, 4, u64::MAX];
+
+/// With this variable every step is refused in every way, otherwise each in one of them.
+const SWEEP: &str = "CTA_FORWARDER_DISK_SWEEP";
+
+fn refusals(step: u64) -> Vec<Refusal> {
+    let all = || {
+        let with = |more: u64| code::ALL.map(|code| (code, more));
+        MORE.into_iter().flat_map(with)
+    };
+    if std::env::var_os(SWEEP).is_some() {
+        return all().collect();
+    }
+    let ways = all().count() as u64;
+    // 5 and 12 have no factor in common: neighbours differ in both.
+    let way = step * 5 % ways;
+    all().skip(usize::try_from(way).unwrap()).take(1).collect()
+}
+
+/// Refuses each step of a kind while there is much to do.
+async fn refuse_each(kind: Steps) {
+    for step in 0..steps(kind).await {
+        for (code, more) in refusals(step) {
+            let mut world = world();
+            refusal::refuse_as(kind, code, step, more);
+            some_windows(&mut world).await;
+            refusal::end();
+            world.run_for(HOUR).await;
+            check(&world, step, 0);
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_disk_that_refuses_a_step_costs_nothing() {
+    refuse_each(Steps::All).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_disk_that_refuses_to_sync_costs_nothing() {
+    refuse_each(Steps::Syncs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_disk_that_cannot_be_read_costs_nothing() {
+    refuse_each(Steps::Reads).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_disk_that_takes_half_of_each_write_gets_all_of_it() {
+    let mut world = world();
+    refusal::write_short(true);
+    some_windows(&mut world).await;
+    world.run_for(HOUR).await;
+    refusal::write_short(false);
+    check(&world, u64::MAX, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_machine_that_stops_at_any_step_goes_on_there() {
-    for step in 0..steps().await {
+    for step in 0..steps(Steps::All).await {
         let mut world = world();
         refusal::refuse(step, u64::MAX);
         some_windows(&mut world).await;
         refusal::end();
+        refusal::power_was_cut();
         let (config, clock) = (world.config().clone(), world.clock.clone());
         world.restart_after(|_| {
             // The next start is cut short as well.
             refusal::refuse(step % 10, u64::MAX);
             drop(Agent::build(config, clock));
             refusal::end();
+            refusal::power_was_cut();
         });
         world.run_for(HOUR).await;
         check(&world, step, IN_FLIGHT);
+    }
+}
+
+/// Every step of a start is refused, in every kind: it says so, and the next one goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_start_that_the_disk_refuses_is_told_and_costs_nothing() {
+    for kind in [Steps::All, Steps::Syncs, Steps::Reads] {
+        let mut world = world();
+        some_windows(&mut world).await;
+        for step in 0.. {
+            let mut is_over = false;
+            for (code, more) in refusals(step) {
+                let (config, clock) = (world.config().clone(), world.clock.clone());
+                world.restart_after(|_| {
+                    refusal::refuse_as(kind, code, step, more);
+                    let started = Agent::build(config, clock);
+                    is_over = refusal::end() <= step;
+                    if let Err(error) = started {
+                        let told = error.to_string();
+                        let system = std::io::Error::from_raw_os_error(code).to_string();
+                        assert!(told.contains(&system), "{told}, refused at step {step}");
+                    }
+                });
+            }
+            if is_over {
+                break;
+            }
+        }
+        world.run_for(HOUR).await;
+        check(&world, u64::MAX, 0);
+    }
+}
+
+/// An audit beside a running agent, and a decision about a letter, on a disk that fails: an error
+/// that says so or the truth, and the next one is right.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_audit_that_cannot_read_says_so() {
+    let mut world = world();
+    some_windows(&mut world).await;
+    for step in 0.. {
+        let mut is_over = false;
+        for (code, more) in refusals(step) {
+            refusal::refuse_as(Steps::Reads, code, step, more);
+            let audited = crate::audit::audit(world.agent.house());
+            is_over = refusal::end() <= step;
+            if let Ok(audit) = audited {
+                assert!(!audit.ok || is_over, "refused at step {step}: {audit:#?}");
+            }
+        }
+        assert!(world.audit().ok, "refused at step {step}");
+        if is_over {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn nothing_of_an_agent_shows_a_secret() {
+    let mut world = world();
+    some_windows(&mut world).await;
+    let shown = format!("{:?} {:#?}", world.agent, world.config());
+    let token = std::fs::read_to_string(world.folder.path().join("token")).unwrap();
+    // The simulated service's `user:pass`, as it travels.
+    for secret in [token.trim(), "dXNlcjpwYXNz", "\"pass\""] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
     }
 }

@@ -16,6 +16,9 @@ use crate::control::{Client, Reply, Request};
 use crate::observe::logging::{self, InitLogError, Surroundings};
 use crate::state::{LockError, StateLock};
 
+/// How long a start waits after the disk refused it.
+const DISK_WAIT: Duration = Duration::from_secs(10);
+
 /// Asks, lets `hear` have every reply but the last, and gives the message of that.
 pub(super) async fn ask(
     config: Config,
@@ -109,11 +112,30 @@ async fn reach_with(config: Config, build: Build) -> Result<Reached, CommandErro
     }
 }
 
-/// Starts an agent; where only a command has the state, when that is done with it.
+/// Starts an agent. Where only a command has the state, it waits until that is done with it; where
+/// the disk takes nothing, until it does.
 pub(super) async fn build(config: Config) -> Result<Agent, StartError> {
     let mut patience = Patience::new();
+    let mut is_held = false;
     loop {
         let built = Agent::build(config.clone(), Arc::new(SystemClock::new()));
+        if let Err(error) = &built
+            && error.is_of_the_disk()
+        {
+            if !is_held {
+                tracing::error!(
+                    reason = %error,
+                    mend = "free space or mend the disk of the state folder",
+                    "the start waits until this is mended; it is tried again by itself, nothing is lost"
+                );
+            }
+            is_held = true;
+            tokio::time::sleep(DISK_WAIT).await;
+            continue;
+        }
+        if is_held && built.is_ok() {
+            tracing::info!("the disk takes what it is given again: the start goes on");
+        }
         let is_in_use = built.as_ref().err().is_some_and(is_in_use);
         let is_running = || Client::connect(&config.state.directory);
         if !is_in_use || matches!(is_running().await, Ok(Some(_))) || !patience.wait().await {

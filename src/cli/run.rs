@@ -41,7 +41,13 @@ fn refuse(error: &InitLogError) -> Exit {
 }
 
 async fn serve(config: Config, mut signals: Signals) -> Result<Exit, StartError> {
-    let agent = ask::build(config).await?;
+    let agent = tokio::select! {
+        built = ask::build(config) => built?,
+        name = signals.next() => {
+            tracing::info!(signal = name, "told to stop before the start was done");
+            return Ok(Exit::Success);
+        }
+    };
     let (stop, stopped) = oneshot::channel::<()>();
     let run = agent.run(async {
         // An error would say that the sender is gone, and with it the agent.

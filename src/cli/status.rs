@@ -51,8 +51,10 @@ async fn take(config: Config) -> Result<Status, CommandError> {
     };
     let mut call = client.call(&Request::Status).await?;
     while let Some(reply) = call.next().await? {
-        if let Reply::Status(taken) = reply {
-            return Ok(*taken);
+        match reply {
+            Reply::Status(taken) => return Ok(*taken),
+            Reply::Failed { message } => return Err(CommandError::Failed(message)),
+            _ => {}
         }
     }
     Err(CommandError::Failed("the agent told nothing".to_owned()))

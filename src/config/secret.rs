@@ -5,6 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::Credentials;
+
 /// A password or token, and where it came from.
 #[derive(Clone)]
 pub struct Secret {
@@ -63,6 +68,17 @@ impl Secret {
         &self.value
     }
 
+    /// A text of somebody who knows the secret and may repeat it, without it.
+    ///
+    /// A short one stays: as a part of other words it would be shown by its absence.
+    #[must_use]
+    pub fn hide_in(&self, text: &str) -> String {
+        if self.value.len() < MIN_HIDDEN_BYTES {
+            return text.to_owned();
+        }
+        text.replace(&self.value, HIDDEN)
+    }
+
     /// Where it came from.
     #[must_use]
     pub fn source(&self) -> &SecretSource {
@@ -77,6 +93,23 @@ impl Secret {
         Ok(())
     }
 }
+
+impl Credentials {
+    /// A text of somebody who knows them and may repeat them, without the password, also as it
+    /// travels.
+    #[must_use]
+    pub fn hide_in(&self, text: &str) -> String {
+        let Self { username, password } = self;
+        let sent = BASE64_STANDARD.encode(format!("{username}:{}", password.expose()));
+        password.hide_in(&text.replace(&sent, HIDDEN))
+    }
+}
+
+/// What stands where a secret was.
+const HIDDEN: &str = "[hidden]";
+
+/// What is shorter may be an ordinary word.
+const MIN_HIDDEN_BYTES: usize = 8;
 
 /// No password is that long: whoever names another file by mistake gets an answer.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
@@ -115,6 +148,24 @@ mod tests {
         let shown = format!("{secret:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("TOKEN"), "{shown}");
+    }
+
+    #[test]
+    fn what_others_repeat_is_hidden() {
+        let secret = |value: &str| Secret::new(SecretSource::Plain, value.into());
+        for (value, text, expect) in [
+            ("hunter2-horse", "no: hunter2-horse!", "no: [hidden]!"),
+            (
+                "hunter2-horse",
+                "hunter2-horsehunter2-horse",
+                "[hidden][hidden]",
+            ),
+            ("hunter2-horse", "nothing", "nothing"),
+            ("pass", "a wrong password", "a wrong password"),
+            ("", "nothing", "nothing"),
+        ] {
+            assert_eq!(secret(value).hide_in(text), expect);
+        }
     }
 
     #[test]

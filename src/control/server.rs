@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -47,7 +48,8 @@ pub fn listen(
             _ => {}
         }
         let listener = UnixListener::bind(&path)?;
-        // The folder is its owner's alone; this is for where it is not.
+        // The folder is its owner's alone, and so is what the binary makes; this is for where
+        // neither is so.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         Ok(listener)
     };
@@ -93,16 +95,23 @@ async fn accept(
     let _ = fs::remove_file(path);
 }
 
+/// Whether a command of this user is answered: the rights of the socket say the same, as long as
+/// nobody widens them.
+fn may_ask(user: u32, own_user: u32) -> bool {
+    const ROOT: u32 = 0;
+    user == own_user || user == ROOT
+}
+
 async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
-    if stream.peer_cred()?.uid() != rustix::process::geteuid().as_raw()
-        && stream.peer_cred()?.uid() != 0
-    {
-        return Err(io::Error::from(io::ErrorKind::PermissionDenied));
-    }
+    let user = stream.peer_cred()?.uid();
+    let own_user = rustix::process::geteuid().as_raw();
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut read = BufReader::new(read).take(MAX_REQUEST_BYTES);
     tokio::time::timeout(REQUEST_TIMEOUT, read.read_line(&mut line)).await??;
+    if !may_ask(user, own_user) {
+        return refuse(user, own_user, &mut write).await;
+    }
     let (replies, mut to_send) = mpsc::channel(64);
     let answering = async {
         match serde_json::from_str::<Request>(&line) {
@@ -117,13 +126,47 @@ async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
     };
     let sending = async {
         while let Some(reply) = to_send.recv().await {
-            let mut line = serde_json::to_vec(&reply)?;
-            line.push(b'\n');
-            write.write_all(&line).await?;
+            send(&reply, &mut write).await?;
         }
         write.shutdown().await
     };
     // A person who goes ends the sending, and with it the waiting.
     let ((), sent) = tokio::join!(answering, sending);
     sent
+}
+
+async fn refuse(user: u32, own_user: u32, write: &mut OwnedWriteHalf) -> io::Result<()> {
+    tracing::warn!(
+        user,
+        "a command of another user was refused, and the control socket should not have let it in: \
+         chmod 700 the state folder and chmod 600 control.sock in it"
+    );
+    let message = format!("this agent answers the user with id {own_user} and root alone");
+    send(&Reply::Failed { message }, write).await?;
+    write.shutdown().await
+}
+
+async fn send(reply: &Reply, write: &mut OwnedWriteHalf) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    write.write_all(&line).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_ask;
+
+    #[test]
+    fn the_owner_and_root_may_ask() {
+        for (user, own_user, expect) in [
+            (990, 990, true),
+            (0, 990, true),
+            (0, 0, true),
+            (990, 0, false),
+            (1000, 990, false),
+            (u32::MAX, 990, false),
+        ] {
+            assert_eq!(may_ask(user, own_user), expect, "{user} asks {own_user}");
+        }
+    }
 }

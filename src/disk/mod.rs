@@ -190,6 +190,19 @@ impl Disk {
     }
 }
 
+/// Whether an error says that the disk is full, must not be written, or is broken.
+#[must_use]
+pub fn takes_nothing(error: &io::Error) -> bool {
+    /// `EIO`, which has no kind of its own.
+    const BROKEN: i32 = 5;
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+    ) || error.raw_os_error() == Some(BROKEN)
+}
+
 /// Makes what was written to a file durable, its length included; its times may be lost.
 #[track_caller]
 pub fn sync(file: &mut dyn DiskFile) -> io::Result<()> {

@@ -3,12 +3,16 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Outgoing, Problem, Verdict, json_lines};
 use crate::config::FileConfig;
+
+/// The file is there for somebody to read: its group may, nobody else.
+const MODE: u32 = 0o640;
+const FOLDER_MODE: u32 = 0o750;
 
 /// One write and one sync for each call.
 #[derive(Debug)]
@@ -215,16 +219,38 @@ impl Appender {
 
 fn open(path: &Path) -> Result<File, AppendError> {
     let folder = folder_of(path);
-    fs::create_dir_all(folder).map_err(AppendError::step("creating the folder", folder))?;
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .read(true)
-        .mode(0o640)
-        .open(path)
-        .map_err(AppendError::step("opening", path))?;
+    create_folders(folder).map_err(AppendError::step("creating the folder", folder))?;
+    let mut options = OpenOptions::new();
+    options.append(true).read(true);
+    let file = match options.clone().create_new(true).mode(MODE).open(path) {
+        // Its rights are as somebody wants them.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => options.open(path),
+        made => made.and_then(|file| {
+            // Whatever the umask of this process is.
+            file.set_permissions(fs::Permissions::from_mode(MODE))?;
+            Ok(file)
+        }),
+    };
+    let file = file.map_err(AppendError::step("opening", path))?;
     sync_folder(path)?;
     Ok(file)
+}
+
+/// Those that are there already are as somebody wants them.
+fn create_folders(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        create_folders(above)?;
+    }
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        made => {
+            made?;
+            fs::set_permissions(folder, fs::Permissions::from_mode(FOLDER_MODE))
+        }
+    }
 }
 
 /// A name that is not on the disk would take its lines with it.

@@ -152,7 +152,10 @@ impl Poller {
                 let server_now = self.server_clock.now(self.house.clock.now());
                 Ok(exchange.received(*part, &id, server_now)?)
             }
-            Answer::Status(message) => Err(exchange.refused(http, message).into()),
+            Answer::Status(message) => {
+                let message = message.reworded(|text| self.client.hide_credentials(text));
+                Err(exchange.refused(http, message).into())
+            }
             Answer::Package(_) => Err(Fault::Unreadable {
                 reason: "a bare STIX package instead of a Poll_Response".to_owned(),
             }

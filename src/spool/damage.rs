@@ -72,7 +72,9 @@ impl Spool {
     /// Moves a file of a batch to `quarantine/`, durably; gives its name there, none if it is gone.
     pub fn set_aside(&self, seq: u64, file: &str) -> Result<Option<String>, SpoolError> {
         let from = self.folder(seq).join(file);
-        let name = self.free_quarantine_name(seq, file);
+        let name = self
+            .free_quarantine_name(seq, file)
+            .map_err(io_error("looking into", &self.quarantine))?;
         match self.disk.rename(&from, &self.quarantine.join(&name)) {
             Ok(()) => Ok(Some(name)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -80,13 +82,16 @@ impl Spool {
         }
     }
 
-    fn free_quarantine_name(&self, seq: u64, file: &str) -> String {
+    fn free_quarantine_name(&self, seq: u64, file: &str) -> io::Result<String> {
         let first = format!("{seq:012}-{file}");
-        let mut names = std::iter::once(first.clone())
-            .chain((2_u64..).map(|number| format!("{first}.{number}")));
-        names
-            .find(|name| !self.is_there(&self.quarantine.join(name)))
-            .unwrap_or(first)
+        let mut name = first.clone();
+        let mut number = 1_u64;
+        // Where nothing can be looked at, no name is free, and the search must end.
+        while self.disk.exists(&self.quarantine.join(&name))? {
+            number += 1;
+            name = format!("{first}.{number}");
+        }
+        Ok(name)
     }
 
     /// The lines that can still be read of a file in `quarantine/`: nothing says that they are what
@@ -205,7 +210,7 @@ impl Spool {
         self.disk.create_folders(&folder)?;
         let path = folder.join(batch::FILE_NAME);
         if self.disk.exists(&path)? {
-            let name = self.free_quarantine_name(head.seq, batch::FILE_NAME);
+            let name = self.free_quarantine_name(head.seq, batch::FILE_NAME)?;
             self.disk.rename(&path, &self.quarantine.join(name))?;
         }
         // Complete under another name first: half a head must not take the place of none.

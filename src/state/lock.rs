@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::folder::close_to_others;
+
 /// Held as long as this lives; the kernel releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct StateLock {
@@ -49,6 +51,7 @@ impl StateLock {
         crate::disk::Disk::machine()
             .create_folders(directory)
             .map_err(io_error)?;
+        close_to_others(directory);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

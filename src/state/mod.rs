@@ -1,6 +1,7 @@
 //! What must survive: the [`ledger`] is the truth, the [`store`] its current picture.
 
 mod damage;
+mod folder;
 pub mod ledger;
 mod lock;
 mod picture;
@@ -161,7 +162,10 @@ impl State {
         let number = inner.ledger.append(now, record, &inner.picture)?;
         inner.picture.apply(number, now, record);
         // The ledger is the truth: what the store misses is brought up with the next change.
-        if let Err(error) = inner.store.apply(record, &inner.picture) {
+        let was_behind = inner.store.is_behind();
+        if let Err(error) = inner.store.apply(record, &inner.picture)
+            && !was_behind
+        {
             tracing::warn!(%error, "the store could not be brought up to the ledger; it is with the next record");
         }
         crash::point(Point::RecordStored);

@@ -213,6 +213,11 @@ impl Store {
         }
     }
 
+    /// Whether the table has missed something.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
     /// Brings what a record has changed up to `picture`.
     pub(super) fn apply(&mut self, record: &Record, picture: &Picture) -> Result<(), StoreError> {
         match picture_values::changed_by(record, picture) {

@@ -66,6 +66,15 @@ impl Client {
         }
     }
 
+    /// What the service has said, without the credentials that it may repeat.
+    #[must_use]
+    pub fn hide_credentials(&self, text: &str) -> String {
+        match &self.credentials {
+            Some(credentials) => credentials.hide_in(text),
+            None => text.to_owned(),
+        }
+    }
+
     /// Sends a request and waits for the head of its answer.
     pub async fn send(&self, request: &Request) -> Result<Reply, Fault> {
         let mut post = self

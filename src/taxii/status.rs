@@ -126,6 +126,16 @@ impl StatusMessage {
         Some(Duration::from_secs(seconds))
     }
 
+    /// The same, with everything that the service has put in words as `change` makes it.
+    #[must_use]
+    pub fn reworded(mut self, change: impl Fn(&str) -> String) -> Self {
+        let words = self.details.iter_mut().map(|(_, value)| value);
+        for text in words.chain(&mut self.message) {
+            *text = change(text);
+        }
+        self
+    }
+
     /// Reads the message whose start tag is `tag`'s.
     pub(super) fn start(tag: &Tag<'_>) -> Result<Self, XmlError> {
         let status = tag.attribute("status_type")?;

@@ -10,7 +10,7 @@ const WAYS: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--moun
 /// Lives as long as this does.
 #[derive(Debug)]
 pub(crate) struct SmallDisk {
-    size: &'static str,
+    options: String,
     way: &'static [&'static str],
     /// Holds the mount.
     holder: Option<Child>,
@@ -20,13 +20,22 @@ impl SmallDisk {
     /// A disk of this size, such as `3m`; none where this machine lets nobody mount one, as in some
     /// containers.
     pub(crate) fn of(size: &'static str) -> Option<Self> {
+        Self::with(format!("size={size}"))
+    }
+
+    /// The same that holds no more than so many files and folders.
+    pub(crate) fn of_few_files(size: &'static str, files: u32) -> Option<Self> {
+        Self::with(format!("size={size},nr_inodes={files}"))
+    }
+
+    fn with(options: String) -> Option<Self> {
         let works = |way: &&&[&str]| {
             let tried = Command::new("unshare").args(**way).arg("true").output();
             tried.is_ok_and(|output| output.status.success())
         };
         let way = WAYS.iter().find(works)?;
         Some(Self {
-            size,
+            options,
             way,
             holder: None,
         })
@@ -36,8 +45,8 @@ impl SmallDisk {
     pub(super) fn mount(&mut self, place: &Path) {
         std::fs::create_dir_all(place).unwrap();
         let script = format!(
-            "mount -t tmpfs -o size={} none '{}' && echo mounted && exec cat",
-            self.size,
+            "mount -t tmpfs -o {} none '{}' && echo mounted && exec cat",
+            self.options,
             place.display()
         );
         let mut holder = Command::new("unshare")

@@ -49,6 +49,7 @@ pub(crate) struct Rig {
     pub(crate) generator: ContentGenerator,
     pub(crate) folder: tempfile::TempDir,
     disk: Option<SmallDisk>,
+    through: &'static [&'static str],
     agent: Option<Child>,
     interval: Duration,
     kills: usize,
@@ -67,6 +68,8 @@ pub(crate) struct Setup {
     pub(crate) service: String,
     /// Where the state lies, if it has a file system of its own.
     pub(crate) disk: Option<SmallDisk>,
+    /// What lies there instead of the state, if anything does.
+    pub(crate) on_disk: Option<&'static str>,
     /// Keys of the output `splunk` instead of `max_in_flight`, beyond endpoint, token and waits.
     pub(crate) splunk: Option<String>,
     /// The endpoints, if they are not the one of this rig.
@@ -77,6 +80,8 @@ pub(crate) struct Setup {
     pub(crate) interval: Option<Duration>,
     /// The test starts the agent itself.
     pub(crate) is_stopped: bool,
+    /// What the agent is started by, such as a shell with another umask: its words follow these.
+    pub(crate) through: &'static [&'static str],
 }
 
 impl Rig {
@@ -147,13 +152,15 @@ impl Rig {
             generator: ContentGenerator::new(setup.seed),
             folder,
             disk: setup.disk,
+            through: setup.through,
             agent: None,
             interval,
             kills: 0,
             dies_at: None,
         };
         if let Some(disk) = &mut rig.disk {
-            disk.mount(&rig.folder.path().join("state"));
+            let place = setup.on_disk.unwrap_or("state");
+            disk.mount(&rig.folder.path().join(place));
         }
         if !setup.is_stopped {
             rig.start();
@@ -161,13 +168,38 @@ impl Rig {
         rig
     }
 
+    /// Runs a script in the folder, where the agent runs.
+    #[track_caller]
+    pub(crate) fn script(&self, script: &str) {
+        let mut shell = self.place("sh");
+        let shell = shell.args([
+            "-ec",
+            &format!("cd '{}'; {script}", self.folder.path().display()),
+        ]);
+        let done = shell.output().unwrap();
+        assert!(done.status.success(), "{script}: {done:?}");
+    }
+
+    /// The agent's process.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(self.agent.as_ref().unwrap())
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     pub(crate) fn start(&mut self) {
-        let child = self
-            .program()
+        let binary = env!("CARGO_BIN_EXE_cta-forwarder");
+        let mut command = match self.through {
+            [] => self.program(),
+            [first, rest @ ..] => {
+                let mut command = self.place(first);
+                command.args(rest).arg(binary);
+                command
+            }
+        };
+        let child = command
             .args(["run", "--config"])
             .arg(self.path("cta-forwarder.toml"))
             .stdin(Stdio::null())
@@ -195,10 +227,14 @@ impl Rig {
 
     /// The binary, where the agent runs.
     fn program(&self) -> Command {
-        let binary = env!("CARGO_BIN_EXE_cta-forwarder");
+        self.place(env!("CARGO_BIN_EXE_cta-forwarder"))
+    }
+
+    /// A program, where the agent runs.
+    pub(crate) fn place(&self, program: &str) -> Command {
         match &self.disk {
-            Some(disk) => disk.command(binary),
-            None => Command::new(binary),
+            Some(disk) => disk.command(program),
+            None => Command::new(program),
         }
     }
 

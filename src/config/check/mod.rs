@@ -4,6 +4,7 @@
 //! `Config` with such a value never leaves this room.
 
 mod output;
+mod rights;
 mod secret;
 mod service;
 mod value;

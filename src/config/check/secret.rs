@@ -1,11 +1,11 @@
 //! Where secrets come from.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use toml::Spanned;
 
 use super::Checker;
+use super::rights::Rights;
 use crate::config::document::Span;
 use crate::config::raw::RawSecret;
 use crate::config::{Secret, SecretSource};
@@ -52,7 +52,7 @@ impl Checker<'_> {
     fn file(&mut self, span: &Span, path: &Path) -> Option<Secret> {
         match Secret::read_file(path) {
             Ok(secret) => {
-                self.warn_if_world_readable(span, path);
+                self.warn_of_rights(span, "secret file", path);
                 Some(secret)
             }
             Err(error) => {
@@ -62,14 +62,12 @@ impl Checker<'_> {
         }
     }
 
-    fn warn_if_world_readable(&mut self, span: &Span, path: &Path) {
-        let is_open = |mode: u32| mode & 0o004 != 0;
-        if std::fs::metadata(path).is_ok_and(|file| is_open(file.permissions().mode())) {
-            let what = format!(
-                "the secret file {} can be read by every user of this machine; chmod o-rwx it",
-                path.display()
-            );
-            self.warn(span, what);
+    /// Warns if somebody else may read or change a file that holds a secret.
+    pub(super) fn warn_of_rights(&mut self, span: &Span, kind: &str, path: &Path) {
+        let own_user = rustix::process::geteuid().as_raw();
+        let complaint = Rights::of(path).and_then(|rights| rights.complaint(own_user));
+        if let Some(complaint) = complaint {
+            self.warn(span, format!("the {kind} {} {complaint}", path.display()));
         }
     }
 

@@ -191,11 +191,18 @@ impl Checker<'_> {
             (None, Some(key)) => self.refuse(&key.span(), "needs client_cert_file beside it"),
             _ => {}
         }
-        TlsConfig {
+        let key_span = raw.client_key_file.as_ref().map(Spanned::span);
+        let tls = TlsConfig {
             ca_file: self.readable_file(raw.ca_file),
             client_cert_file: self.readable_file(raw.client_cert_file),
             client_key_file: self.readable_file(raw.client_key_file),
+        };
+        if let (Some(span), Some(path)) = (key_span, &tls.client_key_file)
+            && !self.environment.leaves_secrets()
+        {
+            self.warn_of_rights(&span, "private key", path);
         }
+        tls
     }
 
     fn readable_file(&mut self, setting: Setting<PathBuf>) -> Option<PathBuf> {

@@ -16,7 +16,7 @@ fn documented(uncomment: impl Fn(&str) -> Option<&str>) -> String {
     let text = lines.join("\n") + "\n";
     text.replace("\"/etc/cta-forwarder/ca.pem\"", "\"DIR/ca.pem\"")
         .replace("\"/etc/cta-forwarder/client.pem\"", "\"DIR/ca.pem\"")
-        .replace("\"/etc/cta-forwarder/client.key\"", "\"DIR/ca.pem\"")
+        .replace("\"/etc/cta-forwarder/client.key\"", "\"DIR/secret\"")
         .replace("\"/etc/cta-forwarder/taxii-password\"", "\"DIR/secret\"")
         .replace("\"/etc/cta-forwarder/hec-token\"", "\"DIR/secret\"")
 }

@@ -16,9 +16,36 @@ fn where_a_secret_may_be() {
     check(
         &output(&SPLUNK, "token = { file = 'DIR/open-secret' }"),
         "
-            warning: FILE:12: output[0].token: the secret file DIR/open-secret can be read by every user of this machine; chmod o-rwx it
+            warning: FILE:12: output[0].token: the secret file DIR/open-secret can be read by every user of this machine; chmod 600 it
         ",
     );
+}
+
+#[test]
+fn a_private_key_is_a_secret_too() {
+    let tls = "tls = { client_cert_file = 'DIR/ca.pem', client_key_file = 'DIR/open-secret' }";
+    for (text, place) in [
+        (service(tls), "FILE:11: service[0]"),
+        (output(&SPLUNK, tls), "FILE:13: output[0]"),
+        (
+            output(&SYSLOG, &format!("transport = 'tls'\n{tls}")),
+            "FILE:13: output[0]",
+        ),
+    ] {
+        let expect = format!(
+            "warning: {place}.tls.client_key_file: the private key DIR/open-secret can be read by every user of this machine; chmod 600 it"
+        );
+        check(&text, &expect);
+    }
+}
+
+#[test]
+fn what_the_agent_may_read_others_may_not_change() {
+    let folder = Folder::new();
+    folder.write("shared-secret", "s3cret\n", 0o660);
+    let told = folder.told(&output(&SPLUNK, "token = { file = 'DIR/shared-secret' }"));
+    let expect = "warning: FILE:12: output[0].token: the secret file DIR/shared-secret can be read and changed by its group; chmod 600 it";
+    assert_eq!(told, expect);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 
+use memchr::memmem;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, DATE, HeaderMap, HeaderName,
     HeaderValue, RETRY_AFTER, SET_COOKIE,
@@ -26,6 +27,7 @@ const CHANNEL: HeaderName = HeaderName::from_static("x-splunk-request-channel");
 pub(super) struct HecClient {
     http: Client,
     authorization: HeaderValue,
+    token: Secret,
 }
 
 /// What is posted.
@@ -60,6 +62,7 @@ impl HecClient {
         Ok(Self {
             http,
             authorization: authorization(&config.token)?,
+            token: config.token.clone(),
         })
     }
 
@@ -81,8 +84,9 @@ impl HecClient {
                 request = request.header(COOKIE, cookies);
             }
         }
-        exchange(request)
-            .await
+        let received = exchange(request).await;
+        received
+            .map(|received| received.without(&self.token))
             .map_err(|error| problem(&format!("POST to {to}"), error))
     }
 
@@ -96,6 +100,15 @@ impl HecClient {
 }
 
 impl Received {
+    /// What came, without the token that it may repeat.
+    fn without(mut self, token: &Secret) -> Self {
+        if memmem::find(&self.body, token.expose().as_bytes()).is_some() {
+            let body = String::from_utf8_lossy(&self.body);
+            self.body = token.hide_in(&body).into_bytes();
+        }
+        self
+    }
+
     /// What is judged of it.
     pub(super) fn answer(&self) -> Answer<'_> {
         Answer {
