@@ -9,6 +9,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::missing_panics_doc,
     missing_docs,
     reason = "a body that panics has found something; their names say what they are"
 )]

@@ -1,5 +1,14 @@
 //! Configuration files that are wrong.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "what does not hold has failed the test"
+)]
+
 use std::path::Path;
 
 use super::document::Document;

@@ -1,5 +1,14 @@
 //! What holds for whatever receivers answer and feeds write; see [`crate::bad_input`].
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "what does not hold has failed the test"
+)]
+
 pub use super::splunk_hec::bad_input::{hec_answer, hec_envelope};
 pub use super::syslog::bad_input::{relp_peer, syslog_message};
 

@@ -155,9 +155,11 @@ impl DeadLetters {
         let kept = self
             .link_blocks(staging, letters, &mut blocks)
             // Before any letter names them.
-            .and_then(|()| match blocks.is_empty() {
-                true => Ok(()),
-                false => self.disk.sync_folder(&self.folder),
+            .and_then(|()| {
+                if blocks.is_empty() {
+                    return Ok(());
+                }
+                self.disk.sync_folder(&self.folder)
             })
             .map_err(|source| self.io_error(source))
             .and_then(|()| {

@@ -60,7 +60,6 @@ async fn check(cases: Vec<Case>) {
     let mut agent = Agent::start(&sections);
     agent.says(&expected).await;
     let peak = agent.peak_mebibytes();
-    println!("peak memory: {peak} MiB");
     assert!(peak <= MAX_PEAK_MEBIBYTES, "{peak} MiB");
 }
 

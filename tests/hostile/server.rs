@@ -42,8 +42,8 @@ pub(crate) async fn serve(speech: Speech) -> SocketAddr {
 async fn speak(stream: TcpStream, speech: &Speech) -> std::io::Result<()> {
     let (mut read, mut write) = stream.into_split();
     if !speech.is_unasked {
-        let mut asked = [0; 16 << 10];
-        read.read(&mut asked).await?;
+        let mut asked = vec![0; 16 << 10];
+        let _ = read.read(&mut asked).await?;
     }
     // What else is asked is read and not answered: nobody waits for us to take it.
     tokio::spawn(async move { tokio::io::copy(&mut read, &mut tokio::io::sink()).await });

@@ -1,5 +1,14 @@
 //! Readers of each format, written from its specification. What breaks a rule panics.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "what cannot be read has failed the test"
+)]
+
 /// RFC 5424, section 6.
 #[derive(Debug)]
 pub(crate) struct Rfc5424 {
