@@ -176,7 +176,7 @@ fn files_of_the_store_that_are_gone_old_or_foreign_never_stop_the_state() {
             samples.try_with(sample, &why("no"), |store| {
                 fs::remove_file(store.join(&name)).unwrap();
             });
-            for content in [&b""[..], b"foreign", &[0xff; 70_000]] {
+            for content in [&b""[..], b"foreign", &vec![0xff; 70_000]] {
                 samples.try_with(sample, &why("a foreign"), |store| {
                     fs::write(store.join(&name), content).unwrap();
                 });
