@@ -193,7 +193,13 @@ fn one_room_names_what_may_be_replaced() {
         ("tokio::spawn", &["agent.rs", "simulator"]),
         (
             ".spawn(",
-            &["agent.rs", "control/server.rs", "simulator", "cli"],
+            &[
+                "agent.rs",
+                "agent/sequences",
+                "control/server.rs",
+                "simulator",
+                "cli",
+            ],
         ),
         ("spawn_blocking", &["output/file.rs", "output/stdout.rs"]),
         ("thread::spawn", &["cli"]),

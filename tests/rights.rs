@@ -98,7 +98,7 @@ async fn whatever_the_umask_the_state_is_its_owners_alone() {
         seed: 11,
         state: "archive = { keep_raw = true }\n".to_owned(),
         outputs: "[[output]]\nname = \"file\"\ntype = \"file\"\npath = \"{folder}/out/deep/events.jsonl\"\n\
-                  rotate_bytes = \"10KB\"\n\
+                  rotate_bytes = \"1KB\"\n\
                   [log.file]\ndirectory = \"{folder}/logs\"\n"
             .to_owned(),
         through: OPEN_UMASK,
@@ -120,6 +120,10 @@ async fn whatever_the_umask_the_state_is_its_owners_alone() {
     }
     rig.drained().await;
     walk_until(&rig, &mut seen, "archive/").await;
+    // A batch more, so that the file rotates, however many the first were.
+    rig.publish();
+    rig.arrived().await;
+    rig.drained().await;
 
     // What is being written now.
     let slow = CtaFault::SlowAnswer {

@@ -193,6 +193,20 @@ async fn a_disk_that_takes_half_of_each_write_gets_all_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn after_a_restart_no_sync_that_failed_before_is_believed() {
+    for step in 0..steps(Steps::Syncs).await {
+        let mut world = world();
+        refusal::refuse_as(Steps::Syncs, code::EIO, step, u64::MAX);
+        some_windows(&mut world).await;
+        refusal::end();
+        // The machine goes on: what was not synced can be read, and is not durable.
+        world.restart();
+        world.run_for(HOUR).await;
+        check(&world, step, IN_FLIGHT);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_machine_that_stops_at_any_step_goes_on_there() {
     for step in 0..steps(Steps::All).await {
         let mut world = world();

@@ -144,10 +144,11 @@ fn moves(record: &Record) -> Option<(String, MovedBy)> {
 fn gate(house: &House, service: &ServiceConfig, collection: &String) -> Option<GateStatus> {
     let mut gates = poller::gates(service).into_iter();
     let (name, _) = gates.find(|(_, behind)| behind.contains(collection))?;
-    let passed_at = house
-        .state
-        .look(|picture| poller::last_poll(picture, &name, &service.name));
     let now = house.clock.now();
+    let passed_at = house.state.look(|picture| {
+        let connecting = service.connect_timeout;
+        poller::last_poll(picture, &name, &service.name, connecting, now.utc)
+    });
     let closed = Gate::restore(service.min_poll_interval, passed_at, now).closed_for(now);
     let opens_at = TimeDelta::from_std(closed).map(|closed| now.utc + closed);
     Some(GateStatus {

@@ -31,7 +31,10 @@ impl Disk {
     #[must_use]
     pub fn machine() -> Self {
         #[cfg(test)]
-        return Self::on(refusal::RefusingDisk(MachineDisk));
+        {
+            refusal::begin_process();
+            Self::on(refusal::RefusingDisk(MachineDisk))
+        }
         #[cfg(not(test))]
         Self::on(MachineDisk)
     }

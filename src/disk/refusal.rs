@@ -85,6 +85,13 @@ pub(crate) fn write_short(is_short: bool) {
     IS_SHORT.set(is_short);
 }
 
+/// A process begins, and does not know which syncs failed in the one before. Of the ledger it need
+/// not know: it writes on no file that another has begun.
+pub(super) fn begin_process() {
+    let is_of_ledger = |path: &PathBuf| path.components().any(|part| part.as_os_str() == "ledger");
+    UNSYNCED.with_borrow_mut(|unsynced| unsynced.retain(is_of_ledger));
+}
+
 /// From now on the disk says that so much is free; none: what is true.
 pub(crate) fn pretend_free(bytes: Option<u64>) {
     FREE.set(bytes);

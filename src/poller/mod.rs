@@ -101,15 +101,32 @@ pub fn gates(service: &ServiceConfig) -> Vec<(String, Vec<String>)> {
     }
 }
 
-/// When the last poll passed a gate. A change of the scope must not open it: a poll of the service
-/// counts for each collection then, and one of a collection for the service.
+/// The latest moment at which the last poll can have passed a gate. A change of the scope must not
+/// open it: a poll of the service counts for each collection then, and one of a collection for the
+/// service.
 #[must_use]
-pub fn last_poll(picture: &Picture, gate: &str, service: &str) -> Option<DateTime<Utc>> {
+pub fn last_poll(
+    picture: &Picture,
+    gate: &str,
+    service: &str,
+    connect_timeout: Duration,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
     let of_collections = format!("{service}/");
     let polls = picture.gates.iter().filter(|(name, _)| {
         *name == gate || *name == service || (gate == service && name.starts_with(&of_collections))
     });
-    polls.map(|(_, at)| *at).max()
+    // The service counts from when it got the request, and that may have taken as long as it takes to
+    // connect, but not longer than until now.
+    let connecting = TimeDelta::from_std(connect_timeout).unwrap_or(TimeDelta::MAX);
+    let latest = |(name, at): (&String, &DateTime<Utc>)| {
+        if !picture.unanswered.contains(name) {
+            return *at;
+        }
+        let sent = at.checked_add_signed(connecting).unwrap_or(now);
+        sent.min(now.max(*at))
+    };
+    polls.map(latest).max()
 }
 
 impl Poller {
@@ -148,10 +165,12 @@ impl Poller {
         gate_name: String,
         collections: &[String],
     ) -> Self {
-        let last_poll = house
-            .state
-            .look(|picture| last_poll(picture, &gate_name, &service.name));
-        let gate = Gate::restore(service.min_poll_interval, last_poll, house.clock.now());
+        let now = house.clock.now();
+        let last_poll = house.state.look(|picture| {
+            let connecting = service.connect_timeout;
+            last_poll(picture, &gate_name, &service.name, connecting, now.utc)
+        });
+        let gate = Gate::restore(service.min_poll_interval, last_poll, now);
         let rules = WindowRules::of(&service);
         let collections = collections
             .iter()
@@ -390,5 +409,56 @@ impl Poller {
     fn append(&self, record: &Record) -> Result<(), AppendError> {
         let now = self.house.clock.now().utc;
         tokio::task::block_in_place(|| self.house.state.append(now, record))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::taxii::window::PollWindow;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_400_000_000 + second, 0).unwrap()
+    }
+
+    /// When the service can have counted the last poll at most, in seconds.
+    fn latest(records: &[(i64, Record)], now: i64) -> Option<i64> {
+        let mut picture = Picture::default();
+        for (number, (second, record)) in (1..).zip(records) {
+            picture.apply(number, at(*second), record);
+        }
+        let found = last_poll(&picture, "s", "s", Duration::from_secs(10), at(now));
+        found.map(|found| (found - at(0)).num_seconds())
+    }
+
+    fn started() -> Record {
+        Record::PollStarted {
+            gate: "s".into(),
+            key: CollectionKey {
+                service: "s".into(),
+                collection: "c".into(),
+            },
+            window: PollWindow {
+                exclusive_begin: None,
+                inclusive_end: None,
+            },
+        }
+    }
+
+    fn answered(counts: bool) -> Record {
+        let gate = "s".into();
+        Record::PollAnswered { gate, counts }
+    }
+
+    #[test]
+    fn a_poll_without_an_answer_may_have_been_counted_until_now() {
+        assert_eq!(latest(&[(0, started())], 4), Some(4));
+        // It was connected by then, or it never was.
+        assert_eq!(latest(&[(0, started())], 400), Some(10));
+        // Our clock was set back.
+        assert_eq!(latest(&[(0, started())], -50), Some(0));
+        // Before the answer came another was never under way.
+        assert_eq!(latest(&[(0, started()), (3, answered(true))], 400), Some(3));
+        assert_eq!(latest(&[(0, started()), (3, answered(false))], 400), None);
     }
 }

@@ -23,8 +23,12 @@ pub(super) use reading::Reading;
 
 /// A segment is closed when it has grown to this.
 const SEGMENT_BYTES: u64 = 8 << 20;
-/// Closed segments that are kept for people to look at.
-const KEEP_SEGMENTS: usize = 8;
+/// Segments are kept for people to look at, as long as they are not more than so many full ones.
+const KEEP_FULL_SEGMENTS: u64 = 8;
+/// Each start begins one: so many are kept at most.
+const MAX_SEGMENTS: usize = 64;
+/// The last, and one more in case that its snapshot is damaged.
+const MIN_SEGMENTS: usize = 2;
 /// No segment has this number, however long an agent runs.
 const MAX_SEGMENT: u64 = 1_000_000_000_000;
 
@@ -104,13 +108,9 @@ impl Ledger {
             segment_bytes,
             number: picture.number,
         };
-        if let Some(bytes) = reading.flawless_bytes(picture.number) {
-            let path = ledger.path(ledger.segment);
-            let mut file = disk.append_file(&path).map_err(io_error)?;
-            // What a process wrote that was killed may not be durable yet, and is acted on now.
-            disk::sync(&mut *file).map_err(io_error)?;
-            ledger.file = Some(file);
-            ledger.bytes = bytes;
+        // The next record begins a segment: what a process wrote that was killed, or whose sync failed,
+        // may not be durable, and no sync of that file can be trusted any more.
+        if reading.tells_all(picture.number) {
             return Ok(ledger);
         }
         ledger
@@ -211,13 +211,26 @@ impl Ledger {
 
     fn remove_old_segments(&self) {
         let segments = segments(&self.disk, &self.folder).unwrap_or_default();
-        let surplus = segments.len().saturating_sub(KEEP_SEGMENTS);
-        for segment in segments.into_iter().take(surplus) {
+        let (mut count, mut bytes) = (0_usize, 0_u64);
+        for segment in segments.into_iter().rev() {
+            let found = self.disk.metadata(&self.path(segment));
+            bytes = bytes.saturating_add(found.map_or(0, |found| found.bytes));
+            count += 1;
+            if count <= MIN_SEGMENTS
+                || (count <= MAX_SEGMENTS && bytes <= KEEP_FULL_SEGMENTS * self.segment_bytes)
+            {
+                continue;
+            }
             if let Err(error) = self.disk.remove_file(&self.path(segment)) {
                 tracing::warn!(%error, segment, "an old ledger segment cannot be removed");
             }
             crash::point(Point::OldSegmentRemoved);
         }
+    }
+
+    /// The number of the last record or snapshot that was written.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     fn path(&self, segment: u64) -> PathBuf {

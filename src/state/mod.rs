@@ -120,13 +120,15 @@ impl State {
         };
         let (mut store, found) = Store::open(storage, &path, &quarantine).map_err(store_error)?;
         let Told {
-            picture,
+            mut picture,
             missing,
             way,
         } = restoration::tell(&reading, &found, has_spool);
         tell_what_was_found(&reading, &found, way, &picture);
         // Before the store forgets what only it knew.
         let ledger = Ledger::go_on(disk, &ledger_folder, &reading, &picture, now)?;
+        // A segment that was begun has used one.
+        picture.number = ledger.number();
         if matches!(way, Way::Lost | Way::LostButStored) && reading.has_lines {
             set_aside_segments(&ledger, &quarantine);
         }
@@ -177,7 +179,9 @@ impl State {
     pub fn disown(&self, now: DateTime<Utc>) -> Result<(), AppendError> {
         let mut inner = self.lock();
         let inner = &mut *inner;
-        inner.ledger.begin_segment(now, &inner.picture)
+        inner.ledger.begin_segment(now, &inner.picture)?;
+        inner.picture.number = inner.ledger.number();
+        Ok(())
     }
 
     /// Looks at everything at once.

@@ -26,6 +26,10 @@ pub struct Picture {
     pub collections: BTreeMap<String, CollectionPicture>,
     /// When each gate last closed.
     pub gates: BTreeMap<String, DateTime<Utc>>,
+    /// Gates that closed for a request of which nobody knows when the service got it: no answer to it
+    /// was recorded.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unanswered: BTreeSet<String>,
     /// Services' clocks minus ours, in milliseconds.
     pub clock_offsets_ms: BTreeMap<String, i64>,
     /// The outputs that were ever configured and not forgotten.
@@ -155,11 +159,17 @@ impl Picture {
     pub fn apply(&mut self, number: u64, at: DateTime<Utc>, record: &Record) {
         match record {
             Record::Snapshot { picture } => *self = (**picture).clone(),
-            Record::PollStarted { gate, .. } | Record::PollAnswered { gate, counts: true } => {
+            Record::PollStarted { gate, .. } => {
                 self.gates.insert(gate.clone(), at);
+                self.unanswered.insert(gate.clone());
             }
-            Record::PollAnswered { gate, .. } => {
-                self.gates.remove(gate);
+            Record::PollAnswered { gate, counts } => {
+                self.unanswered.remove(gate);
+                if *counts {
+                    self.gates.insert(gate.clone(), at);
+                } else {
+                    self.gates.remove(gate);
+                }
             }
             Record::Polled { .. } | Record::BatchAdded { .. } => {
                 self.apply_batch(number, at, record);
@@ -218,8 +228,10 @@ impl Picture {
                 blocks,
             } => {
                 self.count_letters(letters, *blocks);
-                let closed = gates.iter().map(|gate| (gate.clone(), at));
-                self.gates.extend(closed);
+                for gate in gates {
+                    self.unanswered.remove(gate);
+                    self.gates.insert(gate.clone(), at);
+                }
                 self.is_doubtful = false;
             }
         }

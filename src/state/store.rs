@@ -34,6 +34,7 @@ pub use table::{Changes, KeyValue, StoreError, Table, Tables};
 mod prefix {
     pub(super) const COLLECTION: &str = "collection";
     pub(super) const GATE: &str = "gate";
+    pub(super) const UNANSWERED: &str = "unanswered";
     pub(super) const CLOCK: &str = "clock";
     pub(super) const OUTPUT: &str = "output";
     pub(super) const BATCH: &str = "batch";

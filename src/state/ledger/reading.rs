@@ -35,8 +35,6 @@ pub(in crate::state) struct Reading {
     snapshots: BTreeSet<u64>,
     /// A line is wrong, if only because its writing was cut short.
     is_flawed: bool,
-    /// Bytes of the last segment, if it is the only one that was needed.
-    last_bytes: Option<u64>,
 }
 
 /// A line that cannot be read.
@@ -86,11 +84,7 @@ impl Reading {
                 path: path.clone(),
                 source,
             })?;
-            reading.last_bytes = Some(text.len() as u64);
             reading.segment(&text, &path);
-        }
-        if needed != [reading.last_segment] {
-            reading.last_bytes = None;
         }
         let base = reading.snapshot.as_ref().map_or(0, |base| base.number);
         reading.records.retain(|number, _| *number > base);
@@ -131,11 +125,9 @@ impl Reading {
         records.map(|(number, (at, record))| (*number, *at, record))
     }
 
-    /// The length of the last segment, if it can be written on: nothing is wrong with it, and it
-    /// tells all up to this number.
-    pub(super) fn flawless_bytes(&self, number: u64) -> Option<u64> {
-        let is_flawless = !self.is_flawed && self.last_number() == number;
-        self.last_bytes.filter(|_| is_flawless)
+    /// Whether nothing is wrong with what was read, and it tells all up to this number.
+    pub(super) fn tells_all(&self, number: u64) -> bool {
+        !self.is_flawed && self.snapshot.is_some() && self.last_number() == number
     }
 
     fn segment(&mut self, text: &[u8], path: &Path) {

@@ -29,6 +29,7 @@ impl Counters {
             next_seq,
             collections: _,
             gates: _,
+            unanswered: _,
             clock_offsets_ms: _,
             outputs: _,
             batches: _,
@@ -56,6 +57,9 @@ pub(super) fn all(picture: &Picture) -> ValueChanges {
     for name in picture.gates.keys() {
         gate(&mut changes, name, picture);
     }
+    for name in &picture.unanswered {
+        unanswered(&mut changes, name, picture);
+    }
     for service in picture.clock_offsets_ms.keys() {
         clock(&mut changes, service, picture);
     }
@@ -77,6 +81,7 @@ pub(super) fn changed_by(record: &Record, picture: &Picture) -> Option<ValueChan
     match record {
         Record::PollStarted { gate: name, .. } | Record::PollAnswered { gate: name, .. } => {
             gate(&mut changes, name, picture);
+            unanswered(&mut changes, name, picture);
         }
         Record::Polled { key, seq, .. } => {
             collection(&mut changes, &key.to_string(), picture);
@@ -133,6 +138,7 @@ pub(super) fn picture(values: &Values, counters: &Counters) -> Option<Picture> {
         match prefix {
             prefix::COLLECTION => drop(picture.collections.insert(name, parse(value)?)),
             prefix::GATE => drop(picture.gates.insert(name, parse(value)?)),
+            prefix::UNANSWERED => drop(picture.unanswered.insert(name)),
             prefix::CLOCK => drop(picture.clock_offsets_ms.insert(name, parse(value)?)),
             prefix::OUTPUT => drop(picture.outputs.insert(name, parse(value)?)),
             prefix::BATCH => drop(picture.batches.insert(name.parse().ok()?, parse(value)?)),
@@ -151,6 +157,7 @@ pub(super) fn is_readable(key: &str, value: &[u8]) -> bool {
     match prefix {
         prefix::COLLECTION => parse::<CollectionPicture>(value).is_some(),
         prefix::GATE => parse::<chrono::DateTime<chrono::Utc>>(value).is_some(),
+        prefix::UNANSWERED => parse::<bool>(value).is_some(),
         prefix::CLOCK => parse::<i64>(value).is_some(),
         prefix::OUTPUT => parse::<OutputPicture>(value).is_some(),
         prefix::BATCH => name.parse::<u64>().is_ok() && parse::<BatchPicture>(value).is_some(),
@@ -181,6 +188,11 @@ fn collection(changes: &mut ValueChanges, key: &str, picture: &Picture) {
 
 fn gate(changes: &mut ValueChanges, name: &str, picture: &Picture) {
     put(changes, prefix::GATE, name, picture.gates.get(name));
+}
+
+fn unanswered(changes: &mut ValueChanges, name: &str, picture: &Picture) {
+    let is_so = picture.unanswered.contains(name);
+    put(changes, prefix::UNANSWERED, name, is_so.then_some(&true));
 }
 
 fn clock(changes: &mut ValueChanges, service: &str, picture: &Picture) {
