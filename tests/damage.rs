@@ -103,8 +103,8 @@ const DAMAGES: [(&str, Damage, Option<&str>); 12] = [
         Some("the store cannot be opened"),
     ),
     (
-        "a flipped bit in the last record",
-        |state| flip_line(state, 0),
+        "a flipped bit in the last record but one",
+        |state| flip_line(state, 1),
         Some("restored from the store"),
     ),
     (
@@ -116,9 +116,12 @@ const DAMAGES: [(&str, Damage, Option<&str>); 12] = [
         "the last records are gone",
         |state| {
             change(&last_segment(state), |text| {
-                let end = text.len() - 1;
-                let cut = text[..end].iter().rposition(|&byte| byte == b'\n').unwrap();
-                text.truncate(cut + 1);
+                // The last may not have been in the store yet.
+                for _ in 0..3 {
+                    let end = text.len() - 1;
+                    let cut = text[..end].iter().rposition(|&byte| byte == b'\n').unwrap();
+                    text.truncate(cut + 1);
+                }
             });
         },
         Some("restored from the store"),

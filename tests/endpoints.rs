@@ -155,7 +155,7 @@ async fn when_none_is_well_everything_waits_and_goes_on_by_itself() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_black_hole_gets_one_flight_and_then_probes() {
-    let (mut world, second) = world("request_timeout = \"300ms\"");
+    let (mut world, second) = world("request_timeout = \"2s\"");
     publish_for(&mut world, 5).await;
     let taken = second.requests().len();
     second.set_fault(ArmedFault::until_cleared(HecFault::BlackHole));

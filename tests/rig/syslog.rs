@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cta_forwarder::event::EventId;
 use cta_forwarder::simulator::ServerTls;
@@ -264,7 +265,16 @@ impl SyslogRig {
         self.receiver().refuse_connections().await.unwrap();
         self.publish_events(80);
         self.logged_behind(told, "Connection refused").await;
-        self.receiver().accept_connections().await.unwrap();
+        self.comes_back().await;
+    }
+
+    /// The receiver is there again, on its old port.
+    async fn comes_back(&self) {
+        while let Err(error) = self.receiver().accept_connections().await {
+            // Whoever took the port of a datagram receiver meanwhile gives it back soon.
+            assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Our output is held, for this reason and with this mend, and one line of the log says so.
