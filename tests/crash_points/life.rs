@@ -109,13 +109,15 @@ impl Life {
         fs::write(path, text).unwrap();
     }
 
-    /// The last records are gone.
-    pub(crate) fn cut_the_ledger(&self, records: usize) {
+    /// The last record is damaged, and there is no store that knows what it told.
+    pub(crate) fn damage_the_ledger(&self) {
         let path = self.last_segment();
-        let text = fs::read_to_string(&path).unwrap();
-        let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
-        lines.truncate(lines.len() - records);
-        fs::write(path, lines.concat()).unwrap();
+        let mut text = fs::read(&path).unwrap();
+        let end = text.len() - 1;
+        let line = text[..end].iter().rposition(|&byte| byte == b'\n').unwrap();
+        text[line + 20] ^= 1;
+        fs::write(path, text).unwrap();
+        fs::remove_dir_all(self.rig.path("state/state.sled")).unwrap();
     }
 
     fn last_segment(&self) -> PathBuf {

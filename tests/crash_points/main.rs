@@ -85,8 +85,8 @@ const SOME_DEATH: Death = Death {
 async fn dies_while_it_removes_old_segments_of_the_ledger() {
     let mut life = Life::begin(1_000, &SOME_DEATH);
     life.until_it_dies().await;
-    // Each torn record costs a segment.
-    for _ in 0..7 {
+    // Each torn record costs a segment, and 64 are kept.
+    for _ in 0..63 {
         life.tear_the_ledger();
         life.dies_while_it_starts(Point::Built).await;
     }
@@ -99,7 +99,7 @@ async fn dies_while_it_removes_old_segments_of_the_ledger() {
 async fn dies_while_it_makes_good_for_missing_records() {
     let mut life = Life::begin(2_000, &SOME_DEATH);
     life.until_it_dies().await;
-    life.cut_the_ledger(2);
+    life.damage_the_ledger();
     life.dies_while_it_starts(Point::LettersRecovered).await;
     life.dies_while_it_starts(Point::RecoveredRecorded).await;
     life.ends_well().await;

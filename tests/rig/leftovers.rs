@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Segments that the ledger keeps, and the one that is written.
-const MAX_SEGMENTS: usize = 9;
+const MAX_SEGMENTS: usize = 64;
 /// What sled takes of its own accord for next to nothing, and some room above that.
 const MAX_STORE_BYTES: u64 = 64 << 20;
 /// The archive's limit, and the batch that has just come.
