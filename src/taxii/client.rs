@@ -114,7 +114,8 @@ impl Client {
 impl Reply {
     /// Gives the body, decompressed, to `read`, which runs on this thread and may block.
     ///
-    /// The runtime must have several threads.
+    /// The runtime must have several threads, and this one must be a task that was spawned: what
+    /// else waits in the future of a runtime's own `block_on` may miss what wakes it meanwhile.
     pub fn read<T>(self, read: impl FnOnce(&mut dyn Read) -> T) -> T {
         let chunks = self
             .response

@@ -210,9 +210,11 @@ impl Life {
             self.tally.actions += 1;
             self.act(action).await?;
             if self.disk.is_stopped() {
-                self.stopped()?;
+                self.stopped().await?;
             }
         }
+        self.disk.leave_out(None);
+        self.disk.stop_after(None);
         self.disk.allow();
         self.disk.set_capacity(None);
         self.run_for(DRAINED).await?;
@@ -296,13 +298,25 @@ impl Life {
     }
 
     /// The machine has stopped: the agent is no more, and what is left is what the disk keeps.
-    fn stopped(&mut self) -> Result<(), String> {
+    async fn stopped(&mut self) -> Result<(), String> {
         self.agent = None;
+        self.cut_off().await;
         let is_rolled_back = self.lose();
         // From a moment later on, so that the service can tell two starts apart.
         self.clock
             .advance(Duration::from_millis(self.random.u64(1..3000)));
         self.start(is_rolled_back)
+    }
+
+    /// Requests of an agent that is no more have come by now, or never come: none comes at a later
+    /// time, which would not be the one at which it was sent.
+    async fn cut_off(&self) {
+        self.cta.refuse_connections().await.unwrap();
+        self.cta.accept_connections().await.unwrap();
+        for splunk in &self.splunk {
+            splunk.refuse_connections().await.unwrap();
+            splunk.accept_connections().await.unwrap();
+        }
     }
 
     /// Tells whether the store was lost too.
@@ -589,10 +603,13 @@ impl Life {
     }
 
     /// A machine that has stopped does nothing more: whoever waits for that is told here.
+    ///
+    /// It has to ask for that: an answer is read in a `block_on` of its own on this thread, which
+    /// takes the wake-ups that come meanwhile for itself.
     async fn stop_here(&mut self) {
-        if self.disk.is_stopped() {
+        while self.disk.is_stopped() {
             self.under_way = "nothing: the machine has stopped";
-            std::future::pending::<()>().await;
+            tokio::task::yield_now().await;
         }
     }
 }

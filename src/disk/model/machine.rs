@@ -34,7 +34,9 @@ pub(super) struct Machine {
     pub(super) refused: BTreeMap<u64, i32>,
     pub(super) capacity: Option<u64>,
     /// The syncs of this place do nothing.
-    pub(super) ignored: Option<Site>,
+    pub(super) left_out: Option<Site>,
+    /// The machine often stops soon after a sync of this place.
+    pub(super) stops_after: Option<Site>,
     pub(super) sites: BTreeSet<Site>,
 }
 
@@ -180,7 +182,12 @@ impl Machine {
 
     pub(super) fn is_ignored(&mut self, site: Option<Site>) -> bool {
         self.sites.extend(site);
-        site.is_some() && site == self.ignored
+        let stops = site.is_some() && site == self.stops_after;
+        if stops && self.stop_at.is_none() && self.random.bool() {
+            let soon = [2, 8, 30][self.random.usize(..3)];
+            self.stop_at = Some(self.steps + self.random.u64(..soon));
+        }
+        site.is_some() && site == self.left_out
     }
 }
 

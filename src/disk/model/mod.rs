@@ -91,7 +91,8 @@ impl ModelDisk {
                 is_stopped: false,
                 refused: BTreeMap::new(),
                 capacity: None,
-                ignored: None,
+                left_out: None,
+                stops_after: None,
                 sites: BTreeSet::new(),
             })),
             stopped: watch::Sender::new(false),
@@ -204,8 +205,13 @@ impl ModelDisk {
     }
 
     /// The syncs of this place do nothing from now on.
-    pub(crate) fn ignore(&self, site: Option<Site>) {
-        self.lock().ignored = site;
+    pub(crate) fn leave_out(&self, site: Option<Site>) {
+        self.lock().left_out = site;
+    }
+
+    /// From now on the machine often stops soon after a sync of this place.
+    pub(crate) fn stop_after(&self, site: Option<Site>) {
+        self.lock().stops_after = site;
     }
 
     /// The places that have synced something.

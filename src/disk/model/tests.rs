@@ -317,7 +317,7 @@ fn the_syncs_of_one_place_can_be_left_out() {
         let sites = std::cell::RefCell::new(BTreeSet::new());
         let found = crashes(
             |disk| {
-                disk.ignore(ignored);
+                disk.leave_out(ignored);
                 let disk_of_code = Disk::on(disk.clone());
                 disk_of_code.write_file(&at("a"), b"text").unwrap();
                 disk_of_code.sync_folder(Path::new("/d")).unwrap();
