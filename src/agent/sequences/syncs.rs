@@ -113,12 +113,10 @@ fn notice(name: &str, site: Site) -> Option<String> {
     loop {
         let noticed = run(seeds.by_ref(), Some(without), 1);
         let (seed, problem) = noticed.failures.into_iter().next()?;
-        let (_, also_with) = match run(std::iter::once(seed), Some(with), 1).failures.pop() {
-            None => {
-                let problem = problem.lines().next().unwrap_or_default().to_owned();
-                return Some(format!("seed {seed}: {problem}"));
-            }
-            Some(failure) => failure,
+        let failed_with_it = run(std::iter::once(seed), Some(with), 1).failures.pop();
+        let Some((_, also_with)) = failed_with_it else {
+            let problem = problem.lines().next().unwrap_or_default().to_owned();
+            return Some(format!("seed {seed}: {problem}"));
         };
         println!("{name}: seed {seed} fails with the sync as well: {also_with}");
     }
