@@ -365,7 +365,9 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
             house.state.append(now, &owed_again(house, head.told()))?;
         }
         if !is_owed() {
-            house.spool.done(head.seq, now)?;
+            if let Err(error) = house.spool.done(head.seq, now) {
+                tracing::warn!(%error, seq = head.seq, "a batch that nobody owes cannot be archived; the next start tries it again");
+            }
             crash::point(Point::BatchArchived);
         }
     }

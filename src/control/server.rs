@@ -124,7 +124,8 @@ async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
         }
         drop(replies);
     };
-    let sending = async {
+    // With what it sends: nobody may wait for a place among replies that nobody takes any more.
+    let sending = async move {
         while let Some(reply) = to_send.recv().await {
             send(&reply, &mut write).await?;
         }

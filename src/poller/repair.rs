@@ -22,6 +22,8 @@ pub(super) struct Repairs {
     pub(super) has_turn: bool,
     /// Not before this, on the monotonic clock.
     wait_until: Duration,
+    /// The batch whose repair came to nothing the last time: the others have a turn before it.
+    last: Option<u64>,
     /// Tries in a row that came to nothing, for the log.
     troubles: u32,
 }
@@ -35,9 +37,14 @@ pub(super) struct OwedRepair {
 }
 
 impl Poller {
-    /// The oldest batch of these collections that waits for its window.
+    /// The oldest batch of these collections that waits for its window, but for those that had their
+    /// turn in vain.
     pub(super) fn owed_repair(&self) -> Option<OwedRepair> {
-        let damaged = self.house.state.damaged_batches();
+        let mut damaged = self.house.state.damaged_batches();
+        if let Some(last) = self.repairs.last {
+            let after = damaged.partition_point(|(seq, _)| *seq <= last);
+            damaged.rotate_left(after);
+        }
         let now = self.house.clock.now();
         damaged.into_iter().find_map(|(seq, damage)| {
             let of_ours = |known: &super::Collection| {
@@ -111,6 +118,7 @@ impl Poller {
         };
         let now = self.house.clock.now();
         self.repairs.wait_until = now.monotonic.saturating_add(wait);
+        self.repairs.last = Some(seq);
         if !is_answer(fault) {
             self.tell_trouble(seq, &fault.to_string());
             return Wake::NOW;
@@ -147,6 +155,7 @@ impl Poller {
     fn repair_not_kept(&mut self, seq: u64, error: &RepairError) -> Wake {
         let now = self.house.clock.now();
         self.repairs.wait_until = now.monotonic.saturating_add(DISK_WAIT);
+        self.repairs.last = Some(seq);
         self.tell_trouble(seq, &error.to_string());
         Wake::NOW
     }

@@ -46,9 +46,13 @@ impl Archive {
                 continue;
             };
             let path = folder.join(name);
+            let found = disk.metadata(&path)?;
+            if !found.is_folder {
+                continue;
+            }
             let archived = Archived {
                 bytes: folder_bytes(disk, &path)?,
-                since: disk.metadata(&path)?.modified.into(),
+                since: found.modified.into(),
             };
             batches.insert(seq, archived);
         }
@@ -71,6 +75,12 @@ impl Archive {
             self.disk.rename(from, &trash)?;
             crash::point(Point::Trashed);
             return self.disk.remove_folder(&trash);
+        }
+        if self.disk.exists(&self.path(seq))? {
+            // It was here before, and came back since its record was lost or a person brought it.
+            let trash = self.trash.join(format!("twice-{seq:012}"));
+            self.disk.rename(&self.path(seq), &trash)?;
+            self.disk.remove_folder(&trash)?;
         }
         // Not synced: should it be in its old place after a crash, nothing is owed there either.
         self.disk.rename_for_now(from, &self.path(seq))?;

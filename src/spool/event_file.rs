@@ -15,6 +15,8 @@ use crate::state::EventFile;
 
 /// Fast, and five to ten times smaller.
 const ZSTD_LEVEL: i32 = 1;
+/// What a file may be longer than twice its length.
+const SPARE_BYTES: u64 = 1 << 20;
 /// Bytes that are decompressed at once.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -29,7 +31,7 @@ pub(super) struct EventLines {
 impl EventLines {
     /// Reads and checks a file. Damage travels inside the [`io::Error`]: see [`FileDamage::of`].
     pub(super) fn open(disk: &Disk, folder: &Path, file: &EventFile) -> io::Result<Self> {
-        let compressed = match disk.read(&folder.join(&file.name)) {
+        let compressed = match read(disk, folder, file) {
             Ok(compressed) => compressed,
             Err(error) => return Err(FileDamage::reading(&file.name, error)),
         };
@@ -59,11 +61,23 @@ impl EventLines {
 /// How many lines can be read of a file, and what is wrong with it.
 pub(super) fn look_at(disk: &Disk, folder: &Path, file: &EventFile) -> (u64, Option<String>) {
     let mut content = Content::default();
-    let damage = match disk.read(&folder.join(&file.name)) {
+    let damage = match read(disk, folder, file) {
         Ok(compressed) => content.read(&compressed, file),
         Err(error) => Some(error.to_string()),
     };
     (content.lines, damage)
+}
+
+/// Reads a file that is about as long as it should be: damage may make one endless. One that was
+/// written again may be a little longer.
+fn read(disk: &Disk, folder: &Path, file: &EventFile) -> io::Result<Vec<u8>> {
+    let path = folder.join(&file.name);
+    let bytes = disk.metadata(&path)?.bytes;
+    if bytes > file.bytes.saturating_mul(2).saturating_add(SPARE_BYTES) {
+        let what = format!("it has {bytes} bytes, {} were written", file.bytes);
+        return Err(FileDamage::found(&file.name, what));
+    }
+    disk.read(&path)
 }
 
 /// The lines of a damaged file up to the damage: nothing says that they are what they were.

@@ -513,7 +513,13 @@ impl Spool {
 
     fn remove_staging(&self) -> io::Result<()> {
         for name in self.disk.names(&self.staging)? {
-            self.disk.remove_folder(&self.staging.join(name))?;
+            let left = self.staging.join(name);
+            // A scratch file has a name for a moment on some file systems.
+            if self.disk.metadata(&left)?.is_folder {
+                self.disk.remove_folder(&left)?;
+            } else {
+                self.disk.remove_file(&left)?;
+            }
         }
         Ok(())
     }

@@ -611,3 +611,42 @@ fn blocks_count_as_dead_letters_and_leave_nothing_where_there_is_no_room() {
     assert_eq!(fs::read_dir(letters).unwrap().count(), 2);
     assert_eq!(spool.dead_letters().count(), 1);
 }
+
+#[test]
+fn a_file_among_what_was_staged_and_one_in_the_archive_stop_no_start() {
+    let scene = Scene::new();
+    drop(scene.open());
+    let staged = scene.folder.path().join("spool/staging/left");
+    fs::write(&staged, "left").unwrap();
+    let stray = scene.folder.path().join("archive/7");
+    fs::write(&stray, "stray").unwrap();
+    drop(scene.open());
+    assert!(!staged.exists() && stray.exists());
+}
+
+#[test]
+fn a_batch_that_is_in_the_archive_already_is_archived_again() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let head = commit(&spool, &[3]);
+    let copy = scene.archived(head.seq);
+    fs::create_dir_all(&copy).unwrap();
+    fs::write(copy.join("older"), "older").unwrap();
+    spool.done(head.seq, at(0)).unwrap();
+    assert!(!copy.join("older").exists());
+    assert!(copy.join("batch.json").exists());
+    assert!(!scene.ready(head.seq).exists());
+}
+
+#[test]
+fn an_endless_file_is_not_read() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let head = commit(&spool, &[3]);
+    let path = scene.ready(head.seq).join(&head.files[0].name);
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let error = spool.read(&head, 0, |_| false).next_line().unwrap_err();
+    assert!(error.to_string().contains("1099511627776 bytes"), "{error}");
+    assert!(spool.inspect(&head).unwrap().files[0].damage.is_some());
+}

@@ -19,7 +19,7 @@ use crate::disk::site::Site;
 use life::{Life, Tally};
 
 /// Sequences of a run of the tests.
-const SEQUENCES: u64 = 600;
+const SEQUENCES: u64 = 1000;
 /// How many are run at once.
 const THREADS: usize = 2;
 /// How many things happen in one.

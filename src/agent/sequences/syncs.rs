@@ -11,7 +11,7 @@ const SEQUENCES_TO_FIND_SITES: u64 = 100;
 const MOST_SEQUENCES: u64 = 500;
 
 /// What the sequences do not notice, and why.
-const UNNOTICED: [(&str, &str); 5] = [
+const UNNOTICED: [(&str, &str); 7] = [
     (
         "spool/archive.rs, open: above a new folder",
         "what lies in the archive is owed to nobody; only copies would be lost",
@@ -34,11 +34,21 @@ const UNNOTICED: [(&str, &str); 5] = [
         "spool/dead_letters/segments.rs, sync: a folder",
         "the same for a new segment",
     ),
+    (
+        "spool/mod.rs, open: a folder",
+        "the same for a batch in place: a kill between a rename and its sync, and a crash soon after \
+         the next start",
+    ),
+    (
+        "state/ledger/reading.rs, read: above a new folder",
+        "the state folder is synced again when the spool's folders are made in it, before anything is \
+         polled",
+    ),
 ];
 
 /// Sequences that have noticed before: they are tried first. As the code changes they may notice no
 /// more, and others are searched for.
-const HAVE_NOTICED: [(&str, u64); 17] = [
+const HAVE_NOTICED: [(&str, u64); 15] = [
     ("spool/archive.rs, take: the new name", 14),
     ("spool/archive.rs, take: the old name", 14),
     ("spool/dead_letters.rs, open_with: above a new folder", 35),
@@ -46,7 +56,6 @@ const HAVE_NOTICED: [(&str, u64); 17] = [
     ("spool/dead_letters.rs, append_to: a folder", 35),
     ("spool/event_file.rs, finish: a file", 10),
     ("spool/mod.rs, open: above a new folder", 122),
-    ("spool/mod.rs, open: a folder", 421),
     ("spool/mod.rs, commit: a file", 10),
     ("spool/mod.rs, commit: a folder", 13),
     ("spool/mod.rs, commit: the new name", 13),
@@ -54,7 +63,6 @@ const HAVE_NOTICED: [(&str, u64); 17] = [
     ("spool/staging.rs, block_refused: a file", 7),
     ("state/ledger.rs, begin_segment: a folder", 6),
     ("state/ledger.rs, append: a file", 1),
-    ("state/ledger/reading.rs, read: above a new folder", 4),
     ("state/mod.rs, open: above a new folder", 6),
 ];
 
