@@ -1,5 +1,6 @@
 //! A whole answer is kept: the batch in place, then its ledger record, then it is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{KeepError, Poller};
@@ -16,7 +17,7 @@ use crate::wake::Wake;
 pub(super) const DISK_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a window is polled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Reason {
     /// It follows this checkpoint, which it moves.
     Next(Option<Timestamp>),
@@ -37,7 +38,9 @@ impl Reason {
 /// before anything else is polled: without it the window would be fetched again.
 #[derive(Debug)]
 pub(super) struct Unrecorded {
+    key: CollectionKey,
     record: Record,
+    reason: Reason,
     completed: Completed,
     started: Now,
 }
@@ -93,7 +96,9 @@ impl Poller {
         if let Err(error) = appended {
             if number.is_some() {
                 self.unrecorded = Some(Box::new(Unrecorded {
+                    key: key.clone(),
                     record,
+                    reason: reason.clone(),
                     completed: completed.clone(),
                     started,
                 }));
@@ -166,13 +171,24 @@ impl Poller {
 
     /// Tells the ledger what it could not be told before.
     pub(super) fn record_at_last(&mut self) -> Result<(), AppendError> {
-        let Some(unrecorded) = self.unrecorded.take() else {
+        let Some(mut unrecorded) = self.unrecorded.take() else {
             return Ok(());
         };
+        let spool = Arc::clone(&self.house.spool);
+        let turn = spool.commit_turn();
+        // A person may have set the checkpoint while the ledger could not be told.
+        if let Reason::Next(checkpoint) = &unrecorded.reason
+            && !self.stands_at(&unrecorded.key, checkpoint.as_ref())
+        {
+            leave_checkpoint(&unrecorded.key, &mut unrecorded.record);
+            // From now on it moves nothing.
+            unrecorded.reason = Reason::Manual;
+        }
         if let Err(error) = self.append(&unrecorded.record) {
             self.unrecorded = Some(unrecorded);
             return Err(error);
         }
+        drop(turn);
         let Record::Polled {
             key, origin, seq, ..
         } = &unrecorded.record
