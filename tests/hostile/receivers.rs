@@ -35,7 +35,8 @@ async fn check(cases: Vec<Case>) {
     let cta = CtaService::start(rules, Arc::new(SystemClock::new())).unwrap();
     let mut generator = ContentGenerator::new(1);
     while cta.published_ids().len() < 100 {
-        cta.publish(generator.publication(cta.now()));
+        // Not in the second in which the window ends.
+        cta.publish(generator.publication(cta.now() - chrono::TimeDelta::minutes(5)));
     }
     let account = &CtaRules::default().accounts[0];
     let mut sections = format!(
