@@ -1,11 +1,13 @@
 //! How a command reaches the agent: through its socket, or without one by taking the state itself.
 
 use std::fs;
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::{CommandError, load, load_without_secrets};
@@ -29,7 +31,34 @@ pub(super) async fn ask(
     hear_all(reached, request, hear).await
 }
 
-/// The same for what is polled by hand: where no agent runs, it takes a whole one with its secrets.
+/// Asks for things of one kind: for scripts each is printed as a line of JSON as it comes, else all
+/// are given. Gives the last message too.
+pub(super) async fn ask_for_all<T: Serialize>(
+    config: Config,
+    request: Request,
+    json: bool,
+    one: impl Fn(Reply) -> Option<T>,
+) -> Result<(Vec<T>, String), CommandError> {
+    let mut all = Vec::new();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let last = ask(config, request, |reply| {
+        match one(reply) {
+            Some(one) if json => {
+                let line = serde_json::to_string(&one)
+                    .map_err(|error| CommandError::Failed(error.to_string()))?;
+                writeln!(out, "{line}").map_err(CommandError::Print)?;
+            }
+            Some(one) => all.push(one),
+            None => {}
+        }
+        Ok(())
+    })
+    .await?;
+    out.flush().map_err(CommandError::Print)?;
+    Ok((all, last))
+}
+
+/// [Asks](ask) for what is polled by hand: where no agent runs, it takes a whole one with its secrets.
 pub(super) async fn ask_to_poll(
     config: &Path,
     request: Request,

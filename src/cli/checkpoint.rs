@@ -1,11 +1,11 @@
 //! `checkpoint`: where every collection is, and what a person makes of it.
 
-use std::io::{self, BufWriter, Write};
+use std::io;
 use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::ask::ask;
+use super::ask::{ask, ask_for_all};
 use super::confirm::confirm;
 use super::moment::moment;
 use super::table::{Table, age};
@@ -182,23 +182,11 @@ fn question(plan: &Plan) -> String {
 }
 
 async fn show(config: Config, json: bool) -> Result<Exit, CommandError> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut all = Vec::new();
-    ask(config, Request::ShowCheckpoints, |reply| {
-        match reply {
-            Reply::Checkpoint(one) if json => {
-                let line = serde_json::to_string(&one)
-                    .map_err(|error| CommandError::Failed(error.to_string()))?;
-                writeln!(out, "{line}").map_err(CommandError::Print)?;
-            }
-            Reply::Checkpoint(one) => all.push(*one),
-            _ => {}
-        }
-        Ok(())
-    })
-    .await?;
-    out.flush().map_err(CommandError::Print)?;
-    drop(out);
+    let one = |reply| match reply {
+        Reply::Checkpoint(one) => Some(*one),
+        _ => None,
+    };
+    let (all, _) = ask_for_all(config, Request::ShowCheckpoints, json, one).await?;
     if !json {
         print_line(text(&all, Utc::now(), Paint::of(&io::stdout())))?;
     }

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
-use super::ask::ask;
+use super::ask::{ask, ask_for_all};
 use super::confirm::confirm;
 use super::table::Table;
 use super::terminal::{Paint, Style, printable};
@@ -202,24 +202,13 @@ fn question(count: usize, choice: &Choice) -> String {
 }
 
 async fn list(config: Config, choice: Choice, json: bool) -> Result<Exit, CommandError> {
-    let mut letters = Vec::new();
-    let mut out = BufWriter::new(io::stdout().lock());
     let none = choice.none();
-    let warning = ask(config, Request::ListLetters { choice }, |reply| {
-        match reply {
-            Reply::Letter(letter) if json => {
-                let line = serde_json::to_string(&letter)
-                    .map_err(|error| CommandError::Failed(error.to_string()))?;
-                writeln!(out, "{line}").map_err(CommandError::Print)?;
-            }
-            Reply::Letter(letter) => letters.push(*letter),
-            _ => {}
-        }
-        Ok(())
-    })
-    .await?;
-    out.flush().map_err(CommandError::Print)?;
-    drop(out);
+    let letter = |reply| match reply {
+        Reply::Letter(letter) => Some(*letter),
+        _ => None,
+    };
+    let request = Request::ListLetters { choice };
+    let (letters, warning) = ask_for_all(config, request, json, letter).await?;
     if !json {
         let table = match letters.as_slice() {
             [] => none,

@@ -105,20 +105,35 @@ impl Disk {
         self.0.metadata(path)
     }
 
-    /// Whether anything has this name.
-    pub fn exists(&self, path: &Path) -> io::Result<bool> {
+    /// The same; none if nothing has this name.
+    pub fn metadata_if_there(&self, path: &Path) -> io::Result<Option<Metadata>> {
         match self.0.metadata(path) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
+    /// Whether anything has this name.
+    pub fn exists(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.metadata_if_there(path)?.is_some())
+    }
+
     fn is_folder(&self, path: &Path) -> io::Result<bool> {
-        match self.0.metadata(path) {
-            Ok(found) => Ok(found.is_folder),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+        let found = self.metadata_if_there(path)?;
+        Ok(found.is_some_and(|found| found.is_folder))
+    }
+
+    /// The first of the names for 1, 2, … that nothing in the folder has. Where nothing can be looked
+    /// at, no name is free, and that is the error.
+    pub fn free_name(&self, folder: &Path, name: impl Fn(u64) -> String) -> io::Result<String> {
+        let mut number = 1;
+        loop {
+            let name = name(number);
+            if !self.exists(&folder.join(&name))? {
+                return Ok(name);
+            }
+            number += 1;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Damage to batches in place: how it is told, and how files are set aside and put back.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::batch::{self, BatchHead};
@@ -58,22 +58,18 @@ impl Spool {
         EventLines::open(&self.disk, &self.folder(seq), file).map(drop)
     }
 
-    /// Whether a file of a batch is there, whatever it holds.
+    /// Whether a file of a batch is there, whatever it holds. What cannot be looked at is taken to be.
     #[must_use]
     pub fn has_file(&self, seq: u64, file: &str) -> bool {
-        self.is_there(&self.folder(seq).join(file))
-    }
-
-    /// What cannot be looked at is taken to be there.
-    fn is_there(&self, path: &Path) -> bool {
-        self.disk.exists(path).unwrap_or(true)
+        let path = self.folder(seq).join(file);
+        self.disk.exists(&path).unwrap_or(true)
     }
 
     /// Moves a file of a batch to `quarantine/`, durably; gives its name there, none if it is gone.
     pub fn set_aside(&self, seq: u64, file: &str) -> Result<Option<String>, SpoolError> {
         let from = self.folder(seq).join(file);
         let name = self
-            .free_quarantine_name(seq, file)
+            .free_quarantine_name(&format!("{seq:012}-{file}"))
             .map_err(io_error("looking into", &self.quarantine))?;
         match self.disk.rename(&from, &self.quarantine.join(&name)) {
             Ok(()) => Ok(Some(name)),
@@ -82,16 +78,12 @@ impl Spool {
         }
     }
 
-    fn free_quarantine_name(&self, seq: u64, file: &str) -> io::Result<String> {
-        let first = format!("{seq:012}-{file}");
-        let mut name = first.clone();
-        let mut number = 1_u64;
-        // Where nothing can be looked at, no name is free, and the search must end.
-        while self.disk.exists(&self.quarantine.join(&name))? {
-            number += 1;
-            name = format!("{first}.{number}");
-        }
-        Ok(name)
+    fn free_quarantine_name(&self, name: &str) -> io::Result<String> {
+        self.disk
+            .free_name(&self.quarantine, |number| match number {
+                1 => name.to_owned(),
+                _ => format!("{name}.{number}"),
+            })
     }
 
     /// The lines that can still be read of a file in `quarantine/`: nothing says that they are what
@@ -210,7 +202,8 @@ impl Spool {
         self.disk.create_folders(&folder)?;
         let path = folder.join(batch::FILE_NAME);
         if self.disk.exists(&path)? {
-            let name = self.free_quarantine_name(head.seq, batch::FILE_NAME)?;
+            let name = format!("{:012}-{}", head.seq, batch::FILE_NAME);
+            let name = self.free_quarantine_name(&name)?;
             self.disk.rename(&path, &self.quarantine.join(name))?;
         }
         // Complete under another name first: half a head must not take the place of none.
@@ -244,20 +237,12 @@ impl Spool {
                 continue;
             }
             let from = self.ready.join(&name);
-            let to = self.free_quarantine_folder(&name);
-            self.disk
-                .rename(&from, &to)
+            self.free_quarantine_name(&name)
+                .and_then(|free| self.disk.rename(&from, &self.quarantine.join(free)))
                 .map_err(io_error("moving to quarantine/", &from))?;
             set_aside.push(name);
         }
         Ok(set_aside)
-    }
-
-    fn free_quarantine_folder(&self, name: &str) -> PathBuf {
-        let first = self.quarantine.join(name);
-        let mut names = std::iter::once(first.clone())
-            .chain((2_u64..).map(|number| self.quarantine.join(format!("{name}.{number}"))));
-        names.find(|path| !self.is_there(path)).unwrap_or(first)
     }
 
     /// Reads a batch that was delivered, if the archive still has it.

@@ -124,14 +124,8 @@ impl Ledger {
 
     /// Moves all segments but the open one to a folder in `quarantine`; gives its path.
     pub(super) fn set_aside_others(&self, quarantine: &Path) -> io::Result<PathBuf> {
-        let mut n = 1_u64;
-        let folder = loop {
-            let folder = quarantine.join(format!("ledger-{n}"));
-            if !self.disk.exists(&folder)? {
-                break folder;
-            }
-            n += 1;
-        };
+        let name = self.disk.free_name(quarantine, |n| format!("ledger-{n}"))?;
+        let folder = quarantine.join(name);
         self.disk.create_folders(&folder)?;
         let others = segments(&self.disk, &self.folder)?;
         for segment in others.into_iter().filter(|other| *other != self.segment) {

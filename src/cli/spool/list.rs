@@ -1,13 +1,13 @@
 //! `spool list`: which batches there are.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io;
 
 use bytesize::ByteSize;
 use chrono::TimeDelta;
 
 use crate::batches::BatchSummary;
-use crate::cli::ask::ask;
+use crate::cli::ask::ask_for_all;
 use crate::cli::table::{Table, age};
 use crate::cli::terminal::{Paint, Style, printable};
 use crate::cli::{CommandError, Exit, print_line};
@@ -19,23 +19,12 @@ use crate::taxii::Timestamp;
 use crate::taxii::window::PollWindow;
 
 pub(super) async fn run(config: Config, place: Place, json: bool) -> Result<Exit, CommandError> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut batches = Vec::new();
-    ask(config, Request::ListBatches { place }, |reply| {
-        match reply {
-            Reply::Batch(batch) if json => {
-                let line = serde_json::to_string(&batch)
-                    .map_err(|error| CommandError::Failed(error.to_string()))?;
-                writeln!(out, "{line}").map_err(CommandError::Print)?;
-            }
-            Reply::Batch(batch) => batches.push(*batch),
-            _ => {}
-        }
-        Ok(())
-    })
-    .await?;
-    out.flush().map_err(CommandError::Print)?;
-    drop(out);
+    let batch = |reply| match reply {
+        Reply::Batch(batch) => Some(*batch),
+        _ => None,
+    };
+    let request = Request::ListBatches { place };
+    let (batches, _) = ask_for_all(config, request, json, batch).await?;
     if !json {
         print_line(text(&batches, place, Paint::of(&io::stdout())))?;
     }

@@ -178,11 +178,8 @@ impl Inventory {
 
 /// Bytes of a block; none if a person has taken it away.
 pub(super) fn block_size(disk: &Disk, folder: &Path, file: &str) -> io::Result<Option<u64>> {
-    match disk.metadata(&folder.join(file)) {
-        Ok(found) => Ok(Some(found.bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let found = disk.metadata_if_there(&folder.join(file))?;
+    Ok(found.map(|found| found.bytes))
 }
 
 fn block_bytes(disk: &Disk, folder: &Path, file: &str) -> io::Result<u64> {

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,8 @@ impl Tables for SledTables {
 
     fn set_aside(&self, disk: &Disk, path: &Path, quarantine: &Path) -> io::Result<()> {
         disk.create_folders(quarantine)?;
-        disk.rename(path, &free_name(disk, quarantine)?)
+        let name = disk.free_name(quarantine, |n| format!("state.sled-{n}"))?;
+        disk.rename(path, &quarantine.join(name))
     }
 }
 
@@ -120,17 +121,5 @@ impl From<sled::Error> for StoreError {
             sled::Error::Io(error) => Self::Io(error),
             other => Self::Damaged(other.to_string()),
         }
-    }
-}
-
-/// A place in `quarantine/` that nothing has yet.
-fn free_name(disk: &Disk, quarantine: &Path) -> io::Result<PathBuf> {
-    let mut n = 1_u64;
-    loop {
-        let name = quarantine.join(format!("state.sled-{n}"));
-        if !disk.exists(&name)? {
-            return Ok(name);
-        }
-        n += 1;
     }
 }
