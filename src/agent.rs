@@ -379,6 +379,7 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
         .begin_at(house.state.look(|picture| picture.next_seq));
     repair::recover(house)?;
     letters::recover(house)?;
+    repair::finish_archived(house)?;
     crash::point(Point::LettersRecovered);
     if is_doubtful {
         tracing::error!(

@@ -243,6 +243,42 @@ async fn a_batch_that_is_done_but_not_archived_is_sent_to_nobody() {
     assert_at_splunk(&world, 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_the_archive_has_was_delivered_whatever_ledger_and_store_lack() {
+    let mut world = World::new(setup());
+    publish_for(&mut world, 25).await;
+    let (mut turn, mut finished) = (0, false);
+    while !finished {
+        world.run_for(Duration::from_secs(1)).await;
+        let ledger = fs::read_to_string(segment(&world.state_folder())).unwrap();
+        finished = ledger.lines().last().unwrap().contains("output_finished");
+        turn += 1;
+        assert!(turn < 3600, "{ledger}");
+    }
+    let logs = Logs::capture();
+    world.restart_after(|state| {
+        edit_ledger(state, |lines| drop(lines.pop()));
+        fs::remove_dir_all(state.join("state.sled")).unwrap();
+    });
+    let alarms = logs.take_alarms();
+    let told = |text: &str| {
+        alarms
+            .iter()
+            .filter(|line| line.text.contains(text))
+            .count()
+    };
+    assert_eq!(told("the archive has it"), 1, "{alarms:#?}");
+    assert!(
+        alarms.iter().all(|line| line.level == Level::WARN),
+        "{alarms:#?}"
+    );
+    assert_eq!(world.status().spool.batches, 0);
+    settle(&mut world).await;
+    world.assert_exactly_once();
+    world.assert_gate_was_kept();
+    assert_at_splunk(&world, 0);
+}
+
 /// After damage to the ledger: told, every gate closed for an interval even if there are more
 /// restarts, and nothing lost.
 async fn damaged(mut world: World, damage: impl FnOnce(&Path)) -> World {

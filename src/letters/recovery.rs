@@ -153,8 +153,10 @@ fn catch_up(
         finished: progress.finished(events),
     };
     state.append(now, &record)?;
-    if !state.look(|picture| picture.batches.contains_key(&seq)) {
-        house.spool.done(seq, now)?;
+    if !state.look(|picture| picture.batches.contains_key(&seq))
+        && let Err(error) = house.spool.done(seq, now)
+    {
+        tracing::warn!(%error, seq, "a batch that nobody owes cannot be archived; the next start tries it again");
     }
     Ok(())
 }

@@ -18,10 +18,12 @@
 //! The lines' own CRC is the only one: it says that a file is whole, and it says that a file that was
 //! written again is the old one, however the compressor came to it.
 
+mod archived;
 mod mend;
 
 use std::collections::BTreeSet;
 
+pub use archived::finish_archived;
 pub use mend::{Mended, mend};
 
 use crate::house::House;
@@ -382,7 +384,7 @@ pub fn reclaim(house: &House, seq: u64) -> Result<bool, RepairError> {
 pub fn recover(house: &House) -> Result<(), RepairError> {
     let owed = house.state.look(|picture| picture.batches.clone());
     for (seq, batch) in &owed {
-        if house.spool.batch(*seq).is_some() {
+        if house.spool.batch(*seq).is_some() || archived::was_delivered(house, *seq, batch) {
             continue;
         }
         let Some(source) = &batch.source else {

@@ -72,14 +72,20 @@ impl BatchHead {
     pub fn told(&self) -> Record {
         let mut record = self.record.clone();
         if let Record::Polled { content, .. } | Record::BatchAdded { content, .. } = &mut record {
-            *content = Some(BatchContent {
-                staged_at: self.staged_at,
-                window_end: self.window_end,
-                end: self.end.clone(),
-                files: self.files.clone(),
-            });
+            *content = Some(self.content());
         }
         record
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn content(&self) -> BatchContent {
+        BatchContent {
+            staged_at: self.staged_at,
+            window_end: self.window_end,
+            end: self.end.clone(),
+            files: self.files.clone(),
+        }
     }
 
     /// The window that brings its events again, up to where the service said that it ended; none if

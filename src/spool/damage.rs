@@ -245,11 +245,17 @@ impl Spool {
         Ok(set_aside)
     }
 
+    /// The head of a batch that was delivered, if the archive still has it.
+    #[must_use]
+    pub fn archived_head(&self, seq: u64) -> Option<BatchHead> {
+        BatchHead::read(&self.disk, &self.archive.path(seq)).ok()
+    }
+
     /// Reads a batch that was delivered, if the archive still has it.
     #[must_use]
     pub fn read_archived(&self, seq: u64) -> Option<(BatchHead, BatchReader)> {
+        let head = self.archived_head(seq)?;
         let folder = self.archive.path(seq);
-        let head = BatchHead::read(&self.disk, &folder).ok()?;
         let reader = BatchReader::open(&self.disk, &folder, &head, 0, |_| false);
         Some((head, reader))
     }
