@@ -11,14 +11,16 @@ use crate::house::House;
 use crate::letters;
 use crate::repair::{self, FileState};
 use crate::spool::{BatchHead, FileDamage, Place};
+use crate::state::Record;
 use crate::state::ledger::HistoryLine;
 
 /// The head of a batch, in its folder.
 const HEAD: &str = "batch.json";
-/// What a start makes of a damaged ledger.
-const LEDGER_REMEDY: &str = "keep a copy of ledger/ and look at the disk; the next start leaves the \
-                             record out, and where the state rests on it, closes the gates for one \
-                             interval and sends again what waits";
+/// What becomes of a damaged record of the segment that is written on.
+const LEDGER_REMEDY: &str = "the agent knows what it told: `cta-forwarder spool check --repair` has \
+                             that told again in a new segment, as a restart does. Look at the disk";
+const TOLD_AGAIN: &str = "a later segment tells all that it told: nothing is lost, and nothing is to \
+                          be done";
 const LETTERS_REMEDY: &str = "look at it in spool/dead-letters/, or put it back from a backup while \
                               no agent runs";
 const ARCHIVE_REMEDY: &str = "it was delivered, only this copy is damaged: nothing is lost, and \
@@ -136,11 +138,17 @@ pub fn check_batch(
     }))
 }
 
-/// Reads what is kept of the ledger. Blocks while the disk works.
-pub fn check_ledger(house: &House) -> Result<Checked, BatchesError> {
+/// Reads what is kept of the ledger. With `mend` what cannot be read is told again in a new segment.
+/// Blocks while the disk works.
+pub fn check_ledger(house: &House, mend: bool) -> Result<Checked, BatchesError> {
     let (mut records, mut findings) = (0, Vec::new());
     let read = house.state.history(|line| match line {
-        HistoryLine::Record { .. } => records += 1,
+        HistoryLine::Record { record, .. } => {
+            records += 1;
+            if matches!(*record, Record::Snapshot { .. }) {
+                told_again(&mut findings);
+            }
+        }
         HistoryLine::Damaged { file, line } => findings.push(Finding {
             file: format!("ledger/{file}"),
             damage: format!("its line {line} cannot be read"),
@@ -149,7 +157,19 @@ pub fn check_ledger(house: &House) -> Result<Checked, BatchesError> {
         }),
     });
     read.map_err(BatchesError::Ledger)?;
+    if mend && findings.iter().any(|finding| !finding.is_settled) {
+        house.state.retell(house.clock.now().utc)?;
+        told_again(&mut findings);
+    }
     Ok(Checked::Ledger { records, findings })
+}
+
+/// A snapshot follows them, by somebody who knew what they had told.
+fn told_again(findings: &mut [Finding]) {
+    for finding in findings {
+        TOLD_AGAIN.clone_into(&mut finding.remedy);
+        finding.is_settled = true;
+    }
 }
 
 /// Reads the dead letters. Blocks while the disk works.

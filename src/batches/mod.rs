@@ -19,6 +19,7 @@ use crate::house::House;
 use crate::letters::LettersError;
 use crate::repair::RepairError;
 use crate::spool::{BatchHead, Place, SpoolError};
+use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Origin, Record};
 use crate::taxii::window::PollWindow;
 pub use check::{Checked, Finding, check_batch, check_ledger, check_letters, numbers};
@@ -150,6 +151,9 @@ pub enum BatchesError {
     /// What is damaged cannot be set aside.
     #[error(transparent)]
     Repair(#[from] RepairError),
+    /// The ledger cannot be written.
+    #[error(transparent)]
+    Retell(#[from] AppendError),
     /// The ledger cannot be read.
     #[error("the ledger cannot be read: {0}; mend the disk")]
     Ledger(#[source] io::Error),

@@ -286,7 +286,7 @@ impl<T: FnMut(String)> Retrying<'_, T> {
         crash::point(Point::RetryCommitted);
         if let Err(error) = state.append(now, &record) {
             // Where the record may be there after all, so must be the batch.
-            if state.disown(now).is_ok() {
+            if state.retell(now).is_ok() {
                 spool.take_back(seq)?;
             }
             return Err(error.into());

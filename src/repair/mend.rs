@@ -261,10 +261,15 @@ impl Mending<'_> {
             if progress.cursor.count_finished_of(&file.lines()) == 0 {
                 continue;
             }
-            let Some(name) = &file.quarantined else {
+            let written = self
+                .head
+                .files
+                .iter()
+                .find(|written| written.name == file.name);
+            let (Some(name), Some(written)) = (&file.quarantined, written) else {
                 continue;
             };
-            let lines = self.house.spool.quarantined_lines(name);
+            let lines = self.house.spool.quarantined_lines(written, name);
             for (line, text) in file.lines().zip(lines) {
                 // From the first line that is none on, lines may not be where they were.
                 let Ok(event) = Event::parse(text, self.head.window_end) else {
@@ -375,7 +380,7 @@ impl Mending<'_> {
         spool.commit(staging, head)?;
         if let Err(error) = state.append(now, &record) {
             // Where the record may be there after all, so must be the batch.
-            if state.disown(now).is_ok() {
+            if state.retell(now).is_ok() {
                 spool.take_back(seq)?;
             }
             return Err(error.into());

@@ -86,11 +86,11 @@ impl Spool {
             })
     }
 
-    /// The lines that can still be read of a file in `quarantine/`: nothing says that they are what
-    /// they were.
+    /// The lines that can still be read of a batch's file in `quarantine/`, where it is called `name`:
+    /// nothing says that they are what they were.
     #[must_use]
-    pub fn quarantined_lines(&self, name: &str) -> Vec<String> {
-        event_file::readable_lines(&self.disk, &self.quarantine.join(name))
+    pub fn quarantined_lines(&self, file: &EventFile, name: &str) -> Vec<String> {
+        event_file::readable_lines(&self.disk, &self.quarantine, &named(file, name))
     }
 
     /// Begins what a repair brings: it takes the place of what is counted already, so that a full
@@ -180,11 +180,7 @@ impl Spool {
     ) -> Result<(), SpoolError> {
         let from = self.quarantine.join(name);
         let take = || -> io::Result<()> {
-            let there = EventFile {
-                name: name.to_owned(),
-                ..file.clone()
-            };
-            EventLines::open(&self.disk, &self.quarantine, &there)?;
+            EventLines::open(&self.disk, &self.quarantine, &named(file, name))?;
             self.write_head(head)?;
             self.disk
                 .rename(&from, &self.folder(head.seq).join(&file.name))
@@ -258,5 +254,13 @@ impl Spool {
         let folder = self.archive.path(seq);
         let reader = BatchReader::open(&self.disk, &folder, &head, 0, |_| false);
         Some((head, reader))
+    }
+}
+
+/// A file that lies there under another name.
+fn named(file: &EventFile, name: &str) -> EventFile {
+    EventFile {
+        name: name.to_owned(),
+        ..file.clone()
     }
 }

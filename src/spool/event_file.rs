@@ -2,7 +2,7 @@
 //! its lines is handed out, so that an event is never delivered altered.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Cursor, Write};
+use std::io::{self, BufRead, BufReader, Cursor, Read as _, Write};
 use std::path::Path;
 
 use zstd::stream::read::Decoder;
@@ -17,6 +17,9 @@ use crate::state::EventFile;
 const ZSTD_LEVEL: i32 = 1;
 /// What a file may be longer than twice its length.
 const SPARE_BYTES: u64 = 1 << 20;
+/// Text that is read of a damaged file, whatever it unpacks to: one of ours holds as much only if it
+/// became thirty times smaller.
+const MAX_SALVAGED_BYTES: u64 = 256 << 20;
 /// Bytes that are decompressed at once.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -80,13 +83,15 @@ fn read(disk: &Disk, folder: &Path, file: &EventFile) -> io::Result<Vec<u8>> {
     disk.read(&path)
 }
 
-/// The lines of a damaged file up to the damage: nothing says that they are what they were.
-pub(super) fn readable_lines(disk: &Disk, path: &Path) -> Vec<String> {
-    let decoded = disk.read(path).and_then(lines);
-    let Ok(decoded) = decoded else {
+/// The lines of a damaged file up to the damage, but no more than were written: nothing says that they
+/// are what they were.
+pub(super) fn readable_lines(disk: &Disk, folder: &Path, file: &EventFile) -> Vec<String> {
+    let Ok(decoded) = read(disk, folder, file).and_then(lines) else {
         return Vec::new();
     };
-    decoded.lines().map_while(Result::ok).collect()
+    let lines = decoded.take(MAX_SALVAGED_BYTES).lines();
+    let most = usize::try_from(file.events).unwrap_or(usize::MAX);
+    lines.map_while(Result::ok).take(most).collect()
 }
 
 fn lines(compressed: Vec<u8>) -> io::Result<Decoded> {

@@ -298,13 +298,30 @@ fn a_whole_file_with_other_lines_is_noticed() {
 }
 
 #[test]
+fn no_more_is_taken_from_a_damaged_file_than_was_written() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let head = commit(&spool, &[3]);
+    let file = &head.files[0];
+    let lines = |text: &[u8]| {
+        let name = "some.zst";
+        let compressed = zstd::encode_all(text, 1).unwrap();
+        fs::write(spool.quarantine().join(name), compressed).unwrap();
+        spool.quarantined_lines(file, name)
+    };
+    assert_eq!(lines("{}\n".repeat(1000).as_bytes()).len(), 3);
+    let endless = lines(&vec![b'x'; 300 << 20]);
+    assert!(endless.concat().len() <= 256 << 20, "{}", endless.len());
+}
+
+#[test]
 fn files_that_are_set_aside_are_passed_over_and_come_back() {
     let scene = Scene::new();
     let spool = scene.open();
     let head = commit(&spool, &[3, 4, 5]);
     let middle = &head.files[1];
     let name = spool.set_aside(head.seq, &middle.name).unwrap().unwrap();
-    assert_eq!(spool.quarantined_lines(&name).len(), 4);
+    assert_eq!(spool.quarantined_lines(middle, &name).len(), 4);
     assert_eq!(spool.set_aside(head.seq, &middle.name).unwrap(), None);
     let numbers = |from: u64| -> Vec<u64> {
         let mut reader = spool.read(&head, from, |file| file == middle.name);

@@ -174,9 +174,9 @@ impl State {
         Ok(())
     }
 
-    /// Makes certain that a record that could not be appended never was, though it may lie on disk:
-    /// a new segment is begun, which does not know of it.
-    pub fn disown(&self, now: DateTime<Utc>) -> Result<(), AppendError> {
+    /// Begins a segment that tells everything again: lines that are damaged are needed no more, and a
+    /// record that could not be appended never was, though it may lie on disk.
+    pub fn retell(&self, now: DateTime<Utc>) -> Result<(), AppendError> {
         let mut inner = self.lock();
         let inner = &mut *inner;
         inner.ledger.begin_segment(now, &inner.picture)?;

@@ -350,6 +350,13 @@ fn the_ledger_the_dead_letters_and_the_archive_are_checked() {
     assert_eq!(code, Some(1));
     assert_eq!(things[0]["kind"], "ledger");
     assert_eq!(things[0]["findings"][0]["file"], "ledger/00000001.jsonl");
+    let (code, things) = checked(&simulator, &["--repair"]);
+    assert_eq!(code, Some(0), "{things:?}");
+    let (code, things) = checked(&simulator, &[]);
+    assert_eq!(code, Some(0), "{things:?}");
+    let remedy = things[0]["findings"][0]["remedy"].as_str().unwrap();
+    assert!(remedy.contains("a later segment tells"), "{remedy}");
+    assert!(simulator.state().join("ledger/00000002.jsonl").exists());
     assert_eq!(agent.stop().code, Some(0));
 }
 

@@ -165,7 +165,7 @@ fn three_segments() -> (Fixture, Picture) {
     let state = fixture.open().unwrap();
     for (second, record) in (1..).zip(&records()) {
         if second % 8 == 0 {
-            state.disown(at(second)).unwrap();
+            state.retell(at(second)).unwrap();
         }
         state.append(at(second), record).unwrap();
     }
