@@ -2,10 +2,15 @@
 //! machine stops there, and the next start goes on. Nothing is lost, and only what was in flight
 //! comes twice.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::Agent;
+use crate::clock::Clock as _;
 use crate::disk::refusal::{self, Steps, code};
 use crate::event::EventId;
 use crate::simulator::ArmedFault;
@@ -14,6 +19,7 @@ use crate::simulator::hec::HecFault;
 
 use crate::world::{Setup, World};
 
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -289,5 +295,40 @@ async fn nothing_of_an_agent_shows_a_secret() {
     // The simulated service's `user:pass`, as it travels.
     for secret in [token.trim(), "dXNlcjpwYXNz", "\"pass\""] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+/// Each sync takes longer than the gate's margin, for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn on_a_slow_disk_the_ledger_has_the_time_at_which_a_poll_is_sent() {
+    for slow_syncs in 1..5 {
+        let mut world = world();
+        world.publish();
+        let (clock, left) = (Arc::clone(&world.clock), Cell::new(slow_syncs));
+        refusal::with_each_sync(Some(Box::new(move || {
+            if left.get() > 0 {
+                left.set(left.get() - 1);
+                clock.advance(20 * SECOND);
+            }
+        })));
+        world.run_for(HOUR).await;
+        refusal::with_each_sync(None);
+        let ledger = world.ledger();
+        let written = ledger.iter().filter(|line| line["type"] == "poll_started");
+        let times: Vec<DateTime<Utc>> = written
+            .map(|line| line["at"].as_str().unwrap().parse().unwrap())
+            .collect();
+        assert!(
+            times.len() > world.polls().len(),
+            "nothing was written again"
+        );
+        let first = world.polls()[0].at;
+        let skew = world.cta.now() - world.clock.now().utc;
+        let told = times.iter().rev().find(|at| **at + skew <= first).unwrap();
+        assert!(
+            first - (*told + skew) <= TimeDelta::seconds(1),
+            "{told} and {first}, {slow_syncs} slow syncs"
+        );
+        check(&world, slow_syncs, 0);
     }
 }

@@ -49,7 +49,11 @@ const NOTHING: Plan = Plan {
     code: code::ENOSPC,
 };
 
+/// What happens while the disk makes something durable.
+type Meanwhile = Box<dyn Fn()>;
+
 thread_local! {
+    static MEANWHILE: RefCell<Option<Meanwhile>> = const { RefCell::new(None) };
     static TAKEN: Cell<u64> = const { Cell::new(0) };
     static PLAN: Cell<Plan> = const { Cell::new(NOTHING) };
     static IS_SHORT: Cell<bool> = const { Cell::new(false) };
@@ -83,6 +87,11 @@ pub(crate) fn end() -> u64 {
 /// From now on a write takes half of what it is given, or all.
 pub(crate) fn write_short(is_short: bool) {
     IS_SHORT.set(is_short);
+}
+
+/// From now on this happens with each sync of a file: time passes, on a slow disk.
+pub(crate) fn with_each_sync(meanwhile: Option<Meanwhile>) {
+    MEANWHILE.set(meanwhile);
 }
 
 /// A process begins, and does not know which syncs failed in the one before. Of the ledger it need
@@ -275,6 +284,7 @@ impl DiskFile for RefusingFile {
         step(true).inspect_err(|_| {
             UNSYNCED.with_borrow_mut(|unsynced| unsynced.insert(self.path.clone()));
         })?;
+        MEANWHILE.with_borrow(|meanwhile| meanwhile.iter().for_each(|happens| happens()));
         self.file.sync()
     }
 

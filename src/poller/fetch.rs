@@ -4,11 +4,12 @@ use std::io::{self, Read};
 
 use chrono::TimeDelta;
 
-use super::{KeepError, PollError, Poller};
+use super::{KeepError, PollError, Poller, SLOW_RECORD};
 use crate::config::Limits;
 use crate::crash::{self, Point};
 use crate::flatten::Origin;
 use crate::spool::{SpoolError, Staging};
+use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Record};
 use crate::taxii::Timestamp;
 use crate::taxii::client::Reply;
@@ -19,6 +20,8 @@ use crate::taxii::window::PollWindow;
 
 /// How often a part is asked for; any part may be asked for again.
 const PART_ATTEMPTS: u32 = 3;
+/// How often the ledger is told of a poll on a disk that takes longer than [`SLOW_RECORD`] each time.
+const GATE_RECORDS: u32 = 5;
 /// Of an answer that is no success only this much is read, for the message in it.
 const MAX_REFUSAL_BYTES: u64 = 1 << 20;
 
@@ -50,12 +53,12 @@ impl Poller {
         if keep_raw {
             staging.keep_raw();
         }
-        self.append(&Record::PollStarted {
+        let started = Record::PollStarted {
             gate: self.gate_name.clone(),
             key: key.clone(),
             window,
-        })
-        .map_err(KeepError::from)?;
+        };
+        self.close_gate(&started).map_err(KeepError::from)?;
         crash::point(Point::GateClosed);
         self.gate.polled(self.house.clock.now());
         loop {
@@ -71,6 +74,24 @@ impl Poller {
                 }
             }
         }
+    }
+
+    /// Closes the gate in the ledger. A record has the time at which its writing began, and a restart
+    /// counts from that: on a slow disk it is written again.
+    fn close_gate(&self, started: &Record) -> Result<(), AppendError> {
+        for _ in 0..GATE_RECORDS {
+            let before = self.house.clock.now().monotonic;
+            self.append(started)?;
+            let took = self.house.clock.now().monotonic.saturating_sub(before);
+            if took <= SLOW_RECORD {
+                return Ok(());
+            }
+            tracing::warn!(
+                took_s = took.as_secs_f32(),
+                "the disk takes long to make a ledger record durable. Look at the disk"
+            );
+        }
+        Ok(())
     }
 
     /// No byte was sent: the service has not counted the poll.

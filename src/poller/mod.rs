@@ -38,6 +38,9 @@ pub use server_clock::ServerClock;
 /// How long the service's time is waited for: it is no reason to put a poll off.
 const CLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Between the time of a record and its being durable passes no more than this, as a rule.
+const SLOW_RECORD: Duration = Duration::from_secs(1);
+
 /// Polls the collections that share one gate.
 #[derive(Debug)]
 pub struct Poller {
@@ -117,13 +120,14 @@ pub fn last_poll(
         *name == gate || *name == service || (gate == service && name.starts_with(&of_collections))
     });
     // The service counts from when it got the request, and that may have taken as long as it takes to
-    // connect, but not longer than until now.
-    let connecting = TimeDelta::from_std(connect_timeout).unwrap_or(TimeDelta::MAX);
+    // write the record and to connect, but not longer than until now.
+    let sending = connect_timeout.saturating_add(SLOW_RECORD);
+    let sending = TimeDelta::from_std(sending).unwrap_or(TimeDelta::MAX);
     let latest = |(name, at): (&String, &DateTime<Utc>)| {
         if !picture.unanswered.contains(name) {
             return *at;
         }
-        let sent = at.checked_add_signed(connecting).unwrap_or(now);
+        let sent = at.checked_add_signed(sending).unwrap_or(now);
         sent.min(now.max(*at))
     };
     polls.map(latest).max()
@@ -454,7 +458,7 @@ mod tests {
     fn a_poll_without_an_answer_may_have_been_counted_until_now() {
         assert_eq!(latest(&[(0, started())], 4), Some(4));
         // It was connected by then, or it never was.
-        assert_eq!(latest(&[(0, started())], 400), Some(10));
+        assert_eq!(latest(&[(0, started())], 400), Some(11));
         // Our clock was set back.
         assert_eq!(latest(&[(0, started())], -50), Some(0));
         // Before the answer came another was never under way.

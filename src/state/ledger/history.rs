@@ -41,7 +41,8 @@ pub(in crate::state) fn history(
     let mut last = 0;
     for segment in segments(disk, folder)? {
         let file = segment_name(segment);
-        let text = match disk.read(&folder.join(&file)) {
+        let path = folder.join(&file);
+        let text = match disk.read(&path) {
             Ok(text) => text,
             // The oldest goes when a new one is begun; what is a folder was never a segment.
             Err(error)
@@ -52,7 +53,10 @@ pub(in crate::state) fn history(
             {
                 continue;
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                let text = format!("{}: {error}", path.display());
+                return Err(io::Error::new(error.kind(), text));
+            }
         };
         for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
             let (line, is_ended) = match line.strip_suffix(b"\n") {

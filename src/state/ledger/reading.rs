@@ -56,28 +56,44 @@ impl Reading {
         };
         disk.create_folders(folder).map_err(io_error)?;
         let mut reading = Self::default();
-        let mut found: Vec<(u64, Option<u64>)> = Vec::new();
+        let mut found = Vec::new();
         for segment in segments(disk, folder).map_err(io_error)? {
             reading.last_segment = segment;
             let path = folder.join(segment_name(segment));
-            if disk.metadata(&path).map_err(io_error)?.is_folder {
-                reading.is_flawed = true;
-                continue;
+            match disk.metadata(&path) {
+                Ok(there) if there.is_folder => reading.is_flawed = true,
+                Ok(_) => found.push((segment, opening_snapshot(disk, &path))),
+                Err(error) => found.push((segment, Err(error))),
             }
-            let snapshot = opening_snapshot(disk, &path)
-                .map_err(|source| OpenLedgerError::Io { path, source })?;
-            found.push((segment, snapshot));
         }
         // A damaged snapshot costs no record: the segments before it tell the same. A copy of an old
         // segment under a new name tells nothing new.
-        let newest = found.iter().filter_map(|(_, snapshot)| *snapshot).max();
-        let first = found.iter().position(|(_, snapshot)| *snapshot == newest);
-        let needed: Vec<u64> = found
-            .iter()
-            .skip(first.unwrap_or(0))
-            .filter(|(_, snapshot)| snapshot.is_none() || *snapshot == newest)
-            .map(|(segment, _)| *segment)
-            .collect();
+        let snapshots = found.iter().map(|(_, snapshot)| snapshot.as_ref().ok());
+        let newest = snapshots.clone().flatten().copied().flatten().max();
+        let mut opens_it = snapshots.map(|snapshot| snapshot == Some(&newest));
+        let first = newest
+            .and_then(|_| opens_it.position(|opens| opens))
+            .unwrap_or(0);
+        let mut needed = Vec::new();
+        for (index, (segment, snapshot)) in found.into_iter().enumerate() {
+            let path = || folder.join(segment_name(segment));
+            match snapshot {
+                Ok(snapshot) if index >= first && snapshot.is_none_or(|it| Some(it) == newest) => {
+                    needed.push(segment);
+                }
+                Ok(_) => {}
+                Err(source) if index >= first => {
+                    let path = path();
+                    return Err(OpenLedgerError::Io { path, source });
+                }
+                Err(error) => tracing::warn!(
+                    file = %path().display(),
+                    %error,
+                    "an old segment of the ledger cannot be read; a newer one tells all that it told. \
+                     Look at the disk"
+                ),
+            }
+        }
         for segment in &needed {
             let path = folder.join(segment_name(*segment));
             let text = disk.read(&path).map_err(|source| OpenLedgerError::Io {

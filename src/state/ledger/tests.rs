@@ -1,5 +1,5 @@
 use super::*;
-use crate::disk::refusal;
+use crate::disk::refusal::{self, Steps};
 use crate::state::record::CollectionKey;
 use crate::state::restoration::{Way, tell};
 use crate::state::store::Found;
@@ -307,6 +307,37 @@ fn a_disk_that_fails_is_no_damage() {
     std::os::unix::fs::symlink("loop", fixture.folder.path().join("loop")).unwrap();
     let error = Reading::read(&Disk::machine(), &fixture.folder.path().join("loop")).unwrap_err();
     assert!(error.to_string().contains("cannot be read"), "{error}");
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_is_in_the_way_only_where_it_is_needed() {
+    let mut fixture = Fixture::new();
+    for second in 1..20 {
+        fixture.append(second);
+    }
+    let last = fixture.ledger.path(fixture.ledger.segment);
+    let read = || Reading::read(&Disk::machine(), fixture.folder.path());
+    refusal::refuse_as(Steps::Reads, refusal::code::EIO, u64::MAX, 0);
+    let whole = read().unwrap();
+    let steps = refusal::end();
+    let (mut passed_over, mut refused) = (0, 0);
+    for step in 0..steps {
+        refusal::refuse_as(Steps::Reads, refusal::code::EIO, step, 0);
+        let reading = read();
+        refusal::end();
+        match reading {
+            Ok(reading) => {
+                passed_over += 1;
+                assert!(reading.tells_all(whole.last_number()), "step {step}");
+                assert_eq!(reading.last_segment, whole.last_segment);
+            }
+            Err(error) => refused += u32::from(error.to_string().contains(last.to_str().unwrap())),
+        }
+    }
+    assert!(
+        passed_over > 2 && refused > 2,
+        "{passed_over} {refused} of {steps}"
+    );
 }
 
 #[test]

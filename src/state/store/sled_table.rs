@@ -19,6 +19,10 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// How often that is looked at.
 const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Stores that were set aside are for people to look at: all that they told is in the ledger. So many
+/// of the newest are kept.
+const KEEP_SET_ASIDE: usize = 3;
+
 /// Tables on this machine's disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SledTables;
@@ -48,9 +52,31 @@ impl Tables for SledTables {
 
     fn set_aside(&self, disk: &Disk, path: &Path, quarantine: &Path) -> io::Result<()> {
         disk.create_folders(quarantine)?;
-        let name = disk.free_name(quarantine, |n| format!("state.sled-{n}"))?;
-        disk.rename(path, &quarantine.join(name))
+        let mut aside = set_aside(disk, quarantine)?;
+        let next = aside.last().map_or(1, |last| last + 1);
+        disk.rename(path, &quarantine.join(aside_name(next)))?;
+        aside.push(next);
+        for oldest in aside.iter().rev().skip(KEEP_SET_ASIDE) {
+            let path = quarantine.join(aside_name(*oldest));
+            if let Err(error) = disk.remove_folder(&path) {
+                tracing::warn!(%error, path = %path.display(), "an old store that was set aside cannot be removed");
+            }
+        }
+        Ok(())
     }
+}
+
+fn aside_name(number: u64) -> String {
+    format!("state.sled-{number}")
+}
+
+/// The numbers of the stores that were set aside, oldest first.
+fn set_aside(disk: &Disk, quarantine: &Path) -> io::Result<Vec<u64>> {
+    let names = disk.names(quarantine)?;
+    let number = |name: &String| name.strip_prefix("state.sled-")?.parse::<u32>().ok();
+    let mut numbers: Vec<u64> = names.iter().filter_map(number).map(u64::from).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 impl SledTable {
@@ -121,5 +147,28 @@ impl From<sled::Error> for StoreError {
             sled::Error::Io(error) => Self::Io(error),
             other => Self::Damaged(other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_newest_of_those_that_were_set_aside_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.sled");
+        let quarantine = folder.path().join("quarantine");
+        let disk = Disk::machine();
+        for number in 1..=9_u32 {
+            std::fs::create_dir(&path).unwrap();
+            std::fs::write(path.join("db"), number.to_string()).unwrap();
+            SledTables.set_aside(&disk, &path, &quarantine).unwrap();
+            let kept = set_aside(&disk, &quarantine).unwrap();
+            assert!(kept.len() <= KEEP_SET_ASIDE, "{kept:?}");
+            let newest = quarantine.join(aside_name(number.into())).join("db");
+            assert_eq!(std::fs::read_to_string(newest).unwrap(), number.to_string());
+        }
+        assert_eq!(set_aside(&disk, &quarantine).unwrap(), [7, 8, 9]);
     }
 }
