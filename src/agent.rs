@@ -239,6 +239,7 @@ impl Agent {
             "started"
         );
         tell_of_abandoned_outputs(&house);
+        tell_of_orphans(&house, &config.services);
         for poller in pollers {
             let asked = make_askable(&poller, &mut askable);
             let ticks = schedules.ticks(&poller.service().schedule);
@@ -482,6 +483,19 @@ fn tell_of_abandoned_outputs(house: &House) {
             batches,
             "an output is no longer configured, and what it owes is kept: configure it again, or \
              give up what it owes with `cta-forwarder output forget`"
+        );
+    }
+}
+
+/// No window is polled again by itself of a collection that is no longer configured.
+fn tell_of_orphans(house: &House, services: &[ServiceConfig]) {
+    for (seq, collection) in repair::orphans(house, services) {
+        tracing::error!(
+            seq,
+            %collection,
+            "a batch is damaged, and its collection is no longer configured, so that nobody polls its \
+             window again: configure it again, or give up what the damaged files held with \
+             `cta-forwarder spool give-up`"
         );
     }
 }

@@ -16,6 +16,8 @@ use crate::state::ledger::HistoryLine;
 
 /// The head of a batch, in its folder.
 const HEAD: &str = "batch.json";
+const BEING_REPAIRED: &str = "its window is polled again by the agent; where it cannot be any more, \
+                              give it up with `cta-forwarder spool give-up`";
 /// What becomes of a damaged record of the segment that is written on.
 const LEDGER_REMEDY: &str = "the agent knows what it told: `cta-forwarder spool check --repair` has \
                              that told again in a new segment, as a restart does. Look at the disk";
@@ -287,7 +289,7 @@ fn file_finding(
         }
         FileState::BeingRepaired => (
             "it was damaged and is in quarantine/".to_owned(),
-            "its window is polled again by the agent".to_owned(),
+            BEING_REPAIRED.to_owned(),
         ),
         FileState::Settled => {
             return Ok(Some(Finding {

@@ -3,6 +3,7 @@
 //! holds up an agent that goes on beside it: files are read outside of locks, and a batch that goes
 //! meanwhile has gone.
 
+mod abandon;
 mod account;
 mod check;
 mod export;
@@ -22,6 +23,7 @@ use crate::spool::{BatchHead, Place, SpoolError};
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Origin, Record};
 use crate::taxii::window::PollWindow;
+pub use abandon::abandon;
 pub use check::{Checked, Finding, check_batch, check_ledger, check_letters, numbers};
 pub use export::{Export, ExportChoice, export};
 pub use list::list;
@@ -128,6 +130,14 @@ pub enum BatchesError {
         seq: u64,
         /// Its files, and what is wrong with them.
         damage: String,
+    },
+    /// Nothing of it waits for a poll.
+    #[error(
+        "nothing of batch {seq} is damaged and waits for its window: see `cta-forwarder spool check`"
+    )]
+    NotDamaged {
+        /// The batch.
+        seq: u64,
     },
     /// The output does not owe it.
     #[error("the output {output:?} does not owe batch {seq}; {}", owing(owed_by))]

@@ -41,6 +41,16 @@ impl Control {
         }
         export.end()
     }
+
+    pub(super) fn abandon_damage(&self, seq: u64) -> Result<String, String> {
+        let lost = block_in_place(|| batches::abandon(&self.house, seq));
+        let lost = lost.map_err(|error| error.to_string())?;
+        let events = if lost == 1 { "event is" } else { "events are" };
+        Ok(format!(
+            "{lost} {events} given up; what is left of the damaged files stays in quarantine/"
+        ))
+    }
+
     /// One after the other, so that a person sees how far it is; who goes ends it.
     pub(super) async fn check_spool(
         &self,

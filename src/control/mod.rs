@@ -83,6 +83,7 @@ impl Control {
             Request::CheckSpool { archive, repair } => {
                 self.check_spool(archive, repair, replies).await
             }
+            Request::AbandonDamage { seq } => self.abandon_damage(seq),
             Request::ShowCheckpoints => self.show_checkpoints(replies).await,
             Request::PlanCheckpoint { change } => self.plan_checkpoint(&change, replies).await,
             Request::SetCheckpoint { change } => self.set_checkpoint(&change),

@@ -82,6 +82,11 @@ pub enum Request {
         /// Sets aside what is damaged, and has its windows polled again.
         repair: bool,
     },
+    /// Gives up what damaged files of a batch held.
+    AbandonDamage {
+        /// The batch.
+        seq: u64,
+    },
     /// Where every collection is.
     ShowCheckpoints,
     /// What setting a checkpoint would do.

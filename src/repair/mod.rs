@@ -26,10 +26,11 @@ use std::collections::BTreeSet;
 pub use archived::finish_archived;
 pub use mend::{Mended, mend};
 
+use crate::config::ServiceConfig;
 use crate::house::House;
 use crate::spool::{BatchHead, FileDamage, InspectedBatch, SpoolError};
 use crate::state::ledger::AppendError;
-use crate::state::{DamagedFile, Record, SettledCounts, Settlement};
+use crate::state::{CollectionKey, DamagedFile, Record, SettledCounts, Settlement};
 use crate::taxii::Timestamp;
 
 /// Damage cannot be dealt with.
@@ -279,6 +280,40 @@ fn tell(head: &BatchHead, damage: &FileDamage, lines: u64, quarantined: Option<&
         quarantine = quarantined.unwrap_or("nothing was left to keep"),
         "{what}"
     );
+}
+
+/// A person gives up what damaged files of a batch held, where no poll brings it again; gives how many
+/// events are lost, none if nothing waits for a poll. Blocks while the disk works.
+pub fn abandon(house: &House, seq: u64) -> Result<Option<u64>, RepairError> {
+    let turn = house.spool.mending_turn();
+    let Some(head) = house.spool.batch(seq) else {
+        return Ok(None);
+    };
+    let names: BTreeSet<String> = mend::damaged(house, seq)
+        .into_iter()
+        .map(|file| file.name)
+        .collect();
+    let lost = give_up(house, &head, &names, "a person has given it up")?;
+    drop(turn);
+    house.spool.announce();
+    Ok((lost > 0).then_some(lost))
+}
+
+/// The batches with damaged files whose collection is not among these services', so that nobody polls
+/// their windows again.
+#[must_use]
+pub fn orphans(house: &House, services: &[ServiceConfig]) -> Vec<(u64, CollectionKey)> {
+    let is_polled = |key: &CollectionKey| {
+        let mut named = services
+            .iter()
+            .filter(|service| service.name == key.service);
+        named.any(|service| service.collections.contains(&key.collection))
+    };
+    let damaged = house.state.damaged_batches().into_iter();
+    damaged
+        .map(|(seq, damage)| (seq, damage.key))
+        .filter(|(_, key)| !is_polled(key))
+        .collect()
 }
 
 /// What these damaged files held cannot be had: whatever an output lacks of it is lost.

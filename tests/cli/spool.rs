@@ -316,6 +316,39 @@ fn what_is_repaired_is_polled_again_and_arrives_once() {
 }
 
 #[test]
+fn what_no_poll_brings_again_is_told_and_can_be_given_up() {
+    let (simulator, agent) = with_a_batch();
+    assert_eq!(agent.stop().code, Some(0));
+    let sound = refused(&simulator, &["give-up", "1", "--yes"]);
+    assert!(sound.contains("nothing of batch 1 is damaged"), "{sound}");
+    let unused = refused(&simulator, &["give-up", "7", "--yes"]);
+    assert!(unused.contains("there is no batch 7 yet"), "{unused}");
+    flip(&events(&simulator.state().join("spool/ready")));
+    assert_eq!(checked(&simulator, &["--repair"]).0, Some(1));
+
+    // Nobody polls its window again.
+    simulator.edit(|text| text.replace(simulator.collection(), "another"));
+    let mut agent = Running::start(&simulator.arguments(&["run"]));
+    agent.wait_for("its collection is no longer configured");
+    let asked = spool(&simulator, &["give-up", "1"]);
+    assert_eq!(asked.code, Some(2), "{asked:?}");
+    let events = simulator.published().len();
+    let given_up = done(&simulator, &["give-up", "1", "--yes"]);
+    assert!(
+        given_up.starts_with(&format!("{events} events are given up")),
+        "{given_up}"
+    );
+    wait_until("nobody waits for it any more", || {
+        listed(&simulator, &[]).is_empty()
+    });
+    let ended = agent.stop();
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stderr.contains("content is lost"), "{}", ended.stderr);
+    let audit = run(&simulator.arguments(&["audit"]));
+    assert_eq!(audit.code, Some(0), "{audit:?}");
+}
+
+#[test]
 fn the_ledger_the_dead_letters_and_the_archive_are_checked() {
     let simulator = Simulator::start();
     let agent = simulator.start_agent();

@@ -7,8 +7,12 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-use super::{CommandError, Exit, complain, load_without_secrets};
+use super::ask::ask;
+use super::confirm::confirm;
+use super::{CommandError, Exit, complain, load_without_secrets, print_line};
 use crate::batches::ExportChoice;
+use crate::config::Config;
+use crate::control::Request;
 use crate::spool::Place;
 
 /// Look at the batches that wait for delivery, and at those in the archive
@@ -67,6 +71,19 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Give up what damaged files of a batch held
+    ///
+    /// The agent polls the window of a damaged batch again by itself. Where that cannot be, since the
+    /// service is gone for good or the collection is no longer configured, this ends the waiting: all
+    /// other events of the batch are delivered, and those are counted as lost.
+    GiveUp {
+        /// The batch's number
+        #[arg(value_name = "SEQ")]
+        seq: u64,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Write the events of a batch, one JSON object a line
     ///
     /// The batch is read to its end first: of a damaged one nothing is written without --damaged.
@@ -97,7 +114,7 @@ impl SpoolCommand {
                 "there is no state in {} yet, and so there are no batches",
                 config.state.directory.display()
             ));
-            let is_for_one = matches!(self.action, Action::Show { .. } | Action::Export { .. });
+            let is_for_one = !matches!(self.action, Action::List { .. } | Action::Check { .. });
             return Ok(if is_for_one {
                 Exit::Failure
             } else {
@@ -119,6 +136,7 @@ impl SpoolCommand {
                 repair,
                 json,
             } => check::run(config, archive, repair, json).await,
+            Action::GiveUp { seq, yes } => give_up(config, seq, yes).await,
             Action::Export {
                 seq,
                 output,
@@ -132,4 +150,18 @@ impl SpoolCommand {
             }
         }
     }
+}
+
+async fn give_up(config: Config, seq: u64, yes: bool) -> Result<Exit, CommandError> {
+    if !yes {
+        let what = format!("give up what is damaged of batch {seq}");
+        let question =
+            format!("What damaged files of batch {seq} held will not be delivered. Give it up?");
+        if let Some(exit) = confirm(&what, &question)? {
+            return Ok(exit);
+        }
+    }
+    let message = ask(config, Request::AbandonDamage { seq }, |_| Ok(())).await?;
+    print_line(message)?;
+    Ok(Exit::Success)
 }

@@ -144,7 +144,7 @@ impl Page {
                 Style::Doubtful,
                 format_args!(
                     "events of damaged files: {events}; their window is polled again by itself, \
-                     `cta-forwarder audit` names it"
+                     `cta-forwarder spool check` names it"
                 ),
             );
         }
@@ -327,7 +327,7 @@ OUTPUT  TYPE        PENDING  DELIVERED  DEAD LETTERS  GIVEN UP
 gone    -                20          5             1         9
   no longer configured: configure it again, or `cta-forwarder output forget gone`
   batches that it owes and that are not in the spool: 1; `cta-forwarder audit` names them and says what can be done
-  events of damaged files: 15; their window is polled again by itself, `cta-forwarder audit` names it
+  events of damaged files: 15; their window is polled again by itself, `cta-forwarder spool check` names it
   events that damage to the spool has cost, since the service no longer had them: 4
   failed 4 times in a row, it is tried again: refused
 splunk  splunk_hec        9          7             0         0
