@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig, StartAt};
@@ -240,6 +241,7 @@ impl Agent {
         );
         tell_of_abandoned_outputs(&house);
         tell_of_orphans(&house, &config.services);
+        let interrupts: Vec<_> = pollers.iter().map(Poller::interrupt).collect();
         for poller in pollers {
             let asked = make_askable(&poller, &mut askable);
             let ticks = schedules.ticks(&poller.service().schedule);
@@ -275,16 +277,22 @@ impl Agent {
         let _ = stopping.send(true);
         crash::point(Point::Stopping);
         schedules.stop().await;
-        let drained = tokio::time::timeout(config.shutdown_timeout, async {
-            while tasks.join_next().await.is_some() {}
-        });
-        let ended = match drained.await {
-            Ok(()) => Ended::Drained,
-            Err(_) => {
-                tasks.abort_all();
-                Ended::TimeUp
-            }
+        // A service that takes its time is waited for half of that.
+        let interrupting = async {
+            tokio::time::sleep(config.shutdown_timeout / 2).await;
+            interrupts.iter().for_each(CancellationToken::cancel);
+            std::future::pending().await
         };
+        let draining = async {
+            while tasks.join_next().await.is_some() {}
+            Ended::Drained
+        };
+        let ended = tokio::select! {
+            ended = draining => ended,
+            ended = interrupting => ended,
+            () = tokio::time::sleep(config.shutdown_timeout) => Ended::TimeUp,
+        };
+        tasks.abort_all();
         crash::point(Point::Drained);
         tracing::info!(?ended, "stopped");
         drop(lock);

@@ -127,6 +127,9 @@ impl Poller {
                 Ok(progress) => return Ok(progress),
                 Err(error) => error,
             };
+            if self.interrupt.is_cancelled() {
+                return Err(PollError::Interrupted);
+            }
             if attempt >= attempts || !may_pass(&error) {
                 return Err(in_slot_of_its_poll(error, exchange.part()));
             }

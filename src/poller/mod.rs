@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{PollLimitScope, ServiceConfig};
 use crate::house::House;
@@ -47,6 +48,8 @@ pub struct Poller {
     house: House,
     service: Arc<ServiceConfig>,
     client: Client,
+    /// Gives up the exchange that is under way.
+    interrupt: CancellationToken,
     server_clock: Arc<ServerClock>,
     /// The service answers without telling its time: it is not asked for it again.
     is_clock_silent: bool,
@@ -81,6 +84,9 @@ enum PollError {
     /// Ours.
     #[error(transparent)]
     Keep(#[from] KeepError),
+    /// The agent stops.
+    #[error("the agent stops, and the poll is given up: its window is polled again")]
+    Interrupted,
 }
 
 /// An answer could not be kept.
@@ -146,13 +152,14 @@ impl Poller {
         let server_clock = Arc::new(ServerClock::restore(offset));
         let mut pollers = Vec::new();
         for (gate_name, collections) in gates(&service) {
-            let client = Client::new(&service)?;
+            let interrupt = CancellationToken::new();
+            let client = Client::new(&service, interrupt.clone())?;
             let server_clock = Arc::clone(&server_clock);
             let service = Arc::clone(&service);
             pollers.push(Self::new(
                 house,
                 service,
-                client,
+                (client, interrupt),
                 server_clock,
                 gate_name,
                 &collections,
@@ -164,7 +171,7 @@ impl Poller {
     fn new(
         house: &House,
         service: Arc<ServiceConfig>,
-        client: Client,
+        (client, interrupt): (Client, CancellationToken),
         server_clock: Arc<ServerClock>,
         gate_name: String,
         collections: &[String],
@@ -189,6 +196,7 @@ impl Poller {
             house: house.clone(),
             service,
             client,
+            interrupt,
             server_clock,
             is_clock_silent: false,
             rules,
@@ -206,6 +214,13 @@ impl Poller {
     #[must_use]
     pub fn service(&self) -> &ServiceConfig {
         &self.service
+    }
+
+    /// Cancelled, it gives up what is under way: of an answer that did not come whole nothing is kept,
+    /// and its window is polled again.
+    #[must_use]
+    pub fn interrupt(&self) -> CancellationToken {
+        self.interrupt.clone()
     }
 
     /// Whether this poller polls the collection.
@@ -367,6 +382,10 @@ impl Poller {
                 return self.failed(index, &window, &known, &fault, staging);
             }
             Err(PollError::Keep(error)) => return self.not_kept(index, &error, server_now),
+            Err(error @ PollError::Interrupted) => {
+                tracing::info!(collection = %key, "{error}");
+                return Wake::NOW;
+            }
         };
         let takers = self.house.takers(&key.collection);
         let reason = Reason::Next(known.checkpoint);

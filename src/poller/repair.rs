@@ -99,6 +99,10 @@ impl Poller {
             Err(PollError::Fault(fault)) => return self.repair_failed(seq, &damage, &fault),
             Err(PollError::Keep(KeepError::Spool(error))) => Err(error.into()),
             Err(PollError::Keep(KeepError::Ledger(error))) => Err(error.into()),
+            Err(error @ PollError::Interrupted) => {
+                tracing::info!(collection = %damage.key, seq, "{error}");
+                return Wake::NOW;
+            }
         };
         match mended {
             Ok(_) => {

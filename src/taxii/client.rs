@@ -1,18 +1,22 @@
 //! Sends requests to a TAXII service over HTTP.
 
 use std::error::Error;
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use tokio_util::io::{StreamReader, SyncIoBridge};
+use tokio_util::sync::CancellationToken;
 
 use super::fault::Fault;
 use super::message::{self, Request};
 use crate::config::{Credentials, ReadSecretError, ServiceConfig};
 use crate::tls::{BuildClientError, client_builder};
+
+/// What an exchange ends with that was interrupted.
+const INTERRUPTED: &str = "it was interrupted";
 
 /// A client of one service.
 #[derive(Debug)]
@@ -21,6 +25,7 @@ pub struct Client {
     poll_url: String,
     protocol: &'static str,
     credentials: Option<Credentials>,
+    interrupt: CancellationToken,
 }
 
 /// The head of an answer; its body is still to come.
@@ -33,11 +38,16 @@ pub struct Reply {
     /// `Retry-After`
     pub retry_after: Option<Duration>,
     response: reqwest::Response,
+    interrupt: CancellationToken,
 }
 
 impl Client {
-    /// Reads the certificates; connects to nothing.
-    pub fn new(config: &ServiceConfig) -> Result<Self, BuildClientError> {
+    /// Reads the certificates; connects to nothing. Whatever waits for the service fails as soon as
+    /// `interrupt` is cancelled.
+    pub fn new(
+        config: &ServiceConfig,
+        interrupt: CancellationToken,
+    ) -> Result<Self, BuildClientError> {
         let builder = client_builder(
             &config.tls,
             config.proxy.as_deref(),
@@ -55,6 +65,7 @@ impl Client {
                 message::PROTOCOL_HTTP
             },
             credentials: config.credentials.clone(),
+            interrupt,
         })
     }
 
@@ -91,7 +102,11 @@ impl Client {
             let password = credentials.password.expose();
             post = post.basic_auth(&credentials.username, Some(password));
         }
-        let response = post.send().await.map_err(|error| {
+        let sent = self.interrupt.run_until_cancelled(post.send()).await;
+        let sent = sent.ok_or_else(|| Fault::Connection {
+            reason: INTERRUPTED.to_owned(),
+        })?;
+        let response = sent.map_err(|error| {
             // A time-out while connecting is both; nothing was sent then.
             let (is_connect, is_timeout) = (error.is_connect(), error.is_timeout());
             let reason = reason(&error.without_url());
@@ -107,6 +122,7 @@ impl Client {
             date,
             retry_after: retry_after(response.headers(), date),
             response,
+            interrupt: self.interrupt.clone(),
         })
     }
 }
@@ -120,7 +136,13 @@ impl Reply {
         let chunks = self
             .response
             .bytes_stream()
-            .map_err(|error| std::io::Error::other(reason(&error.without_url())));
+            .map_err(|error| io::Error::other(reason(&error.without_url())));
+        let interrupt = self.interrupt;
+        let until = interrupt.clone().cancelled_owned();
+        // Without an error after it, an answer that was interrupted would look like a short one.
+        let interrupted = stream::once(async move { interrupt.is_cancelled() })
+            .filter_map(async |is| is.then(|| Err(io::Error::other(INTERRUPTED))));
+        let chunks = chunks.take_until(until).chain(interrupted).boxed();
         let mut body = SyncIoBridge::new(StreamReader::new(chunks));
         tokio::task::block_in_place(|| read(&mut body))
     }

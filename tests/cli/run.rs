@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::program::{Running, command, run, wait_until};
 use crate::simulator::Simulator;
@@ -41,12 +42,53 @@ fn a_second_signal_stops_at_once() {
 }
 
 #[test]
+fn a_service_that_takes_its_time_does_not_spoil_a_stop() {
+    for fault in [
+        r#"{"fault": "black_hole", "on": "poll"}"#,
+        r#"{"fault": "stalled_answer", "on": "poll"}"#,
+    ] {
+        let simulator = Simulator::start();
+        simulator.put("/cta/fault", fault);
+        simulator.edit(|text| format!("shutdown_timeout = \"4s\"\n{text}"));
+        let agent = simulator.start_agent();
+        wait_until("it polls", || simulator.polls() == 1);
+        let ended = agent.stop();
+        assert_eq!(ended.code, Some(0), "{fault}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains("the poll is given up"),
+            "{fault}: {}",
+            ended.stderr
+        );
+        // It counts as no failure, and nothing was taken of it.
+        let status = run(&simulator.arguments(&["status", "--json"])).stdout;
+        let status: Value = serde_json::from_str(&status).unwrap();
+        assert_eq!(
+            status["collections"][0]["checkpoint"],
+            Value::Null,
+            "{status}"
+        );
+        simulator.delete("/cta/fault");
+        let agent = simulator.start_agent();
+        wait_until("all is delivered", || {
+            simulator.get("/hec/events").as_array().unwrap().len() == simulator.published().len()
+        });
+        assert_eq!(agent.stop().code, Some(0));
+    }
+}
+
+#[test]
 fn when_the_time_for_that_is_up_it_stops_too() {
     let simulator = Simulator::start();
-    simulator.put("/cta/fault", r#"{"fault": "black_hole", "on": "poll"}"#);
+    simulator.put("/hec/fault", r#"{"fault": "black_hole", "on": "events"}"#);
     simulator.edit(|text| format!("shutdown_timeout = \"100ms\"\n{text}"));
     let agent = simulator.start_agent();
-    wait_until("it polls", || simulator.polls() == 1);
+    wait_until("it delivers", || {
+        !simulator
+            .get("/hec/requests")
+            .as_array()
+            .unwrap()
+            .is_empty()
+    });
     let ended = agent.stop();
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("TimeUp"), "{}", ended.stderr);
