@@ -1,0 +1,184 @@
+//! What a start makes of what it finds: the state is brought to the ledger's last word.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::StartError;
+use crate::clock::Clock;
+use crate::config::{Config, ServiceConfig, StartAt};
+use crate::crash::{self, Point};
+use crate::house::House;
+use crate::letters;
+use crate::observe::board::Board;
+use crate::poller;
+use crate::repair;
+use crate::spool::Spool;
+use crate::state::{Record, State, StateLock};
+use crate::storage::Storage;
+use crate::taxii::Timestamp;
+
+pub(super) fn take_house(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    storage: &Storage,
+) -> Result<(StateLock, House), StartError> {
+    let now = clock.now().utc;
+    let lock = StateLock::take(&config.state.directory)?;
+    crash::point(Point::LockTaken);
+    let state = Arc::new(State::open(storage, &config.state.directory, now)?);
+    crash::point(Point::StateOpened);
+    let spool = Arc::new(Spool::open(&storage.disk, &config.state)?);
+    let house = House {
+        clock,
+        state,
+        spool,
+        board: Arc::new(Board::default()),
+        outputs: Arc::new(config.outputs.clone()),
+    };
+    recover(&house, &config.services)?;
+    Ok((lock, house))
+}
+
+/// Batches that were put in place without a record get it, those that nobody owes go.
+fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> {
+    let now = house.clock.now().utc;
+    let (next_seq, is_doubtful) = house
+        .state
+        .look(|picture| (picture.next_seq, picture.is_doubtful));
+    let may_be_unknown =
+        |seq| seq >= next_seq || is_doubtful && house.state.may_lack_records_of(seq);
+    let mut delivered = Vec::new();
+    if is_doubtful {
+        delivered = house.spool.newest_archived(may_be_unknown);
+    }
+    let mut delivered = delivered.into_iter().peekable();
+    for head in house.spool.batches() {
+        while let Some(delivered) = delivered.next_if(|delivered| delivered.seq < head.seq) {
+            take_checkpoint(house, delivered.told(), now)?;
+        }
+        let is_owed = || {
+            house
+                .state
+                .look(|picture| picture.batches.contains_key(&head.seq))
+        };
+        if head.seq >= next_seq {
+            tracing::info!(
+                seq = head.seq,
+                collection = head.collection,
+                "a batch was in place without a record; it gets one"
+            );
+            house.state.append(now, &head.told())?;
+            crash::point(Point::BatchRecorded);
+        } else if !is_owed() && may_be_unknown(head.seq) {
+            house.state.append(now, &owed_again(house, head.told()))?;
+        }
+        if !is_owed() {
+            if let Err(error) = house.spool.done(head.seq, now) {
+                tracing::warn!(%error, seq = head.seq, "a batch that nobody owes cannot be archived; the next start tries it again");
+            }
+            crash::point(Point::BatchArchived);
+        }
+    }
+    for delivered in delivered {
+        take_checkpoint(house, delivered.told(), now)?;
+    }
+    house
+        .spool
+        .begin_at(house.state.look(|picture| picture.next_seq));
+    repair::recover(house)?;
+    letters::recover(house)?;
+    repair::finish_archived(house)?;
+    crash::point(Point::LettersRecovered);
+    if is_doubtful {
+        tracing::error!(
+            "records are missing from the ledger: whatever lies in the spool is sent again, windows \
+             may be fetched again, and all gates stay closed for one interval. Look at the disk"
+        );
+        let gates = services.iter().flat_map(poller::gates);
+        let gates = gates.map(|(gate, _)| gate).collect();
+        let recovered = Record::Recovered {
+            gates,
+            letters: letters::count_settled(house)?,
+            blocks: letters::count_blocks(house)?,
+        };
+        house.state.append(now, &recovered)?;
+        crash::point(Point::RecoveredRecorded);
+    }
+    Ok(())
+}
+
+/// The record of a batch of which the ledger does not say for certain that it was delivered: it is
+/// owed, and the checkpoint never goes back.
+fn owed_again(house: &House, mut record: Record) -> Record {
+    match &mut record {
+        Record::Polled {
+            key,
+            checkpoint,
+            gap,
+            clock_offset_ms,
+            ..
+        } => {
+            (*gap, *clock_offset_ms) = (None, None);
+            let known = house.state.look(|picture| {
+                let known = picture.collection(key);
+                known.and_then(|known| known.checkpoint.as_ref().map(Timestamp::time))
+            });
+            let is_later = |end: &Timestamp| known.is_none_or(|known| end.time() > known);
+            *checkpoint = checkpoint.take().filter(is_later);
+        }
+        Record::BatchAdded { letters, .. } => letters.clear(),
+        _ => {}
+    }
+    record
+}
+
+/// A checkpoint that was reached cannot be wrong: its batch was here, and is delivered.
+fn take_checkpoint(house: &House, record: Record, now: DateTime<Utc>) -> Result<(), StartError> {
+    let mut record = owed_again(house, record);
+    if let Record::Polled {
+        key,
+        checkpoint: Some(checkpoint),
+        outputs,
+        ..
+    } = &mut record
+    {
+        tracing::info!(%key, %checkpoint, "the checkpoint is taken from a batch in the archive");
+        outputs.clear();
+        house.state.append(now, &record)?;
+    }
+    Ok(())
+}
+
+/// An output that the state does not know starts with the next batch, or with the oldest.
+pub(super) fn add_new_outputs(house: &House) -> Result<(), StartError> {
+    let now = house.clock.now().utc;
+    for output in house.outputs.iter() {
+        let is_known = house
+            .state
+            .look(|picture| picture.outputs.contains_key(&output.name));
+        if is_known {
+            continue;
+        }
+        let owes = match output.start_at {
+            StartAt::Now => Vec::new(),
+            StartAt::Oldest => {
+                let batches = house.spool.batches();
+                let taken = batches.iter().filter(|head| output.takes(&head.collection));
+                taken.map(|head| head.seq).collect()
+            }
+        };
+        let owes_something = !owes.is_empty();
+        let record = Record::OutputAdded {
+            output: output.name.clone(),
+            letters: letters::count_earlier(house, &output.name, &owes)?,
+            owes,
+        };
+        house.state.append(now, &record)?;
+        crash::point(Point::OutputAdded);
+        if owes_something {
+            letters::recover(house)?;
+        }
+    }
+    Ok(())
+}
