@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::account::{TITLES, cells, style};
 use super::ask::ask;
 use super::table::Table;
 use super::terminal::{Paint, Style, printable};
@@ -63,32 +64,13 @@ impl AuditCommand {
 
 fn text(audit: &Audit, paint: Paint) -> String {
     let mut lines = Vec::new();
-    let head = [
-        "BATCH",
-        "COLLECTION",
-        "OUTPUT",
-        "FETCHED",
-        "DELIVERED",
-        "DEAD LETTERS",
-        "DISCARDED",
-        "ABANDONED",
-        "REPAIRED",
-        "LOST",
-        "PENDING",
-        "REPAIRING",
-        "DIFFERENCE",
-    ];
+    let head = [&["BATCH", "COLLECTION"][..], &TITLES, &["DIFFERENCE"]].concat();
     let accounts = audit.batches.iter().chain(&audit.outputs);
-    let rows: Vec<[String; 13]> = accounts.clone().map(row).collect();
-    let table = Table::new(head, &rows);
+    let rows: Vec<Vec<String>> = accounts.clone().map(row).collect();
+    let table = Table::new(&head, &rows);
     lines.push(paint.paint(Style::Bold, table.titles).to_string());
     for (account, row) in accounts.zip(table.rows) {
-        let style = if account.fetched == account.total() {
-            Style::Plain
-        } else {
-            Style::Bad
-        };
-        lines.push(paint.paint(style, row).to_string());
+        lines.push(paint.paint(style(account), row).to_string());
     }
     lines.push(String::new());
     if audit.ok {
@@ -102,27 +84,19 @@ fn text(audit: &Audit, paint: Paint) -> String {
     lines.join("\n")
 }
 
-fn row(account: &Account) -> [String; 13] {
+fn row(account: &Account) -> Vec<String> {
     let seq = account.seq.map(|seq| seq.to_string());
     let difference = i128::from(account.total()) - i128::from(account.fetched);
-    [
+    let mut row = vec![
         seq.unwrap_or_else(|| "all".to_owned()),
         account.collection.clone().unwrap_or_else(|| "-".to_owned()),
-        account.output.clone(),
-        account.fetched.to_string(),
-        account.delivered.to_string(),
-        account.dead_letters.to_string(),
-        account.discarded.to_string(),
-        account.abandoned.to_string(),
-        account.repaired.to_string(),
-        account.lost.to_string(),
-        account.pending.to_string(),
-        account.repairing.to_string(),
-        match difference {
-            0 => "ok".to_owned(),
-            difference => format!("{difference:+}"),
-        },
-    ]
+    ];
+    row.extend(cells(account));
+    row.push(match difference {
+        0 => "ok".to_owned(),
+        difference => format!("{difference:+}"),
+    });
+    row
 }
 
 #[cfg(test)]

@@ -196,7 +196,7 @@ async fn show(config: Config, json: bool) -> Result<Exit, CommandError> {
 fn text(all: &[CheckpointStatus], now: DateTime<Utc>, paint: Paint) -> String {
     let head = ["COLLECTION", "CHECKPOINT", "LAG", "GATE", "LAST MOVED"];
     let rows: Vec<[String; 5]> = all.iter().map(|one| row(one, now)).collect();
-    let table = Table::new(head, &rows);
+    let table = Table::new(&head, &rows);
     let mut lines = vec![paint.paint(Style::Bold, table.titles).to_string()];
     for (one, row) in all.iter().zip(table.rows) {
         lines.push(row);

@@ -243,7 +243,7 @@ fn table(letters: &[LetterHead], paint: Paint) -> String {
             ]
         })
         .collect();
-    let table = Table::new(head, &rows);
+    let table = Table::new(&head, &rows);
     let titles = paint.paint(Style::Bold, table.titles).to_string();
     let mut lines = vec![titles];
     lines.extend(table.rows);

@@ -2,6 +2,7 @@
 //!
 //! A command gives an [`Exit`] or a [`CommandError`]; only `main` ends the process.
 
+mod account;
 mod ask;
 mod audit;
 mod check;

@@ -16,24 +16,26 @@ struct Column {
 }
 
 impl Table {
-    pub(super) fn new<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> Self {
-        let mut widths = head.map(str::len);
+    pub(super) fn new<R: AsRef<[String]>>(head: &[&str], rows: &[R]) -> Self {
+        let mut widths: Vec<usize> = head.iter().map(|title| title.len()).collect();
         for row in rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
+            for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
                 *width = (*width).max(cell.chars().count());
             }
         }
         let is_number = |cell: &String| cell.bytes().all(|byte| byte.is_ascii_digit());
-        let columns = std::array::from_fn::<_, N, _>(|column| Column {
-            width: widths.get(column).copied().unwrap_or_default(),
-            is_number: rows.iter().filter_map(|row| row.get(column)).all(is_number),
-        });
-        let row = |row: &[String; N]| {
-            let cells: Vec<&str> = row.iter().map(String::as_str).collect();
+        let column = |(index, width)| {
+            let mut cells = rows.iter().filter_map(|row| row.as_ref().get(index));
+            let is_number = cells.all(is_number);
+            Column { width, is_number }
+        };
+        let columns: Vec<Column> = widths.into_iter().enumerate().map(column).collect();
+        let row = |row: &R| {
+            let cells: Vec<&str> = row.as_ref().iter().map(String::as_str).collect();
             line(&cells, &columns)
         };
         Self {
-            titles: line(&head, &columns),
+            titles: line(head, &columns),
             rows: rows.iter().map(row).collect(),
         }
     }

@@ -50,7 +50,7 @@ fn text(batches: &[BatchSummary], place: Place, paint: Paint) -> String {
         "DONE BY",
     ];
     let rows: Vec<[String; 8]> = batches.iter().map(row).collect();
-    let table = Table::new(head, &rows);
+    let table = Table::new(&head, &rows);
     let mut lines = vec![paint.paint(Style::Bold, table.titles).to_string()];
     for (batch, row) in batches.iter().zip(table.rows) {
         lines.push(row);

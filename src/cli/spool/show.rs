@@ -7,8 +7,8 @@ use bytesize::ByteSize;
 use chrono::TimeDelta;
 
 use super::list::{origin, window};
-use crate::audit::Account;
 use crate::batches::{ShownBatch, ShownState};
+use crate::cli::account;
 use crate::cli::ask::ask;
 use crate::cli::table::{Table, age};
 use crate::cli::terminal::{Paint, Style, printable};
@@ -152,45 +152,13 @@ fn files(shown: &ShownBatch) -> (Table, Vec<Style>) {
         .collect();
     let style = |is_damaged| if is_damaged { Style::Bad } else { Style::Plain };
     let damaged = shown.files.iter().map(|file| style(file.damage.is_some()));
-    (Table::new(head, &rows), damaged.collect())
+    (Table::new(&head, &rows), damaged.collect())
 }
 
 fn outputs(shown: &ShownBatch) -> (Table, Vec<Style>) {
-    let head = [
-        "OUTPUT",
-        "FETCHED",
-        "DELIVERED",
-        "DEAD LETTERS",
-        "DISCARDED",
-        "ABANDONED",
-        "REPAIRED",
-        "LOST",
-        "PENDING",
-        "REPAIRING",
-    ];
-    let row = |account: &Account| {
-        [
-            account.output.clone(),
-            account.fetched.to_string(),
-            account.delivered.to_string(),
-            account.dead_letters.to_string(),
-            account.discarded.to_string(),
-            account.abandoned.to_string(),
-            account.repaired.to_string(),
-            account.lost.to_string(),
-            account.pending.to_string(),
-            account.repairing.to_string(),
-        ]
-    };
-    let rows: Vec<[String; 10]> = shown.outputs.iter().map(row).collect();
-    let styles = shown.outputs.iter().map(|account| {
-        if account.fetched == account.total() {
-            Style::Plain
-        } else {
-            Style::Bad
-        }
-    });
-    (Table::new(head, &rows), styles.collect())
+    let rows: Vec<_> = shown.outputs.iter().map(account::cells).collect();
+    let styles = shown.outputs.iter().map(account::style);
+    (Table::new(&account::TITLES, &rows), styles.collect())
 }
 
 fn receipts(shown: &ShownBatch) -> (Table, Vec<Style>) {
@@ -209,5 +177,5 @@ fn receipts(shown: &ShownBatch) -> (Table, Vec<Style>) {
         })
         .collect();
     let styles = vec![Style::Plain; rows.len()];
-    (Table::new(head, &rows), styles)
+    (Table::new(&head, &rows), styles)
 }

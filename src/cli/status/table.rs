@@ -239,7 +239,7 @@ impl Page {
         rows: &[[String; N]],
         mut after: impl FnMut(&mut Self, usize),
     ) {
-        let table = Table::new(head, rows);
+        let table = Table::new(&head, rows);
         let titles = self.paint.paint(Style::Bold, table.titles).to_string();
         self.line(format_args!("\n{titles}"));
         for (index, row) in table.rows.into_iter().enumerate() {
