@@ -70,7 +70,7 @@ fn fields_of(mut pieces: Pieces<'_>) -> Map<String, Value> {
         let value: Value = serde_json::from_str(text).unwrap_or_else(|_| text.into());
         // The writer of events has texts, whole numbers and arrays of them; of its own names the
         // reader asks a text.
-        let is_plain = value.is_i64() || value.is_array() && name != "packageTimestamp";
+        let is_plain = (value.is_i64() || value.is_array()) && name != "packageTimestamp";
         let value = if is_plain { value } else { text.into() };
         fields.entry(name).or_insert(value);
     }
