@@ -106,11 +106,36 @@ impl Call {
             source,
         })?;
         let parse = |line: String| {
-            serde_json::from_str(&line).map_err(|source| CallError::Answer {
-                path: self.path.clone(),
-                source,
+            let path = self.path.clone();
+            serde_json::from_str(&line).map_err(|source| {
+                if source.is_eof() {
+                    let source = io::ErrorKind::UnexpectedEof.into();
+                    CallError::Broken { path, source }
+                } else {
+                    CallError::Answer { path, source }
+                }
             })
         };
         line.map(parse).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reply_that_is_cut_short_is_no_other_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(socket_path(folder.path())).unwrap();
+        let client = Client::connect(folder.path()).await.unwrap().unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut call = client.call(&Request::Status).await.unwrap();
+        stream.write_all(b"{\"reply\":\"do").await.unwrap();
+        drop(stream);
+        let error = call.next().await.unwrap_err();
+        assert!(matches!(error, CallError::Broken { .. }), "{error}");
     }
 }

@@ -19,10 +19,23 @@ use crate::wake::told_to_stop;
 
 /// A request is a line of at most this many bytes.
 const MAX_REQUEST_BYTES: u64 = 1 << 20;
-/// A command that says nothing for this long is let go.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Commands that are answered at once.
 const MAX_CONNECTIONS: usize = 16;
+
+/// How long a command is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// One that asks nothing is let go after this.
+    request: Duration,
+    /// One that takes nothing of a reply for this long is let go when all places are taken: until
+    /// then a person may page through what he has asked for.
+    reply: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    request: Duration::from_secs(10),
+    reply: Duration::from_secs(10),
+};
 
 /// The control socket cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +69,7 @@ pub fn listen(
     match bind() {
         Ok(listener) => {
             crash::point(Point::Listening);
-            Ok(accept(listener, path, control, stopped))
+            Ok(accept(listener, path, control, stopped, PATIENCE))
         }
         Err(source) => Err(ListenError { path, source }),
     }
@@ -67,17 +80,21 @@ async fn accept(
     path: PathBuf,
     control: Control,
     mut stopped: watch::Receiver<bool>,
+    patience: Patience,
 ) {
     let mut connections = JoinSet::new();
+    let full = watch::Sender::new(false);
     loop {
+        full.send_replace(connections.len() >= MAX_CONNECTIONS);
         tokio::select! {
             () = told_to_stop(&mut stopped) => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
                     let control = control.clone();
+                    let full = full.subscribe();
                     connections.spawn(async move {
-                        if let Err(error) = serve(stream, &control).await {
+                        if let Err(error) = serve(stream, &control, full, patience).await {
                             tracing::debug!(%error, "a command went away");
                         }
                     });
@@ -102,13 +119,18 @@ fn may_ask(user: u32, own_user: u32) -> bool {
     user == own_user || user == ROOT
 }
 
-async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
+async fn serve(
+    stream: UnixStream,
+    control: &Control,
+    mut full: watch::Receiver<bool>,
+    patience: Patience,
+) -> io::Result<()> {
     let user = stream.peer_cred()?.uid();
     let own_user = rustix::process::geteuid().as_raw();
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut read = BufReader::new(read).take(MAX_REQUEST_BYTES);
-    tokio::time::timeout(REQUEST_TIMEOUT, read.read_line(&mut line)).await??;
+    tokio::time::timeout(patience.request, read.read_line(&mut line)).await??;
     if !may_ask(user, own_user) {
         return refuse(user, own_user, &mut write).await;
     }
@@ -127,13 +149,27 @@ async fn serve(stream: UnixStream, control: &Control) -> io::Result<()> {
     // With what it sends: nobody may wait for a place among replies that nobody takes any more.
     let sending = async move {
         while let Some(reply) = to_send.recv().await {
-            send(&reply, &mut write).await?;
+            tokio::select! {
+                biased;
+                sent = send(&reply, &mut write) => sent?,
+                () = wanted(&mut full, patience.reply) => {
+                    let why = "it takes no reply, and others wait for its place";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                }
+            }
         }
         write.shutdown().await
     };
     // A person who goes ends the sending, and with it the waiting.
     let ((), sent) = tokio::join!(answering, sending);
     sent
+}
+
+/// Waits until a place is wanted that has been of no use for so long.
+async fn wanted(full: &mut watch::Receiver<bool>, patience: Duration) {
+    tokio::time::sleep(patience).await;
+    // Who has all places has stopped otherwise.
+    let _ = full.wait_for(|is_full| *is_full).await;
 }
 
 async fn refuse(user: u32, own_user: u32, write: &mut OwnedWriteHalf) -> io::Result<()> {
@@ -154,20 +190,4 @@ async fn send(reply: &Reply, write: &mut OwnedWriteHalf) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::may_ask;
-
-    #[test]
-    fn the_owner_and_root_may_ask() {
-        for (user, own_user, expect) in [
-            (990, 990, true),
-            (0, 990, true),
-            (0, 0, true),
-            (990, 0, false),
-            (1000, 990, false),
-            (u32::MAX, 990, false),
-        ] {
-            assert_eq!(may_ask(user, own_user), expect, "{user} asks {own_user}");
-        }
-    }
-}
+mod tests;

@@ -293,3 +293,6 @@ fn leave_checkpoint(key: &CollectionKey, record: &mut Record) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

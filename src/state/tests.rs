@@ -10,6 +10,7 @@ use super::*;
 use crate::delivery::Cursor;
 use crate::taxii::Timestamp;
 use crate::taxii::window::PollWindow;
+use crate::world::logs::Logs;
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_400_000_000 + second, 0).unwrap()
@@ -280,6 +281,23 @@ fn what_could_not_be_written_is_written_with_the_next_change() {
 }
 
 #[test]
+fn work_that_could_not_be_kept_is_taken_back_from_a_table_that_has_it_all_the_same() {
+    let fixture = Fixture::new();
+    let state = fixture.open().unwrap();
+    state.append(at(1), &polled(1)).unwrap();
+    fixture.tables.refuse(Some(Refusal::WriteThatTook));
+    state.keep_work("o", &delivered(3)).unwrap_err();
+    fixture.tables.refuse(None);
+    state.keep_work("p", &delivered(4)).unwrap();
+    drop(state);
+    let logs = Logs::capture();
+    let state = fixture.open().unwrap();
+    assert_eq!(logs.take_alarms(), [], "all values are of one time");
+    assert_eq!(state.progress("o", 1), Progress::default());
+    assert_eq!(state.progress("p", 1).cursor.low(), 4);
+}
+
+#[test]
 fn a_table_that_breaks_while_the_agent_runs_is_made_anew_and_loses_nothing() {
     let fixture = Fixture::new();
     let state = fixture.open().unwrap();
@@ -306,12 +324,33 @@ fn a_table_that_breaks_while_the_agent_runs_is_made_anew_and_loses_nothing() {
 
 #[test]
 fn a_disk_that_cannot_be_read_is_a_refusal_and_moves_nothing() {
-    let (fixture, before) = Fixture::with(&records());
+    let (fixture, before) = Fixture::with(&[polled(1)]);
+    let state = fixture.open().unwrap();
+    state.keep_work("o", &delivered(3)).unwrap();
+    drop(state);
     let files = fixture.segments();
     fixture.tables.refuse(Some(Refusal::Read));
     let error = fixture.open().unwrap_err();
     assert!(matches!(error, OpenStateError::Store { .. }), "{error}");
     assert_eq!(fixture.segments(), files);
     fixture.tables.refuse(None);
-    assert_told(&fixture.open().unwrap(), &before, "as it was");
+    let state = fixture.open().unwrap();
+    assert_told(&state, &before, "as it was");
+    // Only the store knows.
+    assert_eq!(state.progress("o", 1).cursor.low(), 3);
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_while_the_agent_runs_takes_nothing_from_the_store() {
+    let (fixture, _) = Fixture::with(&[polled(1)]);
+    let state = fixture.open().unwrap();
+    state.keep_work("o", &delivered(3)).unwrap();
+    fixture.tables.refuse(Some(Refusal::Read));
+    state.keep_work("p", &delivered(4)).unwrap_err();
+    // Nobody comes to write it again.
+    drop(state);
+    fixture.tables.refuse(None);
+    let state = fixture.open().unwrap();
+    assert_eq!(state.progress("o", 1).cursor.low(), 3);
+    assert_eq!(state.progress("p", 1), Progress::default());
 }

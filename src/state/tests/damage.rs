@@ -50,7 +50,7 @@ fn a_flipped_bit_in_any_record_costs_nothing_while_the_store_is_whole() {
                 assert_told(&state, &before, &why);
             }
             drop(state);
-            let told_again = crate::world::logs::Logs::capture();
+            let told_again = Logs::capture();
             fixture.open().unwrap();
             assert_eq!(told_again.take_alarms(), [], "{why}: it is said once");
         }
@@ -67,7 +67,7 @@ fn records_that_are_gone_from_anywhere_are_taken_from_the_store() {
                 let to = (from + count).min(lines.len());
                 lines.drain(from..to);
             });
-            let logs = crate::world::logs::Logs::capture();
+            let logs = Logs::capture();
             let state = fixture.open().unwrap();
             assert_told(&state, &before, &format!("{count} from {from}"));
             let told = logs.take_alarms();
@@ -98,6 +98,32 @@ fn without_the_store_a_damaged_record_is_a_doubt_about_its_own_batch_alone() {
 }
 
 #[test]
+fn the_numbers_of_damaged_records_are_not_used_again() {
+    for damaged in 1..4 {
+        let (fixture, before) = Fixture::with(&records());
+        fixture.edit(|lines| {
+            let from = lines.len() - damaged;
+            lines[from..].iter_mut().for_each(|line| line[0] ^= 1);
+        });
+        // It would know the last number.
+        fixture.tables.crash(|_| 0);
+        let state = fixture.open().unwrap();
+        state.append(at(200), &polled(9)).unwrap();
+        let mut numbers = Vec::new();
+        state
+            .history(|line| {
+                if let HistoryLine::Record { number, .. } = line {
+                    numbers.push(number);
+                }
+            })
+            .unwrap();
+        let whole = usize::try_from(before.number).unwrap() - damaged;
+        let used = numbers.iter().filter(|number| **number <= before.number);
+        assert_eq!(used.count(), whole, "{damaged} damaged: {numbers:?}");
+    }
+}
+
+#[test]
 fn a_store_with_an_old_value_beside_new_ones_is_noticed_and_not_believed() {
     let (fixture, before) = Fixture::with(&records());
     let mut old = Vec::new();
@@ -109,7 +135,7 @@ fn a_store_with_an_old_value_beside_new_ones_is_noticed_and_not_believed() {
         let new = entries.insert(b"collection/s/c".to_vec(), old).unwrap();
         assert_ne!(Some(&new), entries.get(b"collection/s/c".as_slice()));
     });
-    let logs = crate::world::logs::Logs::capture();
+    let logs = Logs::capture();
     let state = fixture.open().unwrap();
     let told = logs.take_alarms();
     assert_eq!(told.len(), 1, "{told:?}");
@@ -118,8 +144,9 @@ fn a_store_with_an_old_value_beside_new_ones_is_noticed_and_not_believed() {
     drop(state);
     let state = fixture.open().unwrap();
     assert_eq!(logs.take_alarms(), [], "it is mended");
+    let number = state.look(|picture| picture.number);
     drop(state);
-    // And it is not believed where the ledger lacks something.
+    // And it is not believed where the ledger lacks something, but for how far it was.
     fixture.tables.change(&fixture.store(), |entries| {
         entries.remove(b"collection/s/c".as_slice()).unwrap();
     });
@@ -127,6 +154,7 @@ fn a_store_with_an_old_value_beside_new_ones_is_noticed_and_not_believed() {
     let state = fixture.open().unwrap();
     assert!(state.look(|picture| picture.is_doubtful));
     assert!(state.look(|picture| picture.collections.contains_key("s/c")));
+    assert!(state.look(|picture| picture.number) > number);
 }
 
 #[test]
@@ -142,7 +170,7 @@ fn a_damaged_value_is_said_with_its_key_counts_as_nothing_done_and_is_removed() 
         *value.last_mut().unwrap() ^= 1;
         entries.insert(b"\xff".to_vec(), b"foreign".to_vec());
     });
-    let logs = crate::world::logs::Logs::capture();
+    let logs = Logs::capture();
     let state = fixture.open().unwrap();
     let told = logs.take_alarms();
     assert_eq!(told.len(), 1, "{told:?}");
@@ -342,7 +370,7 @@ fn a_ledger_without_any_snapshot_is_moved_away_and_the_store_takes_its_place() {
         if !has_store {
             fixture.tables.crash(|_| 0);
         }
-        let logs = crate::world::logs::Logs::capture();
+        let logs = Logs::capture();
         let state = fixture.open().unwrap();
         let told = logs.take_alarms();
         let errors = told

@@ -2,7 +2,7 @@
 //! ledger says.
 
 use super::*;
-use crate::world::logs::{Line, Logs};
+use crate::world::logs::Line;
 
 /// Trials in a row; the long run is asked for by the environment.
 const TRIALS: u32 = 300;
