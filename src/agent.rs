@@ -267,7 +267,7 @@ impl Agent {
         };
         tracing::info!(
             at_most_s = config.shutdown_timeout.as_secs(),
-            "stopping: what is in flight is finished"
+            "stopping: what is in flight is finished, a poll if that does not take long"
         );
         // Nobody listens only if every task has ended.
         let _ = stopping.send(true);
@@ -320,7 +320,7 @@ fn tell_of_orphans(house: &House, services: &[ServiceConfig]) {
             %collection,
             "a batch is damaged, and its collection is no longer configured, so that nobody polls its \
              window again: configure it again, or give up what the damaged files held with \
-             `cta-forwarder spool give-up`"
+             `cta-forwarder spool give-up {seq}`"
         );
     }
 }

@@ -279,6 +279,42 @@ async fn what_the_archive_has_was_delivered_whatever_ledger_and_store_lack() {
     assert_at_splunk(&world, 0);
 }
 
+/// Wherever the ledger ends, what was delivered after that lies in the archive: it is told from there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_ledger_without_its_end_and_without_the_store_is_noticed_by_the_archive() {
+    let mut doubts = 0;
+    for lost in 1..=9 {
+        let mut world = World::new(setup());
+        for _ in 0..25 {
+            world.publish();
+            world.run_for(MINUTE).await;
+        }
+        let logs = Logs::capture();
+        let records = fs::read_to_string(segment(&world.state_folder())).unwrap();
+        let records = records.lines().count();
+        world.restart_after(|state| {
+            edit_ledger(state, |lines| lines.truncate(records - lost));
+            fs::remove_dir_all(state.join("state.sled")).unwrap();
+        });
+        let alarms = logs.take_alarms();
+        let told = |text: &str| alarms.iter().any(|line| line.text.contains(text));
+        doubts += u32::from(told("records are missing from the ledger"));
+        world.restart();
+        let again = logs.take_alarms();
+        assert_eq!(again, [], "{lost} lost: it is said once");
+        settle(&mut world).await;
+        world.assert_exactly_once();
+        world.assert_gate_was_kept();
+        assert_at_splunk(&world, 0);
+        assert!(
+            world.audit().ok,
+            "{lost} lost: {:?}",
+            world.audit().differences
+        );
+    }
+    assert!(doubts > 2, "{doubts}");
+}
+
 /// After damage to the ledger: told, every gate closed for an interval even if there are more
 /// restarts, and nothing lost.
 async fn damaged(mut world: World, damage: impl FnOnce(&Path)) -> World {

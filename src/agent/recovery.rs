@@ -43,9 +43,12 @@ pub(super) fn take_house(
 /// Batches that were put in place without a record get it, those that nobody owes go.
 fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> {
     let now = house.clock.now().utc;
-    let (next_seq, is_doubtful) = house
-        .state
-        .look(|picture| (picture.next_seq, picture.is_doubtful));
+    let next_seq = house.state.look(|picture| picture.next_seq);
+    // Whoever went there had its record: it is the ledger's end that is lost.
+    if house.spool.last_gone() >= next_seq {
+        house.state.append(now, &Record::Doubted)?;
+    }
+    let is_doubtful = house.state.look(|picture| picture.is_doubtful);
     let may_be_unknown =
         |seq| seq >= next_seq || is_doubtful && house.state.may_lack_records_of(seq);
     let mut delivered = Vec::new();
@@ -98,6 +101,7 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
         let gates = services.iter().flat_map(poller::gates);
         let gates = gates.map(|(gate, _)| gate).collect();
         let recovered = Record::Recovered {
+            next_seq: house.spool.unused_seq(),
             gates,
             letters: letters::count_settled(house)?,
             blocks: letters::count_blocks(house)?,

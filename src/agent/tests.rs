@@ -332,3 +332,22 @@ async fn on_a_slow_disk_the_ledger_has_the_time_at_which_a_poll_is_sent() {
         check(&world, slow_syncs, 0);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn on_a_disk_that_is_always_slow_nothing_is_polled_until_it_is_not() {
+    let mut world = world();
+    world.publish();
+    let clock = Arc::clone(&world.clock);
+    refusal::with_each_sync(Some(Box::new(move || clock.advance(3 * SECOND / 2))));
+    world.run_for(HOUR).await;
+    refusal::with_each_sync(None);
+    assert_eq!(world.polls().len(), 0);
+    let status = world.status();
+    let hold = status.collections[0].activity.hold.as_ref().unwrap();
+    assert!(
+        hold.reason.contains("to make a ledger record durable"),
+        "{hold:?}"
+    );
+    world.run_for(HOUR).await;
+    check(&world, 0, 0);
+}

@@ -301,10 +301,11 @@ fn history(
     let read = house.state.history(|line| match line {
         HistoryLine::Record { number, .. } if number > picture.number => is_over = true,
         HistoryLine::Record { number, at, record } => history.record(number, at, &record),
-        HistoryLine::Damaged { .. } if is_over => {}
+        HistoryLine::Damaged { .. } | HistoryLine::Unreadable { .. } if is_over => {}
         HistoryLine::Damaged { file, line } => {
             history.damaged(&format!("line {line} of ledger/{file}"));
         }
+        HistoryLine::Unreadable { file, .. } => history.damaged(&format!("ledger/{file}")),
     });
     read.map_err(AuditError::Ledger)?;
     Ok(history.end(picture))

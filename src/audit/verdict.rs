@@ -141,7 +141,8 @@ impl BatchFacts {
                     if let Some(waits @ 1..) = waits {
                         differences.push(format!(
                             "batch {seq}, {name}: {} for repair: it was damaged and is in \
-                             quarantine/, and its window is polled again by itself{}",
+                             quarantine/, and its window is polled again as long as its collection is \
+                             configured{}",
                             wait(waits),
                             self.window
                         ));
@@ -374,7 +375,7 @@ mod tests {
                     };
                     format!(
                         "batch 7, events-0001.jsonl.zst: {waits} for repair: it was damaged and is \
-                         in quarantine/, and its window is polled again by itself, from A to B"
+                         in quarantine/, and its window is polled again as long as its collection is configured, from A to B"
                     )
                 })
                 .into_iter()

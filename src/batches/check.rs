@@ -17,12 +17,14 @@ use crate::state::ledger::HistoryLine;
 /// The head of a batch, in its folder.
 const HEAD: &str = "batch.json";
 const BEING_REPAIRED: &str = "its window is polled again by the agent; where it cannot be any more, \
-                              give it up with `cta-forwarder spool give-up`";
+                              give it up with `cta-forwarder spool give-up SEQ`";
 /// What becomes of a damaged record of the segment that is written on.
 const LEDGER_REMEDY: &str = "the agent knows what it told: `cta-forwarder spool check --repair` has \
                              that told again in a new segment, as a restart does. Look at the disk";
 const TOLD_AGAIN: &str = "a later segment tells all that it told: nothing is lost, and nothing is to \
                           be done";
+const MISSING: &str = "what it told may be missing: the start after it said so, closed the gates and \
+                       sent again what waited; compare `cta-forwarder checkpoint show`";
 const LETTERS_REMEDY: &str = "look at it in spool/dead-letters/, or put it back from a backup while \
                               no agent runs";
 const ARCHIVE_REMEDY: &str = "it was delivered, only this copy is damaged: nothing is lost, and \
@@ -147,29 +149,46 @@ pub fn check_ledger(house: &House, mend: bool) -> Result<Checked, BatchesError> 
     let read = house.state.history(|line| match line {
         HistoryLine::Record { record, .. } => {
             records += 1;
-            if matches!(*record, Record::Snapshot { .. }) {
-                told_again(&mut findings);
+            if let Record::Snapshot { picture } = *record {
+                let by = if picture.is_doubtful {
+                    MISSING
+                } else {
+                    TOLD_AGAIN
+                };
+                settle(&mut findings, by);
             }
         }
-        HistoryLine::Damaged { file, line } => findings.push(Finding {
-            file: format!("ledger/{file}"),
-            damage: format!("its line {line} cannot be read"),
-            remedy: LEDGER_REMEDY.to_owned(),
-            is_settled: false,
-        }),
+        HistoryLine::Damaged { file, line } => {
+            findings.push(ledger_finding(
+                &file,
+                format!("its line {line} cannot be read"),
+            ));
+        }
+        HistoryLine::Unreadable { file, error } => {
+            findings.push(ledger_finding(&file, format!("it cannot be read: {error}")));
+        }
     });
     read.map_err(BatchesError::Ledger)?;
     if mend && findings.iter().any(|finding| !finding.is_settled) {
         house.state.retell(house.clock.now().utc)?;
-        told_again(&mut findings);
+        settle(&mut findings, TOLD_AGAIN);
     }
     Ok(Checked::Ledger { records, findings })
 }
 
-/// A snapshot follows them, by somebody who knew what they had told.
-fn told_again(findings: &mut [Finding]) {
-    for finding in findings {
-        TOLD_AGAIN.clone_into(&mut finding.remedy);
+fn ledger_finding(segment: &str, damage: String) -> Finding {
+    Finding {
+        file: format!("ledger/{segment}"),
+        damage,
+        remedy: LEDGER_REMEDY.to_owned(),
+        is_settled: false,
+    }
+}
+
+/// A snapshot follows them: whoever wrote it has dealt with them.
+fn settle(findings: &mut [Finding], remedy: &str) {
+    for finding in findings.iter_mut().filter(|finding| !finding.is_settled) {
+        remedy.clone_into(&mut finding.remedy);
         finding.is_settled = true;
     }
 }

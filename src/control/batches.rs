@@ -47,7 +47,7 @@ impl Control {
         let lost = lost.map_err(|error| error.to_string())?;
         let events = if lost == 1 { "event is" } else { "events are" };
         Ok(format!(
-            "{lost} {events} given up; what is left of the damaged files stays in quarantine/"
+            "{lost} {events} given up, of each output at most; what is left of the damaged files stays in quarantine/"
         ))
     }
 

@@ -208,18 +208,48 @@ impl Disk {
     }
 }
 
-/// Whether an error says that the disk is full, must not be written, or is broken.
+/// Whether an error says that the disk takes or gives nothing at the moment: it may pass.
 #[must_use]
 pub fn takes_nothing(error: &io::Error) -> bool {
-    /// `EIO`, which has no kind of its own.
-    const BROKEN: i32 = 5;
-    matches!(
+    is_the_machines(error) && !has_no_right(error) || is_unreadable(error)
+}
+
+/// Whether an error says nothing about what lies on the disk: that is full, must not be written, is
+/// broken or not there, or this process has no right to it, no memory, or no more file descriptors.
+#[must_use]
+pub fn is_the_machines(error: &io::Error) -> bool {
+    /// ENXIO, ENFILE, EMFILE, ETIMEDOUT, EHOSTDOWN, ESTALE.
+    const MACHINE: [i32; 6] = [6, 23, 24, 110, 112, 116];
+    let is_full = matches!(
         error.kind(),
         io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
             | io::ErrorKind::ReadOnlyFilesystem
-    ) || error.raw_os_error() == Some(BROKEN)
+    );
+    let code = error.raw_os_error();
+    is_full
+        || has_no_right(error)
+        || code.is_some_and(|code| code == EIO || MACHINE.contains(&code))
 }
+
+fn has_no_right(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory
+    )
+}
+
+/// Whether an error says that a place on the disk cannot be read.
+#[must_use]
+pub fn is_unreadable(error: &io::Error) -> bool {
+    /// EBADMSG and EUCLEAN, of file systems that check what they read.
+    const CHECKED: [i32; 2] = [74, 117];
+    let code = error.raw_os_error();
+    code.is_some_and(|code| code == EIO || CHECKED.contains(&code))
+}
+
+/// The disk is broken. It has no kind of its own.
+const EIO: i32 = 5;
 
 /// Makes what was written to a file durable, its length included; its times may be lost.
 #[track_caller]

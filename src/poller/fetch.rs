@@ -1,6 +1,7 @@
 //! Fetches one window: sends the poll, reads its parts into the staging area.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 
@@ -53,6 +54,9 @@ impl Poller {
         if keep_raw {
             staging.keep_raw();
         }
+        if self.client.is_interrupted() {
+            return Err(PollError::Interrupted);
+        }
         let started = Record::PollStarted {
             gate: self.gate_name.clone(),
             key: key.clone(),
@@ -79,19 +83,16 @@ impl Poller {
     /// Closes the gate in the ledger. A record has the time at which its writing began, and a restart
     /// counts from that: on a slow disk it is written again.
     fn close_gate(&self, started: &Record) -> Result<(), AppendError> {
+        let mut took = Duration::ZERO;
         for _ in 0..GATE_RECORDS {
             let before = self.house.clock.now().monotonic;
             self.append(started)?;
-            let took = self.house.clock.now().monotonic.saturating_sub(before);
+            took = self.house.clock.now().monotonic.saturating_sub(before);
             if took <= SLOW_RECORD {
                 return Ok(());
             }
-            tracing::warn!(
-                took_s = took.as_secs_f32(),
-                "the disk takes long to make a ledger record durable. Look at the disk"
-            );
         }
-        Ok(())
+        Err(AppendError::Slow { took })
     }
 
     /// No byte was sent: the service has not counted the poll.
@@ -127,7 +128,7 @@ impl Poller {
                 Ok(progress) => return Ok(progress),
                 Err(error) => error,
             };
-            if self.interrupt.is_cancelled() {
+            if self.client.is_interrupted() && matches!(error, PollError::Fault(_)) {
                 return Err(PollError::Interrupted);
             }
             if attempt >= attempts || !may_pass(&error) {

@@ -48,8 +48,6 @@ pub struct Poller {
     house: House,
     service: Arc<ServiceConfig>,
     client: Client,
-    /// Gives up the exchange that is under way.
-    interrupt: CancellationToken,
     server_clock: Arc<ServerClock>,
     /// The service answers without telling its time: it is not asked for it again.
     is_clock_silent: bool,
@@ -85,7 +83,9 @@ enum PollError {
     #[error(transparent)]
     Keep(#[from] KeepError),
     /// The agent stops.
-    #[error("the agent stops, and the poll is given up: its window is polled again")]
+    #[error(
+        "the agent stops and its poll is interrupted: the window is polled again after the next start"
+    )]
     Interrupted,
 }
 
@@ -152,14 +152,13 @@ impl Poller {
         let server_clock = Arc::new(ServerClock::restore(offset));
         let mut pollers = Vec::new();
         for (gate_name, collections) in gates(&service) {
-            let interrupt = CancellationToken::new();
-            let client = Client::new(&service, interrupt.clone())?;
+            let client = Client::new(&service)?;
             let server_clock = Arc::clone(&server_clock);
             let service = Arc::clone(&service);
             pollers.push(Self::new(
                 house,
                 service,
-                (client, interrupt),
+                client,
                 server_clock,
                 gate_name,
                 &collections,
@@ -171,7 +170,7 @@ impl Poller {
     fn new(
         house: &House,
         service: Arc<ServiceConfig>,
-        (client, interrupt): (Client, CancellationToken),
+        client: Client,
         server_clock: Arc<ServerClock>,
         gate_name: String,
         collections: &[String],
@@ -196,7 +195,6 @@ impl Poller {
             house: house.clone(),
             service,
             client,
-            interrupt,
             server_clock,
             is_clock_silent: false,
             rules,
@@ -216,11 +214,11 @@ impl Poller {
         &self.service
     }
 
-    /// Cancelled, it gives up what is under way: of an answer that did not come whole nothing is kept,
-    /// and its window is polled again.
+    /// Cancelled, it ends the poll that is under way: of an answer that did not come whole nothing is
+    /// kept, and its window is polled again by the next start.
     #[must_use]
     pub fn interrupt(&self) -> CancellationToken {
-        self.interrupt.clone()
+        self.client.interrupt()
     }
 
     /// Whether this poller polls the collection.

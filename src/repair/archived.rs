@@ -1,12 +1,12 @@
-//! Batches that the ledger says are owed, and that lie in the archive. Only what is delivered goes
-//! there, so it is the ledger that lacks the records which say so.
+//! Batches that the ledger says are owed, and that lie in the archive. Only what nobody owes any more
+//! goes there, so it is the ledger that lacks the records which say so.
 
 use super::RepairError;
 use crate::house::House;
 use crate::state::{BatchPicture, Record};
 
-/// Whether this very batch was delivered: the archive holds it.
-pub(super) fn was_delivered(house: &House, seq: u64, batch: &BatchPicture) -> bool {
+/// Whether nobody owes this very batch any more: the archive holds it.
+pub(super) fn is_done_with(house: &House, seq: u64, batch: &BatchPicture) -> bool {
     let Some(source) = &batch.source else {
         return false;
     };
@@ -14,18 +14,19 @@ pub(super) fn was_delivered(house: &House, seq: u64, batch: &BatchPicture) -> bo
     archived.is_some_and(|head| head.key() == source.key && head.content() == source.content)
 }
 
-/// Says of each batch that was delivered that its outputs have done with it, instead of the records
-/// that were lost. What is not among the dead letters was taken, so their cursors come first.
+/// Says of each batch that lies in the archive that its outputs have done with it, instead of the
+/// records that were lost. What is not among the dead letters counts as delivered, so their cursors
+/// come first.
 pub fn finish_archived(house: &House) -> Result<(), RepairError> {
     let owed = house.state.look(|picture| picture.batches.clone());
     for (seq, batch) in owed {
-        if house.spool.batch(seq).is_some() || !was_delivered(house, seq, &batch) {
+        if house.spool.batch(seq).is_some() || !is_done_with(house, seq, &batch) {
             continue;
         }
         tracing::warn!(
             seq,
-            "the ledger lacks the record that a batch was delivered, and the archive has it: it is \
-             not sent again. Look at the disk"
+            "the ledger lacks the record that a batch is done with, and the archive has it: it is not \
+             sent again, and what is not among its dead letters counts as delivered. Look at the disk"
         );
         for output in batch.outputs {
             let mut progress = house.state.progress(&output, seq);

@@ -59,6 +59,11 @@ fn mend_in_turn(
             ..Mended::default()
         });
     };
+    let names = damaged(house, seq).into_iter().map(|file| file.name);
+    if lacking(house, seq, &names.collect()).is_empty() {
+        // A person has given it up meanwhile.
+        return Ok(Mended::default());
+    }
     house.spool.finish_repair(&mut answer)?;
     // What the others hold must be known for certain.
     check_others(house, &head)?;

@@ -285,6 +285,7 @@ fn tell(head: &BatchHead, damage: &FileDamage, lines: u64, quarantined: Option<&
 /// A person gives up what damaged files of a batch held, where no poll brings it again; gives how many
 /// events are lost, none if nothing waits for a poll. Blocks while the disk works.
 pub fn abandon(house: &House, seq: u64) -> Result<Option<u64>, RepairError> {
+    reclaim(house, seq)?;
     let turn = house.spool.mending_turn();
     let Some(head) = house.spool.batch(seq) else {
         return Ok(None);
@@ -419,7 +420,7 @@ pub fn reclaim(house: &House, seq: u64) -> Result<bool, RepairError> {
 pub fn recover(house: &House) -> Result<(), RepairError> {
     let owed = house.state.look(|picture| picture.batches.clone());
     for (seq, batch) in &owed {
-        if house.spool.batch(*seq).is_some() || archived::was_delivered(house, *seq, batch) {
+        if house.spool.batch(*seq).is_some() || archived::is_done_with(house, *seq, batch) {
             continue;
         }
         let Some(source) = &batch.source else {

@@ -7,11 +7,8 @@ use std::sync::Arc;
 use super::batch::{self, BatchHead};
 use super::event_file::{self, EventFileWriter, EventLines};
 use super::{BatchReader, Spool, SpoolError, Staging, io_error};
+use crate::disk;
 use crate::state::EventFile;
-
-/// What a disk says of a place that it cannot read: EIO, and what file systems say that check what
-/// they read.
-const UNREADABLE: [i32; 3] = [5, 74, 117];
 
 /// A file of events is damaged or gone. It travels inside an [`io::Error`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,10 +34,7 @@ impl FileDamage {
 
     /// A file cannot be read: it is gone, or its place on the disk is; anything else may pass.
     pub(super) fn reading(file: &str, error: io::Error) -> io::Error {
-        let is_unreadable = |code| UNREADABLE.contains(&code);
-        let is_damage = error.kind() == io::ErrorKind::NotFound
-            || error.raw_os_error().is_some_and(is_unreadable);
-        if is_damage {
+        if error.kind() == io::ErrorKind::NotFound || disk::is_unreadable(&error) {
             Self::found(file, error.to_string())
         } else {
             error
@@ -68,12 +62,16 @@ impl Spool {
     /// Moves a file of a batch to `quarantine/`, durably; gives its name there, none if it is gone.
     pub fn set_aside(&self, seq: u64, file: &str) -> Result<Option<String>, SpoolError> {
         let from = self.folder(seq).join(file);
+        let first = format!("{seq:012}-{file}");
         let name = self
-            .free_quarantine_name(&format!("{seq:012}-{file}"))
+            .free_quarantine_name(&first)
             .map_err(io_error("looking into", &self.quarantine))?;
         match self.disk.rename(&from, &self.quarantine.join(&name)) {
             Ok(()) => Ok(Some(name)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // It was moved before, and the ledger could not be told.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok((name != first).then_some(first))
+            }
             Err(error) => Err(io_error("moving to quarantine/", &from)(error)),
         }
     }

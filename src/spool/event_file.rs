@@ -17,9 +17,8 @@ use crate::state::EventFile;
 const ZSTD_LEVEL: i32 = 1;
 /// What a file may be longer than twice its length.
 const SPARE_BYTES: u64 = 1 << 20;
-/// Text that is read of a damaged file, whatever it unpacks to: one of ours holds as much only if it
-/// became thirty times smaller.
-const MAX_SALVAGED_BYTES: u64 = 256 << 20;
+/// Text that is read of a damaged file, whatever it unpacks to: a file is closed at 8 MiB.
+const MAX_SALVAGED_BYTES: u64 = 64 << 20;
 /// Bytes that are decompressed at once.
 const PIECE_BYTES: usize = 64 << 10;
 

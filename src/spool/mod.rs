@@ -312,10 +312,16 @@ impl Spool {
     /// never of another.
     pub fn begin_at(&self, seq: u64) {
         let ready = self.lock().keys().next_back().copied();
-        let used = ready.max(self.archive.last()).unwrap_or(0);
-        let used = used.max(self.dead_letters.last_batch());
+        let used = ready.unwrap_or(0).max(self.last_gone());
         self.next_seq
             .fetch_max(seq.max(used.saturating_add(1)), Ordering::Relaxed);
+    }
+
+    /// The highest number of a batch that was owed once, as archive and dead letters tell it.
+    #[must_use]
+    pub fn last_gone(&self) -> u64 {
+        let archived = self.archive.last().unwrap_or(0);
+        archived.max(self.dead_letters.last_batch())
     }
 
     /// No batch has this number yet, nor one above it.

@@ -310,8 +310,8 @@ fn no_more_is_taken_from_a_damaged_file_than_was_written() {
         spool.quarantined_lines(file, name)
     };
     assert_eq!(lines("{}\n".repeat(1000).as_bytes()).len(), 3);
-    let endless = lines(&vec![b'x'; 300 << 20]);
-    assert!(endless.concat().len() <= 256 << 20, "{}", endless.len());
+    let endless = lines(&vec![b'x'; 100 << 20]);
+    assert!(endless.concat().len() <= 64 << 20, "{}", endless.len());
 }
 
 #[test]
@@ -322,7 +322,9 @@ fn files_that_are_set_aside_are_passed_over_and_come_back() {
     let middle = &head.files[1];
     let name = spool.set_aside(head.seq, &middle.name).unwrap().unwrap();
     assert_eq!(spool.quarantined_lines(middle, &name).len(), 4);
-    assert_eq!(spool.set_aside(head.seq, &middle.name).unwrap(), None);
+    // Somebody moved it and could not say so.
+    let again = spool.set_aside(head.seq, &middle.name).unwrap();
+    assert_eq!(again.as_ref(), Some(&name));
     let numbers = |from: u64| -> Vec<u64> {
         let mut reader = spool.read(&head, from, |file| file == middle.name);
         std::iter::from_fn(|| reader.next_line().unwrap())

@@ -69,6 +69,15 @@ pub enum AppendError {
         /// Why.
         source: io::Error,
     },
+    /// The record is there, and it took so long that its time says little.
+    #[error(
+        "the disk takes {took:?} to make a ledger record durable, too long for a poll to be told of in time; \
+         look at the disk"
+    )]
+    Slow {
+        /// How long the last one took.
+        took: std::time::Duration,
+    },
     /// The record cannot be put in words.
     #[error("a ledger record cannot be encoded: {0}")]
     Encode(#[from] serde_json::Error),
@@ -117,7 +126,7 @@ impl Ledger {
             .begin_segment(now, picture)
             .map_err(|error| match error {
                 AppendError::Io { path, source } => OpenLedgerError::Io { path, source },
-                AppendError::Encode(source) => io_error(io::Error::other(source)),
+                error => io_error(io::Error::other(error)),
             })?;
         Ok(ledger)
     }

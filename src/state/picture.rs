@@ -223,10 +223,12 @@ impl Picture {
             }
             Record::Doubted => self.is_doubtful = true,
             Record::Recovered {
+                next_seq,
                 gates,
                 letters,
                 blocks,
             } => {
+                self.next_seq = self.next_seq.max(*next_seq);
                 self.count_letters(letters, *blocks);
                 for gate in gates {
                     self.unanswered.remove(gate);

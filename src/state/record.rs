@@ -229,6 +229,9 @@ pub enum Record {
     /// What may be missing has been dealt with: these gates closed at this record's time, whenever
     /// the last poll was.
     Recovered {
+        /// The number of the next batch, as far as what lies on disk tells it.
+        #[serde(default)]
+        next_seq: u64,
         /// The gates.
         gates: Vec<String>,
         /// The dead letters that there are of each output, but those of what it owes.

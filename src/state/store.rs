@@ -23,6 +23,7 @@ use super::picture::Picture;
 use super::record::Record;
 use super::work::{StoredReceipt, WorkChanges};
 use crate::delivery::{Progress, ReceiptKey};
+use crate::disk;
 use crate::storage::Storage;
 use picture_values::{Counters, json, parse};
 use value::{ValueChanges, Values};
@@ -119,7 +120,7 @@ impl Store {
         };
         let entries = match store.open_table() {
             Ok(entries) => entries,
-            Err(StoreError::Io(error)) if is_the_machines(&error) => return Err(error.into()),
+            Err(StoreError::Io(error)) if disk::is_the_machines(&error) => return Err(error.into()),
             Err(error) => {
                 tracing::error!(
                     %error,
@@ -319,7 +320,7 @@ impl Store {
         self.table = None;
         let entries = match self.open_table() {
             Ok(entries) => entries,
-            Err(StoreError::Io(error)) if is_the_machines(&error) => return Err(error.into()),
+            Err(StoreError::Io(error)) if disk::is_the_machines(&error) => return Err(error.into()),
             Err(error) => {
                 tracing::error!(
                     %error,
@@ -390,23 +391,6 @@ impl Store {
 
 fn in_words(fingerprint: u64) -> String {
     format!("{fingerprint:016x}")
-}
-
-/// Whether the store itself may be whole: the machine has no room for it, or no right to it.
-fn is_the_machines(error: &io::Error) -> bool {
-    /// Too many open files, in this process or on this machine; an error of the device, of the
-    /// network it is behind, or none of it there.
-    const CODES: [i32; 7] = [24, 23, 5, 6, 110, 112, 116];
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::OutOfMemory
-    ) || error
-        .raw_os_error()
-        .is_some_and(|code| CODES.contains(&code))
 }
 
 fn cursor_key(output: &str, seq: u64) -> String {

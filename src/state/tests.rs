@@ -140,6 +140,7 @@ fn records() -> Vec<Record> {
         started,
         Record::Doubted,
         Record::Recovered {
+            next_seq: 7,
             gates: vec!["g".into(), "h".into()],
             letters: BTreeMap::from([("o".to_owned(), 1)]),
             blocks: 1,

@@ -42,12 +42,8 @@ pub struct Reply {
 }
 
 impl Client {
-    /// Reads the certificates; connects to nothing. Whatever waits for the service fails as soon as
-    /// `interrupt` is cancelled.
-    pub fn new(
-        config: &ServiceConfig,
-        interrupt: CancellationToken,
-    ) -> Result<Self, BuildClientError> {
+    /// Reads the certificates; connects to nothing.
+    pub fn new(config: &ServiceConfig) -> Result<Self, BuildClientError> {
         let builder = client_builder(
             &config.tls,
             config.proxy.as_deref(),
@@ -65,8 +61,20 @@ impl Client {
                 message::PROTOCOL_HTTP
             },
             credentials: config.credentials.clone(),
-            interrupt,
+            interrupt: CancellationToken::new(),
         })
+    }
+
+    /// Cancelled, it ends whatever waits for the service, now and later, with an error.
+    #[must_use]
+    pub fn interrupt(&self) -> CancellationToken {
+        self.interrupt.clone()
+    }
+
+    /// Whether that was done.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupt.is_cancelled()
     }
 
     /// Reads the password again if it lies in a file: it may have been mended.

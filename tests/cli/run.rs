@@ -55,7 +55,7 @@ fn a_service_that_takes_its_time_does_not_spoil_a_stop() {
         let ended = agent.stop();
         assert_eq!(ended.code, Some(0), "{fault}: {}", ended.stderr);
         assert!(
-            ended.stderr.contains("the poll is given up"),
+            ended.stderr.contains("its poll is interrupted"),
             "{fault}: {}",
             ended.stderr
         );

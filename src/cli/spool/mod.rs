@@ -64,7 +64,8 @@ enum Action {
         /// Check the archive as well
         #[arg(long)]
         archive: bool,
-        /// Move what is damaged to quarantine/; the agent polls its window again
+        /// Move damaged files to quarantine/, whose windows the agent polls again, write damaged heads
+        /// again, and tell again what damaged lines of the ledger told
         #[arg(long)]
         repair: bool,
         /// Write one JSON object a line, for scripts
@@ -74,8 +75,8 @@ enum Action {
     /// Give up what damaged files of a batch held
     ///
     /// The agent polls the window of a damaged batch again by itself. Where that cannot be, since the
-    /// service is gone for good or the collection is no longer configured, this ends the waiting: all
-    /// other events of the batch are delivered, and those are counted as lost.
+    /// service is gone for good or the collection is no longer configured, this ends the waiting: what
+    /// the damaged files held, as far as an output has not got it, is counted as lost.
     GiveUp {
         /// The batch's number
         #[arg(value_name = "SEQ")]

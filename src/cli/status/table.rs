@@ -143,8 +143,8 @@ impl Page {
             self.remark(
                 Style::Doubtful,
                 format_args!(
-                    "events of damaged files: {events}; their window is polled again by itself, \
-                     `cta-forwarder spool check` names it"
+                    "events of damaged files: {events}; their window is polled again as long as its \
+                     collection is configured, `cta-forwarder spool check` names it"
                 ),
             );
         }
@@ -153,8 +153,8 @@ impl Page {
             self.remark(
                 Style::Bad,
                 format_args!(
-                    "events that damage to the spool has cost, since the service no longer had \
-                     them: {events}"
+                    "events that damage to the spool has cost, since they could not be had again: \
+                     {events}"
                 ),
             );
         }
@@ -327,8 +327,8 @@ OUTPUT  TYPE        PENDING  DELIVERED  DEAD LETTERS  GIVEN UP
 gone    -                20          5             1         9
   no longer configured: configure it again, or `cta-forwarder output forget gone`
   batches that it owes and that are not in the spool: 1; `cta-forwarder audit` names them and says what can be done
-  events of damaged files: 15; their window is polled again by itself, `cta-forwarder spool check` names it
-  events that damage to the spool has cost, since the service no longer had them: 4
+  events of damaged files: 15; their window is polled again as long as its collection is configured, `cta-forwarder spool check` names it
+  events that damage to the spool has cost, since they could not be had again: 4
   failed 4 times in a row, it is tried again: refused
 splunk  splunk_hec        9          7             0         0
   https://b fails for 1m 0s, others take its part: connection refused

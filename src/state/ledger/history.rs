@@ -29,6 +29,13 @@ pub enum HistoryLine {
         /// The line, from 1.
         line: usize,
     },
+    /// A segment that the disk cannot read.
+    Unreadable {
+        /// The segment's file.
+        file: String,
+        /// What the disk says.
+        error: io::Error,
+    },
 }
 
 /// Reads all segments that are there, oldest first. A last line that cannot be read and has no line
@@ -54,8 +61,8 @@ pub(in crate::state) fn history(
                 continue;
             }
             Err(error) => {
-                let text = format!("{}: {error}", path.display());
-                return Err(io::Error::new(error.kind(), text));
+                visit(HistoryLine::Unreadable { file, error });
+                continue;
             }
         };
         for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {

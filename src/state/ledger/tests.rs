@@ -201,6 +201,7 @@ fn a_flipped_byte_costs_one_record_and_is_told_until_it_is_dealt_with() {
         );
 
         let recovered = Record::Recovered {
+            next_seq: 7,
             gates: vec!["g".into()],
             letters: std::collections::BTreeMap::new(),
             blocks: 0,

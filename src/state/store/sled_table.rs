@@ -52,13 +52,14 @@ impl Tables for SledTables {
 
     fn set_aside(&self, disk: &Disk, path: &Path, quarantine: &Path) -> io::Result<()> {
         disk.create_folders(quarantine)?;
-        let mut aside = set_aside(disk, quarantine)?;
+        let mut aside = numbers_set_aside(disk, quarantine)?;
         let next = aside.last().map_or(1, |last| last + 1);
         disk.rename(path, &quarantine.join(aside_name(next)))?;
         aside.push(next);
         for oldest in aside.iter().rev().skip(KEEP_SET_ASIDE) {
             let path = quarantine.join(aside_name(*oldest));
-            if let Err(error) = disk.remove_folder(&path) {
+            let removed = disk.remove_folder(&path);
+            if let Err(error) = removed.or_else(|_| disk.remove_file(&path)) {
                 tracing::warn!(%error, path = %path.display(), "an old store that was set aside cannot be removed");
             }
         }
@@ -71,7 +72,7 @@ fn aside_name(number: u64) -> String {
 }
 
 /// The numbers of the stores that were set aside, oldest first.
-fn set_aside(disk: &Disk, quarantine: &Path) -> io::Result<Vec<u64>> {
+fn numbers_set_aside(disk: &Disk, quarantine: &Path) -> io::Result<Vec<u64>> {
     let names = disk.names(quarantine)?;
     let number = |name: &String| name.strip_prefix("state.sled-")?.parse::<u32>().ok();
     let mut numbers: Vec<u64> = names.iter().filter_map(number).map(u64::from).collect();
@@ -164,11 +165,11 @@ mod tests {
             std::fs::create_dir(&path).unwrap();
             std::fs::write(path.join("db"), number.to_string()).unwrap();
             SledTables.set_aside(&disk, &path, &quarantine).unwrap();
-            let kept = set_aside(&disk, &quarantine).unwrap();
+            let kept = numbers_set_aside(&disk, &quarantine).unwrap();
             assert!(kept.len() <= KEEP_SET_ASIDE, "{kept:?}");
             let newest = quarantine.join(aside_name(number.into())).join("db");
             assert_eq!(std::fs::read_to_string(newest).unwrap(), number.to_string());
         }
-        assert_eq!(set_aside(&disk, &quarantine).unwrap(), [7, 8, 9]);
+        assert_eq!(numbers_set_aside(&disk, &quarantine).unwrap(), [7, 8, 9]);
     }
 }
