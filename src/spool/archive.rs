@@ -19,6 +19,8 @@ use crate::state::{Origin, Record};
 pub(super) struct Archive {
     disk: Disk,
     folder: PathBuf,
+    /// Where batches come from.
+    ready: PathBuf,
     /// What lies here is removed at the next start.
     trash: PathBuf,
     keep: Duration,
@@ -36,6 +38,7 @@ impl Archive {
     pub(super) fn open(
         disk: &Disk,
         folder: PathBuf,
+        ready: PathBuf,
         trash: PathBuf,
         config: &ArchiveConfig,
     ) -> io::Result<Self> {
@@ -59,6 +62,7 @@ impl Archive {
         Ok(Self {
             disk: disk.clone(),
             folder,
+            ready,
             trash,
             keep: config.keep,
             max_bytes: config.max_bytes,
@@ -118,8 +122,13 @@ impl Archive {
         let keep = TimeDelta::from_std(self.keep).unwrap_or(TimeDelta::MAX);
         let mut batches = self.lock();
         let mut bytes: u64 = batches.values().map(|batch| batch.bytes).sum();
+        let mut is_for_good = false;
         while let Some(oldest) = batches.first_entry() {
             if bytes <= self.max_bytes && now - oldest.get().since <= keep {
+                return;
+            }
+            is_for_good = is_for_good || self.came_for_good();
+            if !is_for_good {
                 return;
             }
             let seq = *oldest.key();
@@ -131,13 +140,28 @@ impl Archive {
     /// Removes everything, when the disk is needed for what is not delivered; tells how much it
     /// was.
     pub(super) fn evict_all(&self) -> u64 {
-        let batches = std::mem::take(&mut *self.lock());
+        let mut batches = self.lock();
+        if batches.is_empty() || !self.came_for_good() {
+            return 0;
+        }
+        let batches = std::mem::take(&mut *batches);
         let mut bytes = 0;
         for (seq, batch) in batches {
             bytes += batch.bytes;
             self.remove(seq);
         }
         bytes
+    }
+
+    /// Makes certain that no crash brings a batch back to where it came from: without the files that
+    /// are removed here it would be taken for a damaged one. Where that fails nothing is removed.
+    fn came_for_good(&self) -> bool {
+        let synced = [&self.ready, &self.folder].map(|folder| self.disk.sync_folder(folder));
+        let failed = synced.into_iter().find_map(Result::err);
+        if let Some(error) = &failed {
+            tracing::warn!(%error, "archived batches cannot be removed yet");
+        }
+        failed.is_none()
     }
 
     fn remove(&self, seq: u64) {

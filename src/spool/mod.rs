@@ -157,8 +157,14 @@ impl Spool {
             .map_err(io_error("reading", &letters))?;
         crash::point(Point::LettersOpened);
         let archived = state.join("archive");
-        let archive = Archive::open(disk, archived.clone(), staging.clone(), &config.archive)
-            .map_err(io_error("reading", &archived))?;
+        let archive = Archive::open(
+            disk,
+            archived.clone(),
+            ready.clone(),
+            staging.clone(),
+            &config.archive,
+        )
+        .map_err(io_error("reading", &archived))?;
         let spool = Self {
             disk: disk.clone(),
             state,

@@ -39,11 +39,49 @@ pub(super) enum Action {
     EmptyDisk,
     /// A step of the disk is refused.
     Refuse { steps: u64, code: i32 },
+    /// A person sets the checkpoint.
+    SetCheckpoint(Move),
+    /// The disk damages something that is needed.
+    Damage(Target),
+    /// The service publishes a package that it dates back by so many seconds.
+    PublishLate(i64),
+}
+
+/// Where a person sets the checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Move {
+    /// So many seconds before where it is.
+    Back(i64),
+    /// So many seconds before the service's present.
+    Ago(u64),
+    /// Where a first window would begin.
+    Clear,
+}
+
+/// What the disk damages.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Target {
+    /// A file of events of a batch in the spool.
+    Events,
+    /// The head of a batch in the spool.
+    Head,
+    /// A line of the ledger.
+    Ledger,
+}
+
+impl Target {
+    pub(super) fn draw(random: &mut fastrand::Rng) -> Self {
+        match random.u8(..6) {
+            0 => Self::Ledger,
+            1 => Self::Head,
+            _ => Self::Events,
+        }
+    }
 }
 
 impl Action {
     pub(super) fn draw(random: &mut fastrand::Rng, outputs: usize) -> Self {
-        match random.u32(..100) {
+        match random.u32(..112) {
             0..18 => Self::Publish,
             18..48 => Self::Pass(Duration::from_secs(random.u64(1..1500))),
             48..53 => Self::PollByHand {
@@ -76,10 +114,17 @@ impl Action {
                 left: random.u64(..8000),
             },
             95..96 => Self::EmptyDisk,
-            _ => Self::Refuse {
+            96..100 => Self::Refuse {
                 steps: random.u64(..20),
                 code: [code::IO, code::NOSPC][random.usize(..2)],
             },
+            100..104 => Self::SetCheckpoint(match random.u8(..5) {
+                0 => Move::Clear,
+                1 | 2 => Move::Ago(random.u64(..3000)),
+                _ => Move::Back(random.i64(1..4000)),
+            }),
+            104..110 => Self::Damage(Target::draw(random)),
+            _ => Self::PublishLate(random.i64(60..4000)),
         }
     }
 }

@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::life::OUTPUTS;
+use super::standing::Standing;
 use crate::event::{Event, EventId};
 use crate::house::House;
 use crate::letters;
 use crate::spool::{About, BatchHead};
-use crate::state::Record;
+use crate::state::{Origin, Record};
 use crate::taxii::Timestamp;
 
 /// So many of each.
@@ -19,8 +22,10 @@ pub(super) type Counts = BTreeMap<EventId, usize>;
 pub(super) struct Known {
     /// The batches that were committed, by their numbers.
     batches: BTreeMap<u64, KnownBatch>,
-    /// The checkpoint that was last acknowledged.
-    checkpoint: Option<Timestamp>,
+    /// Those whose numbers were used again, when the ledger was in doubt and they were gone.
+    earlier: Vec<KnownBatch>,
+    /// Where the collection stands.
+    pub(super) standing: Standing,
     /// How often each event may come again, at each output.
     again: [Counts; OUTPUTS.len()],
     /// Events that had a letter when somebody dropped it, at each output.
@@ -33,6 +38,8 @@ pub(super) struct Known {
 struct KnownBatch {
     head: Arc<BatchHead>,
     ids: Vec<EventId>,
+    /// Something of it was damaged.
+    is_damaged: bool,
 }
 
 impl Known {
@@ -40,27 +47,65 @@ impl Known {
     pub(super) fn look(&mut self, house: &House) -> Result<(), String> {
         for head in house.spool.batches() {
             match self.batches.get(&head.seq) {
-                Some(known) if known.head == head => {}
-                Some(known) => {
+                Some(known) if known.is_of(&head) => {}
+                Some(known) if self.doubts == 0 => {
                     return Err(format!(
                         "number {} was used twice: {:?} and {head:?}",
                         head.seq, known.head
                     ));
                 }
-                None => {
+                _ => {
                     let ids = ids(house, &head)?;
-                    self.batches.insert(head.seq, KnownBatch { head, ids });
+                    let batch = KnownBatch {
+                        head,
+                        ids,
+                        is_damaged: false,
+                    };
+                    let before = self.batches.insert(batch.head.seq, batch);
+                    self.earlier.extend(before);
                 }
             }
         }
-        let checkpoint = checkpoint(house);
-        if let (Some(before), now) = (&self.checkpoint, &checkpoint)
-            && now.as_ref().is_none_or(|now| now.time() < before.time())
-        {
-            return Err(format!("the checkpoint went back from {before} to {now:?}"));
-        }
-        self.checkpoint = checkpoint;
         Ok(())
+    }
+
+    /// Something of a batch is damaged.
+    pub(super) fn damage(&mut self, seq: u64) {
+        if let Some(batch) = self.batches.get_mut(&seq) {
+            batch.is_damaged = true;
+        }
+    }
+
+    /// Whether this batch is known, and whether it was damaged.
+    pub(super) fn is_damaged(&self, seq: u64) -> Option<bool> {
+        self.batches.get(&seq).map(|batch| batch.is_damaged)
+    }
+
+    /// When the window of a batch ends.
+    pub(super) fn window_end(&self, seq: u64) -> Option<DateTime<Utc>> {
+        let batch = self.batches.get(&seq)?;
+        batch.head.window().map(|_| batch.head.window_end)
+    }
+
+    /// The batches that were damaged.
+    pub(super) fn damaged(&self) -> impl Iterator<Item = u64> {
+        let damaged = self.batches.iter().filter(|(_, batch)| batch.is_damaged);
+        damaged.map(|(seq, _)| *seq)
+    }
+
+    /// The batches that repairs brought.
+    pub(super) fn repairs(&self) -> usize {
+        let is_repair = |batch: &&KnownBatch| {
+            let record = &batch.head.record;
+            matches!(
+                record,
+                Record::BatchAdded {
+                    origin: Origin::Repair,
+                    ..
+                }
+            )
+        };
+        self.batches.values().filter(is_repair).count()
     }
 
     /// After a start: what had been sent and is not known to have been may come again. Gives how
@@ -124,7 +169,12 @@ impl Known {
     ) -> Result<(), String> {
         let output = OUTPUTS[number];
         let mut committed = Counts::new();
-        for batch in self.batches.values() {
+        let mut may_be_lost: BTreeSet<EventId> = BTreeSet::new();
+        for batch in self.batches.values().chain(&self.earlier) {
+            if batch.is_damaged && batch.head.window().is_none() {
+                // No poll brings a retry again.
+                may_be_lost.extend(&batch.ids);
+            }
             if owes(&batch.head, output) {
                 for id in &batch.ids {
                     *committed.entry(*id).or_default() += 1;
@@ -148,6 +198,7 @@ impl Known {
             if !delivered.contains_key(id)
                 && !letters.contains(id)
                 && !self.dropped[number].contains(id)
+                && !may_be_lost.contains(id)
             {
                 return Err(format!(
                     "{id} is lost: neither at {output} nor a dead letter; committed {:?} times",
@@ -156,6 +207,14 @@ impl Known {
             }
         }
         Ok(())
+    }
+}
+
+impl KnownBatch {
+    /// Whether this is its head: one that was written again lacks what is not needed any more.
+    fn is_of(&self, head: &Arc<BatchHead>) -> bool {
+        self.head == *head
+            || (self.is_damaged && self.head.files == head.files && self.head.key() == head.key())
     }
 }
 

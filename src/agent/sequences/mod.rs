@@ -7,8 +7,10 @@
 mod action;
 mod known;
 mod life;
+mod standing;
 mod store;
 mod syncs;
+mod tally;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -16,7 +18,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::disk::site::Site;
-use life::{Life, Tally};
+use life::Life;
+use tally::Tally;
 
 /// Sequences of a run of the tests.
 const SEQUENCES: u64 = 1000;

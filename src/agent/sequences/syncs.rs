@@ -1,17 +1,59 @@
 //! Each sync in turn is left out: the sequences must notice.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::{Live, asked_for, run};
 use crate::disk::site::Site;
 
 /// Sequences in which all that syncs does.
-const SEQUENCES_TO_FIND_SITES: u64 = 100;
+const SEQUENCES_TO_FIND_SITES: u64 = 400;
 /// After so many sequences nobody will notice any more.
 const MOST_SEQUENCES: u64 = 500;
 
 /// What the sequences do not notice, and why.
-const UNNOTICED: [(&str, &str); 7] = [
+const UNNOTICED: [(&str, &str); 17] = [
+    (
+        "spool/archive.rs, came_for_good: a folder",
+        "one sequence in about a thousand shows it (`tests/mutations/eviction-before-sync`): it takes an eviction, and a crash soon after",
+    ),
+    (
+        "spool/damage.rs, set_aside: the new name",
+        "a damaged file that is in its old place again is known to be damaged, and its repair takes its place",
+    ),
+    (
+        "spool/damage.rs, set_aside: the old name",
+        "a damaged file that is in its old place again is known to be damaged, and its repair takes its place",
+    ),
+    (
+        "spool/damage.rs, put_back: the new name",
+        "a file that is gone again is set aside and polled again: this saves a poll, not an event",
+    ),
+    (
+        "spool/damage.rs, put_back: the old name",
+        "a file that is gone again is set aside and polled again: this saves a poll, not an event",
+    ),
+    (
+        "spool/damage.rs, write_head: a file",
+        "the next start writes it again from the ledger",
+    ),
+    (
+        "spool/damage.rs, write_head: the new name",
+        "the next start writes it again from the ledger",
+    ),
+    (
+        "spool/damage.rs, write_head: the old name",
+        "the next start writes it again from the ledger",
+    ),
+    (
+        "spool/damage.rs, set_aside_headless: the new name",
+        "nobody waits for what lies there; it would be moved again",
+    ),
+    (
+        "spool/damage.rs, set_aside_headless: the old name",
+        "nobody waits for what lies there; it would be moved again",
+    ),
     (
         "spool/archive.rs, open: above a new folder",
         "what lies in the archive is owed to nobody; only copies would be lost",
@@ -49,19 +91,19 @@ const UNNOTICED: [(&str, &str); 7] = [
 /// Sequences that have noticed before: they are tried first. As the code changes they may notice no
 /// more, and others are searched for.
 const HAVE_NOTICED: [(&str, u64); 15] = [
-    ("spool/archive.rs, take: the new name", 14),
-    ("spool/archive.rs, take: the old name", 14),
-    ("spool/dead_letters.rs, open_with: above a new folder", 35),
-    ("spool/dead_letters.rs, append_to: a file", 7),
-    ("spool/dead_letters.rs, append_to: a folder", 35),
-    ("spool/event_file.rs, finish: a file", 10),
-    ("spool/mod.rs, open: above a new folder", 122),
-    ("spool/mod.rs, commit: a file", 10),
-    ("spool/mod.rs, commit: a folder", 13),
-    ("spool/mod.rs, commit: the new name", 13),
-    ("spool/mod.rs, commit: the old name", 13),
-    ("spool/staging.rs, block_refused: a file", 7),
-    ("state/ledger.rs, begin_segment: a folder", 6),
+    ("spool/archive.rs, take: the new name", 6),
+    ("spool/archive.rs, take: the old name", 6),
+    ("spool/dead_letters.rs, open_with: above a new folder", 74),
+    ("spool/dead_letters.rs, append_to: a file", 6),
+    ("spool/dead_letters.rs, append_to: a folder", 6),
+    ("spool/event_file.rs, finish: a file", 14),
+    ("spool/mod.rs, open: above a new folder", 199),
+    ("spool/mod.rs, commit: a file", 6),
+    ("spool/mod.rs, commit: a folder", 6),
+    ("spool/mod.rs, commit: the new name", 6),
+    ("spool/mod.rs, commit: the old name", 4),
+    ("spool/staging.rs, block_refused: a file", 196),
+    ("state/ledger.rs, begin_segment: a folder", 53),
     ("state/ledger.rs, append: a file", 1),
     ("state/mod.rs, open: above a new folder", 6),
 ];
@@ -81,19 +123,37 @@ fn name(site: &Site) -> String {
     format!("{file}, {function}: {}", site.what())
 }
 
+/// The places that sync something, as far as the sequences come by.
+fn met() -> &'static BTreeSet<Site> {
+    static MET: OnceLock<BTreeSet<Site>> = OnceLock::new();
+    MET.get_or_init(|| {
+        let found = run(1..=SEQUENCES_TO_FIND_SITES, None, usize::MAX);
+        assert!(found.failures.is_empty(), "{:?}", found.failures);
+        found.sites
+    })
+}
+
+#[test]
+fn what_is_said_of_syncs_is_said_of_those_that_are_there() {
+    let met: BTreeSet<String> = met().iter().map(name).collect();
+    let unnoticed = UNNOTICED.iter().map(|(name, _)| *name);
+    let noticed = HAVE_NOTICED.iter().map(|(name, _)| *name);
+    let said: Vec<&str> = unnoticed.chain(noticed).collect();
+    let gone = said.iter().filter(|name| !met.contains(**name));
+    assert_eq!(gone.collect::<Vec<_>>(), Vec::<&&str>::new(), "of {met:#?}");
+}
+
 #[test]
 fn no_sync_can_be_left_out() {
-    let found = run(1..=SEQUENCES_TO_FIND_SITES, None, usize::MAX);
-    assert!(found.failures.is_empty(), "{:?}", found.failures);
     let only = std::env::var("SYNCS").unwrap_or_default();
     let mut left = Vec::new();
-    for site in found.sites {
-        let name = name(&site);
+    for site in met() {
+        let name = name(site);
         let is_unnoticed = UNNOTICED.iter().any(|(unnoticed, _)| *unnoticed == name);
         if !name.contains(&only) || (is_unnoticed && only.is_empty()) {
             continue;
         }
-        match notice(&name, site) {
+        match notice(&name, *site) {
             Some(noticed) => println!("{name}: {noticed}"),
             None => left.push(name),
         }

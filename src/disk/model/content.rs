@@ -1,6 +1,6 @@
 //! What a file holds: what is durable, and what was done to it since.
 
-use super::Losses;
+use super::{Blow, Losses};
 
 /// The bytes of a file, as everybody sees them and as a crash may leave them.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +89,18 @@ impl Content {
         }
     }
 
+    /// Strikes what is durable, what is not, and what everybody sees.
+    pub(super) fn strike(&mut self, blow: Blow) {
+        blow.strike(&mut self.durable, 0);
+        blow.strike(&mut self.current, 0);
+        for change in &mut self.changes {
+            match &mut change.what {
+                What::Write { at, bytes } => blow.strike(bytes, *at),
+                What::Cut { .. } => {}
+            }
+        }
+    }
+
     /// What a crash leaves of it.
     pub(super) fn crash(&mut self, losses: &Losses, random: &mut fastrand::Rng) {
         let mut bytes = std::mem::take(&mut self.durable);
@@ -119,6 +131,22 @@ impl Content {
         }
         self.current.clone_from(&bytes);
         self.durable = bytes;
+    }
+}
+
+impl Blow {
+    /// Strikes bytes that begin at this place of the file.
+    fn strike(self, bytes: &mut Vec<u8>, begin: usize) {
+        match self {
+            Self::Flip { at, bit } => {
+                let byte = at.checked_sub(begin).and_then(|at| bytes.get_mut(at));
+                if let Some(byte) = byte {
+                    *byte ^= 1 << bit;
+                }
+            }
+            Self::Cut { length } => bytes.truncate(length.saturating_sub(begin)),
+            Self::Gone => bytes.clear(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! is kept, torn and in any order; a process that is killed loses none of it, but whoever reads it
 //! after the next start has no more than that either.
 
+mod blow;
 mod content;
 mod file;
 mod machine;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 
 use super::site::Site;
 use crate::clock::Clock;
+pub(crate) use blow::Blow;
 use file::ModelFile;
 use machine::{Machine, ROOT, Step, error, parts};
 use names::{Inode, Names};

@@ -75,6 +75,14 @@ impl Names {
         self.change(What::Move { from, to, inode }, waits_for);
     }
 
+    /// As if it had never been.
+    pub(super) fn forget(&mut self, inode: Inode) {
+        self.changes.retain(|change| change.what.inode() != inode);
+        for names in [&mut self.durable, &mut self.current] {
+            names.retain(|_, named| *named != inode);
+        }
+    }
+
     fn change(&mut self, what: What, waits_for: Vec<Inode>) {
         what.apply(&mut self.current);
         self.changes.push(Change { what, waits_for });
@@ -114,6 +122,14 @@ impl Names {
 }
 
 impl What {
+    fn inode(&self) -> Inode {
+        match self {
+            Self::Add { inode, .. } | Self::Remove { inode, .. } | Self::Move { inode, .. } => {
+                *inode
+            }
+        }
+    }
+
     fn apply(&self, names: &mut BTreeMap<Entry, Inode>) {
         match self {
             Self::Add { entry, inode } => {
