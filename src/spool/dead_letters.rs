@@ -57,7 +57,9 @@ struct Inner {
     /// Bytes on disk when it was last found to be full.
     full_at: Option<u64>,
     /// A segment that ends with what was not kept, and the length that it should have.
-    too_long: Option<(PathBuf, u64)>,
+    too_long: Option<TooLong>,
+    /// What was not kept the last time may be there again after a crash.
+    may_come_back: bool,
 }
 
 /// A content block that has its second name and no letter yet.
@@ -90,6 +92,16 @@ pub enum KeepLetterError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// A segment that ends with lines which were not kept.
+#[derive(Debug)]
+struct TooLong {
+    path: PathBuf,
+    /// What it is to be cut back to.
+    length: u64,
+    /// No sync of it has failed.
+    can_be_synced: bool,
 }
 
 impl DeadLetters {
@@ -172,9 +184,9 @@ impl DeadLetters {
                 let bytes = blocks.iter().map(|block| block.size).sum();
                 self.keep(at, service, collection, contents, bytes)
             });
-        // Where the letters may lie there after all, so must their blocks: what no letter names goes
-        // at the next start.
-        if kept.is_err() && self.lock().too_long.is_none() {
+        // Where the letters may lie there after all, now or after a crash, so must their blocks: what
+        // no letter names goes at the next start.
+        if kept.is_err() && !self.lock().may_come_back {
             for block in blocks {
                 // No letter names it, and the next try links it anew.
                 let _ = self.disk.remove_file(&self.folder.join(block.file));
@@ -351,11 +363,18 @@ impl DeadLetters {
             inner.last
         });
         let path = self.folder.join(segments::segment_name(segment));
+        inner.may_come_back = false;
         let mut file = self.disk.append_file(&path)?;
         let before = file.length()?;
-        let written = self.append_to(&mut *file, lines);
+        let mut can_be_synced = true;
+        let written = self.append_to(&mut *file, lines, &mut can_be_synced);
         if let Err(error) = written {
-            inner.too_long = Some((path, before));
+            inner.may_come_back = true;
+            inner.too_long = Some(TooLong {
+                path,
+                length: before,
+                can_be_synced,
+            });
             self.cut_back(inner);
             return Err(error);
         }
@@ -364,11 +383,16 @@ impl DeadLetters {
         Ok(())
     }
 
-    fn append_to(&self, file: &mut dyn DiskFile, lines: &[u8]) -> io::Result<()> {
+    fn append_to(
+        &self,
+        file: &mut dyn DiskFile,
+        lines: &[u8],
+        can_be_synced: &mut bool,
+    ) -> io::Result<()> {
         crash::torn(Point::LineTorn, file, lines)?;
         file.write_all(lines)?;
         crash::point(Point::LineWritten);
-        disk::sync(file)?;
+        disk::sync(file).inspect_err(|_| *can_be_synced = false)?;
         self.disk.sync_folder(&self.folder)?;
         crash::point(Point::LineSynced);
         Ok(())
@@ -377,14 +401,19 @@ impl DeadLetters {
     /// What was not kept must not lie there as if it were. Where the disk refuses this as well, it is
     /// tried again.
     fn cut_back(&self, inner: &mut Inner) {
-        let Some((path, length)) = &inner.too_long else {
+        let Some(too_long) = &inner.too_long else {
             return;
         };
-        let cut = self
-            .disk
-            .append_file(path)
-            .and_then(|mut file| file.cut_back(*length));
-        if cut.is_ok() {
+        let cut = || -> io::Result<()> {
+            let mut file = self.disk.append_file(&too_long.path)?;
+            file.cut_back(too_long.length)?;
+            if too_long.can_be_synced {
+                disk::sync(&mut *file)?;
+            }
+            Ok(())
+        };
+        if cut().is_ok() {
+            inner.may_come_back &= !too_long.can_be_synced;
             inner.too_long = None;
         }
     }

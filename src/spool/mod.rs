@@ -44,6 +44,9 @@ pub use whereabouts::Place;
 
 pub use crate::state::EventFile;
 
+/// A folder of a batch is called by its number, of so many digits.
+const NUMBER_DIGITS: usize = 12;
+
 /// The spool of a state folder.
 #[derive(Debug)]
 pub struct Spool {
@@ -318,9 +321,25 @@ impl Spool {
     /// never of another.
     pub fn begin_at(&self, seq: u64) {
         let ready = self.lock().keys().next_back().copied();
-        let used = ready.unwrap_or(0).max(self.last_gone());
+        let used = ready
+            .unwrap_or(0)
+            .max(self.last_gone())
+            .max(self.last_named());
         self.next_seq
             .fetch_max(seq.max(used.saturating_add(1)), Ordering::Relaxed);
+    }
+
+    /// The highest number of a batch of which something lies in the spool or in quarantine, though
+    /// nobody may have heard of it: it was in place, the ledger could not be told, and its head is
+    /// damaged.
+    fn last_named(&self) -> u64 {
+        let names = [&self.ready, &self.quarantine].map(|folder| self.disk.names(folder));
+        let names = names.into_iter().flatten().flatten();
+        let number = |name: String| {
+            let number = name.split(['-', '.']).next()?;
+            (number.len() == NUMBER_DIGITS).then(|| number.parse().ok())?
+        };
+        names.filter_map(number).max().unwrap_or(0)
     }
 
     /// The highest number of a batch that was owed once, as archive and dead letters tell it.
@@ -515,7 +534,7 @@ impl Spool {
     }
 
     fn folder(&self, seq: u64) -> PathBuf {
-        self.ready.join(format!("{seq:012}"))
+        self.ready.join(format!("{seq:0NUMBER_DIGITS$}"))
     }
 
     /// What lies here is removed at the next start.

@@ -41,7 +41,12 @@ impl Life {
         self.tally.again += again as u64;
         // What a store that was rolled back has forgotten may not have been sent again yet.
         let was_rolled_back = is_rolled_back || self.tally.rolled_back > 0;
-        if again > IN_FLIGHT && !was_rolled_back && !is_doubtful {
+        // What one stop has left in flight may wait for its repair when the next one comes.
+        let stops = match self.tally.damaged {
+            0 => 1,
+            _ => usize::try_from(self.tally.crashes + self.tally.kills).unwrap_or(usize::MAX),
+        };
+        if again > IN_FLIGHT * stops && !was_rolled_back && !is_doubtful {
             return Err(format!("{again} events at one output may come again"));
         }
         Ok(())

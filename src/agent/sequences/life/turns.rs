@@ -24,7 +24,10 @@ impl Life {
         self.cta.change_rules(|rules| rules.clock_skew -= by);
         if seconds > 0 {
             self.disk.allow();
-            self.run_for(INTERVAL).await?;
+            let quiet = (self.doomed.take(), std::mem::take(&mut self.is_restless));
+            let ran = self.run_for(INTERVAL).await;
+            (self.doomed, self.is_restless) = quiet;
+            ran?;
         }
         Ok(())
     }
