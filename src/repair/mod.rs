@@ -232,10 +232,14 @@ fn set_aside_in_turn(house: &House, seq: u64, damages: &[FileDamage]) -> Result<
             quarantined,
         });
     }
+    let window = head.window();
     if files.is_empty() {
+        // The record that what no poll brings is lost may be missing.
+        if window.is_none() {
+            give_up_retried(house, &head)?;
+        }
         return Ok(false);
     }
-    let window = head.window();
     let record = Record::Damaged {
         key: head.key(),
         window: window.clone(),
@@ -245,15 +249,22 @@ fn set_aside_in_turn(house: &House, seq: u64, damages: &[FileDamage]) -> Result<
     let now = house.clock.now().utc;
     house.state.append(now, &record)?;
     if window.is_none() {
-        let names: BTreeSet<String> = files.into_iter().map(|file| file.name).collect();
-        give_up(
-            house,
-            &head,
-            &names,
-            "no poll brings a retry of dead letters again",
-        )?;
+        give_up_retried(house, &head)?;
     }
     Ok(lines > 0)
+}
+
+/// What damaged files of a retry held is lost.
+fn give_up_retried(house: &House, head: &BatchHead) -> Result<(), RepairError> {
+    let names = mend::damaged(house, head.seq).into_iter();
+    let names = names.map(|file| file.name).collect();
+    give_up(
+        house,
+        head,
+        &names,
+        "no poll brings a retry of dead letters again",
+    )?;
+    Ok(())
 }
 
 fn tell(head: &BatchHead, damage: &FileDamage, lines: u64, quarantined: Option<&str>) {
@@ -443,8 +454,14 @@ pub fn recover(house: &House) -> Result<(), RepairError> {
         set_aside_missing(house, *seq)?;
     }
     for (seq, batch) in &owed {
-        if batch.damage.is_some() {
-            reclaim(house, *seq)?;
+        if batch.damage.is_some()
+            && reclaim(house, *seq)?
+            && let Some(head) = house
+                .spool
+                .batch(*seq)
+                .filter(|head| head.window().is_none())
+        {
+            give_up_retried(house, &head)?;
         }
     }
     for folder in house.spool.set_aside_headless()? {

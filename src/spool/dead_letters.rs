@@ -401,14 +401,14 @@ impl DeadLetters {
     /// What was not kept must not lie there as if it were. Where the disk refuses this as well, it is
     /// tried again.
     fn cut_back(&self, inner: &mut Inner) {
-        let Some(too_long) = &inner.too_long else {
+        let Some(too_long) = &mut inner.too_long else {
             return;
         };
-        let cut = || -> io::Result<()> {
+        let mut cut = || -> io::Result<()> {
             let mut file = self.disk.append_file(&too_long.path)?;
             file.cut_back(too_long.length)?;
             if too_long.can_be_synced {
-                disk::sync(&mut *file)?;
+                disk::sync(&mut *file).inspect_err(|_| too_long.can_be_synced = false)?;
             }
             Ok(())
         };

@@ -47,7 +47,7 @@ impl Known {
     pub(super) fn look(&mut self, house: &House) -> Result<(), String> {
         for head in house.spool.batches() {
             match self.batches.get(&head.seq) {
-                Some(known) if known.is_of(&head) => {}
+                Some(known) if known.is_of(&head, self.doubts > 0) => {}
                 Some(known) if self.doubts == 0 => {
                     return Err(format!(
                         "number {} was used twice: {:?} and {head:?}",
@@ -212,9 +212,11 @@ impl Known {
 
 impl KnownBatch {
     /// Whether this is its head: one that was written again lacks what is not needed any more.
-    fn is_of(&self, head: &Arc<BatchHead>) -> bool {
+    fn is_of(&self, head: &Arc<BatchHead>, is_doubtful: bool) -> bool {
         self.head == *head
-            || (self.is_damaged && self.head.files == head.files && self.head.key() == head.key())
+            || ((self.is_damaged || is_doubtful)
+                && self.head.files == head.files
+                && self.head.key() == head.key())
     }
 }
 

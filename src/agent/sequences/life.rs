@@ -182,6 +182,10 @@ impl Life {
         self.agent = None;
         self.disk.kill();
         self.start(false)?;
+        if !self.agent().house().spool.batches().is_empty() {
+            // One was in place, and the ledger could not be told.
+            self.run_for(DRAINED).await?;
+        }
         self.judge_the_end()?;
         self.tally.steps = self.disk.steps();
         self.tally.events = self

@@ -32,6 +32,17 @@ const HANGS: Duration = Duration::from_secs(60);
 
 #[test]
 fn any_sequence_keeps_what_was_promised() {
+    if let Some(level) = std::env::var("SEQUENCES_LOG")
+        .ok()
+        .and_then(|l| l.parse().ok())
+    {
+        let level: tracing::Level = level;
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(false)
+            .without_time()
+            .init();
+    }
     let first = asked_for("SEQUENCES_SEED", 1);
     let count = asked_for("SEQUENCES", SEQUENCES);
     let most = usize::try_from(asked_for("SEQUENCES_FAILURES", 1)).unwrap();
