@@ -43,10 +43,11 @@ impl Life {
         // What a store that was rolled back has forgotten may not have been sent again yet.
         let was_rolled_back = is_rolled_back || self.tally.rolled_back > 0;
         // What one stop has left in flight may wait for its repair when the next one comes.
-        let stops = match self.tally.damaged {
-            0 => 1,
-            _ => usize::try_from(self.tally.crashes + self.tally.kills).unwrap_or(usize::MAX),
+        let earlier = match self.tally.damaged {
+            0 => 0,
+            _ => self.tally.crashes + self.tally.kills + self.tally.failed_starts,
         };
+        let stops = usize::try_from(earlier).unwrap_or(usize::MAX - 1) + 1;
         if again > IN_FLIGHT * stops && !was_rolled_back && !is_doubtful {
             return Err(format!("{again} events at one output may come again"));
         }
