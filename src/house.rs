@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use crate::clock::Clock;
 use crate::config::OutputConfig;
 use crate::observe::board::Board;
 use crate::spool::Spool;
-use crate::state::State;
+use crate::state::{Picture, State};
 
 /// What all pollers and forwarders share.
 #[derive(Debug, Clone)]
@@ -24,6 +26,18 @@ pub struct House {
 }
 
 impl House {
+    /// A batch goes to the archive if nobody owes it any more; tells whether that is so.
+    pub fn put_away(&self, seq: u64, now: DateTime<Utc>) -> bool {
+        let is_owed = |picture: &Picture| picture.batches.contains_key(&seq);
+        if self.state.look(is_owed) {
+            return false;
+        }
+        if let Err(error) = self.spool.done(seq, now) {
+            tracing::warn!(%error, seq, "a batch that nobody owes cannot be archived; the next start tries it again");
+        }
+        true
+    }
+
     /// The outputs that take a collection.
     #[must_use]
     pub fn takers(&self, collection: &str) -> Vec<String> {

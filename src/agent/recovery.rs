@@ -60,11 +60,6 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
         while let Some(delivered) = delivered.next_if(|delivered| delivered.seq < head.seq) {
             take_checkpoint(house, delivered.told(), now)?;
         }
-        let is_owed = || {
-            house
-                .state
-                .look(|picture| picture.batches.contains_key(&head.seq))
-        };
         if head.seq >= next_seq {
             tracing::info!(
                 seq = head.seq,
@@ -73,13 +68,14 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
             );
             house.state.append(now, &head.told())?;
             crash::point(Point::BatchRecorded);
-        } else if !is_owed() && may_be_unknown(head.seq) {
+        } else if may_be_unknown(head.seq)
+            && !house
+                .state
+                .look(|picture| picture.batches.contains_key(&head.seq))
+        {
             house.state.append(now, &owed_again(house, head.told()))?;
         }
-        if !is_owed() {
-            if let Err(error) = house.spool.done(head.seq, now) {
-                tracing::warn!(%error, seq = head.seq, "a batch that nobody owes cannot be archived; the next start tries it again");
-            }
+        if house.put_away(head.seq, now) {
             crash::point(Point::BatchArchived);
         }
     }

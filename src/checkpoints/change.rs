@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Plan, Surroundings};
 use super::{CheckpointError, append, server_now};
-use crate::config::ServiceConfig;
+use crate::config::{ServiceConfig, is_configured};
 use crate::house::House;
 use crate::poller;
 use crate::state::CollectionKey;
@@ -111,10 +111,7 @@ fn checkpoint_to_move(
     services: &[ServiceConfig],
     key: &CollectionKey,
 ) -> Result<Timestamp, CheckpointError> {
-    let is_configured = services.iter().any(|service| {
-        service.name == key.service && service.collections.contains(&key.collection)
-    });
-    if is_configured {
+    if is_configured(services, &key.service, &key.collection) {
         let key = key.to_string();
         return Err(CheckpointError::StillConfigured { key });
     }

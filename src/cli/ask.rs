@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::{CommandError, load, load_without_secrets};
+use super::terminal::printable;
+use super::{CommandError, Exit, complain, load, load_without_secrets, print_line};
 use crate::agent::{Agent, StartError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig};
@@ -29,6 +30,19 @@ pub(super) async fn ask(
 ) -> Result<String, CommandError> {
     let reached = reach(config).await?;
     hear_all(reached, request, hear).await
+}
+
+/// Has something done, and says what was.
+pub(super) async fn decide(config: Config, request: Request) -> Result<Exit, CommandError> {
+    let message = ask(config, request, |reply| {
+        if let Reply::Progress { message } = reply {
+            complain(printable(&message));
+        }
+        Ok(())
+    })
+    .await?;
+    print_line(message)?;
+    Ok(Exit::Success)
 }
 
 /// Asks for things of one kind: for scripts each is printed as a line of JSON as it comes, else all

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::ask::{ask, ask_for_all};
+use super::ask::{ask, ask_for_all, decide};
 use super::confirm::confirm;
 use super::moment::moment;
 use super::table::{Table, age};
@@ -162,9 +162,7 @@ async fn set(
     if let (To::Ago { .. }, Some(moment)) = (&change.to, plan.to) {
         change.to = To::Moment { moment };
     }
-    let message = ask(config, Request::SetCheckpoint { change }, |_| Ok(())).await?;
-    print_line(message)?;
-    Ok(Exit::Success)
+    decide(config, Request::SetCheckpoint { change }).await
 }
 
 fn question(plan: &Plan) -> String {

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
-use super::ask::{ask, ask_for_all};
+use super::ask::{ask, ask_for_all, decide};
 use super::confirm::confirm;
 use super::table::Table;
 use super::terminal::{Paint, Style, printable};
@@ -339,18 +339,6 @@ async fn export(config: Config, choice: Choice) -> Result<Exit, CommandError> {
     if is_none {
         complain(none);
     }
-    Ok(Exit::Success)
-}
-
-async fn decide(config: Config, request: Request) -> Result<Exit, CommandError> {
-    let message = ask(config, request, |reply| {
-        if let Reply::Progress { message } = reply {
-            complain(printable(&message));
-        }
-        Ok(())
-    })
-    .await?;
-    print_line(message)?;
     Ok(Exit::Success)
 }
 

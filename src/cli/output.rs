@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::ask::ask;
+use super::ask::decide;
 use super::confirm::confirm;
-use super::{CommandError, Exit, load_without_secrets, print_line};
+use super::{CommandError, Exit, load_without_secrets};
 use crate::control::Request;
 
 /// Decide about outputs
@@ -41,8 +41,6 @@ impl OutputCommand {
                 return Ok(exit);
             }
         }
-        let message = ask(config, Request::ForgetOutput { name }, |_| Ok(())).await?;
-        print_line(message)?;
-        Ok(Exit::Success)
+        decide(config, Request::ForgetOutput { name }).await
     }
 }

@@ -104,6 +104,13 @@ pub struct ServiceConfig {
     pub limits: Limits,
 }
 
+/// Whether one of these services is asked for the collection.
+#[must_use]
+pub fn is_configured(services: &[ServiceConfig], service: &str, collection: &String) -> bool {
+    let mut named = services.iter().filter(|known| known.name == service);
+    named.any(|known| known.collections.contains(collection))
+}
+
 /// `username` and `password` of a service.
 #[derive(Debug, Clone)]
 pub struct Credentials {

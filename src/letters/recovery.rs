@@ -153,10 +153,6 @@ fn catch_up(
         finished: progress.finished(events),
     };
     state.append(now, &record)?;
-    if !state.look(|picture| picture.batches.contains_key(&seq))
-        && let Err(error) = house.spool.done(seq, now)
-    {
-        tracing::warn!(%error, seq, "a batch that nobody owes cannot be archived; the next start tries it again");
-    }
+    house.put_away(seq, now);
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use super::RepairError;
 use crate::house::House;
+use crate::spool::Place;
 use crate::state::{BatchPicture, Record};
 
 /// Whether nobody owes this very batch any more: the archive holds it.
@@ -10,8 +11,8 @@ pub(super) fn is_done_with(house: &House, seq: u64, batch: &BatchPicture) -> boo
     let Some(source) = &batch.source else {
         return false;
     };
-    let archived = house.spool.archived_head(seq);
-    archived.is_some_and(|head| head.key() == source.key && head.content() == source.content)
+    let archived = house.spool.head_at(Place::Archive, seq);
+    archived.is_ok_and(|head| head.key() == source.key && head.content() == source.content)
 }
 
 /// Says of each batch that lies in the archive that its outputs have done with it, instead of the

@@ -26,7 +26,7 @@ use std::collections::BTreeSet;
 pub use archived::finish_archived;
 pub use mend::{Mended, mend};
 
-use crate::config::ServiceConfig;
+use crate::config::{ServiceConfig, is_configured};
 use crate::house::House;
 use crate::spool::{BatchHead, FileDamage, InspectedBatch, SpoolError};
 use crate::state::ledger::AppendError;
@@ -315,12 +315,7 @@ pub fn abandon(house: &House, seq: u64) -> Result<Option<u64>, RepairError> {
 /// their windows again.
 #[must_use]
 pub fn orphans(house: &House, services: &[ServiceConfig]) -> Vec<(u64, CollectionKey)> {
-    let is_polled = |key: &CollectionKey| {
-        let mut named = services
-            .iter()
-            .filter(|service| service.name == key.service);
-        named.any(|service| service.collections.contains(&key.collection))
-    };
+    let is_polled = |key: &CollectionKey| is_configured(services, &key.service, &key.collection);
     let damaged = house.state.damaged_batches().into_iter();
     damaged
         .map(|(seq, damage)| (seq, damage.key))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::batch::{self, BatchHead};
 use super::event_file::{self, EventFileWriter, EventLines};
-use super::{BatchReader, Spool, SpoolError, Staging, io_error};
+use super::{BatchReader, Place, Spool, SpoolError, Staging, io_error};
 use crate::disk;
 use crate::state::EventFile;
 
@@ -239,16 +239,10 @@ impl Spool {
         Ok(set_aside)
     }
 
-    /// The head of a batch that was delivered, if the archive still has it.
-    #[must_use]
-    pub fn archived_head(&self, seq: u64) -> Option<BatchHead> {
-        BatchHead::read(&self.disk, &self.archive.path(seq)).ok()
-    }
-
     /// Reads a batch that was delivered, if the archive still has it.
     #[must_use]
-    pub fn read_archived(&self, seq: u64) -> Option<(BatchHead, BatchReader)> {
-        let head = self.archived_head(seq)?;
+    pub fn read_archived(&self, seq: u64) -> Option<(Arc<BatchHead>, BatchReader)> {
+        let head = self.head_at(Place::Archive, seq).ok()?;
         let folder = self.archive.path(seq);
         let reader = BatchReader::open(&self.disk, &folder, &head, 0, |_| false);
         Some((head, reader))

@@ -7,9 +7,9 @@ mod show;
 
 use std::path::{Path, PathBuf};
 
-use super::ask::ask;
+use super::ask::decide;
 use super::confirm::confirm;
-use super::{CommandError, Exit, complain, load_without_secrets, print_line};
+use super::{CommandError, Exit, complain, load_without_secrets};
 use crate::batches::ExportChoice;
 use crate::config::Config;
 use crate::control::Request;
@@ -162,7 +162,5 @@ async fn give_up(config: Config, seq: u64, yes: bool) -> Result<Exit, CommandErr
             return Ok(exit);
         }
     }
-    let message = ask(config, Request::AbandonDamage { seq }, |_| Ok(())).await?;
-    print_line(message)?;
-    Ok(Exit::Success)
+    decide(config, Request::AbandonDamage { seq }).await
 }

@@ -97,6 +97,18 @@ fn without_the_store_a_damaged_record_is_a_doubt_about_its_own_batch_alone() {
     assert!(!state.may_lack_records_of(1));
 }
 
+/// The numbers of the records that can be read.
+fn numbers(state: &State) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    let read = state.history(|line| {
+        if let HistoryLine::Record { number, .. } = line {
+            numbers.push(number);
+        }
+    });
+    read.unwrap();
+    numbers
+}
+
 #[test]
 fn the_numbers_of_damaged_records_are_not_used_again() {
     for damaged in 1..4 {
@@ -109,14 +121,7 @@ fn the_numbers_of_damaged_records_are_not_used_again() {
         fixture.tables.crash(|_| 0);
         let state = fixture.open().unwrap();
         state.append(at(200), &polled(9)).unwrap();
-        let mut numbers = Vec::new();
-        state
-            .history(|line| {
-                if let HistoryLine::Record { number, .. } = line {
-                    numbers.push(number);
-                }
-            })
-            .unwrap();
+        let numbers = numbers(&state);
         let whole = usize::try_from(before.number).unwrap() - damaged;
         let used = numbers.iter().filter(|number| **number <= before.number);
         assert_eq!(used.count(), whole, "{damaged} damaged: {numbers:?}");
@@ -232,14 +237,7 @@ fn damage_segments(damage: impl Fn(&[PathBuf]), with_store: bool, without: Optio
         drop(state);
         let state = fixture.open().unwrap();
         assert_told(&state, &now, "reopened");
-        let mut numbers = Vec::new();
-        state
-            .history(|line| {
-                if let HistoryLine::Record { number, .. } = line {
-                    numbers.push(number);
-                }
-            })
-            .unwrap();
+        let numbers = numbers(&state);
         assert!(numbers.is_sorted(), "{numbers:?}");
     }
 }
