@@ -272,7 +272,6 @@ impl Agent {
         // Nobody listens only if every task has ended.
         let _ = stopping.send(true);
         crash::point(Point::Stopping);
-        schedules.stop().await;
         // A service that takes its time is waited for half of that.
         let interrupting = async {
             tokio::time::sleep(config.shutdown_timeout / 2).await;
@@ -280,6 +279,7 @@ impl Agent {
             std::future::pending().await
         };
         let draining = async {
+            schedules.stop().await;
             while tasks.join_next().await.is_some() {}
             Ended::Drained
         };

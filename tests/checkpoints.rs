@@ -25,7 +25,7 @@ const COLLECTION: &str = CtaRules::COLLECTION;
 
 fn setup() -> Setup {
     Setup {
-        service: "initial_lookback = \"1h\"\nrequest_timeout = \"3s\"\n".to_owned(),
+        service: "initial_lookback = \"1h\"\n".to_owned(),
         ..Setup::default()
     }
 }
@@ -46,7 +46,11 @@ fn set(world: &mut World, to: To) {
 
 /// A world that has polled for three hours, with something published every ten minutes.
 async fn with_a_past() -> World {
-    let mut world = World::new(setup());
+    polled_for_hours(setup()).await
+}
+
+async fn polled_for_hours(setup: Setup) -> World {
+    let mut world = World::new(setup);
     for _ in 0..18 {
         world.publish();
         world.run_for(10 * MINUTE).await;
@@ -199,7 +203,9 @@ async fn a_poll_that_is_under_way_keeps_its_batch_and_leaves_the_checkpoint() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_poll_that_fails_meanwhile_counts_nothing_against_the_new_windows() {
-    let mut world = with_a_past().await;
+    let mut setup = setup();
+    setup.service.push_str("request_timeout = \"3s\"\n");
+    let mut world = polled_for_hours(setup).await;
     // Twice before, so that the next failure would halve the window.
     world
         .cta

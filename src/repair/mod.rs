@@ -274,8 +274,8 @@ fn tell(head: &BatchHead, damage: &FileDamage, lines: u64, quarantined: Option<&
     let begin = begin.map(Timestamp::text);
     let end = end.map(Timestamp::text);
     let what = if window.is_some() {
-        "a file of the spool is damaged: it is set aside, its window is polled again by itself, and \
-         what was not delivered of it follows. Look at the disk"
+        "a file of the spool is damaged: it is set aside, its window is polled again by itself as long \
+         as its collection is configured, and what was not delivered of it follows. Look at the disk"
     } else {
         "a file of the spool is damaged: it is set aside. Look at the disk"
     };

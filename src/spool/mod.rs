@@ -278,15 +278,27 @@ impl Spool {
             crash::point(Point::FolderSynced);
             self.disk.rename(from, &to)
         };
-        put_in_place().map_err(|error| {
-            // As far as anybody knows it is not in place: a later start must not think so either.
-            let _ = self.disk.rename_for_now(&to, from);
-            io_error("committing to", &to)(error)
-        })?;
+        if let Err(error) = put_in_place() {
+            let is_out = self.out_of_place(&to, from).is_ok();
+            if !is_out {
+                // A crash may bring it to its place: whole then, not as removing it would leave it.
+                staging.keep();
+            }
+            return Err(io_error("committing to", &to)(error));
+        }
         staging.keep();
         crash::point(Point::Committed);
         self.lock().insert(head.seq, Arc::new(head));
         Ok(())
+    }
+
+    /// A batch whose commit failed is not in place, as far as anybody knows: a later start must not
+    /// think so either.
+    fn out_of_place(&self, place: &Path, staging: &Path) -> io::Result<()> {
+        match self.disk.rename(place, staging) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed,
+        }
     }
 
     /// Takes a batch out of its place again, since the ledger could not be told of it.
