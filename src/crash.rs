@@ -36,6 +36,14 @@ macro_rules! points {
 points! {
     /// The lock is held, and nothing was looked at.
     LockTaken = "start.lock_taken",
+    /// A store that cannot be opened lies in quarantine; there is none.
+    StoreSetAside = "store.set_aside",
+    /// A store was made anew, with nothing in it.
+    StoreMadeAnew = "store.made_anew",
+    /// There is a store, as it was found or empty; the ledger was not compared with it.
+    StoreOpened = "start.store_opened",
+    /// A segment of a ledger that is lost lies in quarantine; others may still be there.
+    SegmentSetAside = "ledger.segment_set_aside",
     /// A segment of the ledger has its name and no bytes.
     SegmentMade = "ledger.segment_made",
     /// Half of a record stands at the end of the ledger.
@@ -62,6 +70,10 @@ points! {
     BatchRecorded = "start.batch_recorded",
     /// A batch that nobody owes any more has gone to the archive at last.
     BatchArchived = "start.batch_archived",
+    /// A folder among the batches that is none lies in quarantine.
+    HeadlessSetAside = "damage.headless_set_aside",
+    /// The ledger says again that an output has done with a batch that lies in the archive.
+    ArchivedFinished = "start.archived_finished",
     /// A cursor has caught up with a letter that was durable before it.
     CursorCaughtUp = "start.cursor_caught_up",
     /// The dead letters agree with ledger and cursors.
@@ -159,6 +171,43 @@ points! {
     LetterSegmentRemoved = "letters.segment_removed",
     /// The ledger says that nothing is left of letters that are gone.
     ClearedRecorded = "letters.cleared_recorded",
+
+    /// A file of a batch is found damaged, and lies where it was.
+    DamageNoticed = "damage.noticed",
+    /// A damaged file lies in quarantine; the ledger does not know.
+    DamageSetAside = "damage.set_aside",
+    /// The ledger knows of a damaged file; nobody was told.
+    DamageRecorded = "damage.recorded",
+    /// A damaged head lies in quarantine; the batch has none.
+    HeadSetAside = "damage.head_set_aside",
+    /// A head that was written again is whole under another name; the batch has none.
+    HeadStaged = "damage.head_staged",
+    /// A head that was written again is in its place.
+    HeadRestored = "damage.head_restored",
+    /// A window came again, whole and durable in staging; its damaged batch is as it was.
+    AnswerStaged = "repair.answer_staged",
+    /// A damaged file was written again, durably, and is still in staging.
+    FileRewritten = "repair.file_rewritten",
+    /// A file that was written again is in its place; the ledger does not know.
+    FileBack = "repair.file_back",
+    /// A file that is whole after all is back from quarantine; the ledger does not know.
+    FileReclaimed = "repair.file_reclaimed",
+    /// The ledger knows that damaged files are back; nobody was told.
+    MendRecorded = "repair.mend_recorded",
+    /// What damaged files held is staged anew, durably; it is no batch yet.
+    RepairStaged = "repair.batch_staged",
+    /// A batch with what damaged files held is in place; the ledger does not know it.
+    RepairCommitted = "repair.batch_committed",
+    /// The ledger has a repair's batch in the place of damaged lines; nobody was told.
+    RepairRecorded = "repair.batch_recorded",
+    /// A damaged window did not come, and the ledger has counted it.
+    RepairFailureRecorded = "repair.failure_recorded",
+    /// The ledger says that what damaged files held is lost; nobody was told.
+    RepairEnded = "repair.ended",
+    /// The ledger has told again what could not be read of it; whoever asked does not know.
+    LedgerRetold = "check.ledger_retold",
+    /// A checkpoint that a person set is in the ledger; the person was not told.
+    CheckpointRecorded = "checkpoint.recorded",
 
     /// Everybody was told to stop.
     Stopping = "stop.told",

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BatchSource, BatchesError};
 use crate::audit;
+use crate::crash::{self, Point};
 use crate::house::House;
 use crate::letters;
 use crate::repair::{self, FileState};
@@ -171,6 +172,7 @@ pub fn check_ledger(house: &House, mend: bool) -> Result<Checked, BatchesError> 
     read.map_err(BatchesError::Ledger)?;
     if mend && findings.iter().any(|finding| !finding.is_settled) {
         house.state.retell(house.clock.now().utc)?;
+        crash::point(Point::LedgerRetold);
         settle(&mut findings, TOLD_AGAIN);
     }
     Ok(Checked::Ledger { records, findings })

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::crash::{self, Point};
 use crate::house::House;
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Record};
@@ -121,6 +122,7 @@ fn append(
         checkpoint,
     };
     house.state.append(house.clock.now().utc, &record)?;
+    crash::point(Point::CheckpointRecorded);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::commit::DISK_WAIT;
 use super::{KeepError, PollError, Poller};
+use crate::crash::{self, Point};
 use crate::repair::{self, RepairError};
 use crate::state::{Damage, Record};
 use crate::taxii::Timestamp;
@@ -153,6 +154,7 @@ impl Poller {
         if let Err(error) = self.append(&record) {
             return self.repair_not_kept(seq, &error.into());
         }
+        crash::point(Point::RepairFailureRecorded);
         Wake::NOW
     }
 

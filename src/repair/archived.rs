@@ -2,6 +2,7 @@
 //! goes there, so it is the ledger that lacks the records which say so.
 
 use super::RepairError;
+use crate::crash::{self, Point};
 use crate::house::House;
 use crate::spool::Place;
 use crate::state::{BatchPicture, Record};
@@ -38,6 +39,7 @@ pub fn finish_archived(house: &House) -> Result<(), RepairError> {
                 finished: progress.finished(batch.events),
             };
             house.state.append(house.clock.now().utc, &record)?;
+            crash::point(Point::ArchivedFinished);
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 
 use super::{RepairError, end, give_up, set_aside_in_turn, tell_lost};
+use crate::crash::{self, Point};
 use crate::event::{Event, EventId};
 use crate::flatten::{EventSink as _, FlatEvent};
 use crate::house::House;
@@ -65,6 +66,7 @@ fn mend_in_turn(
         return Ok(Mended::default());
     }
     house.spool.finish_repair(&mut answer)?;
+    crash::point(Point::AnswerStaged);
     // What the others hold must be known for certain.
     check_others(house, &head)?;
     let mut mending = Mending {
@@ -142,6 +144,7 @@ pub(super) fn tell_back(
         files: files.to_vec(),
     };
     house.state.append(house.clock.now().utc, &record)?;
+    crash::point(Point::MendRecorded);
     tracing::info!(
         seq = head.seq,
         collection = %head.key(),
@@ -324,6 +327,7 @@ impl Mending<'_> {
             Err(error) => return Err(SpoolError::staging(error, staging.folder()).into()),
         };
         let files = house.spool.finish_repair(&mut staging)?;
+        crash::point(Point::RepairStaged);
         let missing = expected.saturating_sub(events);
         let counts = outputs.iter().map(|(output, lacks)| {
             let lost = missing.min(*lacks);
@@ -383,6 +387,7 @@ impl Mending<'_> {
         };
         let record = head.told();
         spool.commit(staging, head)?;
+        crash::point(Point::RepairCommitted);
         if let Err(error) = state.append(now, &record) {
             // Where the record may be there after all, so must be the batch.
             if state.retell(now).is_ok() {
@@ -390,6 +395,7 @@ impl Mending<'_> {
             }
             return Err(error.into());
         }
+        crash::point(Point::RepairRecorded);
         tracing::info!(
             seq,
             damaged,

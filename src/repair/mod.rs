@@ -27,6 +27,7 @@ pub use archived::finish_archived;
 pub use mend::{Mended, mend};
 
 use crate::config::{ServiceConfig, is_configured};
+use crate::crash::{self, Point};
 use crate::house::House;
 use crate::spool::{BatchHead, FileDamage, InspectedBatch, SpoolError};
 use crate::state::ledger::AppendError;
@@ -222,7 +223,9 @@ fn set_aside_in_turn(house: &House, seq: u64, damages: &[FileDamage]) -> Result<
         if known.is_damaged(&file.name) || house.spool.check_file(seq, file).is_ok() {
             continue;
         }
+        crash::point(Point::DamageNoticed);
         let quarantined = house.spool.set_aside(seq, &file.name)?;
+        crash::point(Point::DamageSetAside);
         lines += file.events;
         tell(&head, damage, file.events, quarantined.as_deref());
         files.push(DamagedFile {
@@ -248,6 +251,7 @@ fn set_aside_in_turn(house: &House, seq: u64, damages: &[FileDamage]) -> Result<
     };
     let now = house.clock.now().utc;
     house.state.append(now, &record)?;
+    crash::point(Point::DamageRecorded);
     if window.is_none() {
         give_up_retried(house, &head)?;
     }
@@ -365,7 +369,9 @@ fn end(
         settles,
     };
     let now = house.clock.now().utc;
-    Ok(house.state.append(now, &record)?)
+    house.state.append(now, &record)?;
+    crash::point(Point::RepairEnded);
+    Ok(())
 }
 
 fn tell_lost(head: &BatchHead, settles: &Settlement, reason: &str) {

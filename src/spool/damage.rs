@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::batch::{self, BatchHead};
 use super::event_file::{self, EventFileWriter, EventLines};
 use super::{BatchReader, Place, Spool, SpoolError, Staging, io_error};
+use crate::crash::{self, Point};
 use crate::disk;
 use crate::state::EventFile;
 
@@ -146,7 +147,9 @@ impl Spool {
             let written = writer.finish()?;
             let is_same = (written.events, &written.crc32) == (file.events, &file.crc32);
             let path = folder.join(name);
-            if !is_same {
+            if is_same {
+                crash::point(Point::FileRewritten);
+            } else {
                 self.disk.remove_file(&path)?;
             }
             Ok(is_same.then_some(Rewritten(path)))
@@ -164,7 +167,9 @@ impl Spool {
         let to = self.folder(head.seq).join(&file.name);
         let put_back = || -> io::Result<()> {
             self.write_head(head)?;
-            self.disk.rename(&rewritten.0, &to)
+            self.disk.rename(&rewritten.0, &to)?;
+            crash::point(Point::FileBack);
+            Ok(())
         };
         put_back().map_err(io_error("putting back", &to))
     }
@@ -180,8 +185,10 @@ impl Spool {
         let take = || -> io::Result<()> {
             EventLines::open(&self.disk, &self.quarantine, &named(file, name))?;
             self.write_head(head)?;
-            self.disk
-                .rename(&from, &self.folder(head.seq).join(&file.name))
+            let to = self.folder(head.seq).join(&file.name);
+            self.disk.rename(&from, &to)?;
+            crash::point(Point::FileReclaimed);
+            Ok(())
         };
         take().map_err(io_error("taking back", &from))
     }
@@ -199,12 +206,15 @@ impl Spool {
             let name = format!("{:012}-{}", head.seq, batch::FILE_NAME);
             let name = self.free_quarantine_name(&name)?;
             self.disk.rename(&path, &self.quarantine.join(name))?;
+            crash::point(Point::HeadSetAside);
         }
         // Complete under another name first: half a head must not take the place of none.
         let new = folder.join("batch.json.new");
         self.disk.remove_file_if_there(&new)?;
         self.disk.write_file(&new, &head.text()?)?;
+        crash::point(Point::HeadStaged);
         self.disk.rename(&new, &path)?;
+        crash::point(Point::HeadRestored);
         Ok(true)
     }
 
@@ -234,6 +244,7 @@ impl Spool {
             self.free_quarantine_name(&name)
                 .and_then(|free| self.disk.rename(&from, &self.quarantine.join(free)))
                 .map_err(io_error("moving to quarantine/", &from))?;
+            crash::point(Point::HeadlessSetAside);
             set_aside.push(name);
         }
         Ok(set_aside)

@@ -140,6 +140,7 @@ impl Ledger {
         for segment in others.into_iter().filter(|other| *other != self.segment) {
             let to = folder.join(segment_name(segment));
             self.disk.rename(&self.path(segment), &to)?;
+            crash::point(Point::SegmentSetAside);
         }
         Ok(folder)
     }

@@ -119,6 +119,7 @@ impl State {
             source,
         };
         let (mut store, found) = Store::open(storage, &path, &quarantine).map_err(store_error)?;
+        crash::point(Point::StoreOpened);
         let Told {
             mut picture,
             missing,

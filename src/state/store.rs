@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::picture::Picture;
 use super::record::Record;
 use super::work::{StoredReceipt, WorkChanges};
+use crate::crash::{self, Point};
 use crate::delivery::{Progress, ReceiptKey};
 use crate::disk;
 use crate::storage::Storage;
@@ -148,7 +149,9 @@ impl Store {
         self.table = None;
         let tables = &self.storage.tables;
         tables.set_aside(&self.storage.disk, &self.path, &self.quarantine)?;
+        crash::point(Point::StoreSetAside);
         self.table = Some(tables.open(&self.path)?);
+        crash::point(Point::StoreMadeAnew);
         Ok(())
     }
 

@@ -1,7 +1,10 @@
 //! Where and when the agent dies, what of that shows at the next start, and what may come twice.
 
+pub(crate) mod damage;
+
 use cta_forwarder::crash::Point;
 
+use super::life::Story;
 use super::rig::IN_REQUEST;
 
 /// A death.
@@ -16,6 +19,8 @@ pub(crate) struct Death {
     pub(crate) then: &'static [Point],
     /// Whether Splunk acknowledges.
     pub(crate) acknowledges: bool,
+    /// What happens before.
+    pub(crate) story: Story,
 }
 
 /// How a point is reached.
@@ -26,11 +31,14 @@ pub(crate) enum Reached {
     InRecovery,
     /// Only by a start that finds damage.
     AfterDamage,
+    /// Only in a life with damage, or one in which a person sets a checkpoint.
+    InStory,
 }
 
 /// Points that every start reaches.
-pub(crate) const IN_EVERY_RECOVERY: [Point; 7] = [
+pub(crate) const IN_EVERY_RECOVERY: [Point; 8] = [
     Point::LockTaken,
+    Point::StoreOpened,
     Point::StateOpened,
     Point::LettersOpened,
     Point::StagingRemoved,
@@ -40,8 +48,9 @@ pub(crate) const IN_EVERY_RECOVERY: [Point; 7] = [
 ];
 
 /// Points that a start reaches, in the order in which it does.
-pub(crate) const OF_A_START: [Point; 16] = [
+pub(crate) const OF_A_START: [Point; 23] = [
     Point::LockTaken,
+    Point::StoreOpened,
     Point::SegmentMade,
     Point::SnapshotWritten,
     Point::StateOpened,
@@ -50,12 +59,18 @@ pub(crate) const OF_A_START: [Point; 16] = [
     Point::SpoolOpened,
     Point::BatchRecorded,
     Point::BatchArchived,
+    Point::HeadStaged,
+    Point::HeadRestored,
+    Point::FileReclaimed,
+    Point::MendRecorded,
+    Point::RepairEnded,
     Point::TombstonesWritten,
     Point::DeadBlockRemoved,
     Point::LetterSegmentRemoved,
     Point::ClearedRecorded,
     Point::CursorCaughtUp,
     Point::LettersRecovered,
+    Point::RecoveredRecorded,
     Point::Built,
 ];
 
@@ -69,6 +84,7 @@ const ASKED: usize = 2 * IN_REQUEST;
 /// How a point is reached, and what that may cost.
 #[expect(
     clippy::match_same_arms,
+    clippy::too_many_lines,
     reason = "in the order of the work, each moment with what it leads to"
 )]
 pub(crate) fn reached(point: Point) -> Reached {
@@ -86,6 +102,7 @@ pub(crate) fn reached(point: Point) -> Reached {
             },
             then,
             acknowledges: *time == 1,
+            story: Story::Work,
         };
         times.iter().map(death).collect::<Vec<_>>()
     };
@@ -96,6 +113,7 @@ pub(crate) fn reached(point: Point) -> Reached {
             twice,
             then,
             acknowledges,
+            story: Story::Work,
         };
         let all = [
             (1, true, twice),
@@ -106,7 +124,7 @@ pub(crate) fn reached(point: Point) -> Reached {
         all.into_iter().map(death).collect::<Vec<_>>()
     };
     Reached::AtWork(match point {
-        LockTaken | StateOpened | LettersOpened | StagingRemoved | SpoolOpened
+        LockTaken | StoreOpened | StateOpened | LettersOpened | StagingRemoved | SpoolOpened
         | LettersRecovered | OutputAdded | Built | Listening => times(&[1], NONE, &[]),
         SegmentMade => times(&[1], NONE, &[SnapshotWritten]),
         SnapshotWritten => times(&[1], NONE, &[]),
@@ -141,6 +159,7 @@ pub(crate) fn reached(point: Point) -> Reached {
                 twice,
                 then: &[],
                 acknowledges: true,
+                story: Story::Work,
             })
             .to_vec(),
         FinishRecorded => both(NONE, &[BatchArchived]),
@@ -163,5 +182,30 @@ pub(crate) fn reached(point: Point) -> Reached {
         Stopping | Drained | Unlocked => times(&[1], NONE, &[]),
         BatchRecorded | BatchArchived | CursorCaughtUp => return Reached::InRecovery,
         OldSegmentRemoved | RecoveredRecorded => return Reached::AfterDamage,
+        StoreSetAside
+        | StoreMadeAnew
+        | SegmentSetAside
+        | HeadlessSetAside
+        | ArchivedFinished
+        | DamageNoticed
+        | DamageSetAside
+        | DamageRecorded
+        | HeadSetAside
+        | HeadStaged
+        | HeadRestored
+        | AnswerStaged
+        | FileRewritten
+        | FileBack
+        | FileReclaimed
+        | MendRecorded
+        | RepairStaged
+        | RepairCommitted
+        | RepairRecorded
+        | RepairFailureRecorded
+        | RepairEnded
+        | LedgerRetold
+        | CheckpointRecorded => {
+            return Reached::InStory;
+        }
     })
 }

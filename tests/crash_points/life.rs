@@ -1,4 +1,8 @@
-//! A life of an agent: it polls, delivers, sets aside and obeys a person, until it dies.
+//! A life of an agent: what happens in it, its death, and how it goes on.
+
+mod damage;
+mod story;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,18 +11,17 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use cta_forwarder::crash::Point;
 use cta_forwarder::event::EventId;
-use cta_forwarder::simulator::ArmedFault;
 use cta_forwarder::simulator::content::{ContentGenerator, PackageSize, Publication};
-use cta_forwarder::simulator::cta::{BadBlock, CtaFault, CtaFaultOn};
 use cta_forwarder::simulator::hec::{AckPolicy, HecRules};
 use rustix::process::Signal;
 
 use super::deaths::Death;
 use super::rig::syslog::id_of;
 use super::rig::{IN_REQUEST, LIMIT, Rig, Setup, leftovers};
+pub(crate) use story::Story;
 
 /// How often it is looked at what tells nobody of itself.
 const TICK: Duration = Duration::from_millis(10);
@@ -34,6 +37,10 @@ pub(crate) struct Life {
     published: BTreeSet<EventId>,
     /// What Splunk takes from nobody.
     refused: BTreeMap<EventId, u8>,
+    /// What a person or the damage itself has given up.
+    given_up: BTreeSet<EventId>,
+    /// Events that must come once more.
+    comes_again: usize,
     has_died: bool,
 }
 
@@ -51,10 +58,10 @@ impl Life {
             "{acknowledgement}max_in_flight = 1\n\
              batch = {{ max_events = {IN_REQUEST}, max_wait = \"10ms\" }}"
         );
-        // What is done goes at once, or when the next is done.
+        // What is done goes at once, or later.
         let keep = match death.point {
             Point::Trashed => "0s",
-            _ => "1ms",
+            _ => death.story.archive_keeps(),
         };
         let rig = Rig::with(Setup {
             seed,
@@ -81,16 +88,20 @@ impl Life {
             death: *death,
             published: BTreeSet::new(),
             refused: BTreeMap::new(),
+            given_up: BTreeSet::new(),
+            comes_again: 0,
             has_died: false,
         };
         life.rig.generator = generator;
-        life.rig.dies_at = Some(format!("{}:{}", death.point.name(), death.time));
         life
     }
 
     /// Works until the agent has died where it should; everything else is a failure.
     pub(crate) async fn until_it_dies(&mut self) {
-        let lived = self.work().await;
+        let lived = match self.death.story {
+            Story::Work => self.work().await,
+            story => self.meets_damage(story).await,
+        };
         assert!(
             lived.is_err(),
             "{} was not reached: {}",
@@ -98,7 +109,28 @@ impl Life {
             self.rig.log()
         );
         self.rig.cta.clear_faults();
+        self.rig.hec.clear_faults();
+        self.rig.cta.accept_connections().await.unwrap();
         self.has_died = true;
+    }
+
+    /// Starts the agent that will die.
+    fn start_to_die(&mut self) {
+        let Death { point, time, .. } = self.death;
+        self.rig.dies_at = Some(format!("{}:{time}", point.name()));
+        self.rig.start();
+    }
+
+    /// An orderly stop, or a death in the midst of it.
+    async fn stops(&mut self) -> Result<(), Died> {
+        self.rig.tell_to_stop();
+        loop {
+            match self.rig.ended() {
+                Some(ended) if ended.success() => return Ok(()),
+                Some(ended) => return self.died(ended),
+                None => tokio::time::sleep(TICK).await,
+            }
+        }
     }
 
     /// The last record is torn.
@@ -149,7 +181,7 @@ impl Life {
         self.rig.start();
         self.publish_ahead();
         let deadline = Instant::now() + LIMIT;
-        while !self.missing().is_empty() || !self.owes_nothing() {
+        while !self.missing().is_empty() || !self.owes_nothing() || !self.has_come_again() {
             assert!(
                 self.lives(),
                 "{} broke it: {}",
@@ -176,75 +208,28 @@ impl Life {
         }
         self.rig.stop_and_audit();
         let twice = self.rig.duplicates();
+        let may = self.death.twice.saturating_add(self.comes_again);
         assert!(
-            twice <= self.death.twice,
-            "{}: {twice} came twice, {} may: {}",
+            twice <= may,
+            "{}: {twice} came twice, {may} may: {}",
             self.named(),
-            self.death.twice,
             self.rig.log()
         );
-        println!(
-            "{}: {twice} of {} came twice",
-            self.named(),
-            self.death.twice
-        );
+        println!("{}: {twice} of {may} came twice", self.named());
         self.rig.check_gate();
         let log = self.rig.log();
         assert!(!log.contains("panicked"), "{}: {log}", self.named());
-        let is_damaged = self.death.twice == usize::MAX;
+        let is_damaged = self.death.twice == usize::MAX || self.death.story.costs_records();
         assert!(
             is_damaged || !log.contains("records are missing"),
             "{} has cost records: {log}",
             self.named()
         );
         if self.death.point != Point::AnswerQuarantined {
-            let left = leftovers::look(&self.rig.path("state"));
+            let kept = self.death.story.quarantines();
+            let left = leftovers::look_beside(&self.rig.path("state"), kept);
             assert!(left.is_ok(), "{}: {left:?}", self.named());
         }
-    }
-
-    /// All that an agent does; an error is its death.
-    async fn work(&mut self) -> Result<(), Died> {
-        // Before the first poll, so that nothing is delivered beside it.
-        self.spoil_a_block();
-        self.publish();
-        self.rig.start();
-        self.all_is_done().await?;
-        self.spoil_a_block();
-        self.publish_ahead();
-        self.all_is_done().await?;
-        let block = self.letters().into_iter().find(|letter| letter.1);
-        self.command(&["dead-letters", "drop", &block.unwrap().0, "--yes"])
-            .await?;
-        // They can be delivered by now.
-        self.refused.clear();
-        self.rig.hec.change_rules(|rules| rules.refused.clear());
-        self.command(&["dead-letters", "retry", "--all", "--output", "splunk"])
-            .await?;
-        self.all_is_done().await?;
-        self.command(&["dead-letters", "drop", "--all", "--yes"])
-            .await?;
-        let useless = match self.death.point {
-            Point::AnswerQuarantined => ArmedFault::until_cleared(CtaFault::MalformedXml),
-            _ => ArmedFault::times(2, CtaFault::MalformedXml),
-        };
-        self.rig.cta.set_fault(useless.on(CtaFaultOn::Poll));
-        self.publish_ahead();
-        self.all_is_done().await?;
-        self.rig.tell_to_stop();
-        loop {
-            match self.rig.ended() {
-                Some(ended) if ended.success() => return Ok(()),
-                Some(ended) => return self.died(ended),
-                None => tokio::time::sleep(TICK).await,
-            }
-        }
-    }
-
-    fn spoil_a_block(&self) {
-        let block = BadBlock::NotStix;
-        let fault = ArmedFault::once(CtaFault::BadBlock { block });
-        self.rig.cta.set_fault(fault.on(CtaFaultOn::Poll));
     }
 
     fn publish_ahead(&mut self) {
@@ -258,7 +243,8 @@ impl Life {
 
     /// Publishes what the first poll brings.
     fn publish(&mut self) {
-        let now = self.rig.cta.now();
+        // Its clock is known to the second: a first window that ends with that has it all.
+        let now = self.rig.cta.now().trunc_subsecs(0);
         let made = packages(&mut self.rig.generator, now);
         for publication in &made {
             self.rig.cta.publish(publication.clone());
@@ -270,7 +256,7 @@ impl Life {
     fn note(&mut self, made: &[Publication]) {
         let events = made.iter().flat_map(|publication| &publication.events);
         self.published.extend(events);
-        if !self.has_died {
+        if !self.has_died && self.death.story.has_refusals() {
             self.refused.insert(made[1].events[3], 6);
         }
         let refused = self.refused.clone();
@@ -279,7 +265,20 @@ impl Life {
 
     /// Waits until everything that was published is polled, delivered or set aside, and done with.
     async fn all_is_done(&mut self) -> Result<(), Died> {
-        while !self.missing_at_work().is_empty() || !self.is_all_finished() {
+        self.until(|life| life.missing_at_work().is_empty() && life.is_all_finished())
+            .await
+    }
+
+    /// Waits for something that tells nobody of itself.
+    async fn until(&mut self, is_so: impl Fn(&Self) -> bool) -> Result<(), Died> {
+        let deadline = Instant::now() + LIMIT;
+        while !is_so(self) {
+            assert!(
+                Instant::now() < deadline,
+                "{} waits in vain: {}",
+                self.named(),
+                self.rig.log()
+            );
             self.tick().await?;
         }
         Ok(())
@@ -293,7 +292,7 @@ impl Life {
         for id in self.refused.keys() {
             missing.remove(id);
         }
-        missing
+        &missing - &self.given_up
     }
 
     /// Read from the files themselves: a command would take the place of an agent that has just died.
@@ -401,9 +400,9 @@ impl Life {
         Err(Died)
     }
 
-    /// What is neither at Splunk nor among the dead letters.
+    /// What is neither at Splunk nor among the dead letters, and not given up.
     fn missing(&self) -> BTreeSet<EventId> {
-        let mut missing = self.published.clone();
+        let mut missing = &self.published - &self.given_up;
         for id in self.rig.hec.event_ids() {
             missing.remove(&id);
         }
@@ -417,6 +416,10 @@ impl Life {
         missing
     }
 
+    fn has_come_again(&self) -> bool {
+        self.comes_again == 0 || self.rig.duplicates() >= self.comes_again
+    }
+
     fn owes_nothing(&self) -> bool {
         let (code, said) = self.rig.command(&["status", "--json"]);
         let status: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
@@ -428,14 +431,19 @@ impl Life {
             point,
             time,
             acknowledges,
+            story,
             ..
         } = self.death;
+        let story = match story {
+            Story::Work => String::new(),
+            story => format!(" ({story:?})"),
+        };
         let plain = if acknowledges {
             ""
         } else {
             ", no acknowledgement"
         };
-        format!("{}:{time}{plain}", point.name())
+        format!("{}:{time}{story}{plain}", point.name())
     }
 }
 

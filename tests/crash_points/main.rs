@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use deaths::{Death, Reached};
-use life::Life;
+use life::{Life, Story};
 
 /// Lives that are led at once.
 const AT_ONCE: usize = 6;
@@ -40,12 +40,17 @@ async fn dies_at_every_point_and_again_while_it_recovers() {
     for &point in Point::ALL {
         match deaths::reached(point) {
             Reached::AtWork(of_point) => deaths.extend(of_point),
-            Reached::InRecovery => {
+            Reached::InRecovery | Reached::InStory => {
                 expected.insert(point);
             }
             // Below.
             Reached::AfterDamage => {}
         }
+        let of_stories = deaths::damage::deaths(point);
+        if !of_stories.is_empty() {
+            expected.remove(&point);
+        }
+        deaths.extend(of_stories);
     }
     for death in &deaths {
         for point in death.then {
@@ -79,6 +84,7 @@ const SOME_DEATH: Death = Death {
     twice: usize::MAX,
     then: &[],
     acknowledges: true,
+    story: Story::Work,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

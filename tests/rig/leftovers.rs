@@ -12,6 +12,17 @@ const MAX_ARCHIVE_BYTES: u64 = 2 * (100 << 10);
 
 /// Looks at the state folder; gives its sizes in a few words, or what should not be there.
 pub(crate) fn look(state: &Path) -> Result<String, String> {
+    look_beside(state, &[])
+}
+
+/// The same, with things in quarantine whose names end like these, each of which must be there.
+pub(crate) fn look_beside(state: &Path, quarantined: &[&str]) -> Result<String, String> {
+    let kept = names(&state.join("quarantine"));
+    for end in quarantined {
+        if !kept.iter().any(|name| name.ends_with(end)) {
+            return Err(format!("{end} is not in quarantine"));
+        }
+    }
     let known = [
         "archive",
         "ledger",
@@ -27,7 +38,7 @@ pub(crate) fn look(state: &Path) -> Result<String, String> {
     }
     let spool = state.join("spool");
     for (folder, known) in [
-        (state.join("quarantine"), &[][..]),
+        (state.join("quarantine"), quarantined),
         (spool.join("staging"), &[]),
         (spool.join("ready"), &[]),
         (spool.join("dead-letters"), &[".jsonl", ".xml"]),
