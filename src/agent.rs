@@ -96,6 +96,17 @@ impl StartError {
     /// Whether the disk takes nothing at the moment: the same start may go well later.
     #[must_use]
     pub fn is_of_the_disk(&self) -> bool {
+        self.is_caused_by(disk::takes_nothing)
+    }
+
+    /// Whether there is something on the disk that cannot be read. It may be given up in the end: see
+    /// [`Disk::giving_up_unreadable`](disk::Disk::giving_up_unreadable).
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.is_caused_by(disk::is_unreadable)
+    }
+
+    fn is_caused_by(&self, is_it: fn(&io::Error) -> bool) -> bool {
         let mut cause: Option<&(dyn Error + 'static)> = Some(self);
         while let Some(error) = cause {
             let io = match error.downcast_ref() {
@@ -103,7 +114,7 @@ impl StartError {
                 Some(StoreError::Io(io)) => Some(io),
                 _ => error.downcast_ref::<io::Error>(),
             };
-            if io.is_some_and(disk::takes_nothing) {
+            if io.is_some_and(is_it) {
                 return true;
             }
             cause = error.source();

@@ -224,14 +224,18 @@ async fn content_blocks_that_are_dealt_with_are_missed_no_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_letter_that_cannot_be_read() {
-    let differences = spoil(|state| {
-        let letters = state.join("spool/dead-letters/00000001.jsonl");
-        let text = fs::read_to_string(&letters).unwrap();
-        fs::write(&letters, text.replacen("\"type\"", "\"t\"", 1)).unwrap();
-    })
-    .await;
+    let mut world = owing().await;
+    let letters = world
+        .state_folder()
+        .join("spool/dead-letters/00000001.jsonl");
+    let text = fs::read_to_string(&letters).unwrap();
+    fs::write(&letters, text.replacen("\"type\"", "\"t\"", 1)).unwrap();
+    let differences = world.audit().differences;
     let letters = ["output \"splunk\": 1 dead letter was", "0 are in"];
     assert_told(&differences, &[&["1 line in", "cannot be read"], &letters]);
+    // The next start deals with it.
+    world.restart();
+    world.assert_adds_up();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -14,6 +14,9 @@ mod rig;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use cta_forwarder::simulator::ArmedFault;
+use cta_forwarder::simulator::hec::HecFault;
+
 use rig::Rig;
 
 /// Does something to a state folder while no agent runs.
@@ -213,6 +216,60 @@ async fn an_older_copy_of_the_store_is_noticed_and_costs_nothing() {
         "{log}"
     );
     rig.drained().await;
+    rig.stop_and_audit();
+    rig.check_gate();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_dead_letter_is_set_aside_told_and_counted() {
+    let mut rig = Rig::new(14);
+    let letter_file = "spool/dead-letters/00000001.jsonl";
+    for wanted in 1..=2 {
+        let refusal = HecFault::Code { code: 12, event: 0 };
+        rig.hec.set_fault(ArmedFault::once(refusal));
+        rig.publish();
+        let segment = rig.path("state").join(letter_file);
+        let kept = async {
+            // A file tells nobody that it grows.
+            let mut ticks = tokio::time::interval(std::time::Duration::from_millis(50));
+            while fs::read_to_string(&segment).map_or(0, |text| text.lines().count()) < wanted {
+                ticks.tick().await;
+            }
+        };
+        rig.within_limit(kept).await;
+        rig.drained().await;
+    }
+    let letters = rig.letters();
+    assert_eq!(letters.len(), 2);
+    let collection = letters[0]["collection"].as_str().unwrap();
+    let flip = |state: &Path| change(&state.join(letter_file), |text| text[20] ^= 1);
+    rig.kill_and_start_after(flip);
+    rig.publish();
+    rig.more_polls(1).await;
+    rig.drained().await;
+    assert_eq!(rig.letters(), letters[1..]);
+    let log = rig.log();
+    let told = "a line of the dead letters cannot be read";
+    let line = log.lines().find(|line| line.contains(told)).unwrap();
+    for part in [collection, "begin", "end", "output", "\"seq\"", "\"event\""] {
+        assert!(line.contains(part.trim_matches('"')), "{part}: {line}");
+    }
+    assert!(log.contains("dead letters are lost"), "{log}");
+    let copy = rig.path("state/quarantine/dead-letters-00000001.jsonl");
+    assert_eq!(fs::read_to_string(copy).unwrap().lines().count(), 2);
+    let (code, said) = rig.command(&["spool", "check"]);
+    assert_eq!(code, Some(0), "{said}");
+    // Beside a running agent.
+    change(&rig.path("state").join(letter_file), |text| text[20] ^= 1);
+    assert_eq!(rig.command(&["audit"]).0, Some(1));
+    let (code, said) = rig.command(&["spool", "check", "--repair"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("dead-letters-00000001.jsonl.2"), "{said}");
+    let (code, said) = rig.command(&["audit"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(rig.letters(), Vec::<serde_json::Value>::new());
+    rig.kill_and_start();
+    rig.more_polls(1).await;
     rig.stop_and_audit();
     rig.check_gate();
 }

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
 use crate::poller::{Asked, Poller};
+use crate::repair;
 use crate::wake::{Wake, told_to_stop};
 
 /// How often the archive is looked through for what is too old.
@@ -119,7 +120,10 @@ pub(super) async fn run_forwarder(
 pub(super) async fn keep_house(house: House, mut stopped: watch::Receiver<bool>) {
     loop {
         let now = house.clock.now().utc;
-        tokio::task::block_in_place(|| house.spool.evict_archive(now));
+        tokio::task::block_in_place(|| {
+            house.spool.evict_archive(now);
+            repair::tidy_quarantine(&house);
+        });
         tokio::select! {
             () = told_to_stop(&mut stopped) => return,
             () = tokio::time::sleep(JANITOR_INTERVAL) => {}

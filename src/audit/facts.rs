@@ -4,13 +4,13 @@
 //! The files of a batch never change, so they are read whenever there is time; what does change is
 //! taken at one moment, and a batch that came in between is read then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 
 use super::verdict::{BatchFacts, Facts, FileFacts, Letters, OutputFacts, OwedFacts};
 use super::{Audit, History, are, were};
 use crate::house::House;
-use crate::letters::{self, LettersError};
+use crate::letters::{FoundLetters, LettersError};
 use crate::spool::{About, BatchHead, InspectedBatch, LetterHead, Spool, SpoolError};
 use crate::state::ledger::HistoryLine;
 use crate::state::{Damage, Moment, Picture};
@@ -74,13 +74,9 @@ struct Sight {
     next_seq: u64,
     /// What lies where batches do.
     folders: Vec<String>,
-    /// The lines of dead letters that are there, by batch and output.
-    letters: BTreeMap<(u64, String), BTreeSet<u64>>,
-    /// How many letters there are of content blocks.
-    block_letters: u64,
-    /// What does not hold of their blocks.
+    letters: FoundLetters,
+    /// What does not hold of the blocks of letters.
     block_findings: Vec<String>,
-    damaged_letters: u64,
 }
 
 impl Sight {
@@ -96,18 +92,9 @@ impl Sight {
         let next_seq = spool.unused_seq();
         let folders = spool.folders()?;
         drop(commit);
-        let mut letters: BTreeMap<(u64, String), BTreeSet<u64>> = BTreeMap::new();
-        let mut blocks = Vec::new();
-        let damaged_letters = letters::each(house, |letter, _| {
-            if let Some(place) = letters::place(&letter) {
-                let key = (place.seq, place.output);
-                letters.entry(key).or_default().insert(place.line);
-            } else {
-                blocks.push(letter);
-            }
-        })?;
+        let letters = FoundLetters::read(house)?;
         let mut block_findings = Vec::new();
-        for letter in &blocks {
+        for letter in &letters.blocks {
             block_findings.extend(look_at_block(spool, letter)?);
         }
         Ok(Self {
@@ -116,9 +103,7 @@ impl Sight {
             next_seq,
             folders,
             letters,
-            block_letters: blocks.len() as u64,
             block_findings,
-            damaged_letters,
         })
     }
 
@@ -135,15 +120,18 @@ impl Sight {
         let picture = &self.moment.picture;
         let (fetched, mut findings) = history(house, picture)?;
         findings.extend(self.unknown_folders());
-        if self.damaged_letters > 0 {
-            let lines = match self.damaged_letters {
+        if self.letters.damaged > 0 {
+            let lines = match self.letters.damaged {
                 1 => "1 line".to_owned(),
                 more => format!("{more} lines"),
             };
-            findings.push(format!("{lines} in spool/dead-letters/ cannot be read"));
+            findings.push(format!(
+                "{lines} in spool/dead-letters/ cannot be read. The next start, or `cta-forwarder \
+                 spool check --repair`, sets aside what is damaged"
+            ));
         }
         // A poll that came to nothing leaves letters that were not counted.
-        let (counted, found) = (picture.block_letters, self.block_letters);
+        let (counted, found) = (picture.block_letters, self.letters.blocks.len() as u64);
         if found < counted {
             findings.push(format!(
                 "{} set aside as dead letters and not dealt with, {} in spool/dead-letters/",
@@ -169,7 +157,7 @@ impl Sight {
             finished: output.finished,
             letters: Letters {
                 counted: output.letters,
-                found: self.letters_of_finished(name),
+                found: self.letters.of_finished(name, picture, self.next_seq),
             },
         });
         Ok(Facts {
@@ -203,18 +191,12 @@ impl Sight {
             let progress = self.moment.progress.get(&key).cloned().unwrap_or_default();
             let (mut so_far, counted) = batch.settle_so_far(output, &progress);
             so_far.abandoned = 0;
-            let lines = self.letters.get(&key);
-            // A letter is there before its cursor knows of it.
-            let counts = |line: &&u64| progress.cursor.is_finished(**line);
-            let found = lines.map_or(0, |lines| lines.iter().filter(counts).count());
+            let found = self.letters.of_owed(seq, output, &progress);
             OwedFacts {
                 output: output.clone(),
                 cursor: progress.cursor.clone(),
                 so_far,
-                letters: Letters {
-                    counted,
-                    found: found as u64,
-                },
+                letters: Letters { counted, found },
             }
         });
         Some(BatchFacts {
@@ -225,21 +207,6 @@ impl Sight {
             files,
             outputs: outputs.collect(),
         })
-    }
-
-    /// Dead letters of the batches that an output has done with. Letters are taken a little later
-    /// than the rest: what is newer than that does not count.
-    fn letters_of_finished(&self, output: &str) -> u64 {
-        let picture = &self.moment.picture;
-        let counts = |seq: u64| {
-            let batch = picture.batches.get(&seq);
-            seq < self.next_seq && batch.is_none_or(|batch| !batch.outputs.contains(output))
-        };
-        let lines = self
-            .letters
-            .iter()
-            .filter(|((seq, of), _)| of == output && counts(*seq));
-        lines.map(|(_, lines)| lines.len() as u64).sum()
     }
 
     /// Batches that nobody owes are on their way out; but the ledger must know them.

@@ -110,5 +110,6 @@ fn config(state: &Path) -> StateConfig {
             keep_raw: false,
         },
         max_dead_letter_bytes: 1 << 20,
+        max_quarantine_bytes: 1 << 20,
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct BatchHistory {
     finished: BTreeMap<String, Finished>,
     /// The lines whose dead letters were given up, by output.
     dropped: BTreeMap<String, BTreeSet<u64>>,
+    /// How many dead letters are lost, by output.
+    lost_letters: BTreeMap<String, u64>,
     /// What became of the lines of damaged files, by output.
     settled: BTreeMap<String, SettledCounts>,
     /// Those files.
@@ -30,6 +32,7 @@ impl BatchHistory {
             came: None,
             finished: BTreeMap::new(),
             dropped: BTreeMap::new(),
+            lost_letters: BTreeMap::new(),
             settled: BTreeMap::new(),
             settled_files: BTreeSet::new(),
         }
@@ -72,6 +75,12 @@ impl BatchHistory {
                     lines.insert(place.line);
                 }
             }
+            Record::LettersCounted { events, .. } => {
+                for count in events.iter().filter(|count| count.seq == Some(self.seq)) {
+                    let lost = self.lost_letters.entry(count.output.clone()).or_default();
+                    *lost = (*lost + count.missing()).saturating_sub(count.back());
+                }
+            }
             _ => {}
         }
     }
@@ -102,17 +111,20 @@ impl BatchHistory {
             let settled = self.settled.get(output).copied().unwrap_or_default();
             let repaired = settled.repaired.min(finished.delivered);
             let lost = settled.lost.min(finished.delivered - repaired);
+            let dead_letters = finished.dead_letters - dropped;
+            let lost_letters = self.lost_letters.get(output).copied().unwrap_or(0);
+            let lost_letters = lost_letters.min(dead_letters);
             Account {
                 seq: Some(self.seq),
                 collection: Some(collection.to_owned()),
                 output: output.clone(),
                 fetched,
                 delivered: finished.delivered - repaired - lost,
-                dead_letters: finished.dead_letters - dropped,
+                dead_letters: dead_letters - lost_letters,
                 discarded: finished.discarded + dropped,
                 abandoned: finished.abandoned,
                 repaired: finished.repaired + repaired,
-                lost: finished.lost + lost,
+                lost: finished.lost + lost + lost_letters,
                 pending: 0,
                 repairing: 0,
             }

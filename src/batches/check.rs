@@ -9,9 +9,9 @@ use super::{BatchSource, BatchesError};
 use crate::audit;
 use crate::crash::{self, Point};
 use crate::house::House;
-use crate::letters;
+use crate::letters::{self, LettersError};
 use crate::repair::{self, FileState};
-use crate::spool::{BatchHead, FileDamage, Place};
+use crate::spool::{BatchHead, DamagedSegment, FileDamage, Place, SetAside};
 use crate::state::Record;
 use crate::state::ledger::HistoryLine;
 
@@ -26,8 +26,13 @@ const TOLD_AGAIN: &str = "a later segment tells all that it told: nothing is los
                           be done";
 const MISSING: &str = "what it told may be missing: the start after it said so, closed the gates and \
                        sent again what waited; compare `cta-forwarder checkpoint show`";
+const FOLDER_OF_LETTERS: &str = "spool/dead-letters/";
 const LETTERS_REMEDY: &str = "look at it in spool/dead-letters/, or put it back from a backup while \
                               no agent runs";
+const SEGMENT_REMEDY: &str = "`spool check --repair`, and each start, moves it to quarantine/ and keeps \
+                              what is whole of it";
+/// More damaged lines of a segment than this are not named one by one.
+const NAMED_LINES: usize = 20;
 const ARCHIVE_REMEDY: &str = "it was delivered, only this copy is damaged: nothing is lost, and \
                               nothing is to be done";
 
@@ -195,21 +200,28 @@ fn settle(findings: &mut [Finding], remedy: &str) {
     }
 }
 
-/// Reads the dead letters. Blocks while the disk works.
-pub fn check_letters(house: &House) -> Result<Checked, BatchesError> {
+/// Reads the dead letters. With `mend` what is damaged is set aside. Blocks while the disk works.
+pub fn check_letters(house: &House, mend: bool) -> Result<Checked, BatchesError> {
     let finding = |damage: String| Finding {
-        file: "spool/dead-letters/".to_owned(),
+        file: FOLDER_OF_LETTERS.to_owned(),
         damage,
         remedy: LETTERS_REMEDY.to_owned(),
         is_settled: false,
     };
-    let (mut found, mut findings) = (Vec::new(), Vec::new());
-    let damaged = letters::each(house, |letter, _| found.push(letter))?;
-    if damaged > 0 {
-        findings.push(finding(match damaged {
-            1 => "1 line cannot be read".to_owned(),
-            lines => format!("{lines} lines cannot be read"),
-        }));
+    let mut findings: Vec<Finding>;
+    let mut is_readable = true;
+    if mend {
+        let set_aside = letters::mend(house, true)?;
+        findings = set_aside.iter().map(mended_segment).collect();
+    } else {
+        let damaged = house.spool.dead_letters().damaged();
+        let damaged = damaged.map_err(LettersError::Io)?;
+        is_readable = damaged.iter().all(|segment| segment.unreadable.is_none());
+        findings = damaged.iter().map(damaged_segment).collect();
+    }
+    let mut found = Vec::new();
+    if is_readable {
+        letters::each(house, |letter, _| found.push(letter))?;
     }
     for letter in &found {
         let damage = audit::look_at_block(&house.spool, letter)?;
@@ -225,6 +237,42 @@ pub fn check_letters(house: &House) -> Result<Checked, BatchesError> {
         letters: found.len() as u64,
         findings,
     })
+}
+
+fn damaged_segment(segment: &DamagedSegment) -> Finding {
+    Finding {
+        file: format!("{FOLDER_OF_LETTERS}{}", segment.file),
+        damage: in_words(segment),
+        remedy: SEGMENT_REMEDY.to_owned(),
+        is_settled: false,
+    }
+}
+
+fn mended_segment(set_aside: &SetAside) -> Finding {
+    let remedy = format!(
+        "it was moved to quarantine/{}, and what is whole of it stays; what is missing is named in the \
+         log and counts as lost",
+        set_aside.quarantined
+    );
+    Finding {
+        remedy,
+        ..damaged_segment(&set_aside.segment)
+    }
+}
+
+fn in_words(segment: &DamagedSegment) -> String {
+    if let Some(why) = &segment.unreadable {
+        return format!("it cannot be read: {why}");
+    }
+    let numbers = segment.lines.iter().take(NAMED_LINES);
+    let numbers: Vec<String> = numbers.map(|line| line.number.to_string()).collect();
+    let more = segment.lines.len() - numbers.len();
+    let numbers = numbers.join(", ");
+    match (segment.lines.len(), more) {
+        (1, _) => format!("its line {numbers} cannot be read"),
+        (_, 0) => format!("its lines {numbers} cannot be read"),
+        _ => format!("its lines {numbers} and {more} others cannot be read"),
+    }
 }
 
 /// A batch that is owed and not in the spool.

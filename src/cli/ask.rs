@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::terminal::printable;
+use super::waiting::Waiting;
 use super::{CommandError, Exit, complain, load, load_without_secrets, print_line};
 use crate::agent::{Agent, StartError};
 use crate::clock::{Clock, SystemClock};
@@ -156,28 +157,22 @@ async fn reach_with(config: Config, build: Build) -> Result<Reached, CommandErro
 }
 
 /// Starts an agent. Where only a command has the state, it waits until that is done with it; where
-/// the disk takes nothing, until it does.
+/// the disk takes nothing, until it does; where something cannot be read, for a while.
 pub(super) async fn build(config: Config) -> Result<Agent, StartError> {
     let mut patience = Patience::new();
-    let mut is_held = false;
+    let mut waiting = Waiting::default();
     loop {
-        let built = Agent::build(config.clone(), Arc::new(SystemClock::new()));
-        if let Err(error) = &built
-            && error.is_of_the_disk()
-        {
-            if !is_held {
-                tracing::error!(
-                    reason = %error,
-                    mend = "free space or mend the disk of the state folder",
-                    "the start waits until this is mended; it is tried again by itself, nothing is lost"
-                );
+        let storage = waiting.storage(Instant::now());
+        let clock = Arc::new(SystemClock::new());
+        let built = Agent::build_on(config.clone(), clock, &storage);
+        match &built {
+            Err(error) if error.is_of_the_disk() => {
+                waiting.refused(error, Instant::now());
+                tokio::time::sleep(DISK_WAIT).await;
+                continue;
             }
-            is_held = true;
-            tokio::time::sleep(DISK_WAIT).await;
-            continue;
-        }
-        if is_held && built.is_ok() {
-            tracing::info!("the disk takes what it is given again: the start goes on");
+            Ok(_) => waiting.is_over(),
+            Err(_) => {}
         }
         let is_in_use = built.as_ref().err().is_some_and(is_in_use);
         let is_running = || Client::connect(&config.state.directory);

@@ -16,7 +16,8 @@ use crate::control::{Reply, Request};
 /// For each batch in the spool and each output that owes it, and for each output over all: fetched =
 /// delivered + dead letters + discarded + abandoned + repaired + lost + pending + repairing, from what
 /// is physically there. Repairing are events of damaged files whose window is polled again; repaired
-/// went out with another batch then, lost could not be had again. Every file of the spool is read to its end, so this takes a while when much waits. Events of retried
+/// went out with another batch then, lost could not be had again, dead letters that were damaged
+/// among it. Every file of the spool is read to its end, so this takes a while when much waits. Events of retried
 /// dead letters count in their new batch, and stay dead letters of their first. The exit code is 1
 /// if anything does not hold; what it is, is named.
 #[derive(Debug, clap::Args)]

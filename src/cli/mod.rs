@@ -23,6 +23,7 @@ mod spool;
 mod status;
 mod table;
 mod terminal;
+mod waiting;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

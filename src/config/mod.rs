@@ -52,6 +52,8 @@ pub struct StateConfig {
     pub archive: ArchiveConfig,
     /// Bytes of dead letters; when they are reached the output holds.
     pub max_dead_letter_bytes: u64,
+    /// Bytes of damaged and unreadable things that are kept for a person.
+    pub max_quarantine_bytes: u64,
 }
 
 /// `[state] archive`

@@ -50,6 +50,7 @@ pub(super) struct RawState {
     pub max_spool_bytes: Setting<Size>,
     pub min_free_disk: Setting<Size>,
     pub max_dead_letter_bytes: Setting<Size>,
+    pub max_quarantine_bytes: Setting<Size>,
     #[serde(default)]
     pub archive: Section<RawArchive>,
 }

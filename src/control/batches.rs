@@ -69,7 +69,7 @@ impl Control {
             }
         }
         let ledger = || batches::check_ledger(house, repair).map(Some);
-        let letters = || batches::check_letters(house).map(Some);
+        let letters = || batches::check_letters(house, repair).map(Some);
         Self::tell_checked(ledger, replies).await?;
         Self::tell_checked(letters, replies).await?;
         Ok(String::new())

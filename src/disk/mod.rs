@@ -24,7 +24,16 @@ use crate::tape::ScratchFile;
 
 /// A file system to keep things on.
 #[derive(Debug, Clone)]
-pub struct Disk(Arc<dyn FileSystem>);
+pub struct Disk(Arc<dyn FileSystem>, Unreadable);
+
+/// What becomes of what a disk cannot read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unreadable {
+    /// It is waited for: the disk may be mended.
+    WaitedFor,
+    /// It was waited for long enough.
+    GivenUp,
+}
 
 impl Disk {
     /// This machine's.
@@ -42,7 +51,19 @@ impl Disk {
     /// Another one.
     #[must_use]
     pub fn on(file_system: impl FileSystem + 'static) -> Self {
-        Self(Arc::new(file_system))
+        Self(Arc::new(file_system), Unreadable::WaitedFor)
+    }
+
+    /// The same, for who has waited long enough for what it cannot read.
+    #[must_use]
+    pub fn giving_up_unreadable(self) -> Self {
+        Self(self.0, Unreadable::GivenUp)
+    }
+
+    /// Whether what cannot be read is given up, where something else can take its place.
+    #[must_use]
+    pub fn gives_up_unreadable(&self) -> bool {
+        self.1 == Unreadable::GivenUp
     }
 
     /// Makes a folder that only its owner may enter, and those above it, durably.
@@ -87,10 +108,23 @@ impl Disk {
         self.0.open_file(path)
     }
 
-    /// Reads a whole file.
-    pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    /// Reads a whole file, whatever its length.
+    #[cfg(test)]
+    pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.0.open_file(path)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads a whole file of at most so many bytes; of a longer one nothing: see [`is_too_large`].
+    pub fn read_at_most(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let file = self.0.open_file(path)?;
+        file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit {
+            let kind = io::ErrorKind::FileTooLarge;
+            return Err(io::Error::new(kind, TooLarge { limit }));
+        }
         Ok(bytes)
     }
 
@@ -206,6 +240,20 @@ impl Disk {
     pub fn scratch_file(&self, folder: &Path) -> io::Result<Box<dyn ScratchFile>> {
         self.0.scratch_file(folder)
     }
+}
+
+/// A file is longer than anything that was written here. It travels inside an [`io::Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it has more than {limit} bytes, which none that was written here has")]
+struct TooLarge {
+    limit: u64,
+}
+
+/// Whether an error says that a file is longer than it can be.
+#[must_use]
+pub fn is_too_large(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<TooLarge>)
 }
 
 /// Whether an error says that the disk takes or gives nothing at the moment: it may pass.

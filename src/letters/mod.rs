@@ -5,6 +5,8 @@
 //! decision clears it away. Until there is a record, the letter is there.
 
 mod choice;
+mod damage;
+mod found;
 mod recovery;
 mod retry;
 mod view;
@@ -19,6 +21,8 @@ use crate::state::ledger::AppendError;
 use crate::state::{EventPlace, Record, Removal, RemovedLetter};
 use crate::taxii::response::ReadResponseError;
 pub use choice::{Choice, MAX_IDS, each};
+pub use damage::mend;
+pub use found::FoundLetters;
 pub use recovery::{count_blocks, count_earlier, count_settled, recover};
 pub use retry::{Retried, retry};
 pub use view::{export, list};

@@ -5,19 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::choice::each;
-use super::{LettersError, clear, place};
+use super::{LettersError, clear, damage, place};
 use crate::crash::{self, Point};
 use crate::house::House;
 use crate::spool::About;
 use crate::state::{EventPlace, Picture, Record, WorkChanges};
 
-/// Clears away what a stop has left of letters that are gone, and lets cursors catch up with letters
-/// that are there: a letter is durable before its output's cursor.
+/// Clears away what a stop has left of letters that are gone, sets damage aside, and lets cursors catch
+/// up with letters that are there: a letter is durable before its output's cursor.
 pub fn recover(house: &House) -> Result<(), LettersError> {
     if let Err(error) = clear(house) {
         // As far as the ledger goes they are gone.
         tracing::warn!(%error, "dead letters that are gone cannot be cleared away yet");
     }
+    damage::recover(house)?;
     let mut behind: BTreeMap<(String, u64), BTreeSet<u64>> = BTreeMap::new();
     let owed = house.state.look(owed);
     let mut note = |place: EventPlace| {
@@ -38,7 +39,7 @@ pub fn recover(house: &House) -> Result<(), LettersError> {
     for ((output, seq), lines) in behind {
         catch_up(house, &output, seq, &lines)?;
     }
-    Ok(())
+    damage::count_again(house)
 }
 
 /// Whether a letter that was set aside then can be of the batch that has this number now. One from

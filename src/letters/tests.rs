@@ -313,6 +313,12 @@ async fn an_output_that_comes_back_has_its_letters_still() {
     world.assert_adds_up();
 }
 
+/// A line that was changed by hand.
+fn without_checksum(line: &str) -> String {
+    let (body, _) = line.rsplit_once(",\"crc32\":").unwrap();
+    format!("{body}}}\n")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn several_letters_for_one_event_are_one_event() {
     let mut world = refused(1).await;
@@ -321,7 +327,8 @@ async fn several_letters_for_one_event_are_one_event() {
     let text = std::fs::read_to_string(&segment).unwrap();
     let id = letters(&world)[0].id.clone();
     let other = uuid::Uuid::new_v4().to_string();
-    std::fs::write(&segment, text.clone() + &text.replace(&id, &other)).unwrap();
+    let again = without_checksum(&text.replace(&id, &other));
+    std::fs::write(&segment, text + &again).unwrap();
     world.assert_adds_up();
     let retried = send_again(&world, &one(&other), None).unwrap();
     assert_eq!((retried.retried, retried.along), (2, 1));
@@ -395,7 +402,7 @@ async fn which_letter_is_meant_must_be_clear() {
     let id = letters(&world)[0].id.clone();
     let alike = format!("{}{}", &id[..35], if id.ends_with('0') { '1' } else { '0' });
     let other = text.replace(&id, &alike).replace("\"line\":", "\"line\":1");
-    std::fs::write(&segment, text + &other).unwrap();
+    std::fs::write(&segment, text + &without_checksum(&other)).unwrap();
     let house = world.agent.house();
     for (begin, expect) in [
         ("", "there is no dead letter"),
@@ -526,7 +533,7 @@ async fn a_letter_from_before_its_batch_was_staged_settles_nothing() {
         let text = std::fs::read_to_string(&segment).unwrap();
         let (from, to) = (format!("\"seq\":{seq},"), format!("\"seq\":{batch},"));
         assert!(text.contains(&from), "{text}");
-        std::fs::write(&segment, text.replace(&from, &to)).unwrap();
+        std::fs::write(&segment, without_checksum(&text.replace(&from, &to))).unwrap();
     });
     world.hec.accept_connections().await.unwrap();
     world.run_for(HOUR).await;
@@ -554,4 +561,125 @@ async fn a_letter_without_its_event_stays() {
         assert_eq!(letters(&world)[0].id, stays);
         world.assert_adds_up();
     }
+}
+
+/// Changes the text of the first segment.
+fn in_segment(state: &std::path::Path, change: impl FnOnce(String) -> String) {
+    let path = state.join("spool/dead-letters/00000001.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, change(text)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_damaged_letter_is_lost_alone_and_told_in_the_ledger() {
+    let mut world = refused(3).await;
+    let before = finished(&world, "splunk");
+    let there = letters(&world);
+    world.restart_after(|state| in_segment(state, |text| text.replacen("\"line\"", "\"l1ne\"", 1)));
+    assert_eq!(letters(&world), there[1..]);
+    world.assert_adds_up();
+    let after = finished(&world, "splunk");
+    assert_eq!((after.dead_letters, after.lost), (2, before.lost + 1));
+    assert_eq!(after.total(), before.total());
+    let quarantine = world.state_folder().join("quarantine");
+    let copy = std::fs::read_to_string(quarantine.join("dead-letters-00000001.jsonl")).unwrap();
+    assert_eq!(copy.lines().count(), 3);
+    // A person finds out what the line was.
+    world.restart_after(|state| in_segment(state, |_| copy.replacen("\"l1ne\"", "\"line\"", 1)));
+    assert_eq!(letters(&world), there);
+    world.assert_adds_up();
+    assert_eq!(finished(&world, "splunk"), before);
+    drop(world.agent.house(), &all()).unwrap();
+    world.assert_adds_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_letter_whose_tombstone_is_damaged_stays_gone() {
+    for how in [Removal::Dropped, Removal::Retried] {
+        let mut world = refused(3).await;
+        let there = letters(&world);
+        match how {
+            Removal::Dropped => {
+                drop(world.agent.house(), &one(&there[0].id)).unwrap();
+            }
+            Removal::Retried => {
+                send_again(&world, &one(&there[0].id), None).unwrap();
+            }
+        }
+        world.run_for(HOUR).await;
+        let before = finished(&world, "splunk");
+        world.restart_after(|state| {
+            in_segment(state, |text| text.replacen("removed", "rem0ved", 1));
+        });
+        assert_eq!(letters(&world), there[1..]);
+        world.assert_adds_up();
+        assert_eq!(finished(&world, "splunk"), before);
+        world.restart();
+        assert_eq!(letters(&world), there[1..]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_running_agent_sets_damage_aside_when_it_is_asked() {
+    let mut world = refused(3).await;
+    let there = letters(&world);
+    in_segment(&world.state_folder(), |text| {
+        text.replacen("\"line\"", "\"l1ne\"", 1)
+    });
+    assert!(!world.audit().ok);
+    assert_eq!(mend(world.agent.house(), true).unwrap().len(), 1);
+    world.assert_adds_up();
+    assert_eq!(letters(&world), there[1..]);
+    assert_eq!(mend(world.agent.house(), true).unwrap(), []);
+    send_again(&world, &all(), None).unwrap();
+    world.run_for(HOUR).await;
+    world.assert_adds_up();
+    assert_eq!(finished(&world, "splunk").lost, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_letter_whose_event_is_damaged_is_restored_from_the_archive() {
+    let mut world = refused(3).await;
+    let before = finished(&world, "splunk");
+    let there = letters(&world);
+    let spoil = |text: String| {
+        let event = text.find(",\"event\":").unwrap();
+        let mut bytes = text.into_bytes();
+        bytes[event + 40..event + 60].fill(b'#');
+        String::from_utf8(bytes).unwrap()
+    };
+    world.restart_after(|state| in_segment(state, spoil));
+    assert_eq!(letters(&world), there);
+    world.assert_adds_up();
+    assert_eq!(finished(&world, "splunk"), before);
+    let copy = world
+        .state_folder()
+        .join("quarantine/dead-letters-00000001.jsonl");
+    assert!(copy.exists());
+    // Without the archive it is lost.
+    world.restart_after(|state| {
+        std::fs::remove_dir_all(state.join("archive")).unwrap();
+        in_segment(state, spoil);
+    });
+    assert_eq!(letters(&world), there[1..]);
+    world.assert_adds_up();
+    assert_eq!(finished(&world, "splunk").lost, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_letter_that_comes_back_does_not_hide_one_that_is_lost() {
+    let mut world = refused(3).await;
+    let there = letters(&world);
+    drop(world.agent.house(), &one(&there[0].id)).unwrap();
+    world.restart_after(|state| {
+        in_segment(state, |text| {
+            let text = text.replacen("removed", "rem0ved", 1);
+            let second = text.find('\n').unwrap() + 1;
+            let (first, rest) = text.split_at(second);
+            first.to_owned() + &rest.replacen("\"line\"", "\"l1ne\"", 1)
+        });
+    });
+    assert_eq!(letters(&world), there[2..]);
+    world.assert_adds_up();
+    assert_eq!(finished(&world, "splunk").lost, 1);
 }

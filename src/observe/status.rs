@@ -85,6 +85,9 @@ pub struct SpoolStatus {
     pub oldest_at: Option<DateTime<Utc>>,
     /// Dead letters.
     pub dead_letters: u64,
+    /// Bytes of what lies in `quarantine/` for a person.
+    #[serde(default)]
+    pub quarantine_bytes: u64,
 }
 
 impl Status {
@@ -191,6 +194,7 @@ fn spool(house: &House) -> SpoolStatus {
         max_bytes: house.spool.max_bytes(),
         oldest_at: batches.first().map(|head| head.staged_at),
         dead_letters: house.spool.dead_letters().count(),
+        quarantine_bytes: house.spool.quarantine_bytes(),
     }
 }
 

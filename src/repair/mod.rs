@@ -29,7 +29,7 @@ pub use mend::{Mended, mend};
 use crate::config::{ServiceConfig, is_configured};
 use crate::crash::{self, Point};
 use crate::house::House;
-use crate::spool::{BatchHead, FileDamage, InspectedBatch, SpoolError};
+use crate::spool::{BatchHead, FileDamage, InspectedBatch, Spool, SpoolError};
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, DamagedFile, Record, SettledCounts, Settlement};
 use crate::taxii::Timestamp;
@@ -394,6 +394,23 @@ fn tell_lost(head: &BatchHead, settles: &Settlement, reason: &str) {
             );
         }
     }
+}
+
+/// Removes what `quarantine/` holds above its limit, but for what a repair under way may still read.
+/// Blocks while the disk works.
+pub fn tidy_quarantine(house: &House) {
+    let _turn = house.spool.mending_turn();
+    let (needed, next_seq) = house.state.look(|picture| {
+        let damages = picture
+            .batches
+            .values()
+            .filter_map(|batch| batch.damage.as_ref());
+        let files = damages.flat_map(|damage| &damage.files);
+        let needed = files.filter_map(|file| file.quarantined.clone());
+        (needed.collect::<BTreeSet<String>>(), picture.next_seq)
+    });
+    let is_needed = |name: &str| needed.contains(name) || Spool::names_batch_from(name, next_seq);
+    house.spool.tidy_quarantine(is_needed);
 }
 
 /// Damaged files that are whole after all come back: a disk that could not read them can, or a person

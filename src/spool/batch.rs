@@ -15,6 +15,8 @@ use crate::taxii::window::PollWindow;
 
 /// The file's name in the folder of a batch.
 pub(super) const FILE_NAME: &str = "batch.json";
+/// A head is a few hundred bytes, and as much again for each file, message and letter of it.
+const MAX_HEAD_BYTES: u64 = 64 << 20;
 /// What stands between the head and its CRC.
 const CRC_KEY: &str = ",\n  \"crc32\": \"";
 
@@ -176,7 +178,7 @@ impl BatchHead {
 
     /// Reads the head of the batch in `folder`.
     pub(super) fn read(disk: &Disk, folder: &Path) -> io::Result<Self> {
-        Self::parse(&disk.read(&folder.join(FILE_NAME))?)
+        Self::parse(&disk.read_at_most(&folder.join(FILE_NAME), MAX_HEAD_BYTES)?)
     }
 
     fn parse(json: &[u8]) -> io::Result<Self> {

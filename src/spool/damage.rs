@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::batch::{self, BatchHead};
 use super::event_file::{self, EventFileWriter, EventLines};
-use super::{BatchReader, Place, Spool, SpoolError, Staging, io_error};
+use super::{BatchReader, DamagedLine, Place, SetAside, Spool, SpoolError, Staging, io_error};
 use crate::crash::{self, Point};
 use crate::disk;
 use crate::state::EventFile;
@@ -85,6 +85,16 @@ impl Spool {
             })
     }
 
+    /// Sets aside what is damaged of the dead letters, and with `is_asked` what the disk cannot read as
+    /// well; what `restore` gives for a line takes its place.
+    pub fn mend_letters(
+        &self,
+        is_asked: bool,
+        restore: impl FnMut(&DamagedLine) -> Option<Vec<u8>>,
+    ) -> io::Result<Vec<SetAside>> {
+        self.dead_letters.mend(&self.quarantine, is_asked, restore)
+    }
+
     /// The lines that can still be read of a batch's file in `quarantine/`, where it is called `name`:
     /// nothing says that they are what they were.
     #[must_use]
@@ -101,12 +111,7 @@ impl Spool {
             .map_err(io_error("measuring", &self.state))?;
         let room = free.saturating_sub(self.min_free_disk);
         if room == 0 {
-            return Err(SpoolError::Full {
-                pending: self.pending_bytes(),
-                limit: self.max_bytes,
-                free,
-                min_free: self.min_free_disk,
-            });
+            return Err(self.full(self.pending_bytes(), free));
         }
         self.stage_in(room)
     }

@@ -4,11 +4,12 @@
 //! lies beside the segment in a file of its own. A letter that a person has dealt with gets a
 //! tombstone, a line that names it; a segment goes when nobody needs any of its lines.
 
+mod mending;
 mod segments;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,16 +17,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use super::letter::{
-    BlockLetter, Content, EventLetter, LetterHead, Line, NewLetter, Tombstone, key,
+    self, BlockLetter, Content, EventLetter, LetterHead, Line, NewLetter, Tombstone, key,
 };
 use super::staging::StagedLetter;
 use crate::crash::{self, Point};
 use crate::disk::{self, Disk, DiskFile};
 use crate::state::Removal;
-use segments::Inventory;
+pub use mending::{DamagedLine, DamagedSegment, SetAside};
+use segments::{Found, Inventory, Segments};
 
 /// A segment is closed when it has grown to this: it stays as long as one of its letters.
 const SEGMENT_BYTES: u64 = 1 << 20;
+/// What a segment may hold above all letters that are allowed: tombstones, and what a lower limit
+/// found.
+const SPARE_BYTES: u64 = 64 << 20;
 
 /// What a person does about dead letters that have no more room.
 pub const MEND_LETTERS: &str = "look at them with `cta-forwarder dead-letters list`, then retry or \
@@ -34,12 +39,13 @@ pub const MEND_LETTERS: &str = "look at them with `cta-forwarder dead-letters li
 /// All dead letters of a state folder.
 #[derive(Debug)]
 pub struct DeadLetters {
-    disk: Disk,
-    folder: PathBuf,
+    segments: Segments,
     max_bytes: u64,
     segment_bytes: u64,
     inner: Mutex<Inner>,
     deciding: Mutex<()>,
+    /// Held from the linking of blocks until their letters are written.
+    linking: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +60,10 @@ struct Inner {
     last: u64,
     /// The highest number of a batch that a letter was found to name.
     last_batch: u64,
+    /// Lines that cannot be read.
+    damaged: u64,
+    /// Letters may be missing that were set aside, and the ledger was not told yet.
+    is_marked: bool,
     /// Bytes on disk when it was last found to be full.
     full_at: Option<u64>,
     /// A segment that ends with what was not kept, and the length that it should have.
@@ -106,37 +116,48 @@ struct TooLong {
 
 impl DeadLetters {
     /// Opens the dead letters in `folder`, which is made if it is not there. What a stop has left of
-    /// letters that are gone, or never were, is cleared away.
-    pub(super) fn open(disk: &Disk, folder: PathBuf, max_bytes: u64) -> io::Result<Self> {
-        Self::open_with(disk, folder, max_bytes, SEGMENT_BYTES)
+    /// letters that are gone, or never were, is cleared away. What the disk cannot read goes to
+    /// `quarantine`, if it has been waited for long enough.
+    pub(super) fn open(
+        disk: &Disk,
+        folder: PathBuf,
+        quarantine: &Path,
+        max_bytes: u64,
+    ) -> io::Result<Self> {
+        Self::open_with(disk, folder, quarantine, max_bytes, SEGMENT_BYTES)
     }
 
     fn open_with(
         disk: &Disk,
         folder: PathBuf,
+        quarantine: &Path,
         max_bytes: u64,
         segment_bytes: u64,
     ) -> io::Result<Self> {
         disk.create_folders(&folder)?;
-        // What a process wrote that was killed may not be durable yet, and is acted on now.
-        segments::sync(disk, &folder)?;
         let letters = Self {
-            disk: disk.clone(),
-            folder,
+            segments: Segments {
+                disk: disk.clone(),
+                folder,
+                max_bytes: max_bytes.saturating_add(SPARE_BYTES),
+                passed_over: BTreeSet::new(),
+            },
             max_bytes,
             segment_bytes,
             inner: Mutex::default(),
             deciding: Mutex::default(),
+            linking: Mutex::default(),
         };
         let mut inner = letters.lock();
-        let found = Inventory::take(&letters.disk, &letters.folder)?;
-        if found.damaged() > 0 {
-            tracing::error!(
-                lines = found.damaged(),
-                folder = %letters.folder.display(),
-                "lines of the dead letters cannot be read: they are left for a person to look at"
-            );
+        letters.look_for_mark(&mut inner)?;
+        if disk.gives_up_unreadable() {
+            for set_aside in letters.set_aside_unreadable(&mut inner, quarantine)? {
+                set_aside.tell();
+            }
         }
+        // What a process wrote that was killed may not be durable yet, and is acted on now.
+        letters.segments.sync()?;
+        let found = Inventory::take(&letters.segments)?;
         letters.remove_orphans(&found)?;
         letters.count_and_clear(&mut inner, found);
         drop(inner);
@@ -163,6 +184,7 @@ impl DeadLetters {
         staging: &Path,
         letters: &[StagedLetter],
     ) -> Result<(), KeepLetterError> {
+        let _linking = self.linking();
         let mut blocks = Vec::new();
         let kept = self
             .link_blocks(staging, letters, &mut blocks)
@@ -171,7 +193,7 @@ impl DeadLetters {
                 if blocks.is_empty() {
                     return Ok(());
                 }
-                self.disk.sync_folder(&self.folder)
+                self.segments.disk.sync_folder(&self.segments.folder)
             })
             .map_err(|source| self.io_error(source))
             .and_then(|()| {
@@ -189,7 +211,10 @@ impl DeadLetters {
         if kept.is_err() && !self.lock().may_come_back {
             for block in blocks {
                 // No letter names it, and the next try links it anew.
-                let _ = self.disk.remove_file(&self.folder.join(block.file));
+                let _ = self
+                    .segments
+                    .disk
+                    .remove_file(&self.segments.folder.join(block.file));
             }
         }
         kept
@@ -205,9 +230,11 @@ impl DeadLetters {
         for StagedLetter { file, letter } in letters {
             let name = format!("block-{}.xml", uuid::Uuid::new_v4());
             let staged = staging.join(file);
-            let size = self.disk.metadata(&staged)?.bytes;
+            let size = self.segments.disk.metadata(&staged)?.bytes;
             // Linked, not moved: a commit that fails later leaves the staging folder as it was.
-            self.disk.link(&staged, &self.folder.join(&name))?;
+            self.segments
+                .disk
+                .link(&staged, &self.segments.folder.join(&name))?;
             crash::point(Point::BlockLinked);
             blocks.push(LinkedBlock {
                 letter: letter.clone(),
@@ -241,33 +268,36 @@ impl DeadLetters {
     }
 
     fn read(&self, mut give: impl FnMut(LetterHead, Option<&str>)) -> io::Result<u64> {
-        let removed = segments::removed(&self.disk, &self.folder)?;
+        let removed = self.segments.removed()?;
         let mut damaged = 0;
         let mut failed = Ok(());
-        segments::each_line(&self.disk, &self.folder, |_, line| match line {
-            Some(Line::Letter(head, event)) => {
+        self.segments.each_line(|_, found| match found {
+            Found::Line(Line::Letter(head, event)) => {
                 if key(&head.id).is_some_and(|id| removed.contains(&id)) {
                     return;
                 }
-                match segments::with_block_bytes(&self.disk, &self.folder, *head) {
+                match segments::with_block_bytes(&self.segments.disk, &self.segments.folder, *head)
+                {
                     Ok(head) => give(head, event.map(serde_json::value::RawValue::get)),
                     Err(error) => failed = Err(error),
                 }
             }
-            Some(Line::Removed(_)) => {}
-            None => damaged += 1,
+            Found::Line(Line::Removed(_)) => {}
+            Found::Damaged(..) | Found::Nothing(_) => damaged += 1,
         })?;
         failed.map(|()| damaged)
     }
 
     /// The raw text of a content block.
     pub fn block(&self, file: &str) -> io::Result<Box<dyn Read + Send>> {
-        self.disk.open_file(&self.folder.join(file))
+        self.segments
+            .disk
+            .open_file(&self.segments.folder.join(file))
     }
 
     /// Bytes of a content block; none if it is not there.
     pub fn block_size(&self, file: &str) -> io::Result<Option<u64>> {
-        segments::block_size(&self.disk, &self.folder, file)
+        segments::block_size(&self.segments.disk, &self.segments.folder, file)
     }
 
     /// Removes letters, durably; those that are not there are passed over. Blocks while the disk
@@ -294,7 +324,7 @@ impl DeadLetters {
                 .map_err(|source| self.io_error(source))?;
             crash::point(Point::TombstonesWritten);
         }
-        match Inventory::take(&self.disk, &self.folder) {
+        match Inventory::take(&self.segments) {
             Ok(found) => self.count_and_clear(&mut inner, found),
             Err(error) => tracing::warn!(%error, "the dead letters cannot be counted again"),
         }
@@ -345,9 +375,9 @@ impl DeadLetters {
 
     /// A person may have looked at them meanwhile, and removed some by hand.
     fn measure_again(&self, inner: &mut Inner) -> io::Result<()> {
-        let on_disk = segments::bytes_on_disk(&self.disk, &self.folder)?;
+        let on_disk = self.segments.bytes_on_disk()?;
         if inner.full_at != Some(on_disk) {
-            let found = Inventory::take(&self.disk, &self.folder)?;
+            let found = Inventory::take(&self.segments)?;
             (inner.bytes, inner.count) = (found.bytes, found.count);
             inner.full_at = Some(on_disk);
         }
@@ -362,9 +392,9 @@ impl DeadLetters {
             inner.last += 1;
             inner.last
         });
-        let path = self.folder.join(segments::segment_name(segment));
+        let path = self.segments.path(segment);
         inner.may_come_back = false;
-        let mut file = self.disk.append_file(&path)?;
+        let mut file = self.segments.disk.append_file(&path)?;
         let before = file.length()?;
         let mut can_be_synced = true;
         let written = self.append_to(&mut *file, lines, &mut can_be_synced);
@@ -393,7 +423,7 @@ impl DeadLetters {
         file.write_all(lines)?;
         crash::point(Point::LineWritten);
         disk::sync(file).inspect_err(|_| *can_be_synced = false)?;
-        self.disk.sync_folder(&self.folder)?;
+        self.segments.disk.sync_folder(&self.segments.folder)?;
         crash::point(Point::LineSynced);
         Ok(())
     }
@@ -405,7 +435,7 @@ impl DeadLetters {
             return;
         };
         let mut cut = || -> io::Result<()> {
-            let mut file = self.disk.append_file(&too_long.path)?;
+            let mut file = self.segments.disk.append_file(&too_long.path)?;
             file.cut_back(too_long.length)?;
             if too_long.can_be_synced {
                 disk::sync(&mut *file).inspect_err(|_| too_long.can_be_synced = false)?;
@@ -422,21 +452,25 @@ impl DeadLetters {
     /// cleared away is at the next start.
     fn count_and_clear(&self, inner: &mut Inner, mut found: Inventory) {
         (inner.bytes, inner.count) = (found.bytes, found.count);
+        inner.damaged = found.damaged();
         inner.last = inner.last.max(found.last);
         inner.last_batch = inner.last_batch.max(found.last_batch);
         let mut clear = || -> io::Result<()> {
             for block in found.dead_blocks() {
-                self.disk.remove_file_if_there(&self.folder.join(block))?;
+                self.segments
+                    .disk
+                    .remove_file_if_there(&self.segments.folder.join(block))?;
                 crash::point(Point::DeadBlockRemoved);
             }
             while let Some(number) = found.take_unneeded() {
                 if inner.segment == Some(number) {
                     inner.segment = None;
                 }
-                self.disk
-                    .remove_file_if_there(&self.folder.join(segments::segment_name(number)))?;
+                self.segments
+                    .disk
+                    .remove_file_if_there(&self.segments.path(number))?;
                 // Before the tombstones go that name its letters.
-                self.disk.sync_folder(&self.folder)?;
+                self.segments.disk.sync_folder(&self.segments.folder)?;
                 crash::point(Point::LetterSegmentRemoved);
             }
             Ok(())
@@ -444,7 +478,7 @@ impl DeadLetters {
         if let Err(error) = clear() {
             tracing::warn!(
                 %error,
-                folder = %self.folder.display(),
+                folder = %self.segments.folder.display(),
                 "what is left of dead letters that are gone cannot be removed; the next start does it"
             );
         }
@@ -453,9 +487,11 @@ impl DeadLetters {
     /// Blocks whose letter was never written: the stop came between the two, and they are fetched
     /// again.
     fn remove_orphans(&self, found: &Inventory) -> io::Result<()> {
-        for name in self.disk.names(&self.folder)? {
-            if name.starts_with("block-") && found.is_orphan(&name) {
-                self.disk.remove_file_if_there(&self.folder.join(name))?;
+        for name in self.segments.disk.names(&self.segments.folder)? {
+            if found.is_orphan(&name) {
+                self.segments
+                    .disk
+                    .remove_file_if_there(&self.segments.folder.join(name))?;
             }
         }
         Ok(())
@@ -466,16 +502,20 @@ impl DeadLetters {
         lines: &mut Vec<u8>,
         line: &impl serde::Serialize,
     ) -> Result<(), KeepLetterError> {
-        serde_json::to_writer(&mut *lines, line).map_err(|source| self.io_error(source.into()))?;
-        lines.push(b'\n');
+        let line = letter::encode(line).map_err(|source| self.io_error(source.into()))?;
+        lines.extend_from_slice(&line);
         Ok(())
     }
 
     fn io_error(&self, source: io::Error) -> KeepLetterError {
         KeepLetterError::Io {
-            folder: self.folder.clone(),
+            folder: self.segments.folder.clone(),
             source,
         }
+    }
+
+    fn linking(&self) -> MutexGuard<'_, ()> {
+        self.linking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -74,12 +74,13 @@ pub(super) fn look_at(disk: &Disk, folder: &Path, file: &EventFile) -> (u64, Opt
 /// written again may be a little longer.
 fn read(disk: &Disk, folder: &Path, file: &EventFile) -> io::Result<Vec<u8>> {
     let path = folder.join(&file.name);
+    let limit = file.bytes.saturating_mul(2).saturating_add(SPARE_BYTES);
     let bytes = disk.metadata(&path)?.bytes;
-    if bytes > file.bytes.saturating_mul(2).saturating_add(SPARE_BYTES) {
+    if bytes > limit {
         let what = format!("it has {bytes} bytes, {} were written", file.bytes);
         return Err(FileDamage::found(&file.name, what));
     }
-    disk.read(&path)
+    disk.read_at_most(&path, limit)
 }
 
 /// The lines of a damaged file up to the damage, but no more than were written: nothing says that they

@@ -156,6 +156,43 @@ pub(super) struct Tombstone<'a> {
 }
 
 const REMOVED: &str = "removed";
+/// What stands between a line and its CRC.
+const CRC_KEY: &str = ",\"crc32\":\"";
+/// What stands after that: the CRC as eight hexadecimal digits, and this.
+const CRC_END: &str = "\"}";
+const CRC_DIGITS: usize = 8;
+/// What stands before the event of a letter.
+const EVENT_KEY: &str = ",\"event\":";
+
+/// Puts a line in words: JSON that ends with the CRC of all that stands before it, and a line break.
+pub(super) fn encode(line: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(line)?;
+    // The closing brace comes after the checksum.
+    text.pop();
+    let crc = crc32fast::hash(&text);
+    text.extend_from_slice(format!("{CRC_KEY}{crc:08x}{CRC_END}\n").as_bytes());
+    Ok(text)
+}
+
+/// Whether a line has its checksum; none if it has none at all.
+fn has_its_checksum(line: &str) -> Option<bool> {
+    let (body, crc) = line.rsplit_once(CRC_KEY)?;
+    let crc = crc.strip_suffix(CRC_END)?;
+    let expected = crc32fast::hash(body.as_bytes());
+    Some(crc == format!("{expected:08x}"))
+}
+
+/// A damaged line with this event in the place of what stands there, line break and all; none if that
+/// is not what it was, as its checksum says.
+#[must_use]
+pub fn with_event(damaged: &str, event: &str) -> Option<Vec<u8>> {
+    let (head, rest) = damaged.split_once(EVENT_KEY)?;
+    let end = CRC_KEY.len() + CRC_DIGITS + CRC_END.len();
+    let end = rest.get(rest.len().checked_sub(end)?..)?;
+    let line = format!("{head}{EVENT_KEY}{event}{end}");
+    let is_whole = has_its_checksum(&line) == Some(true) && Line::parse(&line).is_some();
+    is_whole.then(|| (line + "\n").into_bytes())
+}
 
 impl<'a> Tombstone<'a> {
     pub(super) fn new(id: &'a str, at: DateTime<Utc>, why: Removal) -> Self {
@@ -174,8 +211,12 @@ pub(super) enum Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Reads a line without its line break; none if it is damaged.
+    /// Reads a line without its line break; none if it is damaged. One without a checksum is taken as it
+    /// is.
     pub(super) fn parse(line: &'a str) -> Option<Self> {
+        if has_its_checksum(line) == Some(false) {
+            return None;
+        }
         let stored: StoredLine<'a> = serde_json::from_str(line).ok()?;
         if stored.kind == REMOVED {
             return key(&stored.id).map(Self::Removed);
@@ -300,6 +341,56 @@ mod tests {
         assert_eq!(head.about, expect);
         let json = serde_json::to_string(&head).unwrap();
         assert_eq!(serde_json::from_str::<LetterHead>(&json).unwrap(), *head);
+    }
+
+    #[test]
+    fn no_bit_of_a_line_is_flipped_without_notice() {
+        let letter = |event: &str| NewLetter {
+            id: Uuid::from_u128(7).to_string(),
+            at: at(),
+            service: "s",
+            collection: "c",
+            content: Content::Event(EventLetter {
+                output: "o".into(),
+                seq: 3,
+                line: 4,
+                code: "hec-6".into(),
+                reason: "bad".into(),
+                number: Some(2),
+                event: RawValue::from_string(event.into()).unwrap(),
+            }),
+        };
+        let event = "{\"n\":1,\"text\":\"abc\"}";
+        let line = encode(&letter(event)).unwrap();
+        let text = std::str::from_utf8(&line).unwrap().trim_end();
+        let Some(Line::Letter(whole, _)) = Line::parse(text) else {
+            panic!("{text}");
+        };
+        let mut restored = 0;
+        for bit in 0..text.len() * 8 {
+            let mut flipped = text.as_bytes().to_owned();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let flipped = String::from_utf8_lossy(&flipped).into_owned();
+            let is_text = !flipped.contains(char::REPLACEMENT_CHARACTER);
+            match Line::parse(&flipped).filter(|_| is_text) {
+                // It was a bit of what says that there is a checksum.
+                Some(Line::Letter(head, found)) => {
+                    assert_eq!(*head, *whole, "{flipped}");
+                    assert_eq!(found.unwrap().get(), event, "{flipped}");
+                }
+                Some(found) => panic!("{found:?}"),
+                None => match with_event(&flipped, event) {
+                    Some(again) => {
+                        assert_eq!(again, line, "{flipped}");
+                        restored += 1;
+                    }
+                    None => assert_eq!(with_event(&flipped, "{\"n\":2}"), None),
+                },
+            }
+        }
+        // All of the event.
+        assert!(restored >= event.len() * 8, "{restored}");
+        assert_eq!(with_event(text, "{\"n\":2}"), None);
     }
 
     #[test]

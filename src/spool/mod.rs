@@ -9,6 +9,7 @@ mod dead_letters;
 mod event_file;
 mod inspection;
 mod letter;
+mod quarantine;
 mod reader;
 mod room;
 mod salvage;
@@ -31,9 +32,11 @@ use crate::tape::Scratch;
 use archive::Archive;
 pub use batch::BatchHead;
 pub use damage::{FileDamage, Rewritten};
-pub use dead_letters::{DeadLetters, KeepLetterError, MEND_LETTERS};
+pub use dead_letters::{
+    DamagedLine, DamagedSegment, DeadLetters, KeepLetterError, MEND_LETTERS, SetAside,
+};
 pub use inspection::{InspectedBatch, InspectedFile};
-pub use letter::{About, BlockLetter, EventLetter, LetterHead};
+pub use letter::{About, BlockLetter, EventLetter, LetterHead, with_event};
 pub use reader::BatchReader;
 pub use room::NoRoom;
 use room::Room;
@@ -57,6 +60,7 @@ pub struct Spool {
     quarantine: PathBuf,
     max_bytes: u64,
     min_free_disk: u64,
+    max_quarantine_bytes: u64,
     dead_letters: DeadLetters,
     archive: Archive,
     batches: Mutex<BTreeMap<u64, Arc<BatchHead>>>,
@@ -90,7 +94,8 @@ pub enum SpoolError {
     #[error(
         "the spool is full: {pending} bytes wait for delivery, {limit} are allowed \
          (state.max_spool_bytes), and {free} bytes of disk are free, of which {min_free} must \
-         stay (state.min_free_disk)"
+         stay (state.min_free_disk){}",
+        aside(*quarantine)
     )]
     Full {
         /// Bytes that wait for delivery.
@@ -101,6 +106,8 @@ pub enum SpoolError {
         free: u64,
         /// What must stay free.
         min_free: u64,
+        /// What `quarantine/` takes, if that is much.
+        quarantine: Option<u64>,
     },
     /// A batch is larger than what is left.
     #[error(
@@ -156,8 +163,13 @@ impl Spool {
                 .map_err(io_error("making", folder))?;
         }
         let letters = spool.join("dead-letters");
-        let dead_letters = DeadLetters::open(disk, letters.clone(), config.max_dead_letter_bytes)
-            .map_err(io_error("reading", &letters))?;
+        let dead_letters = DeadLetters::open(
+            disk,
+            letters.clone(),
+            &quarantine,
+            config.max_dead_letter_bytes,
+        )
+        .map_err(io_error("reading", &letters))?;
         crash::point(Point::LettersOpened);
         let archived = state.join("archive");
         let archive = Archive::open(
@@ -176,6 +188,7 @@ impl Spool {
             quarantine,
             max_bytes: config.max_spool_bytes,
             min_free_disk: config.min_free_disk,
+            max_quarantine_bytes: config.max_quarantine_bytes,
             dead_letters,
             archive,
             batches: Mutex::default(),
@@ -347,11 +360,10 @@ impl Spool {
     fn last_named(&self) -> u64 {
         let names = [&self.ready, &self.quarantine].map(|folder| self.disk.names(folder));
         let names = names.into_iter().flatten().flatten();
-        let number = |name: String| {
-            let number = name.split(['-', '.']).next()?;
-            (number.len() == NUMBER_DIGITS).then(|| number.parse().ok())?
-        };
-        names.filter_map(number).max().unwrap_or(0)
+        names
+            .filter_map(|name| batch_named(&name))
+            .max()
+            .unwrap_or(0)
     }
 
     /// The highest number of a batch that was owed once, as archive and dead letters tell it.
@@ -504,12 +516,6 @@ impl Spool {
         })
     }
 
-    /// Where damaged and unreadable things are kept for a person.
-    #[must_use]
-    pub fn quarantine(&self) -> &Path {
-        &self.quarantine
-    }
-
     /// Removes what the archive keeps too long.
     pub fn evict_archive(&self, now: DateTime<Utc>) {
         self.archive.evict(now);
@@ -535,14 +541,19 @@ impl Spool {
             left = left.min(self.max_bytes.saturating_sub(pending));
         }
         if left == 0 {
-            return Err(SpoolError::Full {
-                pending,
-                limit: self.max_bytes,
-                free,
-                min_free: self.min_free_disk,
-            });
+            return Err(self.full(pending, free));
         }
         Ok(left)
+    }
+
+    fn full(&self, pending: u64, free: u64) -> SpoolError {
+        SpoolError::Full {
+            pending,
+            limit: self.max_bytes,
+            free,
+            min_free: self.min_free_disk,
+            quarantine: self.quarantine_worth_naming(),
+        }
     }
 
     fn folder(&self, seq: u64) -> PathBuf {
@@ -585,6 +596,19 @@ impl Spool {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<BatchHead>>> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The batch of which something with this name is.
+fn batch_named(name: &str) -> Option<u64> {
+    let number = name.split(['-', '.']).next()?;
+    (number.len() == NUMBER_DIGITS).then(|| number.parse().ok())?
+}
+
+/// What a person might take away where room is short.
+fn aside(quarantine: Option<u64>) -> String {
+    quarantine.map_or_else(String::new, |bytes| {
+        format!("; quarantine/ takes {bytes} bytes, which are for you to look at and remove")
+    })
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolError {

@@ -36,6 +36,7 @@ impl Scene {
                 keep_raw: false,
             },
             max_dead_letter_bytes: 1 << 20,
+            max_quarantine_bytes: 1 << 20,
         };
         Self { folder, config }
     }
@@ -668,4 +669,17 @@ fn an_endless_file_is_not_read() {
     let error = spool.read(&head, 0, |_| false).next_line().unwrap_err();
     assert!(error.to_string().contains("1099511627776 bytes"), "{error}");
     assert!(spool.inspect(&head).unwrap().files[0].damage.is_some());
+}
+
+#[test]
+fn a_head_that_is_longer_than_any_can_be_is_damaged_and_not_read() {
+    let scene = Scene::new();
+    let head = commit(&scene.open(), &[10]);
+    let path = scene.ready(head.seq).join("batch.json");
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    // A hole, which takes no room.
+    file.set_len(1 << 40).unwrap();
+    let spool = scene.open();
+    assert_eq!(spool.batches(), []);
+    assert_eq!(spool.set_aside_headless().unwrap().len(), 1);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::salvage::Salvage;
-use super::{BatchHead, InspectedBatch, Spool};
+use super::{BatchHead, BatchReader, InspectedBatch, Spool};
 
 /// Where a batch lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,20 @@ impl Spool {
             (Place::Spool, Some(head)) => Ok(head),
             _ => BatchHead::read(&self.disk, &self.folder_at(place, seq)).map(Arc::new),
         }
+    }
+
+    /// The text of an event, if spool or archive have it whole.
+    #[must_use]
+    pub fn event(&self, seq: u64, line: u64) -> Option<String> {
+        [Place::Spool, Place::Archive]
+            .into_iter()
+            .find_map(|place| {
+                let head = self.head_at(place, seq).ok()?;
+                let folder = self.folder_at(place, seq);
+                let mut reader = BatchReader::open(&self.disk, &folder, &head, line, |_| false);
+                let (number, text) = reader.next_line().ok()??;
+                (number == line).then_some(text)
+            })
     }
 
     /// Looks at what of a batch is physically there; none if it is not at this place any more.

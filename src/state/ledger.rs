@@ -23,6 +23,9 @@ pub(super) use reading::Reading;
 
 /// A segment is closed when it has grown to this.
 const SEGMENT_BYTES: u64 = 8 << 20;
+/// No segment is longer: one is closed when it is full, and a snapshot takes some hundred bytes for each
+/// batch that is owed. Of a longer one nothing is read.
+const MAX_SEGMENT_BYTES: u64 = 256 << 20;
 /// Segments are kept for people to look at, as long as they are not more than so many full ones.
 const KEEP_FULL_SEGMENTS: u64 = 8;
 /// Each start begins one: so many are kept at most.

@@ -26,7 +26,7 @@ use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError, Reading};
 pub use lock::{LockError, StateLock};
 pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
 pub use record::{
-    BatchContent, CollectionKey, DamagedFile, EventFile, EventPlace, Finished, Origin,
+    BatchContent, CollectionKey, DamagedFile, EventFile, EventPlace, Finished, LetterCount, Origin,
     PolledCounts, Record, Removal, RemovedLetter, SettledCounts, Settlement,
 };
 use restoration::{MissingBatches, Told, Way};
@@ -118,7 +118,8 @@ impl State {
             path: path.clone(),
             source,
         };
-        let (mut store, found) = Store::open(storage, &path, &quarantine).map_err(store_error)?;
+        let (mut store, found) =
+            Store::open(storage, &path, &quarantine, reading.is_whole()).map_err(store_error)?;
         crash::point(Point::StoreOpened);
         let Told {
             mut picture,

@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::damage::{BatchSource, Damage, SettledLines};
-use super::record::{CollectionKey, Finished, Record, Removal, RemovedLetter};
+use super::record::{CollectionKey, Finished, LetterCount, Record, Removal, RemovedLetter};
 use crate::delivery::{Cursor, Progress};
 use crate::taxii::Timestamp;
 
@@ -82,6 +82,9 @@ pub struct OutputPicture {
     /// The dead letters of those batches that nobody has dealt with: so many must be there.
     #[serde(default)]
     pub letters: u64,
+    /// Of what is lost, so many were dead letters.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_letters: u64,
 }
 
 /// A batch that somebody owes.
@@ -103,6 +106,9 @@ pub struct BatchPicture {
     /// By output, the lines of damaged files that will not come back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settled: BTreeMap<String, SettledLines>,
+    /// By output, how many dead letters are not there any more though nobody has dealt with them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost_letters: BTreeMap<String, u64>,
 }
 
 /// Lines of a batch whose dead letters a person has dealt with.
@@ -136,16 +142,53 @@ impl BatchPicture {
             finished.lost = settled.lost.min(finished.delivered);
             finished.delivered -= finished.lost;
         }
-        let Some(lines) = self.removed.get(output) else {
-            return (finished, finished.dead_letters);
-        };
-        let count = |lines: &Cursor| lines.lines().filter(|line| is_counted(*line)).count() as u64;
-        let dropped = count(&lines.dropped).min(finished.dead_letters);
-        finished.dead_letters -= dropped;
-        finished.discarded += dropped;
-        let retried = count(&lines.retried);
-        (finished, finished.dead_letters.saturating_sub(retried))
+        let mut letters = finished.dead_letters;
+        if let Some(lines) = self.removed.get(output) {
+            let count =
+                |lines: &Cursor| lines.lines().filter(|line| is_counted(*line)).count() as u64;
+            let dropped = count(&lines.dropped).min(finished.dead_letters);
+            finished.dead_letters -= dropped;
+            finished.discarded += dropped;
+            let retried = count(&lines.retried);
+            letters = finished.dead_letters.saturating_sub(retried);
+        }
+        let lost = self.lost_letters(output).min(letters);
+        finished.dead_letters -= lost;
+        finished.lost += lost;
+        (finished, letters - lost)
     }
+
+    /// How many dead letters of an output are lost.
+    #[must_use]
+    pub fn lost_letters(&self, output: &str) -> u64 {
+        self.lost_letters.get(output).copied().unwrap_or(0)
+    }
+}
+
+impl OutputPicture {
+    fn recount_letters(&mut self, missing: u64, back: u64) {
+        let finished = &mut self.finished;
+        self.letters = self.letters.saturating_sub(missing);
+        // Letters from when it was configured before are in no sum.
+        let lost = missing.min(finished.dead_letters);
+        finished.dead_letters -= lost;
+        finished.lost += lost;
+        self.lost_letters += lost;
+        let back = back.min(self.lost_letters).min(finished.lost);
+        self.letters += back;
+        self.lost_letters -= back;
+        finished.lost -= back;
+        finished.dead_letters += back;
+    }
+}
+
+/// For what is not written where there is nothing to say.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Picture {
@@ -180,6 +223,10 @@ impl Picture {
             | Record::RepairEnded { .. } => self.apply_repair(number, record),
             Record::LettersRemoved { why, letters } => self.remove_letters(letters, *why),
             Record::LettersCleared => self.removing.clear(),
+            Record::LettersCounted {
+                events,
+                lost_blocks,
+            } => self.recount_letters(events, *lost_blocks),
             Record::PollFailed {
                 key,
                 failures,
@@ -324,12 +371,32 @@ impl Picture {
         self.block_letters = blocks;
     }
 
+    /// What is missing of the dead letters is lost, what has come back is not.
+    fn recount_letters(&mut self, events: &[LetterCount], lost_blocks: u64) {
+        self.block_letters = self.block_letters.saturating_sub(lost_blocks);
+        for count in events {
+            let (missing, back) = (count.missing(), count.back());
+            let batch = count.seq.and_then(|seq| self.batches.get_mut(&seq));
+            if let Some(batch) = batch.filter(|batch| batch.outputs.contains(&count.output)) {
+                let lost = batch.lost_letters.entry(count.output.clone()).or_default();
+                *lost = (*lost + missing).saturating_sub(back);
+                if *lost == 0 {
+                    batch.lost_letters.remove(&count.output);
+                }
+            } else if let Some(output) = self.outputs.get_mut(&count.output) {
+                output.recount_letters(missing, back);
+            }
+        }
+    }
+
     fn finished(&mut self, output: &str, seq: u64, finished: &Finished) {
         let batch = self.batches.get(&seq);
         let settle = |batch: &BatchPicture| batch.settle(output, *finished, |_| true);
+        let lost = batch.map_or(0, |batch| batch.lost_letters(output));
         let (finished, letters) = batch.map_or((*finished, finished.dead_letters), settle);
         let known = self.outputs.entry(output.to_owned()).or_default();
         known.letters += letters;
+        known.lost_letters += lost;
         known.finished.add(&finished);
         self.no_longer_owes(output, seq);
     }
@@ -390,6 +457,7 @@ impl Picture {
             batch.outputs.remove(output);
             batch.removed.remove(output);
             batch.settled.remove(output);
+            batch.lost_letters.remove(output);
             if batch.outputs.is_empty() {
                 self.batches.remove(&seq);
             }

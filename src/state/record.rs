@@ -167,6 +167,15 @@ pub enum Record {
     },
     /// The letters that were removed lie on disk no more.
     LettersCleared,
+    /// Other dead letters are there than were counted: those that are not were damaged, and what they
+    /// held is lost; or they have come back.
+    LettersCounted {
+        /// Where the number is another.
+        events: Vec<LetterCount>,
+        /// Content blocks that are there no more.
+        #[serde(default)]
+        lost_blocks: u64,
+    },
     /// A poll failed in a way that may shorten the window.
     PollFailed {
         /// What was polled.
@@ -251,6 +260,34 @@ pub enum Removal {
     Dropped,
     /// It goes out again, as an event of another batch.
     Retried,
+}
+
+/// The dead letters of an output, as they were counted and as they were found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetterCount {
+    /// The output.
+    pub output: String,
+    /// The batch that it owes; none of all that it has done with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// So many there should be.
+    pub counted: u64,
+    /// So many there are.
+    pub found: u64,
+}
+
+impl LetterCount {
+    /// So many are missing.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.counted.saturating_sub(self.found)
+    }
+
+    /// So many have come back, of those that were missing before.
+    #[must_use]
+    pub fn back(&self) -> u64 {
+        self.found.saturating_sub(self.counted)
+    }
 }
 
 /// A dead letter that is gone.
@@ -379,7 +416,8 @@ pub struct Finished {
     /// They went out with another batch, since their file was damaged.
     #[serde(default)]
     pub repaired: u64,
-    /// Their file was damaged, and the service no longer had them.
+    /// Their file was damaged, and the service no longer had them; or they were dead letters, and
+    /// those were damaged.
     #[serde(default)]
     pub lost: u64,
 }

@@ -103,11 +103,13 @@ impl Found {
 
 impl Store {
     /// Opens the store, and tells what is in it; the caller brings it up to what is so. A store that
-    /// is damaged is made anew; one that the disk or the rights keep from being read is an error.
+    /// is damaged is made anew; one that the disk or the rights keep from being read is an error, until
+    /// the disk was waited for long enough and it `can_be_made_anew`.
     pub(super) fn open(
         storage: &Storage,
         path: &Path,
         quarantine: &Path,
+        can_be_made_anew: bool,
     ) -> Result<(Self, Found), StoreError> {
         let mut store = Self {
             storage: storage.clone(),
@@ -119,9 +121,14 @@ impl Store {
             unwritten: BTreeSet::new(),
             strange: Vec::new(),
         };
+        let is_given_up = |error: &io::Error| {
+            disk::is_unreadable(error) && can_be_made_anew && storage.disk.gives_up_unreadable()
+        };
         let entries = match store.open_table() {
             Ok(entries) => entries,
-            Err(StoreError::Io(error)) if disk::is_the_machines(&error) => return Err(error.into()),
+            Err(StoreError::Io(error)) if disk::is_the_machines(&error) && !is_given_up(&error) => {
+                return Err(error.into());
+            }
             Err(error) => {
                 tracing::error!(
                     %error,
@@ -148,7 +155,8 @@ impl Store {
     fn make_table_anew(&mut self) -> Result<(), StoreError> {
         self.table = None;
         let tables = &self.storage.tables;
-        tables.set_aside(&self.storage.disk, &self.path, &self.quarantine)?;
+        let set_aside = tables.set_aside(&self.storage.disk, &self.path, &self.quarantine);
+        set_aside.map_err(StoreError::Stuck)?;
         crash::point(Point::StoreSetAside);
         self.table = Some(tables.open(&self.path)?);
         crash::point(Point::StoreMadeAnew);

@@ -146,7 +146,24 @@ fn records() -> Vec<Record> {
             blocks: 1,
         },
         polled(4),
+        Record::LettersCounted {
+            events: vec![count("o", None, 1, 0), count("p", Some(4), 2, 1)],
+            lost_blocks: 1,
+        },
+        Record::LettersCounted {
+            events: vec![count("p", Some(4), 0, 1)],
+            lost_blocks: 0,
+        },
     ]
+}
+
+fn count(output: &str, seq: Option<u64>, counted: u64, found: u64) -> LetterCount {
+    LetterCount {
+        output: output.into(),
+        seq,
+        counted,
+        found,
+    }
 }
 
 fn delivered(lines: u64) -> WorkChanges {
@@ -184,8 +201,12 @@ impl Fixture {
     }
 
     fn open(&self) -> Result<State, OpenStateError> {
+        self.open_on(Disk::machine())
+    }
+
+    fn open_on(&self, disk: Disk) -> Result<State, OpenStateError> {
         let storage = Storage {
-            disk: Disk::machine(),
+            disk,
             tables: Arc::new(self.tables.clone()),
         };
         State::open(&storage, self.folder.path(), at(99))
@@ -339,6 +360,35 @@ fn a_disk_that_cannot_be_read_is_a_refusal_and_moves_nothing() {
     assert_told(&state, &before, "as it was");
     // Only the store knows.
     assert_eq!(state.progress("o", 1).cursor.low(), 3);
+}
+
+#[test]
+fn a_store_that_stays_unreadable_is_made_anew_if_the_ledger_tells_all() {
+    let (fixture, before) = Fixture::with(&[polled(1), polled(2)]);
+    fixture.tables.refuse(Some(Refusal::BadSector));
+    fixture.open().unwrap_err();
+    let logs = Logs::capture();
+    let state = fixture
+        .open_on(Disk::machine().giving_up_unreadable())
+        .unwrap();
+    assert_told(&state, &before, "from the ledger");
+    assert!(!state.look(|picture| picture.is_doubtful));
+    let told = logs.take_alarms();
+    assert!(told[0].text.contains("moved to quarantine/"), "{told:?}");
+    drop(state);
+    assert_told(&fixture.open().unwrap(), &before, "as ever");
+}
+
+#[test]
+fn a_store_that_stays_unreadable_is_waited_for_if_the_ledger_needs_it() {
+    let (fixture, before) = Fixture::with(&[polled(1), polled(2)]);
+    fixture.edit(|lines| lines[1][30] ^= 1);
+    fixture.tables.refuse(Some(Refusal::BadSector));
+    fixture
+        .open_on(Disk::machine().giving_up_unreadable())
+        .unwrap_err();
+    fixture.tables.refuse(None);
+    assert_told(&fixture.open().unwrap(), &before, "from the store");
 }
 
 #[test]

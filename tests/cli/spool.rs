@@ -372,9 +372,18 @@ fn the_ledger_the_dead_letters_and_the_archive_are_checked() {
     assert_eq!(things.last().unwrap()["kind"], "dead_letters");
     assert_eq!(
         things.last().unwrap()["findings"][0]["damage"],
-        "1 line cannot be read"
+        "its line 1 cannot be read"
     );
-    fs::remove_file(letters).unwrap();
+    let (code, things) = checked(&simulator, &["--repair"]);
+    assert_eq!(code, Some(1));
+    let finding = &things.last().unwrap()["findings"][0];
+    assert_eq!(finding["file"], "spool/dead-letters/00000001.jsonl");
+    let copy = simulator
+        .state()
+        .join("quarantine/dead-letters-00000001.jsonl");
+    assert_eq!(fs::read_to_string(copy).unwrap(), "no letter\n");
+    assert!(!letters.exists());
+    assert_eq!(checked(&simulator, &[]).0, Some(0));
 
     let ledger = simulator.state().join("ledger/00000001.jsonl");
     let text = fs::read_to_string(&ledger).unwrap();

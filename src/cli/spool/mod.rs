@@ -65,7 +65,7 @@ enum Action {
         #[arg(long)]
         archive: bool,
         /// Move damaged files to quarantine/, whose windows the agent polls again, write damaged heads
-        /// again, and tell again what damaged lines of the ledger told
+        /// again, tell again what damaged lines of the ledger told, and set aside damaged dead letters
         #[arg(long)]
         repair: bool,
         /// Write one JSON object a line, for scripts

@@ -211,9 +211,13 @@ impl Page {
             .map_or_else(String::new, |at| format!(", the oldest {}", self.ago(at)));
         let (bytes, max) = (ByteSize(spool.bytes), ByteSize(spool.max_bytes));
         let letters = spool.dead_letters;
+        let aside = match spool.quarantine_bytes {
+            0 => String::new(),
+            bytes => format!("; quarantine: {}, for you to look at", ByteSize(bytes)),
+        };
         let title = self.paint.paint(Style::Bold, "SPOOL").to_string();
         self.line(format_args!(
-            "\n{title}  waiting batches: {}, {bytes} of {max}{oldest}; dead letters: {letters}",
+            "\n{title}  waiting batches: {}, {bytes} of {max}{oldest}; dead letters: {letters}{aside}",
             spool.batches
         ));
     }
@@ -310,7 +314,8 @@ mod tests {
                 }],
             }],
             "spool": {"batches": 2, "bytes": 2048, "max_bytes": 4_194_304,
-                "oldest_at": "2026-03-10T11:00:00Z", "dead_letters": 1},
+                "oldest_at": "2026-03-10T11:00:00Z", "dead_letters": 1,
+                "quarantine_bytes": 3072},
         });
         let status = serde_json::from_value(status).unwrap();
         let expect = "\
@@ -336,7 +341,7 @@ splunk  splunk_hec        9          7             0         0
   to mend it: enable it
   accepted and not yet acknowledged: 6
 
-SPOOL  waiting batches: 2, 2.0 KiB of 4.0 MiB, the oldest 1h 0m ago; dead letters: 1
+SPOOL  waiting batches: 2, 2.0 KiB of 4.0 MiB, the oldest 1h 0m ago; dead letters: 1; quarantine: 3.0 KiB, for you to look at
 ";
         assert_eq!(text(&status, Paint::none()), expect);
     }

@@ -98,6 +98,7 @@ impl Checker<'_> {
             min_free_disk: self.positive_size(raw.min_free_disk, 512 << 20),
             archive: self.archive(raw.archive.0),
             max_dead_letter_bytes: self.positive_size(raw.max_dead_letter_bytes, 256 << 20),
+            max_quarantine_bytes: self.positive_size(raw.max_quarantine_bytes, 1 << 30),
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Machine {
     pub(super) is_stopped: bool,
     /// Steps that are refused, with the error.
     pub(super) refused: BTreeMap<u64, i32>,
+    /// Files that cannot be read.
+    pub(super) unreadable: BTreeSet<Inode>,
     pub(super) capacity: Option<u64>,
     /// The syncs of this place do nothing.
     pub(super) left_out: Option<Site>,

@@ -92,6 +92,7 @@ impl ModelDisk {
                 stop_at: None,
                 is_stopped: false,
                 refused: BTreeMap::new(),
+                unreadable: BTreeSet::new(),
                 capacity: None,
                 left_out: None,
                 stops_after: None,
@@ -182,6 +183,13 @@ impl ModelDisk {
         let mut machine = self.lock();
         let step = machine.steps + after;
         machine.refused.insert(step, code);
+    }
+
+    /// The disk cannot read this file any more, whatever it will be called.
+    pub(crate) fn make_unreadable(&self, path: &Path) {
+        let mut machine = self.lock();
+        let inode = machine.find(path).unwrap();
+        machine.unreadable.insert(inode);
     }
 
     /// Nothing is refused any more, and nothing stops.

@@ -45,6 +45,9 @@ impl FileSystem for ModelDisk {
     fn open_file(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
         self.look(|machine| {
             let inode = machine.find(path)?;
+            if machine.unreadable.contains(&inode) {
+                return Err(error(code::IO));
+            }
             Ok(Box::new(self.open(inode, machine)) as Box<dyn Read + Send>)
         })
     }

@@ -1,11 +1,36 @@
 //! Reads the segments of the dead letters.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::disk::{self, Disk};
 use crate::spool::letter::{About, LetterHead, Line, key};
+
+/// What a segment ends with that is being written anew.
+const UNFINISHED: &str = ".new";
+
+/// Where the segments lie, and how long one can be.
+#[derive(Debug, Clone)]
+pub(super) struct Segments {
+    pub(super) disk: Disk,
+    pub(super) folder: PathBuf,
+    /// Of a longer one nothing is read: it was not written here.
+    pub(super) max_bytes: u64,
+    /// They are not looked at.
+    pub(super) passed_over: BTreeSet<u64>,
+}
+
+/// What stands in a segment.
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    /// A whole line.
+    Line(Line<'a>),
+    /// A line that cannot be read, by its number from 1.
+    Damaged(u64, &'a [u8]),
+    /// Nothing can be read of it, for this reason.
+    Nothing(String),
+}
 
 /// What a segment is called.
 pub(super) fn segment_name(number: u64) -> String {
@@ -16,66 +41,111 @@ fn segment_number(name: &str) -> Option<u64> {
     name.strip_suffix(".jsonl")?.parse().ok()
 }
 
-/// The numbers of the segments, in order.
-pub(super) fn segments(disk: &Disk, folder: &Path) -> io::Result<Vec<u64>> {
-    let names = disk.names(folder)?;
-    let mut numbers: Vec<u64> = names
-        .iter()
-        .filter_map(|name| segment_number(name))
-        .collect();
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-/// Makes durable what lies in them.
-pub(super) fn sync(disk: &Disk, folder: &Path) -> io::Result<()> {
-    for number in segments(disk, folder)? {
-        let mut segment = disk.append_file(&folder.join(segment_name(number)))?;
-        disk::sync(&mut *segment)?;
+impl Segments {
+    pub(super) fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(segment_name(number))
     }
-    disk.sync_folder(folder)
-}
 
-/// Bytes of all files, whoever put them there.
-pub(super) fn bytes_on_disk(disk: &Disk, folder: &Path) -> io::Result<u64> {
-    let mut bytes = 0;
-    for name in disk.names(folder)? {
-        bytes += disk.metadata(&folder.join(name))?.bytes;
+    /// Their numbers, in order.
+    pub(super) fn numbers(&self) -> io::Result<Vec<u64>> {
+        let names = self.disk.names(&self.folder)?;
+        let mut numbers: Vec<u64> = names
+            .iter()
+            .filter_map(|name| segment_number(name))
+            .filter(|number| !self.passed_over.contains(number))
+            .collect();
+        numbers.sort_unstable();
+        Ok(numbers)
     }
-    Ok(bytes)
-}
 
-/// Gives every whole line of every segment, none for one that is damaged. What does not end with a
-/// line break was never whole.
-pub(super) fn each_line(
-    disk: &Disk,
-    folder: &Path,
-    mut visit: impl FnMut(u64, Option<Line<'_>>),
-) -> io::Result<()> {
-    for number in segments(disk, folder)? {
-        let text = match disk.read(&folder.join(segment_name(number))) {
-            Ok(text) => text,
-            // All of its letters have been dealt with meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        let lines = text.split_inclusive(|&byte| byte == b'\n');
-        for line in lines.filter_map(|line| line.strip_suffix(b"\n")) {
-            visit(number, std::str::from_utf8(line).ok().and_then(Line::parse));
+    /// Makes durable what lies in them, and removes what a stop has left of one that was to be
+    /// written anew.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        for name in self.disk.names(&self.folder)? {
+            if name.ends_with(UNFINISHED) {
+                self.disk.remove_file_if_there(&self.folder.join(name))?;
+            }
         }
+        for number in self.numbers()? {
+            let mut segment = self.disk.append_file(&self.path(number))?;
+            disk::sync(&mut *segment)?;
+        }
+        self.disk.sync_folder(&self.folder)
     }
-    Ok(())
+
+    /// Bytes of all files, whoever put them there.
+    pub(super) fn bytes_on_disk(&self) -> io::Result<u64> {
+        let mut bytes = 0;
+        for name in self.disk.names(&self.folder)? {
+            bytes += self.disk.metadata(&self.folder.join(name))?.bytes;
+        }
+        Ok(bytes)
+    }
+
+    /// Gives every whole line of every segment, and what is damaged. What does not end with a line
+    /// break was never whole.
+    pub(super) fn each_line(&self, mut visit: impl FnMut(u64, Found<'_>)) -> io::Result<()> {
+        for number in self.numbers()? {
+            match self.read(number) {
+                Ok(text) => each_line_of(&text, |found| visit(number, found)),
+                // All of its letters have been dealt with meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if disk::is_too_large(&error) => {
+                    visit(number, Found::Nothing(error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn read(&self, number: u64) -> io::Result<Vec<u8>> {
+        self.disk.read_at_most(&self.path(number), self.max_bytes)
+    }
+
+    /// The segments that the disk cannot read, and what it says.
+    pub(super) fn unreadable(&self) -> io::Result<BTreeMap<u64, String>> {
+        let mut unreadable = BTreeMap::new();
+        for number in self.numbers()? {
+            match self.read(number) {
+                Err(error) if disk::is_unreadable(&error) => {
+                    unreadable.insert(number, error.to_string());
+                }
+                _ => {}
+            }
+        }
+        Ok(unreadable)
+    }
+
+    /// Puts other lines in the place of a segment's, durably: a stop leaves the one or the other.
+    pub(super) fn write_anew(&self, number: u64, lines: &[u8]) -> io::Result<()> {
+        let path = self.path(number);
+        let new = self.folder.join(segment_name(number) + UNFINISHED);
+        self.disk.remove_file_if_there(&new)?;
+        self.disk.write_file(&new, lines)?;
+        self.disk.rename(&new, &path)
+    }
+
+    /// The letters that are gone, though their lines are still there.
+    pub(super) fn removed(&self) -> io::Result<HashSet<u128>> {
+        let mut removed = HashSet::new();
+        self.each_line(|_, found| {
+            if let Found::Line(Line::Removed(id)) = found {
+                removed.insert(id);
+            }
+        })?;
+        Ok(removed)
+    }
 }
 
-/// The letters that are gone, though their lines are still there.
-pub(super) fn removed(disk: &Disk, folder: &Path) -> io::Result<HashSet<u128>> {
-    let mut removed = HashSet::new();
-    each_line(disk, folder, |_, line| {
-        if let Some(Line::Removed(id)) = line {
-            removed.insert(id);
-        }
-    })?;
-    Ok(removed)
+/// Gives every line of a segment that ends.
+pub(super) fn each_line_of(text: &[u8], mut visit: impl FnMut(Found<'_>)) {
+    let lines = text.split_inclusive(|&byte| byte == b'\n');
+    let lines = lines.filter_map(|line| line.strip_suffix(b"\n"));
+    for (line, number) in lines.zip(1..) {
+        let whole = std::str::from_utf8(line).ok().and_then(Line::parse);
+        visit(whole.map_or(Found::Damaged(number, line), Found::Line));
+    }
 }
 
 /// What lies in the folder, to count it and to see what can go.
@@ -106,18 +176,18 @@ struct Segment {
 }
 
 impl Inventory {
-    pub(super) fn take(disk: &Disk, folder: &Path) -> io::Result<Self> {
-        let removed = removed(disk, folder)?;
+    pub(super) fn take(segments: &Segments) -> io::Result<Self> {
+        let removed = segments.removed()?;
         let mut inventory = Self::default();
-        for number in segments(disk, folder)? {
+        for number in segments.numbers()? {
             inventory.segments.insert(number, Segment::default());
             inventory.last = number;
         }
         let mut blocks = Vec::new();
-        each_line(disk, folder, |number, line| {
+        segments.each_line(|number, found| {
             let segment = inventory.segments.entry(number).or_default();
-            match line {
-                Some(Line::Letter(head, _)) => {
+            match found {
+                Found::Line(Line::Letter(head, _)) => {
                     let Some(id) = key(&head.id) else { return };
                     inventory.places.insert(id, number);
                     if let About::Event { seq, .. } = head.about {
@@ -132,12 +202,12 @@ impl Inventory {
                     inventory.bytes += head.bytes;
                     blocks.extend(head.file().map(str::to_owned));
                 }
-                Some(Line::Removed(id)) => segment.removes.push(id),
-                None => segment.damaged += 1,
+                Found::Line(Line::Removed(id)) => segment.removes.push(id),
+                Found::Damaged(..) | Found::Nothing(_) => segment.damaged += 1,
             }
         })?;
         for file in blocks {
-            inventory.bytes += block_bytes(disk, folder, &file)?;
+            inventory.bytes += block_bytes(&segments.disk, &segments.folder, &file)?;
             inventory.living_blocks.insert(file);
         }
         Ok(inventory)
@@ -153,9 +223,14 @@ impl Inventory {
         self.dead_blocks.iter().map(String::as_str)
     }
 
-    /// Whether no letter names the block. Where a line cannot be read, it may be the one that does.
+    /// Whether no letter that can be read names the block, not even one that is gone.
+    pub(super) fn is_nameless(&self, file: &str) -> bool {
+        is_block(file) && !self.living_blocks.contains(file) && !self.dead_blocks.contains(file)
+    }
+
+    /// Whether no letter needs the block. Where a line cannot be read, it may be the one that does.
     pub(super) fn is_orphan(&self, file: &str) -> bool {
-        self.damaged() == 0 && !self.living_blocks.contains(file)
+        is_block(file) && self.damaged() == 0 && !self.living_blocks.contains(file)
     }
 
     /// Takes out a segment that nobody needs any more: all of its letters are gone, and so are
@@ -174,6 +249,10 @@ impl Inventory {
         self.places.retain(|_, place| *place != number);
         Some(number)
     }
+}
+
+fn is_block(file: &str) -> bool {
+    file.starts_with("block-")
 }
 
 /// Bytes of a block; none if a person has taken it away.

@@ -28,7 +28,8 @@ impl Scene {
         Self {
             letters: DeadLetters::open_with(
                 &Disk::machine(),
-                folder.path().to_owned(),
+                folder.path().join("letters"),
+                &folder.path().join("quarantine"),
                 max_bytes,
                 SEGMENT_BYTES,
             )
@@ -43,10 +44,22 @@ impl Scene {
     }
 
     fn reopen(&mut self) {
-        let folder = self.folder.path().to_owned();
-        self.letters =
-            DeadLetters::open_with(&Disk::machine(), folder, self.max_bytes, SEGMENT_BYTES)
-                .unwrap();
+        self.letters = DeadLetters::open_with(
+            &Disk::machine(),
+            self.path(),
+            &self.quarantine(),
+            self.max_bytes,
+            SEGMENT_BYTES,
+        )
+        .unwrap();
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("letters")
+    }
+
+    fn quarantine(&self) -> PathBuf {
+        self.folder.path().join("quarantine")
     }
 
     fn keep(&self, line: u64, bytes: usize) -> Result<(), KeepLetterError> {
@@ -63,7 +76,7 @@ impl Scene {
     }
 
     fn keep_block(&self, bytes: usize) -> Result<(), KeepLetterError> {
-        let staging = tempfile::tempdir_in(self.folder.path().parent().unwrap()).unwrap();
+        let staging = tempfile::tempdir_in(self.folder.path()).unwrap();
         fs::write(staging.path().join("b"), "x".repeat(bytes)).unwrap();
         let letter = StagedLetter {
             file: "b".into(),
@@ -100,7 +113,7 @@ impl Scene {
     }
 
     fn files(&self) -> BTreeSet<String> {
-        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let entries = fs::read_dir(self.path()).unwrap();
         entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
@@ -117,7 +130,7 @@ fn what_is_removed_is_gone_for_ever_and_the_rest_is_there() {
     assert_eq!(scene.lines(), [0, 2, 4]);
     assert_eq!(scene.letters.count(), 3);
     // What is there is never written anew.
-    let segment = scene.folder.path().join("00000001.jsonl");
+    let segment = scene.path().join("00000001.jsonl");
     let text = fs::read_to_string(&segment).unwrap();
     assert_eq!(text.lines().count(), 7);
     scene.reopen();
@@ -170,7 +183,7 @@ fn a_block_goes_with_its_letter() {
     io::Read::read_to_string(&mut block, &mut text).unwrap();
     assert_eq!(text.len(), 200);
     // One that a stop has left without its letter is no use to anybody.
-    fs::write(scene.folder.path().join("block-lost.xml"), "lost").unwrap();
+    fs::write(scene.path().join("block-lost.xml"), "lost").unwrap();
     scene.reopen();
     assert_eq!(scene.files().len(), 2);
 }
@@ -200,10 +213,10 @@ fn a_line_that_cannot_be_read_stays_for_a_person() {
     for line in 0..3 {
         scene.keep(line, 10).unwrap();
     }
-    let segment = scene.folder.path().join("00000001.jsonl");
+    let segment = scene.path().join("00000001.jsonl");
     let text = fs::read_to_string(&segment).unwrap();
     fs::write(&segment, text.replacen("\"line\":1", "\"l1ne\":1", 1)).unwrap();
-    fs::write(scene.folder.path().join("block-named.xml"), "by that line?").unwrap();
+    fs::write(scene.path().join("block-named.xml"), "by that line?").unwrap();
     scene.reopen();
     assert_eq!(scene.lines(), [0, 2]);
     assert_eq!(scene.letters.each(|_, _| {}).unwrap(), 1);
@@ -218,7 +231,7 @@ fn a_line_that_cannot_be_read_stays_for_a_person() {
 fn a_letter_that_is_cut_short_never_was() {
     let mut scene = Scene::new();
     scene.keep(0, 10).unwrap();
-    let segment = scene.folder.path().join("00000001.jsonl");
+    let segment = scene.path().join("00000001.jsonl");
     let whole = fs::read_to_string(&segment).unwrap();
     fs::write(&segment, whole.clone() + &whole[..whole.len() - 1]).unwrap();
     scene.reopen();

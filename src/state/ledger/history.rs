@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use super::line::{Entry, decode};
-use super::{segment_name, segments};
+use super::{MAX_SEGMENT_BYTES, segment_name, segments};
 use crate::disk::Disk;
 use crate::state::record::Record;
 
@@ -49,7 +49,7 @@ pub(in crate::state) fn history(
     for segment in segments(disk, folder)? {
         let file = segment_name(segment);
         let path = folder.join(&file);
-        let text = match disk.read(&path) {
+        let text = match disk.read_at_most(&path, MAX_SEGMENT_BYTES) {
             Ok(text) => text,
             // The oldest goes when a new one is begun; what is a folder was never a segment.
             Err(error)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::line::{Entry, decode};
-use super::{OpenLedgerError, segment_name, segments};
+use super::{MAX_SEGMENT_BYTES, OpenLedgerError, segment_name, segments};
 use crate::disk::Disk;
 use crate::state::picture::Picture;
 use crate::state::record::Record;
@@ -62,6 +62,7 @@ impl Reading {
             let path = folder.join(segment_name(segment));
             match disk.metadata(&path) {
                 Ok(there) if there.is_folder => reading.is_flawed = true,
+                Ok(there) if there.bytes > MAX_SEGMENT_BYTES => reading.too_large(path),
                 Ok(_) => found.push((segment, opening_snapshot(disk, &path))),
                 Err(error) => found.push((segment, Err(error))),
             }
@@ -96,7 +97,8 @@ impl Reading {
         }
         for segment in &needed {
             let path = folder.join(segment_name(*segment));
-            let text = disk.read(&path).map_err(|source| OpenLedgerError::Io {
+            let text = disk.read_at_most(&path, MAX_SEGMENT_BYTES);
+            let text = text.map_err(|source| OpenLedgerError::Io {
                 path: path.clone(),
                 source,
             })?;
@@ -141,9 +143,24 @@ impl Reading {
         records.map(|(number, (at, record))| (*number, *at, record))
     }
 
+    /// Whether no record is missing, as far as the ledger itself can tell.
+    pub(in crate::state) fn is_whole(&self) -> bool {
+        let base = self.snapshot.as_ref().map(|base| base.number);
+        let is_whole = base.is_some_and(|number| self.missing_after(number).is_empty());
+        is_whole && self.damaged.is_empty() && self.unplaced == 0
+    }
+
     /// Whether nothing is wrong with what was read, and it tells all up to this number.
     pub(super) fn tells_all(&self, number: u64) -> bool {
         !self.is_flawed && self.snapshot.is_some() && self.last_number() == number
+    }
+
+    /// It was not written here, or something was put behind its end: whatever it told may be missing.
+    fn too_large(&mut self, file: PathBuf) {
+        self.is_flawed = true;
+        self.has_lines = true;
+        self.unplaced += 1;
+        self.damaged.push(DamagedLine { file, line: 1 });
     }
 
     fn segment(&mut self, text: &[u8], path: &Path) {

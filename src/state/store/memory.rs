@@ -27,6 +27,8 @@ pub(crate) enum Refusal {
     WriteThatTook,
     /// To open, until it is set aside: it is damaged.
     Damaged,
+    /// To open, until it is set aside: the disk cannot read it.
+    BadSector,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +87,7 @@ impl MemoryTables {
 
 impl Tables for MemoryTables {
     fn open(&self, path: &Path) -> Result<Box<dyn Table>, StoreError> {
-        self.refused(&[Refusal::Read, Refusal::Damaged])?;
+        self.refused(&[Refusal::Read, Refusal::Damaged, Refusal::BadSector])?;
         let mut kept = self.lock();
         let states = kept.tables.entry(path.to_owned()).or_default();
         if states.is_empty() {
@@ -100,7 +102,10 @@ impl Tables for MemoryTables {
     fn set_aside(&self, _: &Disk, path: &Path, _: &Path) -> io::Result<()> {
         let mut kept = self.lock();
         kept.tables.remove(path);
-        kept.refusal = kept.refusal.filter(|refusal| *refusal != Refusal::Damaged);
+        let goes_with_it = [Refusal::Damaged, Refusal::BadSector];
+        kept.refusal = kept
+            .refusal
+            .filter(|refusal| !goes_with_it.contains(refusal));
         Ok(())
     }
 }

@@ -59,6 +59,11 @@ pub enum StoreError {
     /// Another process has it open.
     #[error("another process has it open: {0}")]
     Held(io::Error),
+    /// What lies there cannot be used, and cannot be moved away.
+    #[error(
+        "it cannot be used, and not be moved to quarantine/ either: {0}; mend the disk, or move it away"
+    )]
+    Stuck(#[source] io::Error),
     /// What lies there makes no sense.
     #[error("it is damaged: {0}")]
     Damaged(String),

@@ -407,3 +407,31 @@ fn a_cursor_goes_with_the_batch_that_is_done_with() {
         assert!(!entries.contains_key(b"cursor/p/1".as_slice()));
     });
 }
+
+#[test]
+fn a_segment_that_is_longer_than_any_can_be_is_not_read() {
+    for name in ["00000000.jsonl", "00000009.jsonl"] {
+        let records = records();
+        let (fixture, before) = Fixture::with(&records);
+        let path = fixture.folder.path().join("ledger").join(name);
+        let foreign = fs::File::create(&path).unwrap();
+        // A hole, which takes no room.
+        foreign.set_len(1 << 40).unwrap();
+        let state = fixture.open().unwrap();
+        let now = told(&state.look(Picture::clone));
+        // Nobody can tell what it would have told.
+        let expected = Picture {
+            is_doubtful: now.is_doubtful,
+            ..told(&before)
+        };
+        assert_eq!(now, expected, "{name}");
+        let mut unreadable = 0;
+        let read = state.history(|line| {
+            unreadable += u32::from(matches!(line, HistoryLine::Unreadable { .. }));
+        });
+        read.unwrap();
+        // An old one goes, as any that takes so much.
+        assert_eq!(unreadable, u32::from(path.exists()), "{name}");
+        assert_eq!(path.exists(), name == "00000009.jsonl");
+    }
+}
