@@ -104,6 +104,9 @@ fn read(input: &[u8], piece_bytes: usize, limits: &Limits) -> Heard {
             }
             format!("{part:?}")
         }
+        Ok(Answer::Discovery(told)) => format!("{told:?}"),
+        Ok(Answer::Collections(told)) => format!("{told:?}"),
+        Ok(Answer::Subscriptions(told)) => format!("{told:?}"),
         Ok(Answer::Status(status)) => {
             assert_fit_for_a_log(&status.to_string());
             format!("{status:?}")

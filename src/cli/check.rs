@@ -10,9 +10,9 @@ use bytesize::ByteSize;
 use super::terminal::{Paint, Style};
 use super::{CommandError, Exit, complain, load, print_line};
 use crate::config::{
-    AcknowledgementConfig, Config, Credentials, InitialLookback, OutputConfig, OutputKind, Secret,
-    SecretSource, ServiceConfig, SplunkHecConfig, SyslogBody, SyslogConfig, SyslogFormat,
-    SyslogFraming, SyslogTransport, WhenTooLarge,
+    AcknowledgementConfig, Authentication, Config, Credentials, InitialLookback, OutputConfig,
+    OutputKind, Secret, SecretSource, ServiceAddress, ServiceConfig, SplunkHecConfig, SyslogBody,
+    SyslogConfig, SyslogFormat, SyslogFraming, SyslogTransport, WhenTooLarge,
 };
 
 pub(super) fn run(path: &Path) -> Result<Exit, CommandError> {
@@ -75,11 +75,20 @@ fn part(kind: &str, name: &str, facts: &[(&str, String)], paint: Paint) -> Strin
 }
 
 fn service_facts(service: &ServiceConfig) -> Vec<(&'static str, String)> {
-    let account = match &service.credentials {
-        Some(Credentials { username, password }) => {
+    let account = match &service.authentication {
+        Authentication::Basic(Credentials { username, password }) => {
             format!("{username}, password from {}", origin(password))
         }
-        None => "none".to_owned(),
+        Authentication::Bearer(token) => format!("bearer token from {}", origin(token)),
+        Authentication::None => "none".to_owned(),
+    };
+    let version = service.version.map_or_else(
+        || "TAXII 1.1, or 1.0 if the service knows no other".to_owned(),
+        |version| format!("TAXII {version}"),
+    );
+    let address = match &service.address {
+        ServiceAddress::Poll(url) => format!("{url}, {version}"),
+        ServiceAddress::Discovery(url) => format!("what {url} names, {version}"),
     };
     let window = service
         .max_window
@@ -89,7 +98,7 @@ fn service_facts(service: &ServiceConfig) -> Vec<(&'static str, String)> {
         InitialLookback::All => "asks for everything".to_owned(),
     };
     vec![
-        ("polls", service.poll_url.clone()),
+        ("polls", address),
         ("account", account),
         ("collections", service.collections.join(", ")),
         (

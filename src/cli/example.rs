@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(loaded.config.state.directory, example.state);
         let service = &loaded.config.services[0];
         assert_eq!(service.retention, Duration::from_secs(31 * 86_400));
-        let credentials = service.credentials.as_ref().unwrap();
+        let credentials = service.authentication.credentials().unwrap();
         assert_eq!(credentials.username, example.username);
         assert_eq!(credentials.password.expose(), "pass");
     }

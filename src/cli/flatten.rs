@@ -100,6 +100,9 @@ impl Document {
             Answer::Status(message) => {
                 return Err(format!("no content but a Status_Message, {message}"));
             }
+            Answer::Discovery(_) | Answer::Collections(_) | Answer::Subscriptions(_) => {
+                return Err("no content but what a service tells of itself".to_owned());
+            }
         }
         Ok(())
     }

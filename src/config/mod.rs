@@ -20,6 +20,7 @@ mod word;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::taxii::version::Version;
 pub use load::{CheckCron, Environment, LoadError, Loaded};
 pub use problem::Problem;
 pub use secret::{ReadSecretError, Secret, SecretSource};
@@ -73,9 +74,13 @@ pub struct ServiceConfig {
     /// The name in events, logs and the state; unique.
     pub name: String,
     /// Where Poll_Requests go.
-    pub poll_url: String,
-    /// HTTP Basic authentication, if the service wants it.
-    pub credentials: Option<Credentials>,
+    pub address: ServiceAddress,
+    /// The version of TAXII that it speaks; none asks the service.
+    pub version: Option<Version>,
+    /// Who the service takes us for.
+    pub authentication: Authentication,
+    /// Headers of every request, by name.
+    pub headers: Vec<(String, Secret)>,
     /// The collections to poll.
     pub collections: Vec<String>,
     /// Cron expression with seconds, UTC.
@@ -111,6 +116,67 @@ pub struct ServiceConfig {
 pub fn is_configured(services: &[ServiceConfig], service: &str, collection: &String) -> bool {
     let mut named = services.iter().filter(|known| known.name == service);
     named.any(|known| known.collections.contains(collection))
+}
+
+/// `poll_url` or `discovery_url`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServiceAddress {
+    /// The poll service itself.
+    Poll(String),
+    /// A discovery service that tells where the poll service of a collection is.
+    Discovery(String),
+}
+
+impl ServiceAddress {
+    /// What is written in the configuration.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        match self {
+            Self::Poll(url) | Self::Discovery(url) => url,
+        }
+    }
+}
+
+/// What a service is shown with each request; a client certificate is a part of `tls`.
+#[derive(Debug, Clone, Default)]
+pub enum Authentication {
+    /// Nothing.
+    #[default]
+    None,
+    /// HTTP Basic: `username` and `password`.
+    Basic(Credentials),
+    /// `bearer_token`
+    Bearer(Secret),
+}
+
+impl Authentication {
+    /// The user with the password, where there are such.
+    #[must_use]
+    pub fn credentials(&self) -> Option<&Credentials> {
+        match self {
+            Self::Basic(credentials) => Some(credentials),
+            Self::None | Self::Bearer(_) => None,
+        }
+    }
+
+    /// Reads its secret again if that lies in a file: it may have been mended.
+    pub fn reload(&mut self) -> Result<(), ReadSecretError> {
+        match self {
+            Self::None => Ok(()),
+            Self::Basic(credentials) => credentials.password.reload(),
+            Self::Bearer(token) => token.reload(),
+        }
+    }
+
+    /// A text of somebody who knows its secret and may repeat it, without that.
+    #[must_use]
+    pub fn hide_in(&self, text: &str) -> String {
+        match self {
+            Self::None => text.to_owned(),
+            Self::Basic(credentials) => credentials.hide_in(text),
+            Self::Bearer(token) => token.hide_in(text),
+        }
+    }
 }
 
 /// `username` and `password` of a service.

@@ -7,6 +7,7 @@
     reason = "the fields are the keys of the file"
 )]
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ use super::{
     PollLimitScope, StartAt, SyslogBody, SyslogFormat, SyslogFraming, SyslogTransport,
     WhenSpoolFull, WhenTooLarge,
 };
+use crate::taxii::version::Version;
 
 /// A key that may be left out, with the place of its value.
 pub(super) type Setting<T> = Option<Spanned<T>>;
@@ -68,8 +70,13 @@ pub(super) struct RawArchive {
 pub(super) struct RawService {
     pub name: Setting<String>,
     pub poll_url: Setting<String>,
+    pub discovery_url: Setting<String>,
+    pub taxii_version: Setting<Word<VersionChoice>>,
     pub username: Setting<String>,
     pub password: Setting<RawSecret>,
+    pub bearer_token: Setting<RawSecret>,
+    #[serde(default)]
+    pub headers: BTreeMap<String, Spanned<RawSecret>>,
     pub collections: Setting<Vec<Spanned<String>>>,
     pub schedule: Setting<String>,
     pub min_poll_interval: Setting<Period>,
@@ -86,6 +93,13 @@ pub(super) struct RawService {
     pub request_timeout: Setting<Period>,
     #[serde(default)]
     pub limits: Section<RawLimits>,
+}
+
+/// `taxii_version`
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum VersionChoice {
+    Only(Version),
+    Auto,
 }
 
 #[derive(Deserialize, Default)]
@@ -296,7 +310,7 @@ pub(super) enum RawSecret {
 
 impl RawSecret {
     /// The keys whose values are secret: nothing below them may be shown.
-    pub(super) const KEYS: [&'static str; 2] = ["password", "token"];
+    pub(super) const KEYS: [&'static str; 4] = ["password", "token", "bearer_token", "headers"];
 
     /// What is said of every value that has not the shape of a secret.
     pub(super) const ALLOWED: &'static str = "not a secret; write { file = \"/path\" }, \

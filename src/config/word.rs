@@ -2,12 +2,13 @@
 
 use serde::de::{Deserialize, Deserializer};
 
-use super::raw::OutputType;
+use super::raw::{OutputType, VersionChoice};
 use super::value::{FromScalar, Scalar, deserialize_scalar};
 use super::{
     PollLimitScope, StartAt, SyslogBody, SyslogFormat, SyslogFraming, SyslogTransport,
     WhenSpoolFull, WhenTooLarge,
 };
+use crate::taxii::version::Version;
 
 /// One word of `T`'s vocabulary.
 #[derive(Clone, Copy)]
@@ -61,6 +62,14 @@ impl<'de, T: Vocabulary> Deserialize<'de> for Word<T> {
 impl Vocabulary for PollLimitScope {
     const WORDS: &'static [(&'static str, Self)] =
         &[("service", Self::Service), ("collection", Self::Collection)];
+}
+
+impl Vocabulary for VersionChoice {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("1.0", Self::Only(Version::V1_0)),
+        ("1.1", Self::Only(Version::V1_1)),
+        ("auto", Self::Auto),
+    ];
 }
 
 impl Vocabulary for OutputType {

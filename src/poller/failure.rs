@@ -57,6 +57,7 @@ impl Poller {
                 tracing::warn!(collection = %key, %fault, wait_s = wait.as_secs(), "the service asks to wait; the same window again after that, nothing is lost");
             }
             Reaction::Hold { mend } => {
+                self.endpoints.forget(&key.collection);
                 if collection.hold(fault.to_string(), &mend, now.utc) {
                     tracing::error!(
                         collection = %key,

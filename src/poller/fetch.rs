@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use super::endpoint::Endpoint;
 use super::{KeepError, PollError, Poller, SLOW_RECORD};
 use crate::config::Limits;
 use crate::crash::{self, Point};
@@ -13,9 +14,10 @@ use crate::spool::{SpoolError, Staging};
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Record};
 use crate::taxii::Timestamp;
-use crate::taxii::client::Reply;
+use crate::taxii::client::{Reply, new_message_id};
 use crate::taxii::exchange::{Completed, Exchange, Progress};
 use crate::taxii::fault::{Fault, Reaction};
+use crate::taxii::message::{PollAsk, PollTerms};
 use crate::taxii::response::{Answer, ReadResponseError, read_answer};
 use crate::taxii::window::PollWindow;
 
@@ -25,11 +27,6 @@ const PART_ATTEMPTS: u32 = 3;
 const GATE_RECORDS: u32 = 5;
 /// Of an answer that is no success only this much is read, for the message in it.
 const MAX_REFUSAL_BYTES: u64 = 1 << 20;
-
-/// A new id for a message.
-pub(super) fn message_id() -> String {
-    uuid::Uuid::new_v4().to_string()
-}
 
 impl Poller {
     /// Polls a window, all of its parts; the gate closes with the first byte.
@@ -43,14 +40,13 @@ impl Poller {
     ) -> Result<Completed, PollError> {
         let settle = TimeDelta::from_std(self.service.settle).unwrap_or_default();
         let max_parts = self.service.limits.max_parts;
-        let window = window.clone();
-        let mut exchange = Exchange::new(
-            &key.collection,
-            window.clone(),
-            checkpoint,
-            settle,
-            max_parts,
-        );
+        let endpoint = self.endpoint(&key.collection).await?;
+        let ask = PollAsk {
+            collection: key.collection.clone(),
+            window: window.clone(),
+            terms: PollTerms::default(),
+        };
+        let mut exchange = Exchange::new(endpoint.version, ask, checkpoint, settle, max_parts);
         if keep_raw {
             staging.keep_raw();
         }
@@ -60,14 +56,14 @@ impl Poller {
         let started = Record::PollStarted {
             gate: self.gate_name.clone(),
             key: key.clone(),
-            window,
+            window: window.clone(),
         };
         self.close_gate(&started).map_err(KeepError::from)?;
         crash::point(Point::GateClosed);
         self.gate.polled(self.house.clock.now());
         loop {
             let is_poll = exchange.part() == 1;
-            match self.part(key, &mut exchange, staging).await {
+            match self.part(key, &endpoint.url, &mut exchange, staging).await {
                 Ok(Progress::Complete(completed)) => return Ok(*completed),
                 Ok(Progress::More) => crash::point(Point::PartStaged),
                 Err(error) => {
@@ -78,6 +74,18 @@ impl Poller {
                 }
             }
         }
+    }
+
+    /// Where to poll. A service that does not tell is asked again when the gate opens, though it has
+    /// counted nothing.
+    async fn endpoint(&mut self, collection: &str) -> Result<Endpoint, Fault> {
+        let endpoint = self.endpoints.of_collection(&self.client, collection).await;
+        if let Err(fault) = &endpoint
+            && !matches!(fault, Fault::Connect { .. })
+        {
+            self.gate.polled(self.house.clock.now());
+        }
+        endpoint
     }
 
     /// Closes the gate in the ledger. A record has the time at which its writing began, and a restart
@@ -112,6 +120,7 @@ impl Poller {
     async fn part(
         &mut self,
         key: &CollectionKey,
+        url: &str,
         exchange: &mut Exchange,
         staging: &mut Staging,
     ) -> Result<Progress, PollError> {
@@ -124,7 +133,7 @@ impl Poller {
         loop {
             let mark = staging.mark();
             let mark = mark.map_err(|error| staging_error(error, staging))?;
-            let error = match self.attempt(key, exchange, staging).await {
+            let error = match self.attempt(key, url, exchange, staging).await {
                 Ok(progress) => return Ok(progress),
                 Err(error) => error,
             };
@@ -144,12 +153,13 @@ impl Poller {
     async fn attempt(
         &mut self,
         key: &CollectionKey,
+        url: &str,
         exchange: &mut Exchange,
         staging: &mut Staging,
     ) -> Result<Progress, PollError> {
-        let id = message_id();
-        let request = exchange.request(id.clone());
-        let sent = self.client.send(&request).await;
+        let id = new_message_id();
+        let request = exchange.request(id.clone()).map_err(Fault::from)?;
+        let sent = self.client.send(url, &request).await;
         let now = self.house.clock.now();
         let is_poll = exchange.part() == 1;
         if is_poll {
@@ -181,8 +191,8 @@ impl Poller {
                 let message = message.reworded(|text| self.client.hide_credentials(text));
                 Err(exchange.refused(http, message).into())
             }
-            Answer::Package(_) => Err(Fault::Unreadable {
-                reason: "a bare STIX package instead of a Poll_Response".to_owned(),
+            other => Err(Fault::Unreadable {
+                reason: format!("{} instead of a Poll_Response", other.name()),
             }
             .into()),
         }

@@ -5,6 +5,7 @@
 
 mod collection;
 mod commit;
+mod endpoint;
 mod failure;
 mod fetch;
 mod manual;
@@ -23,21 +24,21 @@ use crate::spool::SpoolError;
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Picture, Record};
 use crate::taxii::Timestamp;
-use crate::taxii::client::Client;
+use crate::taxii::client::{Client, Connection};
 use crate::taxii::fault::Fault;
 use crate::taxii::gate::Gate;
-use crate::taxii::message::Request;
 use crate::taxii::window::WindowRules;
 use crate::tls::BuildClientError;
 use crate::wake::Wake;
 use collection::Collection;
 use commit::{Reason, Unrecorded};
+use endpoint::{Endpoints, Greeting};
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 use repair::{OwedRepair, Repairs};
 pub use server_clock::ServerClock;
 
-/// How long the service's time is waited for: it is no reason to put a poll off.
-const CLOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the service's time and version are waited for: they are no reason to put a poll off.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Between the time of a record and its being durable passes no more than this, as a rule.
 const SLOW_RECORD: Duration = Duration::from_secs(1);
@@ -48,6 +49,7 @@ pub struct Poller {
     house: House,
     service: Arc<ServiceConfig>,
     client: Client,
+    endpoints: Endpoints,
     server_clock: Arc<ServerClock>,
     /// The service answers without telling its time: it is not asked for it again.
     is_clock_silent: bool,
@@ -152,7 +154,7 @@ impl Poller {
         let server_clock = Arc::new(ServerClock::restore(offset));
         let mut pollers = Vec::new();
         for (gate_name, collections) in gates(&service) {
-            let client = Client::new(&service)?;
+            let client = Client::new(Connection::from(&*service))?;
             let server_clock = Arc::clone(&server_clock);
             let service = Arc::clone(&service);
             pollers.push(Self::new(
@@ -193,6 +195,7 @@ impl Poller {
             .collect();
         Self {
             house: house.clone(),
+            endpoints: Endpoints::of(&service),
             service,
             client,
             server_clock,
@@ -250,8 +253,9 @@ impl Poller {
             self.tell_all();
             return Wake::After(closed);
         }
-        if !self.server_clock.is_learnt() && !self.is_clock_silent {
-            self.learn_the_time().await;
+        let is_clock_wanted = !self.server_clock.is_learnt() && !self.is_clock_silent;
+        if is_clock_wanted || !self.endpoints.knows_version() {
+            self.greet().await;
         }
         match turn {
             Turn::Poll(index) => {
@@ -313,27 +317,20 @@ impl Poller {
         Wake::SpoolChange(polls.chain(repair).min().unwrap_or(Duration::MAX))
     }
 
-    /// A Discovery_Request spends no poll, and its answer tells the service's time: the first
-    /// window must not end ahead of the service's clock.
-    async fn learn_the_time(&mut self) {
-        let request = Request::discovery(fetch::message_id());
-        let asked = tokio::time::timeout(CLOCK_TIMEOUT, self.client.send(&request));
-        let Ok(answered) = asked.await else {
+    /// A Discovery_Request spends no poll, and its answer tells the service's time (the first window
+    /// must not end ahead of the service's clock) and whether it understands the version.
+    async fn greet(&mut self) {
+        let greeting = tokio::time::timeout(GREETING_TIMEOUT, self.endpoints.greet(&self.client));
+        let Greeting { is_answered, date } = greeting.await.unwrap_or_default();
+        if is_answered {
+            self.is_clock_silent = date.is_none();
+        } else {
             tracing::debug!(
                 service = self.service.name,
-                "the service does not tell its time"
+                "the service does not answer what it offers, nor tell its time"
             );
-            return;
-        };
-        match answered {
-            Ok(reply) => {
-                self.is_clock_silent = reply.date.is_none();
-                self.learn(reply.date);
-            }
-            Err(fault) => {
-                tracing::debug!(service = self.service.name, %fault, "the service does not tell its time");
-            }
         }
+        self.learn(date);
     }
 
     fn learn(&self, date: Option<DateTime<Utc>>) {
@@ -366,8 +363,8 @@ impl Poller {
             Ok(staging) => staging,
             Err(error) => return self.no_room(index, &error, server_now),
         };
-        if is_held && let Err(error) = self.client.reload_password() {
-            tracing::error!(collection = %key, %error, "the password cannot be read again");
+        if is_held && let Err(error) = self.client.reload_secrets() {
+            tracing::error!(collection = %key, %error, "a secret cannot be read again");
         }
         let started = self.house.clock.now();
         let keep_raw = known.failures + 1 >= failure::FAILURES_AT_FLOOR;

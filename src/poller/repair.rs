@@ -193,6 +193,8 @@ fn is_answer(fault: &Fault) -> bool {
         Fault::Connect { .. }
         | Fault::Connection { .. }
         | Fault::TimedOut { .. }
+        | Fault::NotOffered { .. }
+        | Fault::NotInVersion(_)
         | Fault::ResultExpired { .. } => false,
     }
 }

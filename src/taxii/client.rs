@@ -12,8 +12,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::fault::Fault;
 use super::message::{self, Request};
-use crate::config::{Credentials, ReadSecretError, ServiceConfig};
+use super::version::protocol_of;
+use crate::config::{
+    Authentication, Credentials, ReadSecretError, Secret, ServiceConfig, TlsConfig,
+};
 use crate::tls::{BuildClientError, client_builder};
+
+/// A new id for a message. TAXII 1.0 wants digits alone.
+#[must_use]
+pub fn new_message_id() -> String {
+    uuid::Uuid::new_v4().as_u128().to_string()
+}
 
 /// What an exchange ends with that was interrupted.
 const INTERRUPTED: &str = "it was interrupted";
@@ -22,10 +31,39 @@ const INTERRUPTED: &str = "it was interrupted";
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
-    poll_url: String,
-    protocol: &'static str,
-    credentials: Option<Credentials>,
+    authentication: Authentication,
+    headers: Vec<(String, Secret)>,
     interrupt: CancellationToken,
+}
+
+/// What a client needs to know of a service.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// TLS to the service.
+    pub tls: TlsConfig,
+    /// A proxy; none follows the environment.
+    pub proxy: Option<String>,
+    /// Time to connect, TLS included.
+    pub connect_timeout: Duration,
+    /// Time for a whole request and its answer.
+    pub request_timeout: Duration,
+    /// Who the service takes us for.
+    pub authentication: Authentication,
+    /// Headers of every request.
+    pub headers: Vec<(String, Secret)>,
+}
+
+impl From<&ServiceConfig> for Connection {
+    fn from(service: &ServiceConfig) -> Self {
+        Self {
+            tls: service.tls.clone(),
+            proxy: service.proxy.clone(),
+            connect_timeout: service.connect_timeout,
+            request_timeout: service.request_timeout,
+            authentication: service.authentication.clone(),
+            headers: service.headers.clone(),
+        }
+    }
 }
 
 /// The head of an answer; its body is still to come.
@@ -43,24 +81,18 @@ pub struct Reply {
 
 impl Client {
     /// Reads the certificates; connects to nothing.
-    pub fn new(config: &ServiceConfig) -> Result<Self, BuildClientError> {
+    pub fn new(connection: Connection) -> Result<Self, BuildClientError> {
         let builder = client_builder(
-            &config.tls,
-            config.proxy.as_deref(),
-            config.connect_timeout,
-            config.request_timeout,
+            &connection.tls,
+            connection.proxy.as_deref(),
+            connection.connect_timeout,
+            connection.request_timeout,
         )?;
         let http = builder.build().map_err(BuildClientError::Build)?;
-        let is_https = config.poll_url.starts_with("https:");
         Ok(Self {
             http,
-            poll_url: config.poll_url.clone(),
-            protocol: if is_https {
-                message::PROTOCOL_HTTPS
-            } else {
-                message::PROTOCOL_HTTP
-            },
-            credentials: config.credentials.clone(),
+            authentication: connection.authentication,
+            headers: connection.headers,
             interrupt: CancellationToken::new(),
         })
     }
@@ -77,39 +109,42 @@ impl Client {
         self.interrupt.is_cancelled()
     }
 
-    /// Reads the password again if it lies in a file: it may have been mended.
-    pub fn reload_password(&mut self) -> Result<(), ReadSecretError> {
-        match &mut self.credentials {
-            Some(credentials) => credentials.password.reload(),
-            None => Ok(()),
-        }
+    /// Reads secrets again that lie in files: they may have been mended.
+    pub fn reload_secrets(&mut self) -> Result<(), ReadSecretError> {
+        let headers = self.headers.iter_mut().map(|(_, secret)| secret.reload());
+        self.authentication.reload().and(headers.collect())
     }
 
     /// What the service has said, without the credentials that it may repeat.
     #[must_use]
     pub fn hide_credentials(&self, text: &str) -> String {
-        match &self.credentials {
-            Some(credentials) => credentials.hide_in(text),
-            None => text.to_owned(),
-        }
+        let text = self.authentication.hide_in(text);
+        let hide = |text: String, (_, secret): &(String, Secret)| secret.hide_in(&text);
+        self.headers.iter().fold(text, hide)
     }
 
-    /// Sends a request and waits for the head of its answer.
-    pub async fn send(&self, request: &Request) -> Result<Reply, Fault> {
+    /// Sends a request to the service at `url` and waits for the head of its answer.
+    pub async fn send(&self, url: &str, request: &Request) -> Result<Reply, Fault> {
         let mut post = self
             .http
-            .post(&self.poll_url)
+            .post(url)
             .header(CONTENT_TYPE, message::CONTENT_TYPE)
             .header(ACCEPT, message::CONTENT_TYPE)
-            .header("X-TAXII-Content-Type", message::MESSAGE_BINDING)
-            .header("X-TAXII-Accept", message::MESSAGE_BINDING)
-            .header("X-TAXII-Services", message::SERVICES)
-            .header("X-TAXII-Protocol", self.protocol)
+            .header("X-TAXII-Content-Type", request.version.message_binding())
+            .header("X-TAXII-Accept", request.version.message_binding())
+            .header("X-TAXII-Services", request.version.services())
+            .header("X-TAXII-Protocol", protocol_of(url))
             .body(request.xml.clone());
-        if let Some(credentials) = &self.credentials {
-            let password = credentials.password.expose();
-            post = post.basic_auth(&credentials.username, Some(password));
+        for (name, value) in &self.headers {
+            post = post.header(name, value.expose());
         }
+        post = match &self.authentication {
+            Authentication::None => post,
+            Authentication::Basic(Credentials { username, password }) => {
+                post.basic_auth(username, Some(password.expose()))
+            }
+            Authentication::Bearer(token) => post.bearer_auth(token.expose()),
+        };
         let sent = self.interrupt.run_until_cancelled(post.send()).await;
         let sent = sent.ok_or_else(|| Fault::Connection {
             reason: INTERRUPTED.to_owned(),

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 use super::fault::Fault;
-use super::message::Request;
+use super::message::{Ask, NotInVersion, PollAsk, Request};
 use super::response::PollPart;
 use super::status::{StatusMessage, StatusType};
+use super::version::Version;
 use super::window::{GAP_TOLERANCE, PollWindow};
 use crate::flatten::Counts;
 
@@ -17,8 +18,8 @@ const CLOCK_PRECISION: TimeDelta = TimeDelta::seconds(1);
 /// A poll that is under way.
 #[derive(Debug)]
 pub struct Exchange {
-    collection: String,
-    window: PollWindow,
+    version: Version,
+    ask: PollAsk,
     /// Whether there was a checkpoint: only then a gap can be told.
     has_checkpoint: bool,
     settle: TimeDelta,
@@ -105,16 +106,16 @@ pub struct Completed {
 }
 
 impl Exchange {
-    /// A poll of `window`, which begins at `checkpoint` unless the service no longer has that.
+    /// A poll of a window that begins at `checkpoint` unless the service no longer has that.
     #[must_use]
     pub fn new(
-        collection: &str,
-        window: PollWindow,
+        version: Version,
+        ask: PollAsk,
         checkpoint: Option<&Timestamp>,
         settle: TimeDelta,
         max_parts: u32,
     ) -> Self {
-        let gap = match (checkpoint, &window.exclusive_begin) {
+        let gap = match (checkpoint, &ask.window.exclusive_begin) {
             (Some(checkpoint), Some(begin)) if begin.time() - checkpoint.time() > GAP_TOLERANCE => {
                 Some(Gap {
                     after: checkpoint.clone(),
@@ -124,8 +125,8 @@ impl Exchange {
             _ => None,
         };
         Self {
-            collection: collection.to_owned(),
-            window,
+            version,
+            ask,
             has_checkpoint: checkpoint.is_some(),
             settle,
             max_parts,
@@ -145,12 +146,16 @@ impl Exchange {
     }
 
     /// What to send next: the poll itself, or the request for a further part.
-    #[must_use]
-    pub fn request(&self, message_id: String) -> Request {
-        match &self.result_id {
-            None => Request::poll(message_id, &self.collection, &self.window),
-            Some(result) => Request::fulfillment(message_id, &self.collection, result, self.part),
-        }
+    pub fn request(&self, message_id: String) -> Result<Request, NotInVersion> {
+        let ask = match &self.result_id {
+            None => Ask::Poll(&self.ask),
+            Some(result_id) => Ask::Fulfillment {
+                collection: &self.ask.collection,
+                result_id,
+                part_number: self.part,
+            },
+        };
+        Request::new(ask, self.version, message_id)
     }
 
     /// A Status_Message came instead of a part.
@@ -242,7 +247,7 @@ impl Exchange {
 
     /// A later part may state a later begin; only the first one's tells what is missing.
     fn check_begin(&mut self, stated: Option<&Timestamp>) {
-        let (Some(stated), Some(asked)) = (stated, &self.window.exclusive_begin) else {
+        let (Some(stated), Some(asked)) = (stated, &self.ask.window.exclusive_begin) else {
             return;
         };
         if self.has_checkpoint && stated.time() - asked.time() > GAP_TOLERANCE {
@@ -259,7 +264,7 @@ impl Exchange {
 
     fn complete(&mut self, server_now: DateTime<Utc>) -> Result<Box<Completed>, Fault> {
         let settled = Timestamp::from(server_now - self.settle);
-        let requested = match &self.window.inclusive_end {
+        let requested = match &self.ask.window.inclusive_end {
             Some(end) if end.time() <= settled.time() => end.clone(),
             _ => settled,
         };
@@ -282,13 +287,13 @@ impl Exchange {
                 requested
             }
         };
-        if let Some(begin) = &self.window.exclusive_begin
+        if let Some(begin) = &self.ask.window.exclusive_begin
             && checkpoint.time() <= begin.time()
         {
             return Err(Fault::NoProgress { end: checkpoint });
         }
         Ok(Box::new(Completed {
-            window: self.window.clone(),
+            window: self.ask.window.clone(),
             checkpoint,
             gap: self.gap.take(),
             totals: std::mem::take(&mut self.so_far),
@@ -308,18 +313,24 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
+    use crate::taxii::message::PollTerms;
 
     fn stamp(text: &str) -> Timestamp {
         Timestamp::parse(&format!("2015-01-{text}T00:00:00Z")).unwrap()
     }
 
     fn exchange(checkpoint: Option<&str>, begin: &str, end: &str) -> Exchange {
-        let window = PollWindow {
-            exclusive_begin: Some(stamp(begin)),
-            inclusive_end: Some(stamp(end)),
+        let ask = PollAsk {
+            collection: "c".into(),
+            window: PollWindow {
+                exclusive_begin: Some(stamp(begin)),
+                inclusive_end: Some(stamp(end)),
+            },
+            terms: PollTerms::default(),
         };
         let checkpoint = checkpoint.map(stamp);
-        Exchange::new("c", window, checkpoint.as_ref(), TimeDelta::seconds(60), 3)
+        let settle = TimeDelta::seconds(60);
+        Exchange::new(Version::V1_1, ask, checkpoint.as_ref(), settle, 3)
     }
 
     fn part(begin: Option<&str>, end: Option<&str>) -> PollPart {
@@ -478,11 +489,17 @@ mod tests {
     #[test]
     fn requests_follow_the_parts() {
         let mut exchange = exchange(Some("10"), "10", "13");
-        assert!(exchange.request("m".into()).xml.contains("Poll_Request"));
+        assert!(
+            exchange
+                .request("m".into())
+                .unwrap()
+                .xml
+                .contains("Poll_Request")
+        );
         exchange
             .received(more(part(None, None)), "m", stamp("20").time())
             .unwrap();
-        let request = exchange.request("n".into()).xml;
+        let request = exchange.request("n".into()).unwrap().xml;
         assert!(
             request.contains(r#"result_id="r" result_part_number="2""#),
             "{request}"

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Timestamp;
+use super::message::NotInVersion;
 use super::status::{StatusMessage, StatusType};
 
 /// The longest wait that a service can ask for: a slip of its pen must not stop the feed for longer
@@ -66,6 +67,15 @@ pub enum Fault {
         /// The limit.
         limit: u32,
     },
+    /// The service does not offer what is wanted, or not in a way that can be used.
+    #[error("{reason}")]
+    NotOffered {
+        /// What was looked for, and what is there.
+        reason: String,
+    },
+    /// The version of TAXII that is spoken cannot say it.
+    #[error(transparent)]
+    NotInVersion(#[from] NotInVersion),
     /// The service no longer has the result whose next part was asked for.
     #[error("the service no longer has part {part} of its answer: {message}")]
     ResultExpired {
@@ -112,6 +122,14 @@ impl Fault {
                 (None, None) => Reaction::NextGate,
             },
             Self::Status { http, message } => status_reaction(*http, message),
+            Self::NotOffered { .. } => Reaction::Hold {
+                mend: "check the name of the collection and the address in the configuration: \
+                       `cta-forwarder taxii collections` shows what the service offers"
+                    .to_owned(),
+            },
+            Self::NotInVersion(_) => Reaction::Hold {
+                mend: "leave that out of the configuration, or set taxii_version".to_owned(),
+            },
             Self::TimedOut { .. } | Self::Unreadable { .. } | Self::TooManyParts { .. } => {
                 Reaction::Shrink
             }
@@ -135,7 +153,7 @@ fn mend_for_http(status: u16) -> Option<String> {
         407 => "the proxy asks for authentication: put its user and password into proxy",
         400 | 405 | 406 | 413 | 415 => {
             "the service does not understand the request: check that poll_url is that of a \
-             TAXII 1.1 poll service"
+             TAXII poll service, and taxii_version"
         }
         300..=399 => "poll_url has moved: set it to the address that the service redirects to",
         _ => return None,
@@ -164,7 +182,7 @@ fn status_reaction(http: u16, message: &StatusMessage) -> Reaction {
         | StatusType::UnsupportedProtocol
         | StatusType::UnsupportedQuery
         | StatusType::PollingUnsupported => {
-            "check that poll_url is that of a TAXII 1.1 poll service for this collection"
+            "check that poll_url is that of a TAXII poll service for this collection, and taxii_version"
         }
         _ => match mend_for_http(http) {
             Some(mend) => return Reaction::Hold { mend },

@@ -1,9 +1,12 @@
-//! Answers of a service: Poll_Response and Status_Message, read as a stream.
+//! Answers of a service. Content is read as a stream; what a service tells of itself is small and
+//! read whole.
 //!
 //! Elements are known by their local names over every TAXII namespace, whatever their order.
 
 mod block;
+mod information;
 mod part;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -15,12 +18,20 @@ use crate::config::Limits;
 use crate::flatten::{Counts, EventSink, FlattenLimits, Flattener, Origin};
 use crate::stix::{self, PackageTag, ReadPackageError};
 use crate::tape::{Scratch, Tape};
-use crate::xml::{Token, Xml, XmlError, XmlLimits};
+use crate::xml::{Tag, Token, Xml, XmlError, XmlLimits};
+pub use information::{
+    CollectionInformation, CollectionKind, Collections, Contact, Discovery, PushMethod,
+    ServiceInstance, ServiceKind, Subscription, Subscriptions,
+};
 use part::PartReader;
 pub use part::PollPart;
+pub use record::MAX_INFORMATION_BYTES;
 
 /// Memory for the raw text of the block that is being read.
 const BLOCK_MEMORY: usize = 4 << 20;
+
+/// The namespace of the draft that was before TAXII 1.0.
+pub const DRAFT_NAMESPACE: &str = "http://taxii.mitre.org/messages/xml/1";
 
 /// Takes events block by block: a block that cannot be read to its end gives none.
 pub trait ResponseSink: EventSink {
@@ -60,9 +71,30 @@ pub enum Answer {
     Poll(Box<PollPart>),
     /// A Status_Message.
     Status(StatusMessage),
+    /// Which services there are.
+    Discovery(Discovery),
+    /// Which collections there are.
+    Collections(Collections),
+    /// Which subscriptions there are now.
+    Subscriptions(Subscriptions),
     /// A bare STIX_Package, its events given to the sink: no answer of a service, but a document
     /// that people have.
     Package(Counts),
+}
+
+impl Answer {
+    /// What kind of message it is.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Poll(_) => "a Poll_Response",
+            Self::Status(_) => "a Status_Message",
+            Self::Discovery(_) => "a Discovery_Response",
+            Self::Collections(_) => "a list of collections",
+            Self::Subscriptions(_) => "a Subscription_Management_Response",
+            Self::Package(_) => "a bare STIX package",
+        }
+    }
 }
 
 /// An answer cannot be read.
@@ -74,6 +106,12 @@ pub enum ReadResponseError {
     /// A web page, such as the login page of a proxy.
     #[error("an HTML page instead of TAXII, perhaps a proxy's login page")]
     Html,
+    /// The draft of TAXII 1.0, which nobody speaks any more.
+    #[error(
+        "a message of the draft of TAXII 1.0 (the namespace {DRAFT_NAMESPACE}), which is not \
+         understood: ask the provider for the address of a TAXII 1.0 or 1.1 service"
+    )]
+    Draft,
     /// Something else.
     #[error("no TAXII message: {found}")]
     NotTaxii {
@@ -145,6 +183,21 @@ pub fn read_answer<S: ResponseSink>(
             read_epilogue(&mut xml)?;
             Ok(Answer::Status(status))
         }
+        Root::Discovery => {
+            let discovery = Discovery::read(&mut xml)?;
+            read_epilogue(&mut xml)?;
+            Ok(Answer::Discovery(discovery))
+        }
+        Root::Collections => {
+            let collections = Collections::read(&mut xml)?;
+            read_epilogue(&mut xml)?;
+            Ok(Answer::Collections(collections))
+        }
+        Root::Subscriptions(started) => {
+            let subscriptions = started.finish(&mut xml)?;
+            read_epilogue(&mut xml)?;
+            Ok(Answer::Subscriptions(subscriptions))
+        }
         Root::Package(tag) => {
             let mut flattener = flattener(Origin::default());
             stix::read_package(&mut xml, &tag, max_properties, &mut flattener)
@@ -179,6 +232,9 @@ pub fn read_answer<S: ResponseSink>(
 enum Root {
     Poll(Box<PollPart>),
     Status(StatusMessage),
+    Discovery,
+    Collections,
+    Subscriptions(Subscriptions),
     Package(PackageTag),
 }
 
@@ -189,11 +245,21 @@ fn read_root(xml: &mut Xml<'_>) -> Result<Root, ReadResponseError> {
             other => other?,
         };
         return match token {
+            Token::Start(tag) if tag.local().eq_ignore_ascii_case("html") => {
+                Err(ReadResponseError::Html)
+            }
+            Token::Start(tag) if is_draft(&tag)? => Err(ReadResponseError::Draft),
             Token::Start(tag) => match tag.local() {
                 "Poll_Response" => Ok(Root::Poll(Box::new(PollPart::start(&tag)?))),
                 "Status_Message" => Ok(Root::Status(StatusMessage::start(&tag)?)),
+                "Discovery_Response" => Ok(Root::Discovery),
+                "Collection_Information_Response" | "Feed_Information_Response" => {
+                    Ok(Root::Collections)
+                }
+                "Subscription_Management_Response" => {
+                    Ok(Root::Subscriptions(Subscriptions::start(&tag)?))
+                }
                 "STIX_Package" => Ok(Root::Package(PackageTag::of(&tag)?)),
-                name if name.eq_ignore_ascii_case("html") => Err(ReadResponseError::Html),
                 name => Err(not_taxii(format!("a document <{}>", shortened(name)))),
             },
             Token::Text(text) if text.trim().is_empty() => continue,
@@ -201,6 +267,15 @@ fn read_root(xml: &mut Xml<'_>) -> Result<Root, ReadResponseError> {
             Token::End | Token::Eof => Err(not_taxii("an empty answer".to_owned())),
         };
     }
+}
+
+/// Whether the root's own namespace, by whatever prefix, is the draft's.
+fn is_draft(tag: &Tag<'_>) -> Result<bool, ReadResponseError> {
+    let declaration = match tag.prefix() {
+        Some(prefix) => format!("xmlns:{prefix}"),
+        None => "xmlns".to_owned(),
+    };
+    Ok(tag.attribute(&declaration)?.as_deref() == Some(DRAFT_NAMESPACE))
 }
 
 /// Nothing but white space and comments may follow the root.

@@ -83,6 +83,20 @@ impl StatusType {
             .map_or(Self::Failure, |(status, _)| *status)
     }
 
+    /// Whether TAXII 1.0 has it too.
+    #[must_use]
+    pub fn is_in_1_0(self) -> bool {
+        !matches!(
+            self,
+            Self::AsynchronousPollError
+                | Self::DestinationCollectionError
+                | Self::InvalidResponsePart
+                | Self::NetworkError
+                | Self::Pending
+                | Self::UnsupportedQuery
+        )
+    }
+
     /// The specification's name.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -13,7 +13,9 @@ use std::io::Read;
 use std::sync::Arc;
 
 use quick_xml::XmlVersion;
+use quick_xml::events::attributes::{AttrError, Attribute};
 use quick_xml::events::{BytesStart, Event};
+use quick_xml::name::Prefix;
 use quick_xml::reader::Reader;
 
 use crate::tape::Tape;
@@ -70,6 +72,12 @@ impl Tag<'_> {
         self.start.local_name().into_inner()
     }
 
+    /// The prefix of its name, if it has one.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        self.start.name().prefix().map(Prefix::into_inner)
+    }
+
     /// The tag as it is written.
     #[must_use]
     pub fn to_xml(&self) -> String {
@@ -92,6 +100,19 @@ impl Tag<'_> {
             return Ok(Some(value));
         }
         Ok(None)
+    }
+
+    /// All attributes, in the order of the document.
+    pub fn attributes(&self) -> Result<Vec<(String, String)>, XmlError> {
+        let mut attributes = self.start.attributes();
+        let attributes = attributes.with_checks(false);
+        let pair = |attribute: Result<Attribute<'_>, AttrError>| {
+            let attribute = attribute.map_err(|error| malformed(self.offset, &error))?;
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+            let value = value.map_err(|error| malformed(self.offset, &error))?;
+            Ok((attribute.key.into_inner().to_owned(), value.into_owned()))
+        };
+        attributes.map(pair).collect()
     }
 
     /// The attribute as an owned text; absent is `None`, empty is `Some("")`.

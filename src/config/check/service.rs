@@ -1,14 +1,19 @@
 //! `[[service]]`
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use reqwest::header::HeaderName;
 use toml::Spanned;
 
 use super::Checker;
 use crate::config::document::Span;
-use crate::config::raw::{RawLimits, RawSecret, RawService, Section, Setting};
+use crate::config::raw::{RawLimits, RawSecret, RawService, Section, Setting, VersionChoice};
 use crate::config::value::{Count, shown};
-use crate::config::{Credentials, InitialLookback, Limits, PollLimitScope, ServiceConfig};
+use crate::config::{
+    Authentication, Credentials, InitialLookback, Limits, PollLimitScope, Secret, ServiceAddress,
+    ServiceConfig,
+};
 use crate::xml::HIGHEST_DEPTH;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -37,19 +42,19 @@ impl Checker<'_> {
     /// The provider counts the polls of a client, whatever we call it.
     fn share_no_gate(&mut self, others: &[ServiceConfig], service: &ServiceConfig, table: &Span) {
         let user = |service: &ServiceConfig| {
-            let credentials = service.credentials.as_ref();
+            let credentials = service.authentication.credentials();
             credentials.map(|credentials| credentials.username.clone())
         };
         let counts = |service: &ServiceConfig| service.poll_limit_scope == PollLimitScope::Service;
         let same = others.iter().find(|other| {
-            !service.poll_url.is_empty()
-                && other.poll_url == service.poll_url
+            !service.address.url().is_empty()
+                && other.address == service.address
                 && user(other) == user(service)
                 && (counts(other) || counts(service))
         });
         if let Some(other) = same {
             let what = format!(
-                "has the poll_url and the username of service {:?}, and the provider counts their \
+                "has the address and the username of service {:?}, and the provider counts their \
                  polls together; put its collections there, or set poll_limit_scope = \
                  \"collection\" for both if the provider counts each collection",
                 other.name
@@ -72,11 +77,27 @@ impl Checker<'_> {
             min_poll_interval: raw.min_poll_interval.as_ref().map(Spanned::span),
             settle: raw.settle.as_ref().map(Spanned::span),
         };
-        let has_credentials = raw.username.is_some();
+        let shows = if raw.username.is_some() {
+            Some("the password")
+        } else if raw.bearer_token.is_some() {
+            Some("the token")
+        } else {
+            (!raw.headers.is_empty()).then_some("what headers holds")
+        };
         let service = ServiceConfig {
             name: self.name(raw.name, &table, names),
-            poll_url: self.poll_url(raw.poll_url, &table, has_credentials),
-            credentials: self.credentials(raw.username, raw.password, &table),
+            address: self.service_address(raw.poll_url, raw.discovery_url, &table, shows),
+            version: match raw.taxii_version.map(|version| version.into_inner().0) {
+                Some(VersionChoice::Only(version)) => Some(version),
+                Some(VersionChoice::Auto) | None => None,
+            },
+            authentication: self.authentication(
+                raw.username,
+                raw.password,
+                raw.bearer_token,
+                &table,
+            ),
+            headers: self.headers(raw.headers),
             collections: self.polled_collections(raw.collections, &table),
             schedule: self.schedule(raw.schedule),
             min_poll_interval: self.positive_period(raw.min_poll_interval, 10 * MINUTE),
@@ -106,17 +127,68 @@ impl Checker<'_> {
         service
     }
 
-    fn poll_url(&mut self, url: Setting<String>, table: &Span, has_credentials: bool) -> String {
-        let Some(url) = url else {
-            let what = "write the URL of the service's poll service";
-            self.missing(Some(table), "poll_url", what);
-            return String::new();
+    /// `shows` is what a listener on the way would see.
+    fn service_address(
+        &mut self,
+        poll_url: Setting<String>,
+        discovery_url: Setting<String>,
+        table: &Span,
+        shows: Option<&str>,
+    ) -> ServiceAddress {
+        let (url, address): (_, fn(String) -> ServiceAddress) = match (poll_url, discovery_url) {
+            (Some(url), None) => (url, ServiceAddress::Poll),
+            (None, Some(url)) => (url, ServiceAddress::Discovery),
+            (Some(url), Some(discovery)) => {
+                let what = "poll_url says already where to poll: write one of the two";
+                self.refuse(&discovery.span(), what);
+                (url, ServiceAddress::Poll)
+            }
+            (None, None) => {
+                let what = "write the URL of the service's poll service, or discovery_url";
+                self.missing(Some(table), "poll_url", what);
+                return ServiceAddress::Poll(String::new());
+            }
         };
-        let parsed = self.url(&url, &["https", "http"]);
-        if let Some(parsed) = parsed.filter(|_| has_credentials) {
-            self.warn_of_clear_text(&url.span(), &parsed, "the password");
+        if let (Some(parsed), Some(shows)) = (self.url(&url, &["https", "http"]), shows) {
+            self.warn_of_clear_text(&url.span(), &parsed, shows);
         }
-        url.into_inner()
+        address(url.into_inner())
+    }
+
+    fn authentication(
+        &mut self,
+        username: Setting<String>,
+        password: Setting<RawSecret>,
+        bearer_token: Setting<RawSecret>,
+        table: &Span,
+    ) -> Authentication {
+        if let (Some(token), true) = (&bearer_token, username.is_some() || password.is_some()) {
+            let what = "username and password say already who asks: write one of the two";
+            self.refuse(&token.span(), what);
+        }
+        let basic = self.credentials(username, password, table);
+        let token = bearer_token.and_then(|token| self.secret(token, |c| c.is_ascii_graphic()));
+        match (basic, token) {
+            (Some(credentials), _) => Authentication::Basic(credentials),
+            (None, Some(token)) => Authentication::Bearer(token),
+            (None, None) => Authentication::None,
+        }
+    }
+
+    fn headers(&mut self, headers: BTreeMap<String, Spanned<RawSecret>>) -> Vec<(String, Secret)> {
+        let mut checked = Vec::new();
+        for (name, value) in headers {
+            let span = value.span();
+            if HeaderName::from_bytes(name.as_bytes()).is_err() {
+                self.refuse(&span, format!("{name:?} is not the name of a header"));
+            } else if is_ours(&name) {
+                let what = format!("the agent sends {name} itself");
+                self.refuse(&span, what);
+            }
+            let value = self.secret(value, |c| c == ' ' || c.is_ascii_graphic());
+            checked.extend(value.map(|value| (name, value)));
+        }
+        checked
     }
 
     fn credentials(
@@ -257,6 +329,24 @@ impl Checker<'_> {
             self.warn(at.unwrap_or(table), what);
         }
     }
+}
+
+/// Headers that the agent sends itself, beside those of TAXII.
+const OWN_HEADERS: [&str; 8] = [
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "transfer-encoding",
+];
+
+/// Whether a header is the agent's own to send.
+fn is_ours(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    OWN_HEADERS.contains(&name.as_str()) || name.starts_with("x-taxii-")
 }
 
 /// Where the durations that must agree are written, as far as they are.

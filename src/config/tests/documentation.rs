@@ -3,7 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::*;
-use crate::config::raw::{OutputType, RawConfig};
+use crate::config::raw::{OutputType, RawConfig, RawSecret};
 
 const DOCUMENTED: &str = include_str!("../../../config/cta-forwarder.toml");
 
@@ -19,6 +19,7 @@ fn documented(uncomment: impl Fn(&str) -> Option<&str>) -> String {
         .replace("\"/etc/cta-forwarder/client.key\"", "\"DIR/secret\"")
         .replace("\"/etc/cta-forwarder/taxii-password\"", "\"DIR/secret\"")
         .replace("\"/etc/cta-forwarder/hec-token\"", "\"DIR/secret\"")
+        .replace("\"/etc/cta-forwarder/api-key\"", "\"DIR/secret\"")
 }
 
 /// `# key = …` or `# [[table]]`
@@ -105,7 +106,7 @@ fn visit(
             let Some(table) = value.as_table() else {
                 return;
             };
-            let is_secret = ["password", "token"].contains(&key.get_ref().as_ref());
+            let is_secret = RawSecret::KEYS.contains(&key.get_ref().as_ref());
             if !is_secret {
                 place.push((key.get_ref().to_string(), index));
                 visit(table, place, tell);

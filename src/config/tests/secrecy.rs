@@ -37,7 +37,10 @@ fn a_secret_that_loads() {
     let folder = Folder::new();
     let quoted = format!("'{SECRET}'");
     let loaded = folder.load(&with_both(&quoted, &quoted)).unwrap();
-    let credentials = loaded.config.services[0].credentials.as_ref().unwrap();
+    let credentials = loaded.config.services[0]
+        .authentication
+        .credentials()
+        .unwrap();
     assert_eq!(credentials.password.expose(), SECRET);
     check_hidden(&with_both(&quoted, &quoted));
 }

@@ -159,7 +159,7 @@ fn one_client_under_two_names() {
     check(
         &file(&table("[[service]]", &SERVICE, "name = 'other'")),
         r#"
-            FILE:12: service[1]: has the poll_url and the username of service "cta", and the provider counts their polls together; put its collections there, or set poll_limit_scope = "collection" for both if the provider counts each collection
+            FILE:12: service[1]: has the address and the username of service "cta", and the provider counts their polls together; put its collections there, or set poll_limit_scope = "collection" for both if the provider counts each collection
         "#,
     );
     let limit = "poll_limit_scope = 'collection'";

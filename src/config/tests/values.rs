@@ -29,7 +29,7 @@ fn defaults() {
     assert!(config.log.file.is_none());
 
     let service = &config.services[0];
-    assert!(service.credentials.is_none());
+    assert!(service.authentication.credentials().is_none());
     assert_eq!(service.schedule, "0 */10 * * * *");
     assert_eq!(service.min_poll_interval, 10 * MINUTE);
     assert_eq!(service.poll_limit_scope, PollLimitScope::Service);
@@ -73,7 +73,7 @@ fn what_is_written_counts() {
          limits = { max_text_bytes = '1MiB', max_package_bytes = 5, max_parts = 7 }",
     ));
     let service = &config.services[0];
-    let credentials = service.credentials.as_ref().unwrap();
+    let credentials = service.authentication.credentials().unwrap();
     assert_eq!(credentials.username, "user");
     assert_eq!(credentials.password.expose(), "t0ken");
     assert_eq!(

@@ -82,6 +82,9 @@ fn check(input: impl AsRef<[u8]>, expect: &str) {
             described(*part, input)
         }
         Ok(Answer::Status(status)) => format!("status {status}"),
+        Ok(Answer::Discovery(told)) => serde_json::to_string(&told).unwrap(),
+        Ok(Answer::Collections(told)) => serde_json::to_string(&told).unwrap(),
+        Ok(Answer::Subscriptions(told)) => serde_json::to_string(&told).unwrap(),
         Ok(Answer::Package(counts)) => format!("package of {} incidents", counts.incidents),
         Err(error) => format!("error: {error}"),
     };
