@@ -32,7 +32,7 @@ use crate::tls::BuildClientError;
 use crate::wake::Wake;
 use collection::Collection;
 use commit::{Reason, Unrecorded};
-use endpoint::{Endpoints, Greeting};
+use endpoint::Endpoints;
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 use repair::{OwedRepair, Repairs};
 pub use server_clock::ServerClock;
@@ -321,16 +321,16 @@ impl Poller {
     /// must not end ahead of the service's clock) and whether it understands the version.
     async fn greet(&mut self) {
         let greeting = tokio::time::timeout(GREETING_TIMEOUT, self.endpoints.greet(&self.client));
-        let Greeting { is_answered, date } = greeting.await.unwrap_or_default();
-        if is_answered {
-            self.is_clock_silent = date.is_none();
+        let greeting = greeting.await.unwrap_or_default();
+        if greeting.is_answered {
+            self.is_clock_silent = greeting.date.is_none();
         } else {
             tracing::debug!(
                 service = self.service.name,
                 "the service does not answer what it offers, nor tell its time"
             );
         }
-        self.learn(date);
+        self.learn(greeting.date);
     }
 
     fn learn(&self, date: Option<DateTime<Utc>>) {

@@ -171,6 +171,23 @@ impl Client {
 }
 
 impl Reply {
+    /// The whole body, decompressed, or an error if it is longer than `limit` bytes.
+    pub async fn bytes(self, limit: u64) -> io::Result<Vec<u8>> {
+        let mut body = self.response.bytes_stream();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.interrupt.run_until_cancelled(body.next()).await {
+            let Some(chunk) = chunk else {
+                return Ok(bytes);
+            };
+            let chunk = chunk.map_err(|error| io::Error::other(reason(&error.without_url())))?;
+            if (bytes.len() + chunk.len()) as u64 > limit {
+                return Err(io::Error::other(format!("longer than {limit} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Err(io::Error::other(INTERRUPTED))
+    }
+
     /// Gives the body, decompressed, to `read`, which runs on this thread and may block.
     ///
     /// The runtime must have several threads, and this one must be a task that was spawned: what

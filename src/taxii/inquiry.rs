@@ -1,7 +1,7 @@
 //! Questions to a service that have a small answer: what it offers, and subscriptions. None of them
 //! spends a poll.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -10,16 +10,15 @@ use reqwest::Url;
 use super::client::{Client, Reply, new_message_id};
 use super::fault::Fault;
 use super::message::{Ask, Request};
-use super::response::{
-    Answer, MAX_INFORMATION_BYTES, ReadResponseError, RefusedBlock, ResponseSink, read_answer,
-};
+use super::response::{Answer, ReadResponseError, RefusedBlock, ResponseSink, read_answer};
 use super::version::Version;
 use crate::config::Limits;
 use crate::flatten::{EventSink, FlatEvent};
 use crate::tape::{Scratch, ScratchFile};
+use crate::xml::XmlError;
 
-/// Bytes of an answer: what it holds is bounded once more.
-const MAX_ANSWER_BYTES: u64 = 4 * MAX_INFORMATION_BYTES;
+/// Bytes of an answer, which is held in memory.
+pub const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
 /// What a service has said.
 #[derive(Debug)]
@@ -33,8 +32,6 @@ pub struct Inquired {
 }
 
 /// Asks, and reads the whole answer. A Status_Message is an answer too.
-///
-/// To be called as [`Reply::read`].
 pub async fn inquire(
     client: &Client,
     url: &str,
@@ -45,7 +42,7 @@ pub async fn inquire(
     let reply = client.send(url, &request).await?;
     let (http, date, retry_after) = (reply.status, reply.date, reply.retry_after);
     let is_success = (200..300).contains(&http);
-    match read(reply) {
+    match read(reply).await {
         Ok(Answer::Status(message)) => Ok(Inquired {
             http,
             date,
@@ -62,21 +59,12 @@ pub async fn inquire(
     }
 }
 
-fn read(reply: Reply) -> Result<Answer, ReadResponseError> {
-    let limits = Limits {
-        max_response_bytes: MAX_ANSWER_BYTES,
-        ..Limits::default()
-    };
+async fn read(reply: Reply) -> Result<Answer, ReadResponseError> {
+    let body = reply.bytes(MAX_ANSWER_BYTES).await;
+    let body = body.map_err(|error| XmlError::Read(Arc::new(error)))?;
+    let limits = Limits::default();
     let nowhere: Arc<dyn Scratch> = Arc::new(Nowhere);
-    reply.read(|body| {
-        read_answer(
-            &mut body.take(MAX_ANSWER_BYTES + 1),
-            None,
-            &limits,
-            &nowhere,
-            Nowhere,
-        )
-    })
+    read_answer(&mut body.as_slice(), None, &limits, &nowhere, Nowhere)
 }
 
 /// An address that a service names, as a URL: it may be relative to the address of the service

@@ -2,6 +2,7 @@
 //! answer means are plain values with the time as an argument.
 
 pub mod client;
+pub mod directory;
 pub mod exchange;
 pub mod fault;
 pub mod gate;
