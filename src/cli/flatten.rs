@@ -9,7 +9,9 @@ use super::{CommandError, Exit, complain};
 use crate::config::Limits;
 use crate::flatten::{Counts, EventSink, FlatEvent, Origin};
 use crate::tape::{Scratch, ScratchFile, Tape};
-use crate::taxii::response::{Answer, PollPart, RefusedBlock, ResponseSink, read_answer};
+use crate::taxii::response::{
+    Answer, PollPart, ReadResponseError, RefusedBlock, ResponseSink, read_answer,
+};
 
 /// Memory for the events of one file, which count only when it is read to its end.
 const FILE_MEMORY: usize = 4 << 20;
@@ -63,7 +65,7 @@ impl Flatten {
 }
 
 /// One file, and the lines that it gives.
-struct Document {
+pub(super) struct Document {
     name: String,
     lines: Tape,
     /// The length of `lines` up to the last block that was read to its end.
@@ -72,7 +74,7 @@ struct Document {
 }
 
 impl Document {
-    fn new(name: String) -> Self {
+    pub(super) fn new(name: String) -> Self {
         Self {
             name,
             lines: Tape::new(Arc::new(TemporaryFiles), FILE_MEMORY, u64::MAX),
@@ -91,9 +93,7 @@ impl Document {
             service,
             collection: "",
         };
-        let scratch: Arc<dyn Scratch> = Arc::new(TemporaryFiles);
-        let limits = Limits::default();
-        let answer = read_answer(&mut input, Some(origin), &limits, &scratch, &mut *self);
+        let answer = self.answer(&mut input, origin);
         match answer.map_err(|error| error.to_string())? {
             Answer::Poll(part) => self.note_part(&part),
             Answer::Package(counts) => self.note_counts(&counts),
@@ -107,7 +107,26 @@ impl Document {
         Ok(())
     }
 
-    fn note_part(&mut self, part: &PollPart) {
+    /// Reads an answer; its lines stay here.
+    pub(super) fn answer(
+        &mut self,
+        input: &mut dyn Read,
+        origin: Origin<'_>,
+    ) -> Result<Answer, ReadResponseError> {
+        let scratch: Arc<dyn Scratch> = Arc::new(TemporaryFiles);
+        read_answer(input, Some(origin), &Limits::default(), &scratch, self)
+    }
+
+    /// How well it could be read.
+    pub(super) fn exit(&self) -> Exit {
+        if self.has_problem {
+            Exit::Failure
+        } else {
+            Exit::Success
+        }
+    }
+
+    pub(super) fn note_part(&mut self, part: &PollPart) {
         for warning in &part.warnings {
             self.note(warning);
         }
@@ -129,7 +148,7 @@ impl Document {
     }
 
     /// What is no problem and yet worth knowing.
-    fn note(&self, what: &str) {
+    pub(super) fn note(&self, what: &str) {
         complain(format_args!("{}: note: {what}", self.name));
     }
 
@@ -138,7 +157,10 @@ impl Document {
         self.has_problem = true;
     }
 
-    fn print(&mut self, out: &mut BufWriter<StdoutLock<'_>>) -> Result<(), CommandError> {
+    pub(super) fn print(
+        &mut self,
+        out: &mut BufWriter<StdoutLock<'_>>,
+    ) -> Result<(), CommandError> {
         let failed = CommandError::failed("the scratch file cannot be read again");
         let mut lines = self.lines.rewind().map_err(&failed)?;
         let mut piece = vec![0; PIECE_BYTES];

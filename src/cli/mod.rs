@@ -22,6 +22,7 @@ mod simulate;
 mod spool;
 mod status;
 mod table;
+mod taxii;
 mod terminal;
 mod waiting;
 
@@ -80,6 +81,7 @@ enum Command {
     Check,
     Status(status::StatusCommand),
     Poll(poll::Poll),
+    Taxii(Box<taxii::TaxiiCommand>),
     DeadLetters(dead_letters::DeadLetters),
     Audit(audit::AuditCommand),
     Spool(spool::SpoolCommand),
@@ -114,6 +116,7 @@ impl Cli {
             Command::Check => check::run(config),
             Command::Status(command) => command.run(config).await,
             Command::Poll(command) => command.run(config).await,
+            Command::Taxii(command) => command.run(config).await,
             Command::DeadLetters(command) => command.run(config).await,
             Command::Audit(command) => command.run(config).await,
             Command::Spool(command) => command.run(config).await,

@@ -24,7 +24,7 @@ pub use information::{
     ServiceInstance, ServiceKind, Subscription, Subscriptions,
 };
 use part::PartReader;
-pub use part::PollPart;
+pub use part::{PollPart, RecordCount};
 pub use record::MAX_INFORMATION_BYTES;
 
 /// Memory for the raw text of the block that is being read.

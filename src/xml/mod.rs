@@ -365,6 +365,39 @@ fn check_limits(event: &Event<'_>, depth: u32, limits: XmlLimits) -> Result<(), 
     Ok(())
 }
 
+/// The root element of a document, as it is written: what stands before and after it is left out.
+pub fn whole_element(document: &str) -> Result<&str, XmlError> {
+    let limits = XmlLimits {
+        max_bytes: u64::MAX,
+        max_depth: HIGHEST_DEPTH,
+        max_text_bytes: u64::MAX / GIVEN_UP_TAG_FACTOR,
+    };
+    let mut input = document.as_bytes();
+    let mut xml = Xml::new(&mut input, limits);
+    let (mut start, mut end) = (None, None);
+    loop {
+        let (before, depth) = (xml.reader.get_ref().offset(), xml.depth);
+        match xml.next()? {
+            Token::Start(_) if depth == 0 => {
+                if start.replace(before).is_some() {
+                    return Err(malformed(before, &"more than one root element"));
+                }
+            }
+            Token::Text(text) if depth == 0 && !text.trim().is_empty() => {
+                return Err(malformed(before, &"text beside the root element"));
+            }
+            Token::End if depth == 1 => end = Some(xml.reader.get_ref().offset()),
+            Token::Start(_) | Token::Text(_) | Token::End => {}
+            Token::Eof => break,
+        }
+    }
+    let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+    start
+        .zip(end)
+        .and_then(|(start, end)| document.get(place(start)..place(end)))
+        .ok_or_else(|| malformed(0, &"no element"))
+}
+
 /// Line breaks in XML are LF, however they were written.
 fn normalize(text: Cow<'_, str>) -> Cow<'_, str> {
     if memchr::memchr(b'\r', text.as_bytes()).is_none() {

@@ -460,3 +460,32 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn the_root_element_alone() {
+    for (document, expect) in [
+        (
+            "<?xml version='1.0'?>\n<!-- x --><a:b c='d'><e/>f</a:b>\n",
+            "<a:b c='d'><e/>f</a:b>",
+        ),
+        ("<a/>", "<a/>"),
+        (" <a></a><!-- after -->", "<a></a>"),
+        ("", "not well-formed XML at byte 0: no element"),
+        (
+            "<a/><b/>",
+            "not well-formed XML at byte 4: more than one root element",
+        ),
+        (
+            "<a/>b",
+            "not well-formed XML at byte 4: text beside the root element",
+        ),
+        ("<!DOCTYPE a><a/>", "a DOCTYPE is not allowed"),
+        (
+            "<a>",
+            "the document ends at byte 3, inside an element: it is cut off",
+        ),
+    ] {
+        let got = whole_element(document).map(str::to_owned);
+        assert_eq!(got.unwrap_or_else(|error| error.to_string()), expect);
+    }
+}

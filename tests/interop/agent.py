@@ -73,6 +73,7 @@ class Agent:
             "retention": "30d",
             "settle": "0s",
         } | service
+        service = {key: value for key, value in service.items() if value is not None}
         file = {"name": "file", "type": "file", "path": str(self._events)}
         state = {"directory": str(self._folder / "state"), "min_free_disk": "1MiB"}
         tables = [("[state]", state), ("[[service]]", service)]

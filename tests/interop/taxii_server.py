@@ -20,8 +20,10 @@ HERE = Path(__file__).parent
 class TaxiiServer:
     """OpenTAXII as its manual sets it up: its own commands, SQLite, Basic authentication."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, counts=False):
+        """With `counts` each answer says how many blocks there are, and the last part is not empty."""
         self._folder = Path(folder)
+        self._counts = counts
         environment = {"OPENTAXII_CONFIG": str(self._write("opentaxii.yml", self._configuration()))}
         contents = self._write("opentaxii-data.yml", _contents())
         loaded = Process(
@@ -68,7 +70,8 @@ class TaxiiServer:
                 "persistence_api": {
                     "class": "opentaxii.persistence.sqldb.SQLDatabaseAPI",
                     "parameters": database("data.db"),
-                }
+                },
+                "count_blocks_in_poll_responses": self._counts,
             },
         }
 

@@ -325,7 +325,6 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::*;
     use crate::config::Limits;
     use crate::tape::{MemoryScratch, Scratch};
     use crate::taxii::response::{Answer, RefusedBlock, ResponseSink, read_answer};

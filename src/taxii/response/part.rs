@@ -31,6 +31,8 @@ pub struct PollPart {
     pub begin: Option<Timestamp>,
     /// Inclusive_End_Timestamp
     pub end: Option<Timestamp>,
+    /// Record_Count
+    pub record_count: Option<RecordCount>,
     /// Message
     pub message: Option<String>,
     /// Content_Blocks, those that were refused included.
@@ -43,6 +45,15 @@ pub struct PollPart {
     pub bytes: u64,
     /// What was not as it should be.
     pub warnings: Vec<String>,
+}
+
+/// Record_Count: what the whole result holds, over all its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordCount {
+    /// How many Content_Blocks.
+    pub records: u64,
+    /// `@partial_count`: whether there may be more.
+    pub is_partial: bool,
 }
 
 impl PollPart {
@@ -87,6 +98,19 @@ impl PollPart {
         let value = shortened(value);
         self.warn(format!("its {name} is {value:?}, taken as true"));
         true
+    }
+
+    fn count(&mut self, text: &str, partial: &str) -> Option<RecordCount> {
+        let is_partial = self.boolean("partial_count", partial.trim());
+        if let Ok(records) = text.trim().parse() {
+            return Some(RecordCount {
+                records,
+                is_partial,
+            });
+        }
+        let text = shortened(text.trim());
+        self.warn(format!("its record count {text:?} is no number"));
+        None
     }
 
     fn timestamp(&mut self, name: &str, text: &str) -> Option<Timestamp> {
@@ -141,6 +165,11 @@ impl<S: ResponseSink> PartReader<'_, '_, S> {
                     "Inclusive_End_Timestamp" => {
                         let text = self.xml.text()?;
                         self.part.end = self.part.timestamp("end", &text);
+                    }
+                    "Record_Count" => {
+                        let partial = tag.owned("partial_count")?.unwrap_or_default();
+                        let text = self.xml.text()?;
+                        self.part.record_count = self.part.count(&text, &partial);
                     }
                     "Message" => self.part.message = Some(shortened(self.xml.text()?.trim())),
                     _ => self.xml.skip()?,

@@ -1,0 +1,235 @@
+//! Which service is spoken to, and as whom.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cli::{CommandError, load};
+use crate::config::{Authentication, Credentials, Secret, TlsConfig};
+use crate::taxii::client::{Client, Connection};
+use crate::taxii::directory::{Directory, Greeting, greet};
+use crate::taxii::fault::Fault;
+use crate::taxii::response::{Discovery, ServiceKind};
+use crate::taxii::version::Version;
+
+/// A service as the command line names it.
+#[derive(Debug, clap::Args)]
+pub(super) struct At {
+    /// The service: a discovery service, or the one that is meant itself
+    #[arg(value_name = "URL", required_unless_present = "service")]
+    url: Option<String>,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// The same beside another argument.
+#[derive(Debug, clap::Args)]
+pub(super) struct AtUrl {
+    /// The service: a discovery service, or the one that is meant itself
+    #[arg(long, value_name = "URL", required_unless_present = "service")]
+    url: Option<String>,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// How the service is spoken to.
+#[derive(Debug, clap::Args)]
+struct Access {
+    /// A service of the configuration: its address, unless another is given, and all that
+    /// authenticates
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// The version of TAXII; without it the service is asked
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    taxii_version: Option<Version>,
+    /// HTTP Basic authentication; the password is read from --password-file
+    #[arg(long, value_name = "USER", requires = "password_file", conflicts_with_all = ["service", "bearer_token_file"])]
+    username: Option<String>,
+    /// A file that holds the password alone
+    #[arg(long, value_name = "FILE", requires = "username")]
+    password_file: Option<PathBuf>,
+    /// A file that holds a bearer token alone
+    #[arg(long, value_name = "FILE", conflicts_with = "service")]
+    bearer_token_file: Option<PathBuf>,
+    /// PEM certificates of the authorities to trust instead of the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "service")]
+    ca_file: Option<PathBuf>,
+    /// PEM certificate to show
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "client_key_file",
+        conflicts_with = "service"
+    )]
+    client_cert_file: Option<PathBuf>,
+    /// PEM private key of that certificate
+    #[arg(long, value_name = "FILE", requires = "client_cert_file")]
+    client_key_file: Option<PathBuf>,
+    /// http://, https://, socks5:// or socks5h:// proxy
+    #[arg(long, value_name = "URL", conflicts_with = "service")]
+    proxy: Option<String>,
+    /// How long the whole request may take
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    let mut all = Version::ALL.into_iter();
+    all.find(|version| version.to_string() == text)
+        .ok_or_else(|| "write 1.0 or 1.1".to_owned())
+}
+
+/// A service that is spoken to.
+pub(super) struct Peer {
+    pub(super) client: Client,
+    /// What was given.
+    pub(super) url: String,
+    pub(super) version: Version,
+    /// What it offers, if it is a discovery service.
+    discovery: Result<Discovery, Option<Fault>>,
+}
+
+impl At {
+    pub(super) async fn open(self, config: &Path) -> Result<Peer, CommandError> {
+        self.access.open(config, self.url).await
+    }
+}
+
+impl AtUrl {
+    pub(super) async fn open(self, config: &Path) -> Result<Peer, CommandError> {
+        self.access.open(config, self.url).await
+    }
+
+    /// Whether the agent of this machine polls the service too.
+    pub(super) fn is_configured(&self) -> bool {
+        self.access.service.is_some()
+    }
+}
+
+impl Access {
+    async fn open(self, config: &Path, url: Option<String>) -> Result<Peer, CommandError> {
+        let timeout = self.timeout;
+        let (url, version, mut connection) = match &self.service {
+            Some(name) => configured(config, name, url, self.taxii_version)?,
+            None => (
+                url.unwrap_or_default(),
+                self.taxii_version,
+                self.connection()?,
+            ),
+        };
+        connection.connect_timeout = connection.connect_timeout.min(timeout);
+        connection.request_timeout = timeout;
+        if !["https://", "http://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+        {
+            let what =
+                format!("{url:?} is not a URL; write one that begins with https:// or http://");
+            return Err(CommandError::Failed(what));
+        }
+        let client =
+            Client::new(connection).map_err(|error| CommandError::Failed(error.to_string()))?;
+        let Greeting {
+            version,
+            discovery,
+            fault,
+            ..
+        } = greet(&client, &url, version).await;
+        match (version, fault) {
+            (None, Some(fault)) => Err(fault.into()),
+            (version, fault) => Ok(Peer {
+                client,
+                url,
+                version: version.unwrap_or(Version::V1_1),
+                discovery: discovery.ok_or(fault),
+            }),
+        }
+    }
+
+    fn connection(self) -> Result<Connection, CommandError> {
+        let read = |path: &PathBuf| {
+            let secret = Secret::read_file(path);
+            secret.map_err(|error| CommandError::Failed(error.to_string()))
+        };
+        let authentication = match (self.username, &self.password_file, &self.bearer_token_file) {
+            (Some(username), Some(file), _) => {
+                let password = read(file)?;
+                Authentication::Basic(Credentials { username, password })
+            }
+            (_, _, Some(file)) => Authentication::Bearer(read(file)?),
+            _ => Authentication::None,
+        };
+        Ok(Connection {
+            tls: TlsConfig {
+                ca_file: self.ca_file,
+                client_cert_file: self.client_cert_file,
+                client_key_file: self.client_key_file,
+            },
+            proxy: self.proxy,
+            connect_timeout: self.timeout,
+            request_timeout: self.timeout,
+            authentication,
+            headers: Vec::new(),
+        })
+    }
+}
+
+fn configured(
+    config: &Path,
+    name: &str,
+    url: Option<String>,
+    version: Option<Version>,
+) -> Result<(String, Option<Version>, Connection), CommandError> {
+    let services = load(config)?.config.services;
+    let Some(service) = services.iter().find(|service| service.name == name) else {
+        let names: Vec<&str> = services
+            .iter()
+            .map(|service| service.name.as_str())
+            .collect();
+        let known = names.join(", ");
+        let what = format!("there is no service {name:?} in the configuration; there are: {known}");
+        return Err(CommandError::Failed(what));
+    };
+    let url = url.unwrap_or_else(|| service.address.url().to_owned());
+    Ok((url, version.or(service.version), Connection::from(service)))
+}
+
+impl Peer {
+    pub(super) fn directory(&self) -> Directory<'_> {
+        Directory {
+            client: &self.client,
+            url: &self.url,
+            version: Some(self.version),
+        }
+    }
+
+    /// What it offers; an error if it does not tell.
+    pub(super) fn discovery(&mut self) -> Result<Discovery, CommandError> {
+        match &mut self.discovery {
+            Ok(discovery) => Ok(discovery.clone()),
+            Err(fault) => Err(match fault.take() {
+                Some(fault) => fault.into(),
+                None => CommandError::Failed("the service does not tell what it offers".to_owned()),
+            }),
+        }
+    }
+
+    /// The address of a service of this kind: what the discovery service names, or the one that was
+    /// given, which is that service then.
+    pub(super) fn address(&self, kind: &ServiceKind) -> Result<String, CommandError> {
+        let Ok(discovery) = &self.discovery else {
+            return Ok(self.url.clone());
+        };
+        if let Some(service) = discovery.offered(kind, self.version).first() {
+            return Ok(self.directory().address_of(service)?);
+        }
+        Err(CommandError::Failed(format!(
+            "{} offers no such service for TAXII {}: `cta-forwarder taxii discover` shows what there is",
+            self.url, self.version
+        )))
+    }
+
+    /// Whether it told what it offers.
+    pub(super) fn is_discovery(&self) -> bool {
+        self.discovery.is_ok()
+    }
+}
