@@ -17,6 +17,7 @@ mod tests;
 mod value;
 mod word;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -83,6 +84,17 @@ pub struct ServiceConfig {
     pub headers: Vec<(String, Secret)>,
     /// The collections to poll.
     pub collections: Vec<String>,
+    /// Those of them that are Data Sets: their content has no time, and a poll brings all of it.
+    pub data_sets: Vec<String>,
+    /// Whether only those events go out that the poll before did not bring; none does it for Data
+    /// Sets.
+    pub deduplicate: Option<bool>,
+    /// Subscription ids by collection: these are polled as the subscription says.
+    pub subscriptions: BTreeMap<String, String>,
+    /// Content in these formats alone is asked for; none are all.
+    pub content_bindings: Vec<String>,
+    /// Whether an answer may come later, by Poll_Fulfillment.
+    pub allow_asynch: bool,
     /// Cron expression with seconds, UTC.
     pub schedule: String,
     /// The shortest time between two polls that the provider allows.
@@ -109,6 +121,21 @@ pub struct ServiceConfig {
     pub request_timeout: Duration,
     /// Bounds on what the service may send.
     pub limits: Limits,
+}
+
+impl ServiceConfig {
+    /// Whether a poll of the collection brings all of it, without times.
+    #[must_use]
+    pub fn is_data_set(&self, collection: &str) -> bool {
+        self.data_sets.iter().any(|known| known == collection)
+    }
+
+    /// Whether only those events of the collection go out that the poll before did not bring.
+    #[must_use]
+    pub fn deduplicates(&self, collection: &str) -> bool {
+        self.deduplicate
+            .unwrap_or_else(|| self.is_data_set(collection))
+    }
 }
 
 /// Whether one of these services is asked for the collection.

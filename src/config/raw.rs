@@ -78,6 +78,12 @@ pub(super) struct RawService {
     #[serde(default)]
     pub headers: BTreeMap<String, Spanned<RawSecret>>,
     pub collections: Setting<Vec<Spanned<String>>>,
+    pub data_sets: Setting<Vec<Spanned<String>>>,
+    pub deduplicate: Option<bool>,
+    #[serde(default)]
+    pub subscriptions: BTreeMap<Spanned<String>, Spanned<String>>,
+    pub content_bindings: Setting<Vec<Spanned<String>>>,
+    pub allow_asynch: Option<bool>,
     pub schedule: Setting<String>,
     pub min_poll_interval: Setting<Period>,
     pub poll_limit_scope: Setting<Word<PollLimitScope>>,

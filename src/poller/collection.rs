@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::pending::Pending;
 use crate::clock::Now;
 use crate::observe::board::Hold;
 use crate::state::CollectionKey;
@@ -18,6 +19,8 @@ pub(super) struct Collection {
     pub(super) is_due: bool,
     /// The service asked to wait until then, on the monotonic clock.
     pub(super) wait_until: Option<Duration>,
+    /// A window whose answer the service will have later.
+    pub(super) pending: Option<Box<Pending>>,
     /// When it last had its turn, counted over the collections behind its gate.
     last_turn: u64,
     /// Whether that turn came to nothing.
@@ -44,6 +47,7 @@ impl Collection {
             key,
             is_due: true,
             wait_until: None,
+            pending: None,
             last_turn: 0,
             has_failed: false,
             hold: None,

@@ -231,7 +231,8 @@ impl Poller {
             .look(|picture| picture.collection(&key).cloned());
         let known = known.unwrap_or_default();
         let checkpoint = known.checkpoint.as_ref();
-        let is_behind = self.rules.is_behind(checkpoint, server_now, known.span);
+        let is_behind = !self.service.is_data_set(&key.collection)
+            && self.rules.is_behind(checkpoint, server_now, known.span);
         collection.is_due = is_behind;
         for warning in &completed.warnings {
             if collection.warn_once(warning.kind) {

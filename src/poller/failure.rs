@@ -67,6 +67,10 @@ impl Poller {
                     );
                 }
             }
+            // It cannot be asked for in pieces.
+            Reaction::Shrink if self.service.is_data_set(&key.collection) => {
+                tracing::warn!(collection = %key, %fault, "the answer is useless; all of the Data Set again when the gate opens, nothing is lost");
+            }
             Reaction::Shrink => self.shrink(&key, window, known, fault, staging),
         }
         self.tell(index, fault.to_string());

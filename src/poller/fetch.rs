@@ -17,9 +17,18 @@ use crate::taxii::Timestamp;
 use crate::taxii::client::{Reply, new_message_id};
 use crate::taxii::exchange::{Completed, Exchange, Progress};
 use crate::taxii::fault::{Fault, Reaction};
-use crate::taxii::message::{PollAsk, PollTerms};
+use crate::taxii::message::{ContentBinding, PollAsk, PollTerms, ResponseType};
 use crate::taxii::response::{Answer, ReadResponseError, read_answer};
 use crate::taxii::window::PollWindow;
+
+/// How a window is fetched.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Manner {
+    /// Whether the answer may come later, if the configuration lets it.
+    pub(super) may_wait: bool,
+    /// Whether the answer is kept as it comes, for a person.
+    pub(super) keep_raw: bool,
+}
 
 /// How often a part is asked for; any part may be asked for again.
 const PART_ATTEMPTS: u32 = 3;
@@ -36,18 +45,21 @@ impl Poller {
         window: &PollWindow,
         checkpoint: Option<&Timestamp>,
         staging: &mut Staging,
-        keep_raw: bool,
+        manner: Manner,
     ) -> Result<Completed, PollError> {
         let settle = TimeDelta::from_std(self.service.settle).unwrap_or_default();
         let max_parts = self.service.limits.max_parts;
         let endpoint = self.endpoint(&key.collection).await?;
+        let allow_asynch = manner.may_wait && self.service.allow_asynch;
         let ask = PollAsk {
             collection: key.collection.clone(),
             window: window.clone(),
-            terms: PollTerms::default(),
+            terms: self.terms(&key.collection, allow_asynch),
         };
-        let mut exchange = Exchange::new(endpoint.version, ask, checkpoint, settle, max_parts);
-        if keep_raw {
+        let is_data_set = self.service.is_data_set(&key.collection);
+        let mut exchange = Exchange::new(endpoint.version, ask, checkpoint, settle, max_parts)
+            .of_data_set(is_data_set);
+        if manner.keep_raw {
             staging.keep_raw();
         }
         if self.client.is_interrupted() {
@@ -61,18 +73,48 @@ impl Poller {
         self.close_gate(&started).map_err(KeepError::from)?;
         crash::point(Point::GateClosed);
         self.gate.polled(self.house.clock.now());
-        loop {
-            let is_poll = exchange.part() == 1;
-            match self.part(key, &endpoint.url, &mut exchange, staging).await {
-                Ok(Progress::Complete(completed)) => return Ok(*completed),
-                Ok(Progress::More) => crash::point(Point::PartStaged),
-                Err(error) => {
-                    if is_poll && matches!(error, PollError::Fault(Fault::Connect { .. })) {
-                        self.open_gate_again();
-                    }
-                    return Err(error);
-                }
+        let fetched = self.parts(key, &endpoint.url, &mut exchange, staging).await;
+        match fetched {
+            Err(PollError::Later(later)) => {
+                self.unanswered = Some((exchange, endpoint));
+                Err(PollError::Later(later))
             }
+            Err(error @ PollError::Fault(Fault::Connect { .. })) if exchange.is_poll() => {
+                self.open_gate_again();
+                Err(error)
+            }
+            fetched => fetched,
+        }
+    }
+
+    /// Asks for parts to the last one.
+    pub(super) async fn parts(
+        &mut self,
+        key: &CollectionKey,
+        url: &str,
+        exchange: &mut Exchange,
+        staging: &mut Staging,
+    ) -> Result<Completed, PollError> {
+        loop {
+            match self.part(key, url, exchange, staging).await? {
+                Progress::Complete(completed) => return Ok(*completed),
+                Progress::More => crash::point(Point::PartStaged),
+            }
+        }
+    }
+
+    /// What is asked for of a collection.
+    fn terms(&self, collection: &str, allow_asynch: bool) -> PollTerms {
+        if let Some(id) = self.service.subscriptions.get(collection) {
+            return PollTerms::Subscription(id.clone());
+        }
+        let bindings = self.service.content_bindings.iter();
+        PollTerms::Parameters {
+            allow_asynch,
+            response_type: ResponseType::Full,
+            bindings: bindings
+                .map(|id| ContentBinding::from(id.as_str()))
+                .collect(),
         }
     }
 
@@ -124,11 +166,7 @@ impl Poller {
         exchange: &mut Exchange,
         staging: &mut Staging,
     ) -> Result<Progress, PollError> {
-        let attempts = if exchange.part() == 1 {
-            1
-        } else {
-            PART_ATTEMPTS
-        };
+        let attempts = if exchange.is_poll() { 1 } else { PART_ATTEMPTS };
         let mut attempt = 1;
         loop {
             let mark = staging.mark();
@@ -161,7 +199,7 @@ impl Poller {
         let request = exchange.request(id.clone()).map_err(Fault::from)?;
         let sent = self.client.send(url, &request).await;
         let now = self.house.clock.now();
-        let is_poll = exchange.part() == 1;
+        let is_poll = exchange.is_poll();
         if is_poll {
             // The head of the answer is the latest moment that the service can have counted from.
             self.gate.polled(now);
@@ -189,7 +227,8 @@ impl Poller {
             }
             Answer::Status(message) => {
                 let message = message.reworded(|text| self.client.hide_credentials(text));
-                Err(exchange.refused(http, message).into())
+                let later = exchange.refused(http, message)?;
+                Err(PollError::Later(later))
             }
             other => Err(Fault::Unreadable {
                 reason: format!("{} instead of a Poll_Response", other.name()),

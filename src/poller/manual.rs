@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::commit::Reason;
+use super::fetch::Manner;
 use super::{KeepError, PollError, Poller};
 use crate::spool::BatchReader;
 use crate::state::CollectionKey;
@@ -147,7 +148,9 @@ impl Poller {
         self.record_at_last().map_err(KeepError::from)?;
         let started = self.house.clock.now();
         let mut staging = self.house.spool.stage(BY_HAND).map_err(KeepError::from)?;
-        let completed = self.fetch(&key, &window, None, &mut staging, false).await?;
+        let completed = self
+            .fetch(&key, &window, None, &mut staging, Manner::default())
+            .await?;
         let (events, seq) = match &poll.destination {
             Destination::Person => {
                 let spool = &self.house.spool;

@@ -9,6 +9,7 @@ mod endpoint;
 mod failure;
 mod fetch;
 mod manual;
+mod pending;
 mod repair;
 mod server_clock;
 
@@ -18,22 +19,26 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Now;
 use crate::config::{PollLimitScope, ServiceConfig};
 use crate::house::House;
-use crate::spool::SpoolError;
+use crate::spool::{SpoolError, Staging};
 use crate::state::ledger::AppendError;
-use crate::state::{CollectionKey, Picture, Record};
+use crate::state::{CollectionKey, CollectionPicture, Picture, Record};
 use crate::taxii::Timestamp;
 use crate::taxii::client::{Client, Connection};
+use crate::taxii::exchange::{Completed, Exchange, Later};
 use crate::taxii::fault::Fault;
 use crate::taxii::gate::Gate;
-use crate::taxii::window::WindowRules;
+use crate::taxii::window::{PollWindow, WindowRules};
 use crate::tls::BuildClientError;
 use crate::wake::Wake;
 use collection::Collection;
 use commit::{Reason, Unrecorded};
-use endpoint::Endpoints;
+use endpoint::{Endpoint, Endpoints};
+use fetch::Manner;
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
+use pending::Pending;
 use repair::{OwedRepair, Repairs};
 pub use server_clock::ServerClock;
 
@@ -64,6 +69,8 @@ pub struct Poller {
     /// Connections tried in this slot.
     connects: u32,
     repairs: Repairs,
+    /// The poll that was just answered with PENDING.
+    unanswered: Option<(Exchange, Endpoint)>,
 }
 
 /// What the next opening of the gate is for.
@@ -84,6 +91,9 @@ enum PollError {
     /// Ours.
     #[error(transparent)]
     Keep(#[from] KeepError),
+    /// The service will have the answer later.
+    #[error("the answer comes later (PENDING)")]
+    Later(Later),
     /// The agent stops.
     #[error(
         "the agent stops and its poll is interrupted: the window is polled again after the next start"
@@ -208,6 +218,7 @@ impl Poller {
             unrecorded: None,
             connects: 0,
             repairs: Repairs::default(),
+            unanswered: None,
         }
     }
 
@@ -244,6 +255,9 @@ impl Poller {
         if let Some(wake) = self.still_unrecorded() {
             return wake;
         }
+        if let Some(index) = self.pending() {
+            return self.fetch_pending(index).await;
+        }
         let Some(turn) = self.choose_turn() else {
             return self.idle();
         };
@@ -251,7 +265,8 @@ impl Poller {
         let closed = self.gate.closed_for(now);
         if !closed.is_zero() {
             self.tell_all();
-            return Wake::After(closed);
+            let pending = self.pending_waits_for().unwrap_or(Duration::MAX);
+            return Wake::After(closed.min(pending));
         }
         let is_clock_wanted = !self.server_clock.is_learnt() && !self.is_clock_silent;
         if is_clock_wanted || !self.endpoints.knows_version() {
@@ -283,19 +298,23 @@ impl Poller {
     fn choose(&mut self) -> Option<usize> {
         let now = self.house.clock.now();
         let server_now = self.server_clock.now(now);
-        let rules = &self.rules;
+        let (rules, service) = (&self.rules, &self.service);
         let collections = &mut self.collections;
         let candidates = self.house.state.look(|picture| {
             let mut candidates = Vec::new();
-            for (index, collection) in collections.iter_mut().enumerate() {
+            let without_answer = collections.iter_mut().enumerate();
+            for (index, collection) in without_answer.filter(|(_, known)| known.pending.is_none()) {
                 let known = picture.collection(&collection.key);
                 let checkpoint = known.and_then(|known| known.checkpoint.as_ref());
                 let span = known.and_then(|known| known.span);
-                if rules.is_behind(checkpoint, server_now, span) {
-                    collection.is_due = true;
-                }
-                if rules.next(checkpoint, server_now, span).is_none() {
-                    collection.is_due = false;
+                // A Data Set has no times: the schedule alone says when it is due.
+                if !service.is_data_set(&collection.key.collection) {
+                    if rules.is_behind(checkpoint, server_now, span) {
+                        collection.is_due = true;
+                    }
+                    if rules.next(checkpoint, server_now, span).is_none() {
+                        collection.is_due = false;
+                    }
                 }
                 if collection.is_due && collection.waits_for(now).is_zero() {
                     let checkpoint = checkpoint.map(Timestamp::time);
@@ -354,7 +373,15 @@ impl Poller {
         let known = known.unwrap_or_default();
         let server_now = self.server_clock.now(self.house.clock.now());
         let checkpoint = known.checkpoint.as_ref();
-        let Some(window) = self.rules.next(checkpoint, server_now, known.span) else {
+        let window = if self.service.is_data_set(&key.collection) {
+            Some(PollWindow {
+                exclusive_begin: None,
+                inclusive_end: None,
+            })
+        } else {
+            self.rules.next(checkpoint, server_now, known.span)
+        };
+        let Some(window) = window else {
             // The service's clock, just learnt, says that there is nothing to ask for yet.
             collection.succeeded();
             return Wake::NOW;
@@ -367,17 +394,45 @@ impl Poller {
             tracing::error!(collection = %key, %error, "a secret cannot be read again");
         }
         let started = self.house.clock.now();
-        let keep_raw = known.failures + 1 >= failure::FAILURES_AT_FLOOR;
+        let manner = Manner {
+            may_wait: true,
+            keep_raw: known.failures + 1 >= failure::FAILURES_AT_FLOOR,
+        };
         let fetched = self
-            .fetch(&key, &window, checkpoint, &mut staging, keep_raw)
+            .fetch(&key, &window, checkpoint, &mut staging, manner)
             .await;
+        if let (Err(PollError::Later(later)), Some((exchange, endpoint))) =
+            (&fetched, self.unanswered.take())
+        {
+            let pending = Pending::new(exchange, endpoint, window, known, started.monotonic);
+            return self.wait_for_answer(index, pending, *later);
+        }
+        self.fetched(index, &window, known, fetched, staging, started)
+    }
+
+    /// Commits what came, or does what is to be done about what did not. `known` is what was known
+    /// of the collection when the poll began.
+    fn fetched(
+        &mut self,
+        index: usize,
+        window: &PollWindow,
+        known: CollectionPicture,
+        fetched: Result<Completed, PollError>,
+        staging: Staging,
+        started: Now,
+    ) -> Wake {
+        let Some(collection) = self.collections.get(index) else {
+            return Wake::Asked;
+        };
+        let key = collection.key.clone();
+        let server_now = self.server_clock.now(self.house.clock.now());
         let completed = match fetched {
             Ok(completed) => completed,
             Err(PollError::Fault(fault)) => {
-                return self.failed(index, &window, &known, &fault, staging);
+                return self.failed(index, window, &known, &fault, staging);
             }
             Err(PollError::Keep(error)) => return self.not_kept(index, &error, server_now),
-            Err(error @ PollError::Interrupted) => {
+            Err(error @ (PollError::Interrupted | PollError::Later(_))) => {
                 tracing::info!(collection = %key, "{error}");
                 return Wake::NOW;
             }

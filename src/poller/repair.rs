@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::commit::DISK_WAIT;
+use super::fetch::Manner;
 use super::{KeepError, PollError, Poller};
 use crate::crash::{self, Point};
 use crate::repair::{self, RepairError};
@@ -91,7 +92,7 @@ impl Poller {
             "a damaged batch is repaired: its window is polled again"
         );
         let fetched = self
-            .fetch(&damage.key, &window, None, &mut answer, false)
+            .fetch(&damage.key, &window, None, &mut answer, Manner::default())
             .await;
         let mended = match fetched {
             Ok(_) => {
@@ -100,7 +101,7 @@ impl Poller {
             Err(PollError::Fault(fault)) => return self.repair_failed(seq, &damage, &fault),
             Err(PollError::Keep(KeepError::Spool(error))) => Err(error.into()),
             Err(PollError::Keep(KeepError::Ledger(error))) => Err(error.into()),
-            Err(error @ PollError::Interrupted) => {
+            Err(error @ (PollError::Interrupted | PollError::Later(_))) => {
                 tracing::info!(collection = %damage.key, seq, "{error}");
                 return Wake::NOW;
             }

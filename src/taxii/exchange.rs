@@ -1,11 +1,14 @@
 //! One poll, in as many parts as its answer has: a state machine without I/O.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 use super::fault::Fault;
-use super::message::{Ask, NotInVersion, PollAsk, Request};
+use super::message::{Ask, NotInVersion, PollAsk, PollTerms, Request};
 use super::response::PollPart;
 use super::status::{StatusMessage, StatusType};
 use super::version::Version;
@@ -20,6 +23,7 @@ const CLOCK_PRECISION: TimeDelta = TimeDelta::seconds(1);
 pub struct Exchange {
     version: Version,
     ask: PollAsk,
+    is_data_set: bool,
     /// Whether there was a checkpoint: only then a gap can be told.
     has_checkpoint: bool,
     settle: TimeDelta,
@@ -28,10 +32,25 @@ pub struct Exchange {
     part: u32,
     result_id: Option<String>,
     latest_end: Option<Timestamp>,
+    /// How many records there are, as the first part that says so.
+    stated_records: Option<u64>,
     so_far: Totals,
     gap: Option<Gap>,
     warnings: Vec<Warning>,
 }
+
+/// The service will have the answer later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Later {
+    /// When to ask for it.
+    pub wait: Duration,
+}
+
+/// A service that does not say when its answer will be there is asked so often.
+const PENDING_WAIT: Duration = Duration::from_secs(60);
+/// It is not asked more often than this, nor less often than the other, whatever it says.
+const PENDING_WAITS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(60 * 60);
 
 /// What an exchange has brought, over its parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,6 +96,8 @@ pub enum WarningKind {
     End,
     /// The parts are not numbered as they should be.
     PartNumber,
+    /// More or less came than the answer says that there is.
+    RecordCount,
     /// Something else in the head of the answer.
     Head,
 }
@@ -127,15 +148,26 @@ impl Exchange {
         Self {
             version,
             ask,
+            is_data_set: false,
             has_checkpoint: checkpoint.is_some(),
             settle,
             max_parts,
             part: 1,
             result_id: None,
             latest_end: None,
+            stated_records: None,
             so_far: Totals::default(),
             gap,
             warnings: Vec::new(),
+        }
+    }
+
+    /// The collection has no times: an answer that states none is as it should be.
+    #[must_use]
+    pub fn of_data_set(self, is_data_set: bool) -> Self {
+        Self {
+            is_data_set,
+            ..self
         }
     }
 
@@ -158,9 +190,17 @@ impl Exchange {
         Request::new(ask, self.version, message_id)
     }
 
-    /// A Status_Message came instead of a part.
+    /// Whether a Poll_Request comes next, which the provider counts.
     #[must_use]
-    pub fn refused(&self, http: u16, message: StatusMessage) -> Fault {
+    pub fn is_poll(&self) -> bool {
+        self.result_id.is_none()
+    }
+
+    /// A Status_Message came instead of a part: the answer comes later, or not at all.
+    pub fn refused(&mut self, http: u16, message: StatusMessage) -> Result<Later, Fault> {
+        if let Some(later) = self.later(&message) {
+            return Ok(later);
+        }
         let message = Box::new(message);
         let is_expired = matches!(
             message.status,
@@ -168,11 +208,33 @@ impl Exchange {
                 | StatusType::AsynchronousPollError
                 | StatusType::InvalidResponsePart
         );
-        if self.part > 1 && is_expired {
+        if !self.is_poll() && is_expired {
             let part = self.part;
-            return Fault::ResultExpired { part, message };
+            return Err(Fault::ResultExpired { part, message });
         }
-        Fault::Status { http, message }
+        Err(Fault::Status { http, message })
+    }
+
+    /// Whether the service may say so, and says how to ask for the answer.
+    fn later(&mut self, message: &StatusMessage) -> Option<Later> {
+        let allows = matches!(
+            self.ask.terms,
+            PollTerms::Parameters {
+                allow_asynch: true,
+                ..
+            }
+        );
+        if message.status != StatusType::Pending || !allows || self.part > 1 {
+            return None;
+        }
+        let result_id = message.detail("RESULT_ID").map(str::trim);
+        let result_id = result_id.filter(|id| !id.is_empty()).map(str::to_owned);
+        self.result_id = result_id.or(self.result_id.take());
+        self.result_id.as_ref()?;
+        let wait = message.estimated_wait().unwrap_or(PENDING_WAIT);
+        Some(Later {
+            wait: wait.clamp(*PENDING_WAITS.start(), *PENDING_WAITS.end()),
+        })
     }
 
     /// A part came.
@@ -192,6 +254,9 @@ impl Exchange {
             if end.time() > latest.time() {
                 *latest = end;
             }
+        }
+        if let Some(count) = part.record_count.filter(|count| !count.is_partial) {
+            self.stated_records.get_or_insert(count.records);
         }
         let so_far = &mut self.so_far;
         so_far.parts += 1;
@@ -278,6 +343,8 @@ impl Exchange {
                 self.warn(WarningKind::End, text);
                 requested
             }
+            // A Data Set is all that there is now.
+            None if self.is_whole() => requested,
             None => {
                 let text = format!(
                     "the answer states no Inclusive_End_Timestamp; going on from {requested}, \
@@ -292,6 +359,13 @@ impl Exchange {
         {
             return Err(Fault::NoProgress { end: checkpoint });
         }
+        let records = self.so_far.blocks;
+        if let Some(stated) = self.stated_records.filter(|stated| *stated != records) {
+            let text = format!(
+                "the answer says that it has {stated} content blocks (Record_Count), {records} came"
+            );
+            self.warn(WarningKind::RecordCount, text);
+        }
         Ok(Box::new(Completed {
             window: self.ask.window.clone(),
             checkpoint,
@@ -299,6 +373,11 @@ impl Exchange {
             totals: std::mem::take(&mut self.so_far),
             warnings: std::mem::take(&mut self.warnings),
         }))
+    }
+
+    /// Whether all of a Data Set was asked for.
+    fn is_whole(&self) -> bool {
+        self.is_data_set && self.ask.window.inclusive_end.is_none()
     }
 
     fn warn(&mut self, kind: WarningKind, text: String) {
@@ -313,7 +392,6 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
-    use crate::taxii::message::PollTerms;
 
     fn stamp(text: &str) -> Timestamp {
         Timestamp::parse(&format!("2015-01-{text}T00:00:00Z")).unwrap()

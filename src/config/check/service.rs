@@ -84,6 +84,8 @@ impl Checker<'_> {
         } else {
             (!raw.headers.is_empty()).then_some("what headers holds")
         };
+        let collections = self.polled_collections(raw.collections, &table);
+        let data_sets = self.some_of(&collections, raw.data_sets);
         let service = ServiceConfig {
             name: self.name(raw.name, &table, names),
             address: self.service_address(raw.poll_url, raw.discovery_url, &table, shows),
@@ -98,7 +100,12 @@ impl Checker<'_> {
                 &table,
             ),
             headers: self.headers(raw.headers),
-            collections: self.polled_collections(raw.collections, &table),
+            data_sets,
+            deduplicate: raw.deduplicate,
+            subscriptions: self.subscriptions(&collections, raw.subscriptions),
+            content_bindings: self.content_bindings(raw.content_bindings),
+            allow_asynch: raw.allow_asynch.unwrap_or(false),
+            collections,
             schedule: self.schedule(raw.schedule),
             min_poll_interval: self.positive_period(raw.min_poll_interval, 10 * MINUTE),
             poll_limit_scope: raw
@@ -228,6 +235,47 @@ impl Checker<'_> {
             return Vec::new();
         };
         self.collections(collections, false)
+    }
+
+    /// Collections that are polled.
+    fn some_of(
+        &mut self,
+        collections: &[String],
+        named: Setting<Vec<Spanned<String>>>,
+    ) -> Vec<String> {
+        let named = named.map(Spanned::into_inner).unwrap_or_default();
+        for name in &named {
+            self.is_polled(collections, name);
+        }
+        named.into_iter().map(Spanned::into_inner).collect()
+    }
+
+    fn is_polled(&mut self, collections: &[String], name: &Spanned<String>) {
+        if !collections.contains(name.get_ref()) {
+            let what = format!("{:?} is not in collections", name.get_ref());
+            self.refuse(&name.span(), what);
+        }
+    }
+
+    fn subscriptions(
+        &mut self,
+        collections: &[String],
+        raw: BTreeMap<Spanned<String>, Spanned<String>>,
+    ) -> BTreeMap<String, String> {
+        let mut subscriptions = BTreeMap::new();
+        for (collection, id) in raw {
+            self.is_polled(collections, &collection);
+            if let Some(id) = self.text(Some(id)) {
+                subscriptions.insert(collection.into_inner(), id);
+            }
+        }
+        subscriptions
+    }
+
+    fn content_bindings(&mut self, bindings: Setting<Vec<Spanned<String>>>) -> Vec<String> {
+        let bindings = bindings.map(Spanned::into_inner).unwrap_or_default();
+        let texts = bindings.into_iter().map(|binding| self.text(Some(binding)));
+        texts.flatten().collect()
     }
 
     fn schedule(&mut self, schedule: Setting<String>) -> String {

@@ -25,7 +25,7 @@ fn keys_that_nobody_knows() {
     check(
         &service("polling = true"),
         "
-            FILE:11: service[0].polling: unknown key; allowed are name, poll_url, discovery_url, taxii_version, username, password, bearer_token, headers, collections, schedule, min_poll_interval, poll_limit_scope, max_window, initial_lookback, retention, settle, splay, tls, proxy, connect_timeout, request_timeout, limits
+            FILE:11: service[0].polling: unknown key; allowed are name, poll_url, discovery_url, taxii_version, username, password, bearer_token, headers, collections, data_sets, deduplicate, subscriptions, content_bindings, allow_asynch, schedule, min_poll_interval, poll_limit_scope, max_window, initial_lookback, retention, settle, splay, tls, proxy, connect_timeout, request_timeout, limits
         ",
     );
     check(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 
 use super::message::PollResponse;
-use super::request::{Asked, TaxiiRequest, Timestamp};
+use super::request::{Asked, Parameters, TaxiiRequest, Timestamp};
 use super::rules::{CtaRules, EndPolicy, GateScope};
 use super::status::Status;
 use crate::clock::Now;
@@ -37,6 +37,8 @@ struct ResultSet {
     client: String,
     collection: String,
     made: Duration,
+    /// When it can be fetched.
+    ready: Duration,
     parts: Vec<PollResponse>,
 }
 
@@ -95,11 +97,19 @@ impl Catalogue {
             Asked::Poll {
                 begin,
                 end,
-                count_only,
+                parameters,
             } => {
+                let Parameters {
+                    count_only,
+                    allow_asynch,
+                } = *parameters;
+                let later = inquiry.rules.ready_after.filter(|_| allow_asynch);
+                if allow_asynch && later.is_none() {
+                    return Err(Status::bad_message("allow_asynch must be stated as false"));
+                }
                 self.pass_gate(inquiry)?;
                 let window = Window::new(begin.as_ref(), end.as_ref(), inquiry);
-                Ok(self.serve(&window, *count_only, inquiry))
+                self.serve(&window, count_only, later, inquiry)
             }
             Asked::Fulfillment { result_id, part } => self.part(result_id, *part, inquiry),
         }
@@ -132,7 +142,14 @@ impl Catalogue {
         Ok(())
     }
 
-    fn serve(&mut self, window: &Window, count_only: bool, inquiry: Inquiry<'_>) -> PollResponse {
+    /// With `later` the answer is kept until it is asked for.
+    fn serve(
+        &mut self,
+        window: &Window,
+        count_only: bool,
+        later: Option<Duration>,
+        inquiry: Inquiry<'_>,
+    ) -> Result<PollResponse, Status> {
         let Inquiry { request, rules, .. } = inquiry;
         let published = self.collections.get(&request.collection);
         let found = published.into_iter().flatten();
@@ -151,25 +168,28 @@ impl Catalogue {
             bad_block: None,
         };
         let per_part = rules.publications_per_part.max(1);
-        if count_only || found.len() <= per_part {
+        if count_only || (found.len() <= per_part && later.is_none()) {
             let publications = if count_only { Vec::new() } else { found };
-            return PollResponse {
+            return Ok(PollResponse {
                 publications,
                 ..whole
-            };
+            });
         }
         self.results_made += 1;
         let result_id = format!("cta-result-{}", self.results_made);
         let parts = in_parts(&whole, &found, &result_id, rules);
         let first = parts.first().cloned().unwrap_or(whole);
+        let now = inquiry.now.monotonic;
         let result = ResultSet {
             client: inquiry.client.to_owned(),
             collection: request.collection.clone(),
-            made: inquiry.now.monotonic,
+            made: now,
+            ready: now.saturating_add(later.unwrap_or_default()),
             parts,
         };
+        let pending = later.map(|wait| pending(&result_id, wait));
         self.results.insert(result_id, result);
-        first
+        pending.map_or(Ok(first), Err)
     }
 
     fn part(
@@ -194,12 +214,25 @@ impl Catalogue {
             let status = Status::new("NOT_FOUND", format!("there is no result {result_id}"));
             return Err(status.detail("ITEM", result_id));
         };
+        let wait = result.ready.saturating_sub(now.monotonic);
+        if !wait.is_zero() {
+            return Err(pending(result_id, wait));
+        }
         let place = usize::try_from(part - 1).unwrap_or(usize::MAX);
         result.parts.get(place).cloned().ok_or_else(|| {
             let status = Status::new("INVALID_RESPONSE_PART", format!("there is no part {part}"));
             status.detail("MAX_PART_NUMBER", &result.parts.len().to_string())
         })
     }
+}
+
+/// The answer comes later.
+fn pending(result_id: &str, wait: Duration) -> Status {
+    let seconds = wait.as_secs_f64().ceil();
+    Status::new("PENDING", "the answer is being made")
+        .detail("ESTIMATED_WAIT", &seconds.to_string())
+        .detail("RESULT_ID", result_id)
+        .detail("WILL_PUSH", "false")
 }
 
 fn in_parts(
@@ -209,7 +242,14 @@ fn in_parts(
     rules: &CtaRules,
 ) -> Vec<PollResponse> {
     let per_part = rules.publications_per_part.max(1);
-    let count = found.len().div_ceil(per_part);
+    let count = found.len().div_ceil(per_part).max(1);
+    if found.is_empty() {
+        let result = Some((result_id.to_owned(), false));
+        return vec![PollResponse {
+            result,
+            ..whole.clone()
+        }];
+    }
     let mut begin = whole.begin.clone();
     let parts = (1..).zip(found.chunks(per_part));
     parts
@@ -245,6 +285,14 @@ impl Window {
     fn new(begin: Option<&Timestamp>, end: Option<&Timestamp>, inquiry: Inquiry<'_>) -> Self {
         let rules = inquiry.rules;
         let now = inquiry.service_time();
+        if rules.data_sets.contains(&inquiry.request.collection) {
+            return Self {
+                begin: None,
+                stated_end: None,
+                end: now,
+                oldest: DateTime::<Utc>::MIN_UTC,
+            };
+        }
         let asked_end = end.map_or(now, |end| end.time);
         let reached_end = asked_end.min(now);
         let (served_end, stated_end) = match (rules.end_policy, end) {

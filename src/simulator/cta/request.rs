@@ -35,12 +35,19 @@ pub(super) enum Asked {
     Poll {
         begin: Option<Timestamp>,
         end: Option<Timestamp>,
-        count_only: bool,
+        parameters: Parameters,
     },
     Fulfillment {
         result_id: String,
         part: u64,
     },
+}
+
+/// Poll_Parameters
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Parameters {
+    pub(super) count_only: bool,
+    pub(super) allow_asynch: bool,
 }
 
 /// A timestamp with the text that stated it.
@@ -162,16 +169,17 @@ fn poll(root: &Element) -> Result<Asked, Status> {
     Ok(Asked::Poll {
         begin,
         end,
-        count_only: poll_parameters(parameters)?,
+        parameters: poll_parameters(parameters)?,
     })
 }
 
-/// Whether only the count is asked for.
-fn poll_parameters(parameters: &Element) -> Result<bool, Status> {
+fn poll_parameters(parameters: &Element) -> Result<Parameters, Status> {
     known_attributes(parameters, &["allow_asynch"])?;
-    if !matches!(parameters.attribute("allow_asynch"), Some("false" | "0")) {
-        return Err(Status::bad_message("allow_asynch must be stated as false"));
-    }
+    let allow_asynch = match parameters.attribute("allow_asynch") {
+        Some("false" | "0") => false,
+        Some("true" | "1") => true,
+        _ => return Err(Status::bad_message("allow_asynch must be stated")),
+    };
     let mut children = parameters.elements().peekable();
     let response_type = children.next_if(|child| child.name == "Response_Type");
     let count_only = match response_type.map(Element::text).as_deref() {
@@ -196,7 +204,10 @@ fn poll_parameters(parameters: &Element) -> Result<bool, Status> {
         }));
     }
     match children.next() {
-        None => Ok(count_only),
+        None => Ok(Parameters {
+            count_only,
+            allow_asynch,
+        }),
         Some(child) if child.name == "Query" => Err(Status::new(
             "UNSUPPORTED_QUERY",
             "queries are not supported",

@@ -37,6 +37,10 @@ pub struct CtaRules {
     pub header_style: HeaderStyle,
     /// Whether each part states bounds of its own.
     pub later_parts_state_later_bounds: bool,
+    /// An answer that may come later is ready after this; none always answers at once.
+    pub ready_after: Option<Duration>,
+    /// Collections without times: a poll brings all of them.
+    pub data_sets: Vec<String>,
 }
 
 /// A client of the service.
@@ -146,6 +150,8 @@ impl Default for CtaRules {
             clock_skew: TimeDelta::zero(),
             header_style: HeaderStyle::default(),
             later_parts_state_later_bounds: false,
+            ready_after: None,
+            data_sets: Vec::new(),
         }
     }
 }

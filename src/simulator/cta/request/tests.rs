@@ -24,14 +24,14 @@ fn a_poll_is_read_with_its_window() {
     let Asked::Poll {
         begin,
         end,
-        count_only,
+        parameters,
     } = request.asked
     else {
         panic!("a poll");
     };
     assert_eq!(begin.unwrap().text, "2026-01-01T00:00:00.123456+01:00");
     assert_eq!(end.unwrap().time.to_rfc3339(), "2026-01-02T00:00:00+00:00");
-    assert!(!count_only);
+    assert!(!parameters.count_only && !parameters.allow_asynch);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn what_is_wrong_is_named() {
         ),
         (poll("<Poll_Parameters/>"), "BAD_MESSAGE: allow_asynch"),
         (
-            poll("<Poll_Parameters allow_asynch='true'/>"),
+            poll("<Poll_Parameters allow_asynch='perhaps'/>"),
             "BAD_MESSAGE: allow_asynch",
         ),
         (
