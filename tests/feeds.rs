@@ -122,6 +122,86 @@ async fn a_data_set_comes_whole_each_time_it_is_due() {
     world.assert_adds_up();
 }
 
+fn data_set(more: &str) -> Setup {
+    Setup {
+        service: format!("initial_lookback = \"1h\"\ndata_sets = [\"{COLLECTION}\"]\n{more}"),
+        rules: CtaRules {
+            data_sets: vec![COLLECTION.to_owned()],
+            publications_per_part: 2,
+            ..CtaRules::default()
+        },
+        ..Setup::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn of_a_data_set_only_what_is_new_goes_out() {
+    let mut world = World::new(data_set(""));
+    for hour in 0..6 {
+        world.publish();
+        world.run_for(HOUR).await;
+        match hour {
+            1 => world.restart(),
+            // What is lost of it is sent once more, and not lost.
+            3 => world.restart_after(|state| {
+                let sets = std::fs::read_dir(state.join("spool/sets")).unwrap();
+                let files: Vec<_> = sets.map(|entry| entry.unwrap().path()).collect();
+                assert_eq!(files.len(), 1);
+                let mut bytes = std::fs::read(&files[0]).unwrap();
+                bytes[0] ^= 1;
+                std::fs::write(&files[0], bytes).unwrap();
+            }),
+            _ => {}
+        }
+    }
+    let (published, found) = (world.cta.published_ids(), world.ids_in_file());
+    let before: std::collections::BTreeSet<_> = found.iter().collect();
+    assert_eq!(before.len(), published.len());
+    let twice = found.len() - published.len();
+    assert!(
+        twice > 0 && twice < published.len(),
+        "{twice} of {}",
+        published.len()
+    );
+    world.assert_gate_was_kept();
+    world.assert_adds_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_sets_the_checkpoint_of_a_data_set_gets_all_of_it_again() {
+    let mut world = World::new(data_set(""));
+    world.publish();
+    world.run_for(HOUR).await;
+    world.assert_exactly_once();
+    let change = cta_forwarder::checkpoints::CheckpointChange {
+        service: None,
+        collection: COLLECTION.to_owned(),
+        to: cta_forwarder::checkpoints::To::First,
+    };
+    let (house, services) = (world.agent.house().clone(), world.config().services.clone());
+    cta_forwarder::checkpoints::set(&house, &services, &change).unwrap();
+    world.forget_checkpoints();
+    world.run_for(HOUR).await;
+    assert_eq!(world.ids_in_file(), world.cta.published_ids().repeat(2));
+    world.assert_adds_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_set_that_is_too_large_waits_for_a_person() {
+    let mut world = World::new(data_set("limits = { max_set_events = 5 }\n"));
+    for _ in 0..5 {
+        world.publish();
+    }
+    assert!(world.cta.published_ids().len() > 5);
+    world.run_for(HOUR).await;
+    let held = format!("{:?}", world.status());
+    assert!(held.contains("limits.max_set_events"), "{held}");
+    assert_eq!(world.ids_in_file(), []);
+    world.restart_with(|toml| toml.replace("max_set_events = 5", "max_set_events = 5000"));
+    world.run_for(HOUR).await;
+    world.assert_exactly_once();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn formats_and_subscriptions_are_asked_for() {
     let asked_for = |keys: &str| Setup {

@@ -25,6 +25,7 @@ const LOW: Limits = Limits {
     max_observables: 5,
     max_definition_bytes: 2000,
     max_package_bytes: 3000,
+    max_set_events: 100,
 };
 
 /// What a service that means harm may send.

@@ -123,6 +123,15 @@ fn append(
     };
     house.state.append(house.clock.now().utc, &record)?;
     crash::point(Point::CheckpointRecorded);
+    // Who sets it wants to see again what comes from there on.
+    if let Err(error) = house.spool.forget_set(key) {
+        tracing::warn!(
+            collection = %key,
+            %error,
+            "the set of what the last poll brought could not be forgotten: what it holds does not \
+             come again with the next poll"
+        );
+    }
     Ok(())
 }
 

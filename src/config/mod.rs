@@ -265,6 +265,8 @@ pub struct Limits {
     pub max_definition_bytes: usize,
     /// Bytes that one package may take on disk while it waits for its end.
     pub max_package_bytes: u64,
+    /// Events of a set that is compared with the next; each takes 32 bytes of memory meanwhile.
+    pub max_set_events: u32,
 }
 
 impl Default for Limits {
@@ -279,6 +281,7 @@ impl Default for Limits {
             max_observables: 1_000_000,
             max_definition_bytes: 16 << 20,
             max_package_bytes: 4 << 30,
+            max_set_events: 4_000_000,
         }
     }
 }

@@ -128,6 +128,7 @@ pub(super) struct RawLimits {
     pub max_observables: Setting<Count>,
     pub max_definition_bytes: Setting<Size>,
     pub max_package_bytes: Setting<Size>,
+    pub max_set_events: Setting<Count>,
 }
 
 /// The keys of every output type in one: [`OutputType::own_keys`] says which belong to which.

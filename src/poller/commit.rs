@@ -69,28 +69,35 @@ impl Poller {
             {
                 leave_checkpoint(key, &mut record);
             }
-            let mut number = None;
-            if !files.is_empty() {
-                let next = spool.next_seq();
-                if let Record::Polled { seq, .. } = &mut record {
-                    *seq = Some(next);
+            if files.is_empty() {
+                let appended = house.state.append(now.utc, &record);
+                if appended.is_ok() {
+                    tell_of_set(key, spool.replace_set(&mut staging, key));
                 }
-                let head = BatchHead {
-                    seq: next,
-                    staged_at: now.utc,
-                    service: key.service.clone(),
-                    collection: key.collection.clone(),
-                    window_end: completed.checkpoint.time(),
-                    end: Some(completed.checkpoint.clone()),
-                    message_ids: completed.totals.message_ids.clone(),
-                    record: record.clone(),
-                    files,
-                };
-                record = head.told();
-                spool.commit(staging, head)?;
-                number = Some(next);
+                return Ok((None, appended));
             }
-            Ok((number, house.state.append(now.utc, &record)))
+            let next = spool.next_seq();
+            if let Record::Polled { seq, .. } = &mut record {
+                *seq = Some(next);
+            }
+            let head = BatchHead {
+                seq: next,
+                staged_at: now.utc,
+                service: key.service.clone(),
+                collection: key.collection.clone(),
+                window_end: completed.checkpoint.time(),
+                end: Some(completed.checkpoint.clone()),
+                message_ids: completed.totals.message_ids.clone(),
+                record: record.clone(),
+                files,
+            };
+            record = head.told();
+            spool.commit(staging, head)?;
+            let appended = house.state.append(now.utc, &record);
+            if appended.is_ok() {
+                tell_of_set(key, spool.adopt_set(next));
+            }
+            Ok((Some(next), appended))
         });
         let (number, appended) = outcome?;
         if let Err(error) = appended {
@@ -265,6 +272,7 @@ impl Poller {
             parts = totals.parts,
             incidents = totals.counts.incidents,
             events = totals.counts.events,
+            known_events = totals.known_events,
             refused_blocks = totals.refused_blocks,
             duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             behind = is_behind,
@@ -276,6 +284,17 @@ impl Poller {
                 "{} events of {} incidents up to {}",
                 totals.counts.events, totals.counts.incidents, completed.checkpoint
             ),
+        );
+    }
+}
+
+/// It is tried again before the next poll; what is compared meanwhile is the set before.
+fn tell_of_set(key: &CollectionKey, kept: Result<(), SpoolError>) {
+    if let Err(error) = kept {
+        tracing::warn!(
+            collection = %key,
+            %error,
+            "the set of what the poll brought could not be kept: it is tried again before the next poll"
         );
     }
 }

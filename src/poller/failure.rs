@@ -25,6 +25,7 @@ const CONNECTS_IN_SLOT: u32 = 3;
 const ROOM_WAIT: Duration = Duration::from_secs(30);
 
 const MEND_DISK: &str = "free space or mend the disk of the state folder";
+const MEND_SET: &str = "raise limits.max_set_events of the service, or set deduplicate = false";
 const MEND_ROOM: &str = "mend the outputs that hold what they owe (see status), or give the spool \
                          more room (state.max_spool_bytes, state.min_free_disk)";
 
@@ -225,6 +226,7 @@ impl Poller {
             SpoolError::TooLarge { needed, .. } => (*needed, MEND_ROOM, false),
             SpoolError::Full { free, min_free, .. } if free <= min_free => (1, MEND_DISK, true),
             SpoolError::Full { .. } => (1, MEND_ROOM, false),
+            SpoolError::SetTooLarge(_) => (0, MEND_SET, true),
             SpoolError::DeadLetter(_) => (0, MEND_LETTERS, true),
             SpoolError::Io { .. } => (0, MEND_DISK, true),
         };

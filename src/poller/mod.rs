@@ -390,6 +390,9 @@ impl Poller {
             Ok(staging) => staging,
             Err(error) => return self.no_room(index, &error, server_now),
         };
+        if let Err(error) = self.stage_only_new(&key, &mut staging) {
+            return self.not_kept(index, &error, server_now);
+        }
         if is_held && let Err(error) = self.client.reload_secrets() {
             tracing::error!(collection = %key, %error, "a secret cannot be read again");
         }
@@ -427,7 +430,7 @@ impl Poller {
         let key = collection.key.clone();
         let server_now = self.server_clock.now(self.house.clock.now());
         let completed = match fetched {
-            Ok(completed) => completed,
+            Ok(completed) => completed.without(staging.left_out()),
             Err(PollError::Fault(fault)) => {
                 return self.failed(index, window, &known, &fault, staging);
             }
@@ -446,6 +449,16 @@ impl Poller {
             }
             Err(error) => self.not_kept(index, &error, server_now),
         }
+    }
+
+    fn stage_only_new(&self, key: &CollectionKey, staging: &mut Staging) -> Result<(), KeepError> {
+        if !self.service.deduplicates(&key.collection) {
+            return Ok(());
+        }
+        let limit = usize::try_from(self.service.limits.max_set_events).unwrap_or(usize::MAX);
+        let spool = &self.house.spool;
+        tokio::task::block_in_place(|| spool.stage_only_new(staging, key, limit))?;
+        Ok(())
     }
 
     /// Tells the board how a collection's last poll went.

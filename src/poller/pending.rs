@@ -113,6 +113,10 @@ impl Poller {
                 return self.no_room(index, &error, server_now);
             }
         };
+        if let Err(error) = self.stage_only_new(&key, &mut staging) {
+            self.put_back(index, pending, UNREACHED_WAIT);
+            return self.not_kept(index, &error, server_now);
+        }
         let url = pending.endpoint.url.clone();
         let fetched = self
             .parts(&key, &url, &mut pending.exchange, &mut staging)

@@ -13,10 +13,11 @@ mod quarantine;
 mod reader;
 mod room;
 mod salvage;
+mod sets;
 mod staging;
 mod whereabouts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +42,7 @@ pub use reader::BatchReader;
 pub use room::NoRoom;
 use room::Room;
 pub use salvage::Salvage;
+pub use sets::SetTooLarge;
 use staging::StagingScratch;
 pub use staging::{Mark, Staging};
 pub use whereabouts::Place;
@@ -58,6 +60,10 @@ pub struct Spool {
     staging: PathBuf,
     ready: PathBuf,
     quarantine: PathBuf,
+    /// What the latest polls brought, by collection.
+    sets: PathBuf,
+    /// Batches in whose folders such a set still lies.
+    unadopted_sets: Mutex<BTreeSet<u64>>,
     max_bytes: u64,
     min_free_disk: u64,
     max_quarantine_bytes: u64,
@@ -119,6 +125,11 @@ pub enum SpoolError {
         /// Bytes that it may take.
         room: u64,
     },
+    /// The set of a collection is too large to be compared with the next.
+    #[error(
+        "the answer is too large to be compared with the next one: {0} (limits.max_set_events)"
+    )]
+    SetTooLarge(#[from] SetTooLarge),
     /// A dead letter could not be kept.
     #[error(transparent)]
     DeadLetter(#[from] KeepLetterError),
@@ -138,6 +149,9 @@ impl SpoolError {
     #[must_use]
     pub fn staging(source: io::Error, folder: &Path) -> Self {
         let inner = source.get_ref();
+        if let Some(error) = inner.and_then(|error| error.downcast_ref::<SetTooLarge>()) {
+            return Self::SetTooLarge(*error);
+        }
         match inner.and_then(|error| error.downcast_ref::<NoRoom>()) {
             Some(&NoRoom { needed, room }) => Self::TooLarge { needed, room },
             None => Self::Io {
@@ -158,7 +172,8 @@ impl Spool {
         let staging = spool.join("staging");
         let ready = spool.join("ready");
         let quarantine = state.join("quarantine");
-        for folder in [&staging, &ready, &quarantine] {
+        let sets = spool.join(sets::FOLDER);
+        for folder in [&staging, &ready, &quarantine, &sets] {
             disk.create_folders(folder)
                 .map_err(io_error("making", folder))?;
         }
@@ -186,6 +201,8 @@ impl Spool {
             staging,
             ready,
             quarantine,
+            sets,
+            unadopted_sets: Mutex::default(),
             max_bytes: config.max_spool_bytes,
             min_free_disk: config.min_free_disk,
             max_quarantine_bytes: config.max_quarantine_bytes,
@@ -277,7 +294,10 @@ impl Spool {
 
     /// Puts a finished batch in place. When this returns it is durable, and a restart finds it; its
     /// ledger record is the caller's to append.
-    pub fn commit(&self, staging: Staging, head: BatchHead) -> Result<(), SpoolError> {
+    pub fn commit(&self, mut staging: Staging, head: BatchHead) -> Result<(), SpoolError> {
+        let newer = head.seq.saturating_add(1);
+        let set = staging.write_set(newer);
+        let set = set.map_err(|error| SpoolError::staging(error, staging.folder()))?;
         let from = staging.folder();
         let to = self.folder(head.seq);
         let put_in_place = || -> io::Result<()> {
@@ -301,6 +321,9 @@ impl Spool {
         }
         staging.keep();
         crash::point(Point::Committed);
+        if set.is_some() {
+            self.unadopted_sets().insert(head.seq);
+        }
         self.lock().insert(head.seq, Arc::new(head));
         Ok(())
     }
@@ -443,6 +466,14 @@ impl Spool {
     /// Nobody owes the batch any more: it goes to the archive, or away.
     pub fn done(&self, seq: u64, now: DateTime<Utc>) -> Result<(), SpoolError> {
         let folder = self.folder(seq);
+        if let Err(error) = self.adopt_set(seq) {
+            tracing::warn!(
+                seq,
+                %error,
+                "the set of what a poll brought goes to the archive with its batch: the next poll is \
+                 compared with the one before, and what this one brought comes again"
+            );
+        }
         let Some(head) = self.lock().remove(&seq) else {
             return Ok(());
         };
@@ -584,6 +615,9 @@ impl Spool {
             let folder = self.ready.join(&name);
             match BatchHead::read(&self.disk, &folder) {
                 Ok(head) if folder == self.folder(head.seq) => {
+                    if self.disk.exists(&folder.join(sets::FILE_NAME))? {
+                        self.unadopted_sets().insert(head.seq);
+                    }
                     batches.insert(head.seq, Arc::new(head));
                 }
                 // What the ledger knows of it is written again; what it does not is set aside.
@@ -591,6 +625,12 @@ impl Spool {
             }
         }
         Ok(())
+    }
+
+    fn unadopted_sets(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.unadopted_sets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<BatchHead>>> {

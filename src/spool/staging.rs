@@ -11,6 +11,7 @@ use zstd::stream::write::Encoder;
 use super::event_file::EventFileWriter;
 use super::letter::BlockLetter;
 use super::room::Room;
+use super::sets::{self, SetFilter, SetMark};
 use crate::crash::{self, Point};
 use crate::disk::{self, Disk, DiskFile};
 use crate::flatten::{EventSink, FlatEvent};
@@ -46,6 +47,8 @@ pub struct Staging {
     /// The events of the content block that is being read, as records.
     block: Tape,
     letters: Vec<StagedLetter>,
+    /// Where only what is new is staged.
+    filter: Option<SetFilter>,
     /// Whether the service's answers are kept as they come, and how many were.
     keep_raw: bool,
     raw_files: u32,
@@ -57,6 +60,7 @@ pub struct Staging {
 pub struct Mark {
     files: usize,
     letters: usize,
+    set: Option<SetMark>,
 }
 
 /// Scratch files in the staging folder, without a name: a crash leaves none.
@@ -100,6 +104,7 @@ impl Staging {
             files: Vec::new(),
             open: None,
             letters: Vec::new(),
+            filter: None,
             keep_raw,
             raw_files: 0,
             is_kept: false,
@@ -129,12 +134,16 @@ impl Staging {
         Ok(Mark {
             files: self.files.len(),
             letters: self.letters.len(),
+            set: self.filter.as_ref().map(SetFilter::mark),
         })
     }
 
     /// Takes back everything since the mark.
     pub fn take_back(&mut self, mark: &Mark) -> io::Result<()> {
         self.block.clear();
+        if let (Some(filter), Some(mark)) = (&mut self.filter, mark.set) {
+            filter.take_back(mark);
+        }
         if let Some(open) = self.open.take() {
             self.disk.remove_file(&self.folder.join(open.name()))?;
         }
@@ -146,6 +155,27 @@ impl Staging {
             self.disk.remove_file(&self.folder.join(letter.file))?;
         }
         Ok(())
+    }
+
+    /// From here on only what is new is staged.
+    pub(super) fn filter(&mut self, filter: SetFilter) {
+        self.filter = Some(filter);
+    }
+
+    /// Events that were left out, since they are not new.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.filter.as_ref().map_or(0, SetFilter::left_out)
+    }
+
+    /// Writes the set of what came, if there is one and it is another than before.
+    pub(super) fn write_set(&mut self, as_of: u64) -> io::Result<Option<PathBuf>> {
+        let Some(set) = self.filter.as_mut().and_then(|filter| filter.file(as_of)) else {
+            return Ok(None);
+        };
+        let path = self.folder.join(sets::FILE_NAME);
+        self.disk.write_file(&path, &set)?;
+        Ok(Some(path))
     }
 
     /// From here on the service's answers are kept beside the events.
@@ -293,12 +323,20 @@ impl Read for RawReader<'_> {
 
 impl EventSink for Staging {
     fn event(&mut self, event: FlatEvent<'_>) -> io::Result<()> {
+        if let Some(filter) = &mut self.filter
+            && !filter.is_new(event.id)?
+        {
+            return Ok(());
+        }
         self.block.append_record(event.json).map(drop)
     }
 }
 
 impl ResponseSink for Staging {
     fn block_read(&mut self) -> io::Result<()> {
+        if let Some(filter) = &mut self.filter {
+            filter.block_read();
+        }
         let scratch = self.scratch();
         let empty = Tape::new(scratch, BLOCK_MEMORY, u64::MAX);
         let mut block = std::mem::replace(&mut self.block, empty);
@@ -326,6 +364,9 @@ impl ResponseSink for Staging {
 
     fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()> {
         self.block.clear();
+        if let Some(filter) = &mut self.filter {
+            filter.block_refused();
+        }
         let name = format!("block-{:04}.xml", self.letters.len() + 1);
         let mut file = self.create_file(&name)?;
         io::copy(&mut (&mut block.raw.rewind()?).take(u64::MAX), &mut file)?;

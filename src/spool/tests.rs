@@ -18,6 +18,8 @@ use crate::state::{CollectionKey, Origin, PolledCounts, Record};
 use crate::taxii::response::ResponseSink as _;
 use crate::taxii::window::PollWindow;
 
+mod sets;
+
 struct Scene {
     folder: tempfile::TempDir,
     config: StateConfig,

@@ -65,6 +65,8 @@ pub struct Totals {
     pub refused_blocks: u64,
     /// What the blocks held.
     pub counts: Counts,
+    /// Events beside those, which the poll before brought too.
+    pub known_events: u64,
     /// The service's message ids.
     pub message_ids: Vec<String>,
 }
@@ -124,6 +126,17 @@ pub struct Completed {
     pub totals: Totals,
     /// What was not as it should be.
     pub warnings: Vec<Warning>,
+}
+
+impl Completed {
+    /// The same, of whose events so many are not new and left out.
+    #[must_use]
+    pub fn without(mut self, known: u64) -> Self {
+        let totals = &mut self.totals;
+        totals.known_events = known;
+        totals.counts.events = totals.counts.events.saturating_sub(known);
+        self
+    }
 }
 
 impl Exchange {

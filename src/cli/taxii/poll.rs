@@ -94,16 +94,9 @@ impl PollArguments {
             peer.url.clone()
         };
         let poll = HandPoll { peer, url };
-        // Whoever reads an answer blocks: on a task of its own.
-        let polling = tokio::spawn(async move {
-            match self.result_id {
-                Some(result_id) => poll.one_part(ask, &result_id, self.part).await,
-                None => poll.all_parts(ask).await,
-            }
-        });
-        match polling.await {
-            Ok(done) => done,
-            Err(error) => Err(CommandError::Failed(error.to_string())),
+        match self.result_id {
+            Some(result_id) => poll.one_part(ask, &result_id, self.part).await,
+            None => poll.all_parts(ask).await,
         }
     }
 }

@@ -308,6 +308,7 @@ impl Checker<'_> {
             max_definition_bytes: self
                 .memory_size(raw.max_definition_bytes, default.max_definition_bytes),
             max_package_bytes: self.positive_size(raw.max_package_bytes, default.max_package_bytes),
+            max_set_events: self.positive_count(raw.max_set_events, default.max_set_events),
         }
     }
 

@@ -14,6 +14,7 @@ const LIMITS: Limits = Limits {
     max_observables: 5,
     max_definition_bytes: 1 << 20,
     max_package_bytes: 10_000,
+    max_set_events: 100,
 };
 
 /// Writes down what it hears: a line for each block, with the property `n` of its events.

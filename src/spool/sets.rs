@@ -1,0 +1,357 @@
+//! What the latest poll of a collection brought, by event id, so that only what is new goes on: for
+//! Data Sets, and for services that ignore the times that they are asked for.
+//!
+//! A set that came with events is a file of their batch, which makes both durable by one rename, and
+//! takes the place of the set before when the ledger knows the batch. As long as it has not, it
+//! lies there: the next poll and the next start make up for it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sha2::{Digest, Sha256};
+
+use super::{BatchHead, Spool, SpoolError, Staging, io_error};
+use crate::event::EventId;
+use crate::state::CollectionKey;
+
+/// The name of a set in the folder of its batch.
+pub(super) const FILE_NAME: &str = "set.ids";
+/// The folder of sets in the spool.
+pub(super) const FOLDER: &str = "sets";
+
+const ID_BYTES: usize = 16;
+/// Behind the ids: the number from which on batches are newer, and a CRC-32 of all before it.
+const TRAILER_BYTES: usize = 8 + 4;
+
+/// A collection's set is larger than what may be kept of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {limit} events in a set of {ID_BYTES} bytes each")]
+pub struct SetTooLarge {
+    /// How many may be in it.
+    pub limit: usize,
+}
+
+/// The ids of a set, sorted, each once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Set {
+    ids: Vec<EventId>,
+    /// Batches from this number on are newer.
+    as_of: u64,
+}
+
+impl Set {
+    fn new(mut ids: Vec<EventId>, as_of: u64) -> Self {
+        ids.sort_unstable();
+        ids.dedup();
+        Self { ids, as_of }
+    }
+
+    fn contains(&self, id: EventId) -> bool {
+        self.ids.binary_search(&id).is_ok()
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.ids.len() * ID_BYTES + TRAILER_BYTES);
+        for id in &self.ids {
+            bytes.extend_from_slice(id.as_bytes());
+        }
+        bytes.extend_from_slice(&self.as_of.to_le_bytes());
+        let crc = crc32fast::hash(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (rest, crc) = bytes.split_last_chunk()?;
+        if crc32fast::hash(rest) != u32::from_le_bytes(*crc) {
+            return None;
+        }
+        let (ids, as_of) = rest.split_last_chunk()?;
+        let (ids, []) = ids.as_chunks::<ID_BYTES>() else {
+            return None;
+        };
+        Some(Self {
+            ids: ids.iter().map(|id| EventId::from_bytes(*id)).collect(),
+            as_of: u64::from_le_bytes(*as_of),
+        })
+    }
+}
+
+/// Lets pass what the set before did not hold, and remembers what comes.
+pub(super) struct SetFilter {
+    known: Set,
+    limit: usize,
+    seen: Vec<EventId>,
+    left_out: u64,
+    /// Where the content block began that is being read.
+    block: SetMark,
+}
+
+/// How much has come: what comes later can be taken back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SetMark {
+    seen: usize,
+    left_out: u64,
+}
+
+impl SetFilter {
+    /// Whether an event is new.
+    pub(super) fn is_new(&mut self, id: EventId) -> io::Result<bool> {
+        if self.seen.len() >= self.limit {
+            let limit = self.limit;
+            return Err(io::Error::other(SetTooLarge { limit }));
+        }
+        self.seen.push(id);
+        let is_new = !self.known.contains(id);
+        self.left_out += u64::from(!is_new);
+        Ok(is_new)
+    }
+
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// The content block is whole.
+    pub(super) fn block_read(&mut self) {
+        self.block = self.mark();
+    }
+
+    /// The content block counts for nothing.
+    pub(super) fn block_refused(&mut self) {
+        self.take_back(self.block);
+    }
+
+    pub(super) fn mark(&self) -> SetMark {
+        SetMark {
+            seen: self.seen.len(),
+            left_out: self.left_out,
+        }
+    }
+
+    pub(super) fn take_back(&mut self, mark: SetMark) {
+        self.seen.truncate(mark.seen);
+        self.left_out = mark.left_out;
+        self.block = mark;
+    }
+
+    /// What came, as a file; none if it is what was known.
+    pub(super) fn file(&mut self, as_of: u64) -> Option<Vec<u8>> {
+        let set = Set::new(std::mem::take(&mut self.seen), as_of);
+        (set.ids != self.known.ids).then(|| set.encode())
+    }
+}
+
+impl Spool {
+    /// From here on only those events are staged that the set before did not hold.
+    pub fn stage_only_new(
+        &self,
+        staging: &mut Staging,
+        key: &CollectionKey,
+        limit: usize,
+    ) -> Result<(), SpoolError> {
+        self.adopt_sets(key)?;
+        staging.filter(SetFilter {
+            known: self.known_set(key, limit)?,
+            limit,
+            seen: Vec::new(),
+            left_out: 0,
+            block: SetMark::default(),
+        });
+        Ok(())
+    }
+
+    /// The set of a batch that the ledger knows takes the place of the one before, if there is one.
+    pub fn adopt_set(&self, seq: u64) -> Result<(), SpoolError> {
+        if !self.unadopted_sets().contains(&seq) {
+            return Ok(());
+        }
+        let Some(head) = self.lock().get(&seq).cloned() else {
+            // It has gone to the archive, and its set with it.
+            self.unadopted_sets().remove(&seq);
+            return Ok(());
+        };
+        let new = self.folder(seq).join(FILE_NAME);
+        let kept = self.set_file(&key_of(&head));
+        let adopt = || -> io::Result<()> {
+            let is_newer = self.read_set(&kept)?.is_none_or(|set| set.as_of <= seq);
+            if is_newer {
+                self.disk.rename(&new, &kept)
+            } else {
+                self.disk.remove_file(&new)
+            }
+        };
+        adopt().map_err(io_error("keeping the set in", &new))?;
+        self.unadopted_sets().remove(&seq);
+        Ok(())
+    }
+
+    /// A set that brought nothing new takes the place of the one before.
+    pub fn replace_set(
+        &self,
+        staging: &mut Staging,
+        key: &CollectionKey,
+    ) -> Result<(), SpoolError> {
+        let kept = self.set_file(key);
+        let as_of = self.next_seq.load(Ordering::Relaxed);
+        let mut replace = || -> io::Result<()> {
+            match staging.write_set(as_of)? {
+                Some(new) => self.disk.rename(&new, &kept),
+                None => Ok(()),
+            }
+        };
+        replace().map_err(io_error("keeping the set", &kept))
+    }
+
+    /// All that comes counts as new again.
+    pub fn forget_set(&self, key: &CollectionKey) -> Result<(), SpoolError> {
+        self.adopt_sets(key)?;
+        let kept = self.set_file(key);
+        self.disk
+            .remove_file_if_there(&kept)
+            .and_then(|()| self.disk.sync_folder(&self.sets))
+            .map_err(io_error("forgetting the set", &kept))
+    }
+
+    /// The sets that lie in batches of the collection, the oldest first.
+    fn adopt_sets(&self, key: &CollectionKey) -> Result<(), SpoolError> {
+        let unadopted: Vec<u64> = self.unadopted_sets().iter().copied().collect();
+        for seq in unadopted {
+            let is_of_it = |head: &Arc<BatchHead>| key_of(head) == *key;
+            if self.lock().get(&seq).is_none_or(is_of_it) {
+                self.adopt_set(seq)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is damaged counts as nothing: everything comes once more.
+    fn known_set(&self, key: &CollectionKey, limit: usize) -> Result<Set, SpoolError> {
+        let kept = self.set_file(key);
+        let set = self.read_set_of(&kept, limit);
+        let set = set.map_err(io_error("reading the set", &kept))?;
+        Ok(set.unwrap_or_default())
+    }
+
+    fn read_set(&self, path: &Path) -> io::Result<Option<Set>> {
+        self.read_set_of(path, usize::MAX / ID_BYTES - TRAILER_BYTES)
+    }
+
+    fn read_set_of(&self, path: &Path, limit: usize) -> io::Result<Option<Set>> {
+        let max_bytes = limit.saturating_mul(ID_BYTES).saturating_add(TRAILER_BYTES);
+        let bytes = match self.disk.read_at_most(path, max_bytes as u64) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A limit that was lowered, or another file.
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let set = Set::decode(&bytes);
+        if set.is_none() {
+            tracing::warn!(
+                file = %path.display(),
+                "the set of what a poll brought is damaged: all of the next one counts as new, and \
+                 what was delivered comes again with the same eventId"
+            );
+        }
+        Ok(set)
+    }
+
+    fn set_file(&self, key: &CollectionKey) -> PathBuf {
+        let mut digest = Sha256::new();
+        digest.update(key.service.as_bytes());
+        digest.update([0]);
+        digest.update(key.collection.as_bytes());
+        let digest = digest.finalize();
+        let id = digest.first_chunk().copied().unwrap_or_default();
+        self.sets.join(format!("{}.ids", EventId::from_bytes(id)))
+    }
+}
+
+fn key_of(head: &BatchHead) -> CollectionKey {
+    CollectionKey {
+        service: head.service.clone(),
+        collection: head.collection.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(number: u8) -> EventId {
+        EventId::from_bytes([number; ID_BYTES])
+    }
+
+    fn filter(known: &[u8], limit: usize) -> SetFilter {
+        SetFilter {
+            known: Set::new(known.iter().copied().map(id).collect(), 7),
+            limit,
+            seen: Vec::new(),
+            left_out: 0,
+            block: SetMark::default(),
+        }
+    }
+
+    fn ids(file: Option<Vec<u8>>) -> Option<Vec<EventId>> {
+        file.map(|bytes| Set::decode(&bytes).unwrap().ids)
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_comes_back_and_no_other(
+            ids in prop::collection::vec(any::<[u8; ID_BYTES]>(), 0..50),
+            as_of: u64,
+            place: prop::sample::Index,
+            bit in 0_u8..8,
+        ) {
+            let set = Set::new(ids.into_iter().map(EventId::from_bytes).collect(), as_of);
+            let mut bytes = set.encode();
+            prop_assert_eq!(Set::decode(&bytes), Some(set));
+            let place = place.index(bytes.len());
+            prop_assert_eq!(Set::decode(&bytes[..place]), None);
+            bytes[place] ^= 1 << bit;
+            prop_assert_eq!(Set::decode(&bytes), None);
+        }
+    }
+
+    #[test]
+    fn only_what_was_not_known_is_new() {
+        let mut filter = filter(&[2, 1], 9);
+        let new: Vec<bool> = [1, 3, 2].map(|n| filter.is_new(id(n)).unwrap()).to_vec();
+        assert_eq!(new, [false, true, false]);
+        assert_eq!(filter.left_out(), 2);
+        assert_eq!(ids(filter.file(8)), Some(vec![id(1), id(2), id(3)]));
+    }
+
+    #[test]
+    fn what_counts_for_nothing_is_taken_back() {
+        let mut filter = filter(&[1], 9);
+        filter.is_new(id(1)).unwrap();
+        filter.block_read();
+        filter.is_new(id(1)).unwrap();
+        filter.is_new(id(2)).unwrap();
+        filter.block_refused();
+        assert_eq!(filter.left_out(), 1);
+        let mark = filter.mark();
+        filter.is_new(id(3)).unwrap();
+        filter.block_read();
+        filter.take_back(mark);
+        filter.is_new(id(4)).unwrap();
+        filter.block_refused();
+        // As before: nothing to write.
+        assert_eq!(ids(filter.file(8)), None);
+    }
+
+    #[test]
+    fn a_set_has_a_limit() {
+        let mut filter = filter(&[], 2);
+        filter.is_new(id(1)).unwrap();
+        filter.is_new(id(2)).unwrap();
+        let error = filter.is_new(id(3)).unwrap_err().to_string();
+        assert_eq!(error, "more than 2 events in a set of 16 bytes each");
+    }
+}

@@ -1,0 +1,124 @@
+//! Sets on disk: each is its batch's, whenever it takes its place.
+
+use super::*;
+
+const LIMIT: usize = 100;
+
+fn key() -> CollectionKey {
+    CollectionKey {
+        service: "s".into(),
+        collection: "c".into(),
+    }
+}
+
+/// Stages these events, and tells how many of them are new.
+fn stage(spool: &Spool, events: &[u8]) -> (Staging, u64) {
+    let mut staging = spool.stage("s/c").unwrap();
+    spool.stage_only_new(&mut staging, &key(), LIMIT).unwrap();
+    for event in events {
+        let event = FlatEvent {
+            id: EventId::from_bytes([*event; 16]),
+            record_type: RecordType::Flow,
+            json: b"{}",
+        };
+        staging.event(event).unwrap();
+    }
+    staging.block_read().unwrap();
+    let new = events.len() as u64 - staging.left_out();
+    (staging, new)
+}
+
+fn new(spool: &Spool, events: &[u8]) -> u64 {
+    stage(spool, events).1
+}
+
+/// The files of the sets that count.
+fn kept(scene: &Scene) -> Vec<PathBuf> {
+    let files = fs::read_dir(scene.folder.path().join("spool/sets")).unwrap();
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+#[test]
+fn one_that_still_lies_in_its_batch_is_found_by_a_start() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let (staging, count) = stage(&spool, &[1, 2]);
+    assert_eq!(count, 2);
+    let seq = commit_staged(&spool, staging).seq;
+    let set = scene.ready(seq).join("set.ids");
+    assert!(set.exists() && kept(&scene).is_empty());
+    drop(spool);
+    let spool = scene.open();
+    assert_eq!(new(&spool, &[2, 3]), 1);
+    assert!(!set.exists());
+    assert_eq!(kept(&scene).len(), 1);
+}
+
+#[test]
+fn one_that_is_older_takes_nothing_back() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let first = commit_staged(&spool, stage(&spool, &[1]).0).seq;
+    let old = fs::read(scene.ready(first).join("set.ids")).unwrap();
+    let second = commit_staged(&spool, stage(&spool, &[1, 2]).0).seq;
+    spool.adopt_set(second).unwrap();
+    let newest = fs::read(&kept(&scene)[0]).unwrap();
+    drop(spool);
+    // As a disk may leave it that has forgotten a removal.
+    fs::write(scene.ready(first).join("set.ids"), old).unwrap();
+    let spool = scene.open();
+    assert_eq!(new(&spool, &[1, 2]), 0);
+    assert_eq!(fs::read(&kept(&scene)[0]).unwrap(), newest);
+    assert!(!scene.ready(first).join("set.ids").exists());
+}
+
+#[test]
+fn one_without_anything_new_takes_the_place_too() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let seq = commit_staged(&spool, stage(&spool, &[1, 2]).0).seq;
+    spool.adopt_set(seq).unwrap();
+    let (mut staging, count) = stage(&spool, &[2]);
+    assert_eq!(count, 0);
+    spool.replace_set(&mut staging, &key()).unwrap();
+    drop(staging);
+    // What had gone is new again.
+    assert_eq!(new(&spool, &[1, 2]), 1);
+}
+
+#[test]
+fn it_stays_when_its_batch_goes() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let seq = commit_staged(&spool, stage(&spool, &[4]).0).seq;
+    spool.done(seq, at(0)).unwrap();
+    assert_eq!(new(&spool, &[4]), 0);
+    assert!(!scene.archived(seq).join("set.ids").exists());
+    spool.forget_set(&key()).unwrap();
+    assert_eq!(new(&spool, &[4]), 1);
+}
+
+#[test]
+fn a_batch_that_is_taken_back_takes_its_set_with_it() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let seq = commit_staged(&spool, stage(&spool, &[5]).0).seq;
+    spool.take_back(seq).unwrap();
+    assert_eq!(new(&spool, &[5]), 1);
+}
+
+#[test]
+fn a_damaged_one_is_as_none() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let seq = commit_staged(&spool, stage(&spool, &[6]).0).seq;
+    spool.adopt_set(seq).unwrap();
+    let file = kept(&scene).remove(0);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[3] ^= 4;
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(new(&spool, &[6]), 1);
+    bytes.resize(LIMIT * 16 + 100, 0);
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(new(&spool, &[6]), 1);
+}
