@@ -91,19 +91,33 @@ impl<'de> Deserialize<'de> for EventId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordType {
-    /// One observable of an incident.
+    /// One observable of an incident, its indicators' included.
     Flow,
     /// An incident that has no observables.
     Incident,
+    /// One observable of an indicator outside of incidents, or such an indicator without any.
+    Indicator,
+    /// One observable outside of incidents and indicators.
+    Observable,
 }
 
 impl RecordType {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Flow,
+        Self::Incident,
+        Self::Indicator,
+        Self::Observable,
+    ];
+
     /// The value of the event's `recordType`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Flow => "flow",
             Self::Incident => "incident",
+            Self::Indicator => "indicator",
+            Self::Observable => "observable",
         }
     }
 }

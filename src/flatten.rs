@@ -1,5 +1,5 @@
-//! Flattens packages into events: one for each observable of an incident, one for an incident
-//! without any.
+//! Flattens packages into events: one for each observable, with all that is known of the incident
+//! and the indicator that it belongs to; one for an incident or indicator without any.
 //!
 //! An event needs what stands before and after its observable (the incident's title, a tool's name
 //! in the header, a TTP that an idref names), so observables wait on tapes until their package
@@ -9,21 +9,27 @@ mod definitions;
 mod fields;
 mod identity;
 mod leaving;
+mod links;
+mod names;
+mod records;
+mod references;
 mod waiting;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use crate::event::{EventId, RecordType};
 use crate::stix::{
-    Definition, Header, Incident, IncidentStart, Indicator, Named, Observable, PackageStart,
-    PassedOver, ReadPackageError, Visitor,
+    Definition, Header, Incident, IncidentStart, Indicator, Marking, Observable, PackageStart,
+    PassedOver, ReadPackageError, Reference, Visitor,
 };
 use crate::tape::{Scratch, TapeFull};
 use definitions::Definitions;
-use identity::{Identity, Ordinals};
-use waiting::{IncidentRecord, IndicatorRecord, StartPlace, Waiting};
+use identity::Identity;
+use records::{IncidentRecord, IndicatorRecord};
+use references::References;
+use waiting::{StartPlace, Waiting};
 
 /// Takes the events.
 pub trait EventSink {
@@ -51,12 +57,14 @@ pub struct FlatEvent<'a> {
 /// Bounds on one package.
 #[derive(Debug, Clone, Copy)]
 pub struct FlattenLimits {
-    /// Observables of one indicator, those of indicators inside it included, or of an incident
-    /// outside its indicators.
+    /// Observables of one indicator, those of indicators inside it included, of an incident
+    /// outside its indicators, or of a package outside of both.
     pub max_observables: u32,
-    /// Bytes of the definitions (tools, TTPs, campaigns) of one package.
+    /// Bytes of the definitions (tools, TTPs, campaigns …) of one package, and of the ids that
+    /// its references name.
     pub max_definition_bytes: usize,
-    /// Bytes that a package may take on disk while it waits for its end.
+    /// Bytes that a package may take on disk while it waits for its end, and that its references
+    /// may bring once more.
     pub max_package_bytes: u64,
 }
 
@@ -74,6 +82,20 @@ pub struct Counts {
 }
 
 impl Counts {
+    fn pass_over(&mut self, what: PassedOver, count: u64) {
+        if count > 0 {
+            *self.passed_over.entry(what).or_default() += count;
+        }
+    }
+
+    /// What is not forwarded, in words; nothing if everything is.
+    #[must_use]
+    pub fn not_forwarded(&self) -> Option<String> {
+        let told = |(what, count): (&PassedOver, &u64)| format!("{count} {what}");
+        let told: Vec<String> = self.passed_over.iter().map(told).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
     /// Adds what was met elsewhere.
     pub fn add(&mut self, other: &Self) {
         self.packages += other.packages;
@@ -103,9 +125,8 @@ pub struct Flattener<S> {
     origin: Vec<u8>,
     package: Package,
     waiting: Waiting,
-    open: Vec<Scope>,
+    open: Vec<Open>,
     identity: Identity,
-    record: Vec<u8>,
 }
 
 /// The package that is being read.
@@ -113,20 +134,25 @@ pub struct Flattener<S> {
 struct Package {
     /// The fields of its origin, its start tag and in the end its header, as JSON text.
     fields: Vec<u8>,
+    marking: Marking,
     definitions: Definitions,
+    references: References,
 }
 
-/// An incident or indicator that is open while the package is read.
-struct Scope {
-    kind: ScopeKind,
-    start: StartPlace,
-    id: Option<String>,
-    ordinals: Ordinals,
-}
-
-enum ScopeKind {
-    Incident { url: Option<String> },
-    Indicator,
+/// What is open while the package is read.
+enum Open {
+    Incident {
+        start: StartPlace,
+        id: String,
+        url: Option<String>,
+    },
+    Indicator {
+        start: StartPlace,
+        id: String,
+    },
+    Observable {
+        has_id: bool,
+    },
 }
 
 impl<S: EventSink> Flattener<S> {
@@ -149,7 +175,6 @@ impl<S: EventSink> Flattener<S> {
             waiting: Waiting::new(scratch, limits.max_package_bytes),
             open: Vec::new(),
             identity: Identity::default(),
-            record: Vec::new(),
         }
     }
 
@@ -194,174 +219,92 @@ impl<S: EventSink> Visitor for Flattener<S> {
 
     fn incident_started(&mut self, incident: IncidentStart<'_>) -> Result<(), ReadPackageError> {
         self.counts.incidents += 1;
-        let start = self.waiting.start_incident().map_err(keep)?;
-        self.open.push(Scope {
-            kind: ScopeKind::Incident {
-                url: incident.url.map(str::to_owned),
-            },
+        let id = incident.id.unwrap_or_default();
+        let start = self.waiting.start_incident(id).map_err(keep)?;
+        let url = incident.url.filter(|url| !url.is_empty());
+        self.open.push(Open::Incident {
             start,
-            id: incident.id.map(str::to_owned),
-            ordinals: Ordinals::default(),
+            id: id.to_owned(),
+            url: url.map(str::to_owned),
         });
         Ok(())
     }
 
     fn indicator_started(&mut self, id: Option<&str>) -> Result<(), ReadPackageError> {
-        let start = self.waiting.start_indicator().map_err(keep)?;
-        self.open.push(Scope {
-            kind: ScopeKind::Indicator,
-            start,
-            id: id.map(str::to_owned),
-            ordinals: Ordinals::default(),
-        });
+        let id = id.unwrap_or_default();
+        let start = self.waiting.start_indicator(id).map_err(keep)?;
+        let id = id.to_owned();
+        self.open.push(Open::Indicator { start, id });
+        Ok(())
+    }
+
+    fn observable_started(&mut self, id: Option<&str>) -> Result<(), ReadPackageError> {
+        if let Some(id) = id {
+            self.waiting.start_observable(id).map_err(keep)?;
+        }
+        let has_id = id.is_some();
+        self.open.push(Open::Observable { has_id });
         Ok(())
     }
 
     fn observable(&mut self, observable: Observable<'_>) -> Result<(), ReadPackageError> {
-        let open: u64 = self
-            .open
-            .iter()
-            .map(|s| u64::from(s.ordinals.count()))
-            .sum();
-        let limit = u64::from(self.limits.max_observables);
-        if open >= limit {
-            return Err(ReadPackageError::Limit {
-                what: "observables in one indicator",
-                limit,
-            });
+        self.waiting.object(observable).map_err(keep)
+    }
+
+    fn reference(&mut self, reference: Reference<'_>) -> Result<(), ReadPackageError> {
+        // What stands in nothing that becomes an event only lists what is elsewhere.
+        let is_part = !self.open.is_empty();
+        let limit = self.limits.max_definition_bytes;
+        let Reference { kind, id, .. } = reference;
+        self.package.references.name(kind, id, is_part, limit)?;
+        self.waiting.reference(reference, is_part).map_err(keep)
+    }
+
+    fn observable_ended(&mut self) -> Result<(), ReadPackageError> {
+        match self.open.pop() {
+            Some(Open::Observable { has_id: true }) => self.waiting.end_observable().map_err(keep),
+            _ => Ok(()),
         }
-        let Some((innermost, around)) = self.open.split_last_mut() else {
-            return Ok(());
-        };
-        let is_incident = |scope: &&Scope| matches!(scope.kind, ScopeKind::Incident { .. });
-        let (incident_id, indicator_id) = match innermost.kind {
-            ScopeKind::Incident { .. } => (innermost.id.as_deref(), None),
-            ScopeKind::Indicator => {
-                let incident = around.iter().rev().find(is_incident);
-                let incident_id = incident.and_then(|scope| scope.id.as_deref());
-                (incident_id, innermost.id.as_deref())
-            }
-        };
-        let flow_type = observable.custom_name.unwrap_or_default();
-        let id = self.identity.of_flow(
-            incident_id.unwrap_or_default(),
-            indicator_id.unwrap_or_default(),
-            flow_type,
-            observable.properties,
-            &mut innermost.ordinals,
-        );
-        let record = &mut self.record;
-        record.clear();
-        let operator = observable.operator.unwrap_or_default();
-        fields::push_present(record, "flowType", flow_type);
-        fields::push_present(record, "compositionOperator", operator);
-        fields::push_properties(record, observable.properties);
-        self.waiting.flow(id, record).map_err(keep)
     }
 
     fn indicator_ended(&mut self, indicator: Indicator) -> Result<(), ReadPackageError> {
-        let Some(scope) = self.open.pop() else {
+        let Some(Open::Indicator { start, id }) = self.open.pop() else {
             return Ok(());
         };
-        let mut fields = Vec::new();
-        fields::push_present(&mut fields, "indicatorId", &scope.id.unwrap_or_default());
-        let record = IndicatorRecord {
-            fields: text(fields),
-            ttps: distinct(indicator.ttps),
-            campaigns: distinct(indicator.campaigns),
-        };
-        self.waiting
-            .end_indicator(scope.start, &record)
-            .map_err(keep)
+        let record = IndicatorRecord::new(&id, indicator, &mut self.identity);
+        self.waiting.end_indicator(start, &record).map_err(keep)
     }
 
     fn incident_ended(&mut self, incident: Incident) -> Result<(), ReadPackageError> {
-        let Some(scope) = self.open.pop() else {
+        let Some(Open::Incident { start, id, url }) = self.open.pop() else {
             return Ok(());
         };
-        let id = scope.id.unwrap_or_default();
-        let url = match scope.kind {
-            ScopeKind::Incident { url } => url.filter(|url| !url.is_empty()),
-            ScopeKind::Indicator => None,
-        };
-        let tools = distinct(incident.tools);
-        let campaigns = distinct(incident.campaigns);
-        let identity = self.identity.of_incident(&id);
-        let mut fields = Vec::new();
-        fields::push_present(&mut fields, "incidentId", &id);
-        for (name, values) in [
-            ("incidentTitle", incident.titles),
-            ("incidentUrl", url.into_iter().collect()),
-            ("victim", incident.victims),
-            ("discoveryMethod", incident.discovery_methods),
-            ("confidence", incident.confidences),
-            ("risk", incident.risks),
-            ("riskCategory", incident.risk_categories),
-            ("tool", ids(&tools)),
-        ] {
-            if let Some(value) = fields::join(&values) {
-                identity.push(name);
-                identity.push(&value);
-                fields::push(&mut fields, name, &value);
-            }
-        }
-        // Its field comes when the event leaves, with those of the indicators.
-        if let Some(campaign) = fields::join(&ids(&campaigns)) {
-            identity.push("campaign");
-            identity.push(&campaign);
-        }
-        let record = IncidentRecord {
-            id: identity.id(),
-            fields: text(fields),
-            tools,
-            campaigns,
-        };
-        self.waiting
-            .end_incident(scope.start, &record)
-            .map_err(keep)
+        let record = IncidentRecord::new(&id, url, incident, &mut self.identity);
+        self.waiting.end_incident(start, &record).map_err(keep)
     }
 
     fn passed_over(&mut self, what: PassedOver) {
-        *self.counts.passed_over.entry(what).or_default() += 1;
+        self.counts.pass_over(what, 1);
     }
 
     fn package_ended(&mut self, header: Header) -> Result<(), ReadPackageError> {
         let out = &mut self.package.fields;
         fields::push_joined(out, "packageIntent", &header.intents);
         fields::push_joined(out, "customer", &header.identities);
-        let events = self
+        self.package.marking = header.marking;
+        let left = self
             .waiting
-            .leave(
-                &self.package.fields,
-                &self.package.definitions,
-                &mut self.sink,
-            )
-            .map_err(ReadPackageError::Keep)?;
+            .leave(&mut self.package, self.limits, &mut self.sink)?;
         self.counts.packages += 1;
-        self.counts.events += events;
+        self.counts.events += left.events;
+        self.counts
+            .pass_over(PassedOver::Reference, left.undefined_references);
+        for (kind, count) in self.package.definitions.unnamed() {
+            self.counts.pass_over(PassedOver::Unnamed(kind), count);
+        }
         self.waiting.clear();
         Ok(())
     }
-}
-
-/// What is named twice counts once.
-fn distinct(mut names: Vec<Named>) -> Vec<Named> {
-    let mut seen = HashSet::new();
-    names.retain(|named| seen.insert(named.clone()));
-    names
-}
-
-fn ids(names: &[Named]) -> Vec<String> {
-    let id = |named: &Named| match named {
-        Named::Id(id) => Some(id.clone()),
-        Named::Inline { .. } => None,
-    };
-    names.iter().filter_map(id).collect()
-}
-
-/// Fields are made of texts, so they are text.
-fn text(fields: Vec<u8>) -> String {
-    String::from_utf8(fields).unwrap_or_default()
 }
 
 fn keep(error: io::Error) -> ReadPackageError {

@@ -143,8 +143,7 @@ impl Tape {
     pub fn random_access(&mut self) -> RandomAccess<'_> {
         RandomAccess {
             tape: self,
-            window: Vec::new(),
-            window_start: 0,
+            windows: [Window::default(), Window::default()],
         }
     }
 
@@ -216,12 +215,19 @@ impl Read for TapeReader<'_> {
     }
 }
 
-/// Reads a tape's records by their places; quickest where they are near the last one.
+/// Reads a tape's records by their places; quickest where they are near one of the last two.
 pub struct RandomAccess<'t> {
     tape: &'t mut Tape,
-    /// A piece of the file.
-    window: Vec<u8>,
-    window_start: u64,
+    /// Pieces of the file, the one that was read last first: whoever reads in order and looks
+    /// something up elsewhere in between finds its place again.
+    windows: [Window; 2],
+}
+
+/// A piece of a tape's file.
+#[derive(Default)]
+struct Window {
+    bytes: Vec<u8>,
+    start: u64,
 }
 
 impl RandomAccess<'_> {
@@ -229,12 +235,26 @@ impl RandomAccess<'_> {
     /// Neighbours on either side are likely to be asked for next.
     const BEFORE: u64 = Self::WINDOW_BYTES / 4;
 
-    /// Reads the record at the place that [`Tape::append_record`] gave.
-    pub fn read_record(&mut self, place: u64, record: &mut Vec<u8>) -> io::Result<()> {
+    /// How many bytes are on the tape.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.tape.len()
+    }
+
+    /// Whether nothing is on the tape.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tape.is_empty()
+    }
+
+    /// Reads the record at the place that [`Tape::append_record`] gave; gives that of the next.
+    pub fn read_record(&mut self, place: u64, record: &mut Vec<u8>) -> io::Result<u64> {
         let mut length = [0; LENGTH_BYTES];
         self.read(place, &mut length)?;
         record.resize(u32::from_le_bytes(length) as usize, 0);
-        self.read(place + LENGTH_BYTES as u64, record)
+        let start = place + LENGTH_BYTES as u64;
+        self.read(start, record)?;
+        Ok(start + record.len() as u64)
     }
 
     /// What was appended at once lies in the file or in memory, never in both.
@@ -244,24 +264,33 @@ impl RandomAccess<'_> {
             return Ok(());
         }
         let end = start + out.len() as u64;
-        let window_end = self.window_start + self.window.len() as u64;
-        if start < self.window_start || end > window_end {
-            self.move_window(start, end)?;
+        let [last, other] = &mut self.windows;
+        if !last.holds(start, end) {
+            std::mem::swap(last, other);
         }
-        let at = start - self.window_start;
-        out.copy_from_slice(slice_at(&mut self.window, at, out.len())?);
+        if !last.holds(start, end) {
+            last.move_to(self.tape, start, end)?;
+        }
+        let at = start - last.start;
+        out.copy_from_slice(slice_at(&mut last.bytes, at, out.len())?);
         Ok(())
     }
+}
 
-    fn move_window(&mut self, start: u64, end: u64) -> io::Result<()> {
-        let file = self.tape.file.as_mut().ok_or_else(beyond_the_end)?;
-        self.window_start = start.saturating_sub(Self::BEFORE);
-        let window_end = end.max(self.window_start + Self::WINDOW_BYTES);
-        let window_end = window_end.min(self.tape.file_bytes);
-        self.window.clear();
-        file.seek(SeekFrom::Start(self.window_start))?;
-        file.take(window_end.saturating_sub(self.window_start))
-            .read_to_end(&mut self.window)?;
+impl Window {
+    fn holds(&self, start: u64, end: u64) -> bool {
+        start >= self.start && end <= self.start + self.bytes.len() as u64
+    }
+
+    fn move_to(&mut self, tape: &mut Tape, start: u64, end: u64) -> io::Result<()> {
+        let file = tape.file.as_mut().ok_or_else(beyond_the_end)?;
+        self.start = start.saturating_sub(RandomAccess::BEFORE);
+        let window_end = end.max(self.start + RandomAccess::WINDOW_BYTES);
+        let window_end = window_end.min(tape.file_bytes);
+        self.bytes.clear();
+        file.seek(SeekFrom::Start(self.start))?;
+        file.take(window_end.saturating_sub(self.start))
+            .read_to_end(&mut self.bytes)?;
         Ok(())
     }
 }

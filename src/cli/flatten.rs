@@ -140,10 +140,8 @@ impl Document {
     }
 
     fn note_counts(&mut self, counts: &Counts) {
-        for (what, count) in &counts.passed_over {
-            self.note(&format!(
-                "passed over {count} of {what:?} outside of incidents: only incidents become events"
-            ));
+        if let Some(what) = counts.not_forwarded() {
+            self.note(&format!("not forwarded: {what}"));
         }
     }
 

@@ -410,6 +410,10 @@ pub struct SplunkHecConfig {
     pub sourcetype_flow: String,
     /// `sourcetype` of `incident` events.
     pub sourcetype_incident: String,
+    /// `sourcetype` of `indicator` events.
+    pub sourcetype_indicator: String,
+    /// `sourcetype` of `observable` events.
+    pub sourcetype_observable: String,
     /// What differs for a collection.
     pub overrides: Vec<CollectionOverride>,
     /// Whether bodies are compressed.

@@ -152,6 +152,8 @@ pub(super) struct RawOutput {
     pub source: Setting<String>,
     pub sourcetype_flow: Setting<String>,
     pub sourcetype_incident: Setting<String>,
+    pub sourcetype_indicator: Setting<String>,
+    pub sourcetype_observable: Setting<String>,
     #[serde(default)]
     pub r#override: Vec<Spanned<Section<RawOverride>>>,
     pub gzip: Option<bool>,
@@ -210,6 +212,8 @@ impl OutputType {
                 "source",
                 "sourcetype_flow",
                 "sourcetype_incident",
+                "sourcetype_indicator",
+                "sourcetype_observable",
                 "override",
                 "gzip",
                 "indexed_fields",

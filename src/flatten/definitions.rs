@@ -1,25 +1,24 @@
 //! What idrefs of a package name.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::stix::{Definition, DefinitionKind, Named, ReadPackageError};
+use crate::stix::{Definition, DefinitionKind, Details, Named, ReadPackageError};
 
 /// What one definition takes in memory beside its texts, roughly.
 const OVERHEAD_BYTES: usize = 128;
 
-/// The tools, TTPs and campaigns that a package defines.
+/// The tools, TTPs, campaigns … that a package defines.
 #[derive(Default)]
 pub(super) struct Definitions {
-    tools: HashMap<String, Defined>,
-    ttps: HashMap<String, Defined>,
-    campaigns: HashMap<String, Defined>,
+    defined: BTreeMap<DefinitionKind, HashMap<String, Defined>>,
     bytes: usize,
 }
 
-#[derive(Default)]
 struct Defined {
-    name: String,
-    vendor: String,
+    details: Details,
+    /// Whether something that left names it.
+    is_named: Cell<bool>,
 }
 
 impl Definitions {
@@ -29,60 +28,97 @@ impl Definitions {
         definition: Definition,
         max_bytes: usize,
     ) -> Result<(), ReadPackageError> {
-        let Definition {
-            kind,
-            id,
-            name,
-            vendor,
-        } = definition;
-        let defined = match kind {
-            DefinitionKind::Tool => &mut self.tools,
-            DefinitionKind::Ttp => &mut self.ttps,
-            DefinitionKind::Campaign => &mut self.campaigns,
-        };
-        let before = defined.get(&id);
-        if before.is_some_and(|before| name.is_empty() || !before.name.is_empty()) {
+        let Definition { kind, id, details } = definition;
+        let defined = self.defined.entry(kind).or_default();
+        let before = defined.get(&id).map(|before| &before.details);
+        if before.is_some_and(|before| details.name.is_empty() || !before.name.is_empty()) {
             return Ok(());
         }
-        self.bytes += OVERHEAD_BYTES + id.len() + name.len() + vendor.len();
+        self.bytes += OVERHEAD_BYTES + id.len() + details.text_bytes();
         if self.bytes > max_bytes {
             return Err(ReadPackageError::Limit {
                 what: "bytes of definitions in one package",
                 limit: max_bytes as u64,
             });
         }
-        defined.insert(id, Defined { name, vendor });
+        let is_named = Cell::new(false);
+        defined.insert(id, Defined { details, is_named });
         Ok(())
     }
 
     /// The names of what is named; what is not defined has none.
     pub(super) fn names<'a>(&'a self, kind: DefinitionKind, named: &'a [Named]) -> Vec<&'a str> {
-        let name = |named: &'a Named| match named {
-            Named::Id(id) => self.get(kind, id).map_or("", |defined| &defined.name),
-            Named::Inline { name, .. } => name,
-        };
-        let present = |name: &&str| !name.is_empty();
-        named.iter().map(name).filter(present).collect()
+        self.present(kind, named, |details| &details.name)
     }
 
     /// The vendors of the tools that are named.
-    pub(super) fn vendors<'a>(&'a self, named: &'a [Named]) -> Vec<&'a str> {
-        let vendor = |named: &'a Named| match named {
-            Named::Id(id) => self
-                .get(DefinitionKind::Tool, id)
-                .map_or("", |defined| &defined.vendor),
-            Named::Inline { vendor, .. } => vendor,
-        };
-        let present = |vendor: &&str| !vendor.is_empty();
-        named.iter().map(vendor).filter(present).collect()
+    pub(super) fn vendors<'a>(&'a self, tools: &'a [Named]) -> Vec<&'a str> {
+        self.present(DefinitionKind::Tool, tools, |details| &details.vendor)
     }
 
-    fn get(&self, kind: DefinitionKind, id: &str) -> Option<&Defined> {
-        match kind {
-            DefinitionKind::Tool => &self.tools,
-            DefinitionKind::Ttp => &self.ttps,
-            DefinitionKind::Campaign => &self.campaigns,
-        }
-        .get(id)
+    /// The malware of the TTPs that are named.
+    pub(super) fn malware<'a>(&'a self, ttps: &'a [Named]) -> Vec<&'a str> {
+        let malware = self.all(DefinitionKind::Ttp, ttps);
+        once(malware.flat_map(|details| &details.malware))
     }
+
+    /// The exploit targets of the TTPs that are named.
+    pub(super) fn exploit_targets(&self, ttps: &[Named]) -> Vec<Named> {
+        let ttps = self.all(DefinitionKind::Ttp, ttps);
+        let targets = ttps.flat_map(|details| &details.exploit_targets);
+        targets.cloned().collect()
+    }
+
+    /// The CVE ids of the exploit targets that are named.
+    pub(super) fn cves<'a>(&'a self, targets: &'a [Named]) -> Vec<&'a str> {
+        let targets = self.all(DefinitionKind::ExploitTarget, targets);
+        once(targets.flat_map(|details| &details.cves))
+    }
+
+    /// How many of each kind nothing named that left. Tools are no content of their own.
+    pub(super) fn unnamed(&self) -> impl Iterator<Item = (DefinitionKind, u64)> {
+        self.defined
+            .iter()
+            .filter(|(kind, _)| **kind != DefinitionKind::Tool)
+            .map(|(kind, defined)| {
+                let unnamed = defined.values().filter(|one| !one.is_named.get());
+                (*kind, unnamed.count() as u64)
+            })
+            .filter(|(_, count)| *count > 0)
+    }
+
+    fn present<'a>(
+        &'a self,
+        kind: DefinitionKind,
+        named: &'a [Named],
+        text: impl Fn(&'a Details) -> &'a str,
+    ) -> Vec<&'a str> {
+        let texts = self.all(kind, named).map(text);
+        texts.filter(|text| !text.is_empty()).collect()
+    }
+
+    fn all<'a>(
+        &'a self,
+        kind: DefinitionKind,
+        named: &'a [Named],
+    ) -> impl Iterator<Item = &'a Details> {
+        let defined = self.defined.get(&kind);
+        named.iter().filter_map(move |named| match named {
+            Named::Inline(details) => Some(details),
+            Named::Id(id) => {
+                let found = defined?.get(id)?;
+                found.is_named.set(true);
+                Some(&found.details)
+            }
+        })
+    }
+}
+
+/// What is there twice counts once.
+fn once<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
+    let mut seen = std::collections::HashSet::new();
+    texts
+        .map(String::as_str)
+        .filter(|text| seen.insert(*text))
+        .collect()
 }

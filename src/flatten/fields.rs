@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::stix::Properties;
+use super::names::Names;
+use crate::stix::{ObjectKind, PropertiesView};
 
 /// Properties that are numbers, by name and never by value: an all-digit hash stays a text.
-const NUMBERS: [&str; 14] = [
+static NUMBERS: Names<14> = Names::new([
     "timestamp",
     "xElapsedTime",
     "scHttpStatus",
@@ -21,10 +22,20 @@ const NUMBERS: [&str; 14] = [
     "server.totalBytes",
     "client.firstSeenPort",
     "server.firstSeenPort",
-];
+]);
+
+/// The same of the fields of standard objects.
+static OBJECT_NUMBERS: Names<6> = Names::new([
+    "port",
+    "fileSize",
+    "sourcePort",
+    "destinationPort",
+    "httpPort",
+    "httpStatus",
+]);
 
 /// Names that are ours, or that Splunk gives a meaning of its own.
-const RESERVED: [&str; 34] = [
+static RESERVED: Names<64> = Names::new([
     "eventId",
     "recordType",
     "service",
@@ -50,6 +61,37 @@ const RESERVED: [&str; 34] = [
     "activity",
     "flowType",
     "compositionOperator",
+    "indicatorTitle",
+    "indicatorType",
+    "indicatorShortDescription",
+    "indicatorDescription",
+    "indicatorConfidence",
+    "validFrom",
+    "validUntil",
+    "killChainPhase",
+    "producer",
+    "relatedIndicator",
+    "incidentTime",
+    "incidentCategory",
+    "incidentStatus",
+    "intendedEffect",
+    "shortDescription",
+    "description",
+    "ttp",
+    "ttpName",
+    "malwareName",
+    "exploitTarget",
+    "exploitTargetName",
+    "cve",
+    "threatActor",
+    "threatActorName",
+    "courseOfAction",
+    "courseOfActionName",
+    "tlp",
+    "markingStatement",
+    "termsOfUse",
+    "objectType",
+    "observableId",
     "host",
     "source",
     "sourcetype",
@@ -58,8 +100,7 @@ const RESERVED: [&str; 34] = [
     "punct",
     "linecount",
     "splunk_server",
-    "",
-];
+]);
 
 /// The longest number of digits that every JSON reader holds exactly in 64 bits.
 const MAX_DIGITS: usize = 18;
@@ -102,9 +143,12 @@ pub(super) fn join(values: &[impl AsRef<str>]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Appends the properties of an observable; those of one name become an array where the first
-/// stands.
-pub(super) fn push_properties(out: &mut Vec<u8>, properties: &Properties) {
+/// Appends the properties of an object; those of one name become an array where the first stands.
+pub(super) fn push_properties(
+    out: &mut Vec<u8>,
+    kind: ObjectKind<'_>,
+    properties: PropertiesView<'_>,
+) {
     let fields: Vec<(Cow<'_, str>, &str)> = properties
         .iter()
         .map(|(name, value)| (field_name(name), value))
@@ -113,7 +157,7 @@ pub(super) fn push_properties(out: &mut Vec<u8>, properties: &Properties) {
         for (name, value) in &fields {
             push_text(out, name);
             out.push(b':');
-            push_value(out, name, value);
+            push_value(out, kind, name, value);
             out.push(b',');
         }
         return;
@@ -128,7 +172,7 @@ pub(super) fn push_properties(out: &mut Vec<u8>, properties: &Properties) {
             Some([value]) => {
                 push_text(out, name);
                 out.push(b':');
-                push_value(out, name, value);
+                push_value(out, kind, name, value);
             }
             Some(several) => {
                 push_text(out, name);
@@ -137,7 +181,7 @@ pub(super) fn push_properties(out: &mut Vec<u8>, properties: &Properties) {
                     if place > 0 {
                         out.push(b',');
                     }
-                    push_value(out, name, value);
+                    push_value(out, kind, name, value);
                 }
                 out.push(b']');
             }
@@ -147,7 +191,7 @@ pub(super) fn push_properties(out: &mut Vec<u8>, properties: &Properties) {
 }
 
 fn field_name(name: &str) -> Cow<'_, str> {
-    if name.starts_with('_') || RESERVED.contains(&name) {
+    if name.is_empty() || name.starts_with('_') || RESERVED.contains(name) {
         Cow::Owned(format!("property_{name}"))
     } else {
         Cow::Borrowed(name)
@@ -169,17 +213,16 @@ fn has_repeated_names(fields: &[(Cow<'_, str>, &str)]) -> bool {
     })
 }
 
-fn push_value(out: &mut Vec<u8>, name: &str, value: &str) {
-    match number(name, value) {
+fn push_value(out: &mut Vec<u8>, kind: ObjectKind<'_>, name: &str, value: &str) {
+    let is_number = NUMBERS.contains(name)
+        || (matches!(kind, ObjectKind::Standard(_)) && OBJECT_NUMBERS.contains(name));
+    match is_number.then(|| number(value)).flatten() {
         Some(number) => out.extend_from_slice(number.to_string().as_bytes()),
         None => push_text(out, value),
     }
 }
 
-fn number(name: &str, value: &str) -> Option<i64> {
-    if !NUMBERS.contains(&name) {
-        return None;
-    }
+fn number(value: &str) -> Option<i64> {
     let trimmed = value.trim_ascii();
     let digits = trimmed.strip_prefix('-').unwrap_or(trimmed);
     if digits.len() > MAX_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -200,8 +243,13 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, value: &str, expect: &str) {
+        check_of(ObjectKind::Custom("cta:webflow"), name, value, expect);
+    }
+
+    #[track_caller]
+    fn check_of(kind: ObjectKind<'_>, name: &str, value: &str, expect: &str) {
         let mut out = Vec::new();
-        push_value(&mut out, name, value);
+        push_value(&mut out, kind, name, value);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             expect,
@@ -230,6 +278,11 @@ mod tests {
             "\"12345678901234567890123456789012\"",
         );
         check("cIP", "7", "\"7\"");
+        // What a Custom object calls a port is its own affair.
+        check("port", "80", "\"80\"");
+        check_of(ObjectKind::Standard("Port"), "port", "80", "80");
+        check_of(ObjectKind::Standard("Port"), "port", "http", "\"http\"");
+        check_of(ObjectKind::Standard("File"), "md5", "80", "\"80\"");
     }
 
     #[test]
@@ -239,12 +292,16 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("| `"))
             .partition(|line| line.contains("| number"));
-        for name in NUMBERS {
+        for name in OBJECT_NUMBERS.iter() {
+            let quoted = format!("`{name}`");
+            assert!(numbers.iter().any(|row| row.contains(&quoted)), "{name}");
+        }
+        for name in NUMBERS.iter() {
             let quoted = format!("`{name}`");
             assert!(numbers.iter().any(|row| row.contains(&quoted)), "{name}");
             assert!(!others.iter().any(|row| row.contains(&quoted)), "{name}");
         }
-        for name in RESERVED.into_iter().filter(|name| !name.is_empty()) {
+        for name in RESERVED.iter() {
             assert!(page.contains(&format!("`{name}`")), "{name}");
         }
     }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::event::{EventId, RecordType};
-use crate::stix::Properties;
+use crate::stix::PropertiesView;
 
 /// The first text of the sequence.
 const VERSION: &str = "1";
@@ -21,18 +21,21 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The id of an observable; `ordinals` are those of its indicator.
-    pub(super) fn of_flow(
+    /// The id of an object; `around` are the ids of what it belongs to, `ordinals` those of its
+    /// indicator.
+    pub(super) fn of_object(
         &mut self,
-        incident_id: &str,
-        indicator_id: &str,
-        flow_type: &str,
-        properties: &Properties,
+        record_type: RecordType,
+        around: &[&str],
+        kind: &str,
+        properties: PropertiesView<'_>,
         ordinals: &mut Ordinals,
     ) -> EventId {
-        self.start(RecordType::Flow, incident_id);
-        self.push(indicator_id);
-        self.push(flow_type);
+        self.start(record_type);
+        for id in around {
+            self.push(id);
+        }
+        self.push(kind);
         for (name, value) in properties.iter() {
             self.push(name);
             self.push(value);
@@ -47,7 +50,15 @@ impl Identity {
 
     /// Starts the id of an incident without observables; its fields follow.
     pub(super) fn of_incident(&mut self, incident_id: &str) -> &mut Self {
-        self.start(RecordType::Incident, incident_id);
+        self.start(RecordType::Incident);
+        self.push(incident_id);
+        self
+    }
+
+    /// Starts the id of an indicator without observables; its fields follow.
+    pub(super) fn of_indicator(&mut self, indicator_id: &str) -> &mut Self {
+        self.start(RecordType::Indicator);
+        self.push(indicator_id);
         self
     }
 
@@ -62,11 +73,10 @@ impl Identity {
         EventId::from_bytes(first_bytes(&Sha256::digest(&self.texts).into()))
     }
 
-    fn start(&mut self, record_type: RecordType, incident_id: &str) {
+    fn start(&mut self, record_type: RecordType) {
         self.texts.clear();
         self.push(VERSION);
         self.push(record_type.as_str());
-        self.push(incident_id);
     }
 }
 

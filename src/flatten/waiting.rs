@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::EventSink;
-use super::definitions::Definitions;
-use super::leaving::Leaving;
-use crate::event::EventId;
-use crate::stix::Named;
+use super::leaving::{Leaving, Left};
+use super::records::{IncidentRecord, IndicatorRecord};
+use super::{EventSink, FlattenLimits, Package, keep};
+use crate::stix::{
+    ObjectKind, Observable, PropertiesView, ReadPackageError, Reference, ReferenceKind,
+};
 use crate::tape::{Scratch, Tape};
 
 /// Memory for the observables that wait; what is more goes to a scratch file.
@@ -29,40 +30,41 @@ pub(super) struct Waiting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
     /// An incident starts; what is known of it is the [`IncidentRecord`] at this place.
-    IncidentStart { known_at: u64 },
+    IncidentStart { known_at: u64, id: &'a str },
     /// An indicator starts; what is known of it is the [`IndicatorRecord`] at this place.
-    IndicatorStart { known_at: u64 },
+    IndicatorStart { known_at: u64, id: &'a str },
+    /// An observable that has an id starts.
+    ObservableStart { id: &'a str },
     /// The innermost incident ends.
     IncidentEnd,
     /// The innermost indicator ends.
     IndicatorEnd,
-    /// An observable, with its fields as JSON text.
-    Flow { id: EventId, fields: &'a [u8] },
+    /// The innermost observable that has an id ends.
+    ObservableEnd,
+    /// An object of an observable.
+    Object(ObjectPiece<'a>),
+    /// Something that stands elsewhere; what is no part of anything is only listed.
+    Reference {
+        kind: ReferenceKind,
+        is_part: bool,
+        operator: &'a str,
+        id: &'a str,
+    },
+}
+
+/// An object as it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ObjectPiece<'a> {
+    pub(super) kind: ObjectKind<'a>,
+    pub(super) operator: &'a str,
+    /// May be empty.
+    pub(super) id: &'a str,
+    pub(super) properties: PropertiesView<'a>,
 }
 
 /// Where the start of an incident or indicator lies among the contents.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StartPlace(u64);
-
-/// What is known of an incident at its end.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct IncidentRecord {
-    /// The id of its event, should it have no observables.
-    pub(super) id: EventId,
-    /// Its own fields as JSON text; those that need definitions come when it leaves.
-    pub(super) fields: String,
-    pub(super) tools: Vec<Named>,
-    pub(super) campaigns: Vec<Named>,
-}
-
-/// What is known of an indicator at its end.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct IndicatorRecord {
-    /// As of an incident.
-    pub(super) fields: String,
-    pub(super) ttps: Vec<Named>,
-    pub(super) campaigns: Vec<Named>,
-}
 
 impl Waiting {
     pub(super) fn new(scratch: &Arc<dyn Scratch>, max_bytes: u64) -> Self {
@@ -79,19 +81,49 @@ impl Waiting {
         self.scopes.clear();
     }
 
-    pub(super) fn start_incident(&mut self) -> io::Result<StartPlace> {
-        self.put(Piece::IncidentStart { known_at: 0 })
-            .map(StartPlace)
+    pub(super) fn start_incident(&mut self, id: &str) -> io::Result<StartPlace> {
+        self.put_start(b'I', id)
     }
 
-    pub(super) fn start_indicator(&mut self) -> io::Result<StartPlace> {
-        self.put(Piece::IndicatorStart { known_at: 0 })
-            .map(StartPlace)
+    pub(super) fn start_indicator(&mut self, id: &str) -> io::Result<StartPlace> {
+        self.put_start(b'N', id)
     }
 
-    /// An observable with its fields as JSON text.
-    pub(super) fn flow(&mut self, id: EventId, fields: &[u8]) -> io::Result<()> {
-        self.put(Piece::Flow { id, fields }).map(drop)
+    pub(super) fn start_observable(&mut self, id: &str) -> io::Result<()> {
+        self.begin(b'O');
+        self.record.extend_from_slice(id.as_bytes());
+        self.put().map(drop)
+    }
+
+    pub(super) fn object(&mut self, observable: Observable<'_>) -> io::Result<()> {
+        let (flag, kind) = match observable.kind {
+            ObjectKind::Custom(kind) => (b'C', kind),
+            ObjectKind::Standard(kind) => (b'S', kind),
+        };
+        self.begin(flag);
+        self.put_text(kind);
+        self.put_text(observable.operator.unwrap_or_default());
+        self.put_text(observable.object_id);
+        observable.properties.encode(&mut self.record);
+        self.put().map(drop)
+    }
+
+    pub(super) fn reference(&mut self, reference: Reference<'_>, is_part: bool) -> io::Result<()> {
+        self.begin(b'R');
+        self.record.push(match reference.kind {
+            ReferenceKind::Indicator => b'N',
+            ReferenceKind::Observable => b'O',
+            ReferenceKind::Object => b'C',
+        });
+        self.record.push(u8::from(is_part));
+        self.put_text(reference.operator.unwrap_or_default());
+        self.record.extend_from_slice(reference.id.as_bytes());
+        self.put().map(drop)
+    }
+
+    pub(super) fn end_observable(&mut self) -> io::Result<()> {
+        self.begin(b'o');
+        self.put().map(drop)
     }
 
     pub(super) fn end_incident(
@@ -99,7 +131,8 @@ impl Waiting {
         start: StartPlace,
         record: &IncidentRecord,
     ) -> io::Result<()> {
-        self.put(Piece::IncidentEnd)?;
+        self.begin(b'i');
+        self.put()?;
         self.know(start, record)
     }
 
@@ -108,31 +141,66 @@ impl Waiting {
         start: StartPlace,
         record: &IndicatorRecord,
     ) -> io::Result<()> {
-        self.put(Piece::IndicatorEnd)?;
+        self.begin(b'n');
+        self.put()?;
         self.know(start, record)
     }
 
-    /// All of the package's events leave, in document order; gives their number.
+    /// All of the package's events leave, in document order.
     pub(super) fn leave(
         &mut self,
-        package_fields: &[u8],
-        definitions: &Definitions,
+        package: &mut Package,
+        limits: FlattenLimits,
         sink: &mut dyn EventSink,
-    ) -> io::Result<u64> {
-        let known = self.scopes.random_access();
-        let mut leaving = Leaving::new(known, package_fields, definitions, sink);
-        let mut contents = self.contents.rewind()?;
-        while contents.read_record(&mut self.record)? {
-            let piece = Piece::decode(&self.record)
-                .ok_or_else(|| io::Error::other("an unknown record on the tape"))?;
-            leaving.piece(piece)?;
+    ) -> Result<Left, ReadPackageError> {
+        if !package.references.is_empty() {
+            self.find_what_is_named(package).map_err(keep)?;
         }
-        Ok(leaving.events())
+        let known = self.scopes.random_access();
+        let contents = self.contents.random_access();
+        Leaving::new(contents, known, package, limits, sink).all()
     }
 
-    fn put(&mut self, piece: Piece<'_>) -> io::Result<u64> {
+    /// Only now it is known which of the ids matter.
+    fn find_what_is_named(&mut self, package: &mut Package) -> io::Result<()> {
+        let mut contents = self.contents.random_access();
+        let mut place = 0;
+        while place < contents.len() {
+            let next = contents.read_record(place, &mut self.record)?;
+            let (kind, id) = match Piece::decode(&self.record)? {
+                Piece::IndicatorStart { id, .. } => (ReferenceKind::Indicator, id),
+                Piece::ObservableStart { id } => (ReferenceKind::Observable, id),
+                Piece::Object(object) => (ReferenceKind::Object, object.id),
+                _ => (ReferenceKind::Object, ""),
+            };
+            if !id.is_empty() {
+                package.references.define(kind, id, place);
+            }
+            place = next;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, kind: u8) {
         self.record.clear();
-        piece.encode(&mut self.record);
+        self.record.push(kind);
+    }
+
+    fn put_text(&mut self, text: &str) {
+        // No text is longer than the limit of the reader.
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        self.record.extend_from_slice(&length.to_le_bytes());
+        self.record.extend_from_slice(text.as_bytes());
+    }
+
+    fn put_start(&mut self, kind: u8, id: &str) -> io::Result<StartPlace> {
+        self.begin(kind);
+        self.record.extend_from_slice(&0_u64.to_le_bytes());
+        self.record.extend_from_slice(id.as_bytes());
+        self.put().map(StartPlace)
+    }
+
+    fn put(&mut self) -> io::Result<u64> {
         self.contents.append_record(&self.record)
     }
 
@@ -147,46 +215,82 @@ impl Waiting {
 impl<'a> Piece<'a> {
     const KIND_BYTES: usize = 1;
 
-    fn encode(self, out: &mut Vec<u8>) {
-        match self {
-            Self::IncidentStart { known_at } => {
-                out.push(b'I');
-                out.extend_from_slice(&known_at.to_le_bytes());
-            }
-            Self::IndicatorStart { known_at } => {
-                out.push(b'N');
-                out.extend_from_slice(&known_at.to_le_bytes());
-            }
-            Self::IncidentEnd => out.push(b'i'),
-            Self::IndicatorEnd => out.push(b'n'),
-            Self::Flow { id, fields } => {
-                out.push(b'F');
-                out.extend_from_slice(id.as_bytes());
-                out.extend_from_slice(fields);
-            }
-        }
+    /// Whether something starts that has an end.
+    pub(super) fn is_start(&self) -> bool {
+        matches!(
+            self,
+            Self::IncidentStart { .. } | Self::IndicatorStart { .. } | Self::ObservableStart { .. }
+        )
     }
 
-    fn decode(record: &'a [u8]) -> Option<Self> {
-        let (kind, rest) = record.split_first()?;
-        let known_at = || Some(u64::from_le_bytes(*rest.first_chunk()?));
-        match kind {
-            b'I' => Some(Self::IncidentStart {
-                known_at: known_at()?,
-            }),
-            b'N' => Some(Self::IndicatorStart {
-                known_at: known_at()?,
-            }),
-            b'i' => Some(Self::IncidentEnd),
-            b'n' => Some(Self::IndicatorEnd),
-            b'F' => {
-                let (id, fields) = rest.split_first_chunk()?;
-                let id = EventId::from_bytes(*id);
-                Some(Self::Flow { id, fields })
-            }
-            _ => None,
-        }
+    pub(super) fn is_end(&self) -> bool {
+        matches!(
+            self,
+            Self::IncidentEnd | Self::IndicatorEnd | Self::ObservableEnd
+        )
     }
+
+    pub(super) fn decode(record: &'a [u8]) -> io::Result<Self> {
+        Self::decode_known(record).ok_or_else(|| io::Error::other("an unknown record on the tape"))
+    }
+
+    fn decode_known(record: &'a [u8]) -> Option<Self> {
+        let (kind, rest) = record.split_first()?;
+        Some(match kind {
+            b'I' | b'N' => {
+                let (known_at, id) = rest.split_first_chunk()?;
+                let known_at = u64::from_le_bytes(*known_at);
+                let id = str::from_utf8(id).ok()?;
+                if *kind == b'I' {
+                    Self::IncidentStart { known_at, id }
+                } else {
+                    Self::IndicatorStart { known_at, id }
+                }
+            }
+            b'O' => Self::ObservableStart {
+                id: str::from_utf8(rest).ok()?,
+            },
+            b'i' => Self::IncidentEnd,
+            b'n' => Self::IndicatorEnd,
+            b'o' => Self::ObservableEnd,
+            b'C' | b'S' => {
+                let (name, rest) = split_text(rest)?;
+                let (operator, rest) = split_text(rest)?;
+                let (id, rest) = split_text(rest)?;
+                Self::Object(ObjectPiece {
+                    kind: if *kind == b'C' {
+                        ObjectKind::Custom(name)
+                    } else {
+                        ObjectKind::Standard(name)
+                    },
+                    operator,
+                    id,
+                    properties: PropertiesView::decode(rest)?,
+                })
+            }
+            b'R' => {
+                let ([kind, is_part], rest) = rest.split_first_chunk()?;
+                let (operator, id) = split_text(rest)?;
+                Self::Reference {
+                    kind: match kind {
+                        b'N' => ReferenceKind::Indicator,
+                        b'O' => ReferenceKind::Observable,
+                        _ => ReferenceKind::Object,
+                    },
+                    is_part: *is_part != 0,
+                    operator,
+                    id: str::from_utf8(id).ok()?,
+                }
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn split_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((str::from_utf8(text).ok()?, rest))
 }
 
 #[cfg(test)]
@@ -194,27 +298,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_come_back() {
-        let id = EventId::from_bytes([7; 16]);
-        for piece in [
-            Piece::IncidentStart { known_at: u64::MAX },
-            Piece::IndicatorStart { known_at: 1 },
-            Piece::IncidentEnd,
-            Piece::IndicatorEnd,
-            Piece::Flow {
-                id,
-                fields: b"\"a\":1,",
-            },
+    fn what_is_no_piece() {
+        for record in [
+            &b""[..],
+            b"?",
+            b"I1234567",
+            b"N12345678\xff",
+            b"O\xff",
+            b"S\x02\0\0\0a",
+            b"C\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0",
+            b"R",
+            b"RN\x01\x09\0\0\0a",
         ] {
-            let mut record = Vec::new();
-            piece.encode(&mut record);
-            assert_eq!(Piece::decode(&record), Some(piece));
-            assert_eq!(
-                Piece::decode(&record[..record.len().min(8)]).is_some(),
-                record.len() == 1
-            );
+            assert_eq!(Piece::decode_known(record), None, "{record:?}");
+            assert!(Piece::decode(record).is_err());
         }
-        assert_eq!(Piece::decode(b""), None);
-        assert_eq!(Piece::decode(b"?"), None);
+        let ends = [(b"i", Piece::IncidentEnd), (b"n", Piece::IndicatorEnd)];
+        for (record, piece) in ends {
+            assert_eq!(Piece::decode_known(record), Some(piece));
+        }
     }
 }

@@ -247,12 +247,8 @@ impl Poller {
             }
         }
         let totals = &completed.totals;
-        for (what, count) in &totals.counts.passed_over {
-            tracing::warn!(
-                collection = %key,
-                count,
-                "passed over {what:?}s outside of incidents: this version forwards the content of incidents"
-            );
+        if let Some(what) = totals.counts.not_forwarded() {
+            tracing::info!(collection = %key, "not forwarded: {what}");
         }
         if let Some(gap) = &completed.gap {
             tracing::error!(

@@ -1,6 +1,6 @@
 //! Start tags, and what of them matters.
 
-use super::DefinitionKind;
+use super::{DefinitionKind, ReferenceKind};
 use crate::xml::{Tag, XmlError};
 
 type Result<T> = std::result::Result<T, XmlError>;
@@ -31,9 +31,14 @@ pub(super) enum Element {
     Indicator {
         id: Option<String>,
     },
-    Observable,
+    Observable {
+        id: Option<String>,
+    },
     /// An indicator or observable that is elsewhere.
-    Reference,
+    Reference {
+        kind: ReferenceKind,
+        id: String,
+    },
     Composition {
         operator: Option<String>,
     },
@@ -41,6 +46,11 @@ pub(super) enum Element {
         kind: DefinitionKind,
         ids: Ids,
     },
+    /// The header of a package inside this one.
+    InnerHeader,
+    /// A package that is elsewhere.
+    PackageReference,
+    Report,
     Other,
 }
 
@@ -52,14 +62,24 @@ pub(super) struct Ids {
 
 impl Element {
     pub(super) fn of(tag: &Tag<'_>) -> Result<Self> {
+        let idref = || tag.owned("idref");
         let definition = |kind| {
-            let (id, idref) = (tag.owned("id")?, tag.owned("idref")?);
-            let ids = Ids { id, idref };
+            let ids = Ids {
+                id: tag.owned("id")?,
+                idref: idref()?,
+            };
             Ok(Self::Definition { kind, ids })
         };
         match tag.local() {
-            "Indicator" | "Observable" if tag.attribute("idref")?.is_some() => Ok(Self::Reference),
-            "Observable" => Ok(Self::Observable),
+            "Observable" => Ok(match idref()? {
+                Some(id) => Self::Reference {
+                    kind: ReferenceKind::Observable,
+                    id,
+                },
+                None => Self::Observable {
+                    id: tag.owned("id")?,
+                },
+            }),
             "Observable_Composition" => Ok(Self::Composition {
                 operator: tag.owned("operator")?,
             }),
@@ -69,12 +89,26 @@ impl Element {
                 id: tag.owned("id")?,
                 url: tag.owned("URL")?,
             }),
-            "Indicator" => Ok(Self::Indicator {
-                id: tag.owned("id")?,
+            "Indicator" => Ok(match idref()? {
+                Some(id) => Self::Reference {
+                    kind: ReferenceKind::Indicator,
+                    id,
+                },
+                None => Self::Indicator {
+                    id: tag.owned("id")?,
+                },
             }),
             "TTP" => definition(DefinitionKind::Ttp),
             "Campaign" => definition(DefinitionKind::Campaign),
             "Tool" => definition(DefinitionKind::Tool),
+            "Threat_Actor" => definition(DefinitionKind::ThreatActor),
+            "Exploit_Target" => definition(DefinitionKind::ExploitTarget),
+            "Course_Of_Action" => definition(DefinitionKind::CourseOfAction),
+            "STIX_Header" => Ok(Self::InnerHeader),
+            "Package" | "STIX_Package" if tag.attribute("idref")?.is_some() => {
+                Ok(Self::PackageReference)
+            }
+            "Report" => Ok(Self::Report),
             _ => Ok(Self::Other),
         }
     }
@@ -84,10 +118,11 @@ impl Element {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         match self {
             Self::Incident { id, url } => length(id) + length(url),
-            Self::Indicator { id } => length(id),
+            Self::Indicator { id } | Self::Observable { id } => length(id),
+            Self::Reference { id, .. } => id.len(),
             Self::Composition { operator } => length(operator),
             Self::Definition { ids, .. } => length(&ids.id) + length(&ids.idref),
-            Self::Observable | Self::Reference | Self::Other => 0,
+            Self::InnerHeader | Self::PackageReference | Self::Report | Self::Other => 0,
         }
     }
 }

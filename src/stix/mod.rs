@@ -1,17 +1,23 @@
 //! STIX 1.x packages, read as a stream: a [`Visitor`] hears of what a package holds in document
 //! order, and nothing is kept here. Knows nothing of TAXII.
 
+mod content;
 mod element;
+mod objects;
+mod passed_over;
 mod properties;
 mod reader;
 
-use std::fmt;
 use std::io;
 
+pub use content::{
+    Definition, DefinitionKind, Details, Header, Incident, IncidentStart, Indicator, Links,
+    Marking, Named, ObjectKind, Observable, PackageStart, Reference, ReferenceKind,
+};
 pub use element::PackageTag;
-pub use properties::Properties;
+pub use passed_over::PassedOver;
+pub use properties::{Properties, PropertiesView};
 pub use reader::{read_package, read_packages};
-use serde::{Deserialize, Serialize};
 
 use crate::xml::XmlError;
 
@@ -51,143 +57,22 @@ pub trait Visitor {
     fn definition(&mut self, definition: Definition) -> Result<(), ReadPackageError>;
     /// An incident starts.
     fn incident_started(&mut self, incident: IncidentStart<'_>) -> Result<(), ReadPackageError>;
-    /// An indicator of the innermost incident starts.
+    /// An indicator starts, of the innermost incident if there is one.
     fn indicator_started(&mut self, id: Option<&str>) -> Result<(), ReadPackageError>;
-    /// An observable of the innermost indicator, or of the incident.
+    /// An observable starts; others may stand inside it.
+    fn observable_started(&mut self, id: Option<&str>) -> Result<(), ReadPackageError>;
+    /// An object of the innermost observable.
     fn observable(&mut self, observable: Observable<'_>) -> Result<(), ReadPackageError>;
+    /// In this place stands only the id of something.
+    fn reference(&mut self, reference: Reference<'_>) -> Result<(), ReadPackageError>;
+    /// The innermost observable ends.
+    fn observable_ended(&mut self) -> Result<(), ReadPackageError>;
     /// The innermost indicator ends.
     fn indicator_ended(&mut self, indicator: Indicator) -> Result<(), ReadPackageError>;
     /// The innermost incident ends.
     fn incident_ended(&mut self, incident: Incident) -> Result<(), ReadPackageError>;
-    /// Something that is read, but not yet forwarded.
+    /// Something that is read and not forwarded.
     fn passed_over(&mut self, what: PassedOver);
     /// The package ends; its header may have stood before or after the rest.
     fn package_ended(&mut self, header: Header) -> Result<(), ReadPackageError>;
-}
-
-/// What a package may hold and nobody hears of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PassedOver {
-    /// An indicator outside of every incident.
-    Indicator,
-    /// An observable outside of every incident.
-    Observable,
-    /// An indicator or observable of an incident that only names another one by its idref.
-    Reference,
-}
-
-impl fmt::Display for PassedOver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Indicator => "indicators outside of incidents",
-            Self::Observable => "observables outside of incidents",
-            Self::Reference => "references to indicators and observables",
-        })
-    }
-}
-
-/// The start tag of a package.
-#[derive(Debug, Clone, Copy)]
-pub struct PackageStart<'a> {
-    /// `@id`
-    pub id: Option<&'a str>,
-    /// `@timestamp`, as written.
-    pub timestamp: Option<&'a str>,
-}
-
-/// STIX_Header. Several values of one field are in document order, white space folded.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// Package_Intent
-    pub intents: Vec<String>,
-    /// Information_Source/Identity/@id
-    pub identities: Vec<String>,
-}
-
-/// Something that can be named by an idref.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Definition {
-    /// What it is.
-    pub kind: DefinitionKind,
-    /// `@id`
-    pub id: String,
-    /// Its title or name; folded, may be empty.
-    pub name: String,
-    /// A tool's vendor; folded, may be empty.
-    pub vendor: String,
-}
-
-/// What is defined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DefinitionKind {
-    /// A tool.
-    Tool,
-    /// A TTP.
-    Ttp,
-    /// A campaign.
-    Campaign,
-}
-
-/// The start tag of an incident.
-#[derive(Debug, Clone, Copy)]
-pub struct IncidentStart<'a> {
-    /// `@id`
-    pub id: Option<&'a str>,
-    /// `@URL`
-    pub url: Option<&'a str>,
-}
-
-/// One observable: no composition, but what is composed.
-#[derive(Debug, Clone, Copy)]
-pub struct Observable<'a> {
-    /// Properties/@custom_name
-    pub custom_name: Option<&'a str>,
-    /// `@operator` of the innermost Observable_Composition around it.
-    pub operator: Option<&'a str>,
-    /// Names and values, in document order, verbatim.
-    pub properties: &'a Properties,
-}
-
-/// What is known of an indicator at its end.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Indicator {
-    /// Indicated_TTP, in document order.
-    pub ttps: Vec<Named>,
-    /// Related_Campaign, in document order.
-    pub campaigns: Vec<Named>,
-}
-
-/// What is known of an incident at its end. White space is folded, nothing is empty.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Incident {
-    /// Title
-    pub titles: Vec<String>,
-    /// Victim/Name
-    pub victims: Vec<String>,
-    /// Discovery_Method
-    pub discovery_methods: Vec<String>,
-    /// Confidence/Value
-    pub confidences: Vec<String>,
-    /// Intended_Effect/Value whose Description is "Risk".
-    pub risks: Vec<String>,
-    /// Intended_Effect/Value whose Description is "Risk category".
-    pub risk_categories: Vec<String>,
-    /// Information_Source/Tools/Tool
-    pub tools: Vec<Named>,
-    /// Related_Campaign
-    pub campaigns: Vec<Named>,
-}
-
-/// Something that is named by reference or in place.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Named {
-    /// By the id of its definition, which stands elsewhere in the package or here.
-    Id(String),
-    /// In place, without an id.
-    Inline {
-        /// Its title or name; may be empty.
-        name: String,
-        /// A tool's vendor; may be empty.
-        vendor: String,
-    },
 }

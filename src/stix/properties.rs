@@ -33,15 +33,25 @@ impl Properties {
         self.ends.clear();
     }
 
-    /// Each name with its value.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut start = 0;
-        self.ends.iter().map(move |&(name_end, value_end)| {
-            let name = self.text.get(start..name_end).unwrap_or_default();
-            let value = self.text.get(name_end..value_end).unwrap_or_default();
-            start = value_end;
-            (name, value)
-        })
+    /// Appends them in the form that [`PropertiesView::decode`] reads.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
+        out.extend_from_slice(&small(self.ends.len()));
+        for &(name_end, value_end) in &self.ends {
+            out.extend_from_slice(&small(name_end));
+            out.extend_from_slice(&small(value_end));
+        }
+        out.extend_from_slice(self.text.as_bytes());
+    }
+
+    /// Adds a property.
+    pub(super) fn push(&mut self, name: &[&str], value: &str) {
+        for piece in name {
+            self.text.push_str(piece);
+        }
+        let name_end = self.text.len();
+        self.text.push_str(value);
+        self.ends.push((name_end, self.text.len()));
     }
 
     /// Starts a property; [`Properties::finish`] gives its value.
@@ -64,6 +74,54 @@ impl Properties {
             Err(_) => self.text.truncate(start),
         }
         written
+    }
+}
+
+/// Properties that were encoded, where they lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PropertiesView<'a> {
+    ends: &'a [[u8; 8]],
+    text: &'a str,
+}
+
+impl<'a> PropertiesView<'a> {
+    /// Reads what [`Properties::encode`] wrote; `None` is something else.
+    #[must_use]
+    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
+        let (count, rest) = bytes.split_first_chunk()?;
+        let count = u32::from_le_bytes(*count) as usize;
+        let (ends, text) = rest.split_at_checked(count.checked_mul(size_of::<[u8; 8]>())?)?;
+        let (ends, _) = ends.as_chunks();
+        let text = str::from_utf8(text).ok()?;
+        Some(Self { ends, text })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Each name with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let text = self.text;
+        let mut start = 0;
+        self.ends
+            .iter()
+            .map(move |&[n0, n1, n2, n3, v0, v1, v2, v3]| {
+                let name_end = u32::from_le_bytes([n0, n1, n2, n3]) as usize;
+                let value_end = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
+                let name = text.get(start..name_end).unwrap_or_default();
+                let value = text.get(name_end..value_end).unwrap_or_default();
+                start = value_end;
+                (name, value)
+            })
     }
 }
 
@@ -94,7 +152,16 @@ mod tests {
             Err(())
         });
         assert_eq!(refused, Err(()));
-        let all: Vec<_> = properties.iter().collect();
-        assert_eq!(all, [("a", "1"), ("", "x"), ("b", ""), ("a", "2")]);
+        properties.push(&["c", "d"], "3");
+        let mut bytes = Vec::new();
+        properties.encode(&mut bytes);
+        let view = PropertiesView::decode(&bytes).unwrap();
+        let all: Vec<_> = view.iter().collect();
+        let expected = [("a", "1"), ("", "x"), ("b", ""), ("a", "2"), ("cd", "3")];
+        assert_eq!(all, expected);
+        assert_eq!(view.len(), properties.len());
+        for length in 0..44 {
+            assert_eq!(PropertiesView::decode(&bytes[..length]), None, "{length}");
+        }
     }
 }

@@ -1,13 +1,22 @@
 //! Reads packages: one function for each element that means something, everything else is walked
 //! through in search of them.
 
-use super::element::{Element, Ids, PackageTag};
-use super::properties::StartedProperty;
+mod definition;
+mod incident;
+mod indicator;
+mod marking;
+mod object;
+mod observable;
+
+use super::element::{Element, PackageTag};
 use super::{
-    Definition, DefinitionKind, Header, Incident, IncidentStart, Indicator, Named, Observable,
-    PackageStart, PassedOver, Properties, ReadPackageError, Visitor,
+    DefinitionKind, Header, IncidentStart, Marking, Named, PackageStart, PassedOver,
+    ReadPackageError, Reference, Visitor,
 };
 use crate::xml::{Token, Xml};
+
+/// A description that is longer is cut.
+const MAX_DESCRIPTION_BYTES: usize = 4096;
 
 type Result<T> = std::result::Result<T, ReadPackageError>;
 
@@ -53,28 +62,12 @@ struct PackageReader<'p, 'r> {
     xml: &'p mut Xml<'r>,
     visitor: &'p mut dyn Visitor,
     max_properties: u32,
-    /// How many incidents are open.
-    incidents: u32,
     /// Bytes that are kept for the elements that are open.
     kept: u64,
-    frame: Frame,
-}
-
-/// The observable that is being read.
-#[derive(Default)]
-struct Frame {
-    custom_name: Option<String>,
-    properties: Properties,
-    /// Whether other observables stand inside it.
-    is_container: bool,
-}
-
-impl Frame {
-    fn reset(&mut self, is_container: bool) {
-        self.custom_name = None;
-        self.properties.clear();
-        self.is_container = is_container;
-    }
+    /// The observable that is being read.
+    frame: observable::Frame,
+    /// The markings of packages inside this one.
+    inner_marking: Marking,
 }
 
 impl<'p, 'r> PackageReader<'p, 'r> {
@@ -83,9 +76,9 @@ impl<'p, 'r> PackageReader<'p, 'r> {
             xml,
             visitor,
             max_properties,
-            incidents: 0,
             kept: 0,
-            frame: Frame::default(),
+            frame: observable::Frame::new(max_properties),
+            inner_marking: Marking::default(),
         }
     }
 
@@ -95,6 +88,7 @@ impl<'p, 'r> PackageReader<'p, 'r> {
             timestamp: start.timestamp.as_deref(),
         })?;
         self.kept = 0;
+        self.inner_marking = Marking::default();
         let mut header = Header::default();
         loop {
             match self.xml.next()? {
@@ -104,7 +98,10 @@ impl<'p, 'r> PackageReader<'p, 'r> {
                     self.element(element, None)?;
                 }
                 Token::Text(_) => {}
-                Token::End | Token::Eof => return self.visitor.package_ended(header),
+                Token::End | Token::Eof => {
+                    header.marking.add(&self.inner_marking);
+                    return self.visitor.package_ended(header);
+                }
             }
         }
     }
@@ -115,6 +112,7 @@ impl<'p, 'r> PackageReader<'p, 'r> {
                 Token::Start(tag) => match tag.local() {
                     "Package_Intent" => self.folded_text_into(&mut header.intents)?,
                     "Information_Source" => self.header_source(header)?,
+                    "Handling" => self.handling(&mut header.marking)?,
                     _ => {
                         let element = Element::of(&tag)?;
                         self.element(element, None)?;
@@ -168,190 +166,41 @@ impl<'p, 'r> PackageReader<'p, 'r> {
                 id: id.as_deref(),
                 url: url.as_deref(),
             })?,
-            Element::Indicator { id } if self.incidents > 0 => self.indicator(id.as_deref())?,
-            Element::Indicator { .. } => {
-                self.visitor.passed_over(PassedOver::Indicator);
-                self.walk(None)?;
-            }
-            Element::Observable => self.observable(operator)?,
-            Element::Reference => {
-                if self.incidents > 0 {
-                    self.visitor.passed_over(PassedOver::Reference);
-                }
+            Element::Indicator { id } => self.indicator(id.as_deref())?,
+            Element::Observable { id } => self.observable(id.as_deref(), operator)?,
+            Element::Reference { kind, id } => {
+                let id = &id;
+                self.visitor.reference(Reference { kind, id, operator })?;
                 self.walk(operator)?;
             }
             Element::Composition { operator } => self.walk(operator.as_deref())?,
-            Element::Definition { kind, ids } => drop(self.named(kind, ids)?),
+            Element::Definition { kind, ids } => {
+                let named = self.named(kind, ids)?;
+                // Without an id nothing can name it.
+                if kind != DefinitionKind::Tool && matches!(named, Some(Named::Inline(_))) {
+                    self.visitor.passed_over(PassedOver::Unnamed(kind));
+                }
+            }
+            Element::InnerHeader => self.inner_header()?,
+            Element::PackageReference => {
+                self.visitor.passed_over(PassedOver::RelatedPackage);
+                self.walk(None)?;
+            }
+            Element::Report => {
+                self.visitor.passed_over(PassedOver::Report);
+                self.walk(None)?;
+            }
             Element::Other => self.walk(operator)?,
         }
         self.kept = kept_before;
         Ok(())
     }
 
-    fn incident(&mut self, start: IncidentStart<'_>) -> Result<()> {
-        self.visitor.incident_started(start)?;
-        self.incidents += 1;
-        let mut incident = Incident::default();
-        loop {
-            match self.xml.next()? {
-                Token::Start(tag) => match tag.local() {
-                    "Title" => self.folded_text_into(&mut incident.titles)?,
-                    "Discovery_Method" => self.folded_text_into(&mut incident.discovery_methods)?,
-                    "Victim" => self.children_text("Name", &mut incident.victims)?,
-                    "Confidence" => self.children_text("Value", &mut incident.confidences)?,
-                    "Intended_Effect" => self.intended_effect(&mut incident)?,
-                    "Information_Source" => {
-                        self.descendants_named(DefinitionKind::Tool, &mut incident.tools)?;
-                    }
-                    "Related_Campaign" | "Related_Campaigns" => {
-                        let idref = tag.owned("idref")?;
-                        self.related_campaign(idref, &mut incident.campaigns)?;
-                    }
-                    _ => {
-                        let element = Element::of(&tag)?;
-                        self.element(element, None)?;
-                    }
-                },
-                Token::Text(_) => {}
-                Token::End | Token::Eof => {
-                    self.incidents -= 1;
-                    return self.visitor.incident_ended(incident);
-                }
-            }
-        }
-    }
-
-    fn intended_effect(&mut self, incident: &mut Incident) -> Result<()> {
-        let mut values = Vec::new();
-        let mut descriptions = Vec::new();
-        loop {
-            match self.xml.next()? {
-                Token::Start(tag) => match tag.local() {
-                    "Value" => self.folded_text_into(&mut values)?,
-                    "Description" => self.folded_text_into(&mut descriptions)?,
-                    _ => {
-                        let element = Element::of(&tag)?;
-                        self.element(element, None)?;
-                    }
-                },
-                Token::Text(_) => {}
-                Token::End | Token::Eof => break,
-            }
-        }
-        if descriptions.iter().any(|text| text == "Risk") {
-            incident.risks.extend(values);
-        } else if descriptions.iter().any(|text| text == "Risk category") {
-            incident.risk_categories.extend(values);
-        }
-        Ok(())
-    }
-
-    fn indicator(&mut self, id: Option<&str>) -> Result<()> {
-        self.visitor.indicator_started(id)?;
-        let mut indicator = Indicator::default();
-        loop {
-            match self.xml.next()? {
-                Token::Start(tag) => match tag.local() {
-                    "Indicated_TTP" => {
-                        self.descendants_named(DefinitionKind::Ttp, &mut indicator.ttps)?;
-                    }
-                    "Related_Campaign" | "Related_Campaigns" => {
-                        let idref = tag.owned("idref")?;
-                        self.related_campaign(idref, &mut indicator.campaigns)?;
-                    }
-                    _ => {
-                        let element = Element::of(&tag)?;
-                        self.element(element, None)?;
-                    }
-                },
-                Token::Text(_) => {}
-                Token::End | Token::Eof => return self.visitor.indicator_ended(indicator),
-            }
-        }
-    }
-
-    /// An observable holds either an object or other observables. Both at once is outside of the
-    /// schema; then what was read of the object so far is an observable of its own.
-    fn observable(&mut self, operator: Option<&str>) -> Result<()> {
-        if !self.frame.properties.is_empty() {
-            self.observable_ended(operator)?;
-        }
-        self.frame.reset(false);
-        self.observable_children(operator)?;
-        if !self.frame.is_container || !self.frame.properties.is_empty() {
-            self.observable_ended(operator)?;
-        }
-        self.frame.reset(true);
-        Ok(())
-    }
-
-    fn observable_ended(&mut self, operator: Option<&str>) -> Result<()> {
-        if self.incidents == 0 {
-            self.visitor.passed_over(PassedOver::Observable);
-            return Ok(());
-        }
-        self.visitor.observable(Observable {
-            custom_name: self.frame.custom_name.as_deref(),
-            operator,
-            properties: &self.frame.properties,
-        })
-    }
-
-    fn observable_children(&mut self, operator: Option<&str>) -> Result<()> {
-        loop {
-            match self.xml.next()? {
-                Token::Start(tag) => match tag.local() {
-                    "Properties" => {
-                        if self.frame.custom_name.is_none() {
-                            self.frame.custom_name = tag.owned("custom_name")?;
-                        }
-                        self.observable_children(operator)?;
-                    }
-                    "Custom_Properties" => self.custom_properties()?,
-                    _ => match Element::of(&tag)? {
-                        Element::Other => self.observable_children(operator)?,
-                        composition @ Element::Composition { .. } => {
-                            self.element(composition, operator)?;
-                            self.frame.is_container = true;
-                        }
-                        element => self.element(element, operator)?,
-                    },
-                },
-                Token::Text(_) => {}
-                Token::End | Token::Eof => return Ok(()),
-            }
-        }
-    }
-
-    fn custom_properties(&mut self) -> Result<()> {
-        loop {
-            match self.xml.next()? {
-                Token::Start(tag) if tag.local() == "Property" => {
-                    let name = tag.attribute("name")?.unwrap_or_default();
-                    let started = self.frame.properties.start(&name);
-                    drop(name);
-                    self.property(started)?;
-                }
-                Token::Start(_) => self.xml.skip()?,
-                Token::Text(_) => {}
-                Token::End | Token::Eof => return Ok(()),
-            }
-        }
-    }
-
-    fn property(&mut self, started: StartedProperty) -> Result<()> {
-        let Self { xml, frame, .. } = self;
-        frame
-            .properties
-            .finish(started, |value| xml.text_into(value))?;
-        let limit_reached = |what, limit| Err(ReadPackageError::Limit { what, limit });
-        if frame.properties.len() > self.max_properties as usize {
-            return limit_reached("properties in one observable", self.max_properties.into());
-        }
-        let max_bytes = xml.limits().max_text_bytes;
-        if frame.properties.text_bytes() as u64 > max_bytes {
-            return limit_reached("bytes of properties in one observable", max_bytes);
-        }
+    /// What a package inside this one holds counts as this one's, so its marking holds for all.
+    fn inner_header(&mut self) -> Result<()> {
+        let mut header = Header::default();
+        self.header(&mut header)?;
+        self.inner_marking.add(&header.marking);
         Ok(())
     }
 
@@ -370,87 +219,25 @@ impl<'p, 'r> PackageReader<'p, 'r> {
         }
     }
 
-    /// What the descendants of this kind name, such as the tools in an Information_Source.
-    fn descendants_named(&mut self, kind: DefinitionKind, names: &mut Vec<Named>) -> Result<()> {
-        loop {
-            match self.xml.next()? {
-                Token::Start(tag) if tag.local() == "Related_Campaign" => {
-                    let idref = tag.owned("idref")?;
-                    self.related_campaign(idref, names)?;
-                }
-                Token::Start(tag) => match Element::of(&tag)? {
-                    Element::Definition { kind: found, ids } if found == kind => {
-                        names.extend(self.named(kind, ids)?);
-                    }
-                    Element::Other => self.descendants_named(kind, names)?,
-                    element => self.element(element, None)?,
-                },
-                Token::Text(_) => {}
-                Token::End | Token::Eof => return Ok(()),
-            }
-        }
-    }
-
-    /// Names a campaign by its own idref, or holds a Campaign that does.
-    fn related_campaign(&mut self, idref: Option<String>, names: &mut Vec<Named>) -> Result<()> {
-        if let Some(id) = idref {
-            self.keep(id.len())?;
-            names.push(Named::Id(id));
-        }
-        self.descendants_named(DefinitionKind::Campaign, names)
-    }
-
-    /// Reads a tool, TTP or campaign: a definition if it has an id, a reference, or a bare name.
-    fn named(&mut self, kind: DefinitionKind, ids: Ids) -> Result<Option<Named>> {
-        let kept_before = self.kept;
-        let mut titles = Vec::new();
-        let mut names = Vec::new();
-        let mut vendors = Vec::new();
-        loop {
-            match self.xml.next()? {
-                Token::Start(tag) => match tag.local() {
-                    "Title" => self.folded_text_into(&mut titles)?,
-                    "Name" => self.folded_text_into(&mut names)?,
-                    "Names" => self.children_text("Name", &mut names)?,
-                    "Vendor" => self.folded_text_into(&mut vendors)?,
-                    _ => {
-                        let element = Element::of(&tag)?;
-                        self.element(element, None)?;
-                    }
-                },
-                Token::Text(_) => {}
-                Token::End | Token::Eof => break,
-            }
-        }
-        self.kept = kept_before;
-        let name = titles.into_iter().chain(names).next().unwrap_or_default();
-        let vendor = vendors.into_iter().next().unwrap_or_default();
-        let found = match ids {
-            Ids { id: Some(id), .. } => {
-                self.visitor.definition(Definition {
-                    kind,
-                    id: id.clone(),
-                    name,
-                    vendor,
-                })?;
-                Named::Id(id)
-            }
-            Ids {
-                idref: Some(idref), ..
-            } => Named::Id(idref),
-            _ if name.is_empty() && vendor.is_empty() => return Ok(None),
-            _ => Named::Inline { name, vendor },
-        };
-        self.keep(match &found {
-            Named::Id(id) => id.len(),
-            Named::Inline { name, vendor } => name.len() + vendor.len(),
-        })?;
-        Ok(Some(found))
-    }
-
     /// Appends the text of the element that has just started, folded, unless it is empty.
     fn folded_text_into(&mut self, texts: &mut Vec<String>) -> Result<()> {
         let text = fold(&self.xml.text()?);
+        if !text.is_empty() {
+            self.keep(text.len())?;
+            texts.push(text);
+        }
+        Ok(())
+    }
+
+    /// As [`PackageReader::folded_text_into`], cut where it is too long for every event.
+    fn description_into(&mut self, texts: &mut Vec<String>) -> Result<()> {
+        let mut text = fold(&self.xml.text()?);
+        if text.len() > MAX_DESCRIPTION_BYTES {
+            let is_whole = |at: &usize| text.is_char_boundary(*at);
+            let end = (0..=MAX_DESCRIPTION_BYTES).rev().find(is_whole);
+            text.truncate(end.unwrap_or_default());
+            text.push('…');
+        }
         if !text.is_empty() {
             self.keep(text.len())?;
             texts.push(text);

@@ -13,7 +13,6 @@ use std::io::Read;
 use std::sync::Arc;
 
 use quick_xml::XmlVersion;
-use quick_xml::events::attributes::{AttrError, Attribute};
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::Prefix;
 use quick_xml::reader::Reader;
@@ -102,23 +101,40 @@ impl Tag<'_> {
         Ok(None)
     }
 
-    /// All attributes, in the order of the document.
-    pub fn attributes(&self) -> Result<Vec<(String, String)>, XmlError> {
+    /// All attributes: prefix, local name, value with its references resolved.
+    pub fn attributes(&self) -> impl Iterator<Item = Result<Attribute<'_>, XmlError>> {
         let mut attributes = self.start.attributes();
-        let attributes = attributes.with_checks(false);
-        let pair = |attribute: Result<Attribute<'_>, AttrError>| {
+        attributes.with_checks(false);
+        attributes.map(|attribute| {
             let attribute = attribute.map_err(|error| malformed(self.offset, &error))?;
-            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
-            let value = value.map_err(|error| malformed(self.offset, &error))?;
-            Ok((attribute.key.into_inner().to_owned(), value.into_owned()))
-        };
-        attributes.map(pair).collect()
+            let value = attribute
+                .normalized_value(XmlVersion::Implicit1_0)
+                .map_err(|error| malformed(self.offset, &error))?;
+            let name = attribute.key.into_inner();
+            let (prefix, local) = name.split_once(':').unwrap_or(("", name));
+            Ok(Attribute {
+                prefix,
+                local,
+                value,
+            })
+        })
     }
 
     /// The attribute as an owned text; absent is `None`, empty is `Some("")`.
     pub fn owned(&self, name: &str) -> Result<Option<String>, XmlError> {
         Ok(self.attribute(name)?.map(Cow::into_owned))
     }
+}
+
+/// An attribute of a start tag.
+#[derive(Debug)]
+pub struct Attribute<'x> {
+    /// What stands before the colon, or the empty text.
+    pub prefix: &'x str,
+    /// Its name without the prefix.
+    pub local: &'x str,
+    /// Its value, references resolved.
+    pub value: Cow<'x, str>,
 }
 
 /// Reads a document token by token.

@@ -89,6 +89,62 @@ fn of_incidents() {
     );
 }
 
+#[test]
+fn of_indicators() {
+    let events = events("feed");
+    let texts = [
+        "1",
+        "indicator",
+        "feed:indicator-21",
+        "Address",
+        "address",
+        "192.0.2.21",
+        "0",
+    ];
+    assert_eq!(events[0]["eventId"], event_id(&texts));
+    let texts = [
+        "1",
+        "indicator",
+        "feed:indicator-22",
+        "indicatorTitle",
+        "Only a title",
+    ];
+    assert_eq!(events[1]["eventId"], event_id(&texts));
+}
+
+#[test]
+fn of_observables() {
+    let events = events("objects");
+    let texts = [
+        "1",
+        "observable",
+        "feed:observable-1",
+        "Address",
+        "addressCategory",
+        "ipv4-addr",
+        "address",
+        "192.0.2.231",
+        "address",
+        "192.0.2.232",
+        "0",
+    ];
+    assert_eq!(events[0]["eventId"], event_id(&texts));
+    let texts = [
+        "1",
+        "observable",
+        "feed:observable-2",
+        "DomainName",
+        "@type",
+        "FQDN",
+        "domain",
+        "xjpakmdcfuqe.example",
+        "domainCondition",
+        "EndsWith",
+        "0",
+    ];
+    assert_eq!(events[1]["eventId"], event_id(&texts));
+}
+
 /// The worked example and the names of the documentation are those of the program.
 #[test]
 fn the_documentation_is_true() {
@@ -106,14 +162,27 @@ fn the_documentation_is_true() {
         .lines()
         .filter_map(|line| line.strip_prefix("# golden: "))
         .collect();
-    let known: Vec<String> = [("webflow", 1), ("webflow", 2), ("no-observables", 1)]
+    let examples = [
+        ("webflow", 1),
+        ("webflow", 2),
+        ("no-observables", 1),
+        ("feed", 0),
+        ("feed", 1),
+        ("objects", 5),
+    ];
+    let known: Vec<String> = examples
         .iter()
         .map(|&(sample, at)| events(sample)[at]["eventId"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(golden, known);
-    for sample in super::SAMPLES {
+    for sample in super::SAMPLES.into_iter().chain(super::FEEDS) {
         for event in events(sample) {
-            for name in event.as_object().unwrap().keys() {
+            let names = event.as_object().unwrap().keys();
+            // What has no name of its own has a path, and a condition the name of its field.
+            let is_own = |name: &&String| {
+                name.starts_with(char::is_lowercase) && !name.ends_with("Condition")
+            };
+            for name in names.filter(is_own) {
                 assert!(
                     page.contains(&format!("`{name}`")),
                     "{name} is not described"

@@ -31,9 +31,13 @@ const SAMPLES: [&str; 5] = [
     "unordered",
 ];
 
+/// What other feeds send: every kind of object, and what stands in one place and is named in
+/// another; STIX 1.0 and 1.2 too.
+const FEEDS: [&str; 2] = ["objects", "feed"];
+
 #[test]
 fn every_sample_gives_its_events() {
-    for sample in SAMPLES {
+    for sample in SAMPLES.into_iter().chain(FEEDS) {
         let document = fs::read(path(sample, "xml")).unwrap();
         let (read, _) = read(&document).unwrap();
         let expected = fs::read_to_string(path(sample, "jsonl")).unwrap();
@@ -45,26 +49,43 @@ fn every_sample_gives_its_events() {
     }
 }
 
+const UNDEFINED: &str =
+    "1 references to indicators, observables and objects that the package does not define";
+
 /// What is not forwarded is counted.
 #[test]
 fn what_is_passed_over_is_told() {
-    let document = fs::read(path("no-observables", "xml")).unwrap();
-    let (_, answer) = read(&document).unwrap();
-    let Answer::Poll(part) = answer else {
-        panic!("{answer:?}");
-    };
-    let told = part.counts.passed_over.iter();
-    let told: Vec<String> = told
-        .map(|(what, count)| format!("{count} {what}"))
-        .collect();
+    for sample in ["swflow", "campaign", "unordered", "objects"] {
+        assert_eq!(passed_over(sample), [""; 0], "{sample}");
+    }
     assert_eq!(
-        told,
+        passed_over("webflow"),
+        ["1 Impact_Assessment elements of incidents"]
+    );
+    assert_eq!(passed_over("no-observables"), [UNDEFINED]);
+    assert_eq!(
+        passed_over("feed"),
         [
-            "1 indicators outside of incidents",
-            "1 observables outside of incidents",
-            "1 references to indicators and observables",
+            UNDEFINED,
+            "1 references to related packages",
+            "1 reports (their content is read)",
+            "1 TTPs that nothing names",
+            "1 Test_Mechanisms elements of indicators",
         ]
     );
+}
+
+fn passed_over(sample: &str) -> Vec<String> {
+    let document = fs::read(path(sample, "xml")).unwrap();
+    let (_, answer) = read(&document).unwrap();
+    match answer {
+        Answer::Poll(part) => {
+            let told = part.counts.passed_over.iter();
+            told.map(|(what, count)| format!("{count} {what}"))
+                .collect()
+        }
+        other => vec![format!("{other:?}")],
+    }
 }
 
 fn path(sample: &str, extension: &str) -> PathBuf {
@@ -75,6 +96,11 @@ fn path(sample: &str, extension: &str) -> PathBuf {
 fn samples() -> Vec<Vec<u8>> {
     let read = |sample| fs::read(path(sample, "xml")).unwrap();
     SAMPLES.into_iter().map(read).collect()
+}
+
+fn all_samples() -> Vec<Vec<u8>> {
+    let read = |sample| fs::read(path(sample, "xml")).unwrap();
+    SAMPLES.into_iter().chain(FEEDS).map(read).collect()
 }
 
 /// The events of whole blocks.

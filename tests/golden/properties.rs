@@ -7,7 +7,7 @@ use proptest::sample::Index;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::{Blocks, read, read_into, samples};
+use super::{Blocks, all_samples, read, read_into, samples};
 
 /// One thing that is done to a document's bytes.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ proptest! {
         sample in any::<Index>(),
         damages in prop::collection::vec(Damage::any(), 1..8),
     ) {
-        let mut bytes = sample.get(&samples()).clone();
+        let mut bytes = sample.get(&all_samples()).clone();
         for damage in &damages {
             damage.apply(&mut bytes);
         }
@@ -143,7 +143,7 @@ proptest! {
         sample in any::<Index>(),
         sizes in prop::collection::vec(1..50_usize, 1..20),
     ) {
-        let documents = samples();
+        let documents = all_samples();
         let bytes = sample.get(&documents);
         let mut chunks = Chunks { bytes, sizes, given: 0 };
         let mut blocks = Blocks::default();

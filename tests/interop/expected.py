@@ -18,7 +18,12 @@ OUR_FIELDS = set(
     """eventId recordType service collection packageId packageTimestamp packageIntent customer
     incidentId incidentTitle incidentUrl victim discoveryMethod confidence risk riskCategory tool
     toolName toolVendor campaign campaignName indicatorId activity flowType
-    compositionOperator""".split()
+    compositionOperator incidentTime incidentCategory incidentStatus intendedEffect
+    shortDescription description ttp ttpName malwareName exploitTarget exploitTargetName cve
+    threatActor threatActorName courseOfAction courseOfActionName tlp markingStatement termsOfUse
+    indicatorTitle indicatorType indicatorShortDescription indicatorDescription
+    indicatorConfidence validFrom validUntil killChainPhase producer relatedIndicator objectType
+    observableId""".split()
 )
 SPLUNK_FIELDS = set("host source sourcetype index time punct linecount splunk_server".split())
 INCIDENT_IDENTITY = [
@@ -85,6 +90,15 @@ def _incident_fields(root, incident):
         "confidence": _joined(_texts(incident, "Confidence/Value")),
         "risk": effects("Risk"),
         "riskCategory": effects("Risk category"),
+        "intendedEffect": _joined(
+            _text(effect, "Value")
+            for effect in _all(incident, "Intended_Effect")
+            if _text(effect, "Description") not in ("Risk", "Risk category")
+        ),
+        "incidentCategory": _joined(_texts(incident, "Categories/Category")),
+        "incidentStatus": _joined(_texts(incident, "Status")),
+        "shortDescription": _joined(_texts(incident, "Short_Description")),
+        "description": _joined(_texts(incident, "Description")),
         "tool": _joined(tools),
         "toolName": _joined(_text(known_tools.get(tool), "Name") for tool in tools),
         "toolVendor": _joined(_text(known_tools.get(tool), "Vendor") for tool in tools),
@@ -124,6 +138,9 @@ def _flows(root, of_incident, indicator):
         _text(known_ttps.get(ttp.get("idref"), ttp), "Title")
         for ttp in _all(indicator, "Indicated_TTP/TTP")
     )
+    ttps = [
+        ttp.get("id") or ttp.get("idref") for ttp in _all(indicator, "Indicated_TTP/TTP")
+    ]
     seen = Counter()
     for properties in _all(indicator, "/Object/Properties"):
         raw = [(one.get("name"), one.text or "") for one in _all(properties, "/Property")]
@@ -143,7 +160,14 @@ def _flows(root, of_incident, indicator):
             "recordType": "flow",
             "eventId": _event_id([*identity, str(ordinal)]),
             "indicatorId": indicator.get("id"),
+            "indicatorTitle": _joined(_texts(indicator, "Title")),
+            "indicatorType": _joined(_texts(indicator, "Type")),
+            "indicatorShortDescription": _joined(_texts(indicator, "Short_Description")),
+            "indicatorDescription": _joined(_texts(indicator, "Description")),
+            "indicatorConfidence": _joined(_texts(indicator, "Confidence/Value")),
+            "producer": _joined(_texts(indicator, "Producer/Identity/Name")),
             "activity": activity,
+            "ttp": _joined(dict.fromkeys(ttps)),
             "flowType": flow_type,
             "compositionOperator": compositions[-1].get("operator") if compositions else None,
         }

@@ -53,7 +53,7 @@ fn keys_that_nobody_knows() {
     check(
         &file("\"odd key\" = 1\n[stat]\na = 1"),
         r#"
-            FILE:12: output[0]."odd key": unknown key; allowed are name, type, collections, when_spool_full, start_at, host, batch, retry, endpoints, token, index, source, sourcetype_flow, sourcetype_incident, override, gzip, indexed_fields, acknowledge, ack_timeout, ack_interval, max_outstanding_acks, max_in_flight, proxy, request_timeout, tls, connect_timeout, addresses, transport, framing, server_name, window, format, facility, severity, app_name, structured_data, sd_id, bom, body, max_message_bytes, when_too_large, write_timeout, path, rotate_bytes, rotate_keep
+            FILE:12: output[0]."odd key": unknown key; allowed are name, type, collections, when_spool_full, start_at, host, batch, retry, endpoints, token, index, source, sourcetype_flow, sourcetype_incident, sourcetype_indicator, sourcetype_observable, override, gzip, indexed_fields, acknowledge, ack_timeout, ack_interval, max_outstanding_acks, max_in_flight, proxy, request_timeout, tls, connect_timeout, addresses, transport, framing, server_name, window, format, facility, severity, app_name, structured_data, sd_id, bom, body, max_message_bytes, when_too_large, write_timeout, path, rotate_bytes, rotate_keep
             FILE:13: stat: unknown key; did you mean "state"?
         "#,
     );

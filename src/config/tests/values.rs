@@ -49,6 +49,8 @@ fn defaults() {
     };
     assert_eq!(splunk.sourcetype_flow, "cisco:cta:flow");
     assert_eq!(splunk.sourcetype_incident, "cisco:cta:incident");
+    assert_eq!(splunk.sourcetype_indicator, "cisco:cta:indicator");
+    assert_eq!(splunk.sourcetype_observable, "cisco:cta:observable");
     assert_eq!(splunk.index, None);
     assert!(splunk.gzip);
     assert!(!splunk.indexed_fields);

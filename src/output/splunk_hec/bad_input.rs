@@ -97,6 +97,8 @@ pub fn hec_envelope(input: &[u8]) {
         source: Some(source).filter(|_| flags & 2 > 0),
         sourcetype_flow: "cisco:cta:flow".into(),
         sourcetype_incident: "cisco:cta:incident".into(),
+        sourcetype_indicator: "cisco:cta:indicator".into(),
+        sourcetype_observable: "cisco:cta:observable".into(),
         overrides: Vec::new(),
         gzip: false,
         indexed_fields: flags & 4 > 0,

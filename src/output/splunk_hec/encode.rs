@@ -33,6 +33,8 @@ pub(super) struct Encoder {
     source: Option<String>,
     sourcetype_flow: String,
     sourcetype_incident: String,
+    sourcetype_indicator: String,
+    sourcetype_observable: String,
     overrides: Vec<CollectionOverride>,
     indexed_fields: bool,
 }
@@ -45,6 +47,8 @@ impl Encoder {
             source: config.source.clone(),
             sourcetype_flow: config.sourcetype_flow.clone(),
             sourcetype_incident: config.sourcetype_incident.clone(),
+            sourcetype_indicator: config.sourcetype_indicator.clone(),
+            sourcetype_observable: config.sourcetype_observable.clone(),
             overrides: config.overrides.clone(),
             indexed_fields: config.indexed_fields,
         }
@@ -81,8 +85,7 @@ impl Encoder {
 
     /// The most that an envelope of this origin takes beyond the event.
     pub(super) fn framing_bytes(&self, origin: &BatchOrigin) -> usize {
-        let labels = [RecordType::Flow, RecordType::Incident]
-            .map(|record_type| self.labels(origin, record_type).len());
+        let labels = RecordType::ALL.map(|record_type| self.labels(origin, record_type).len());
         self.fixed_bytes() + labels.into_iter().max().unwrap_or_default()
     }
 
@@ -111,6 +114,8 @@ impl Encoder {
             .unwrap_or(match record_type {
                 RecordType::Flow => &self.sourcetype_flow,
                 RecordType::Incident => &self.sourcetype_incident,
+                RecordType::Indicator => &self.sourcetype_indicator,
+                RecordType::Observable => &self.sourcetype_observable,
             });
         let mut labels = format!(
             r#","host":{},"source":{},"sourcetype":{}"#,
@@ -230,8 +235,8 @@ mod tests {
         assert_eq!(text(&encoder, &events), [one, one].concat());
         // The time takes all of its bytes only far from today.
         let spare = MAX_TIME_BYTES - "1421623882.432".len();
-        // The sourcetype of incidents is longer.
-        let longer = "cisco:cta:incident".len() - "cisco:cta:flow".len();
+        // The sourcetype of observables is longer.
+        let longer = "cisco:cta:observable".len() - "cisco:cta:flow".len();
         let most = encoder.framing_bytes(&events[0].origin) + "{}".len();
         assert_eq!(one.len() + spare + longer, most);
     }

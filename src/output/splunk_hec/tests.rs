@@ -22,6 +22,8 @@ pub(super) fn config(endpoints: &[std::net::SocketAddr]) -> SplunkHecConfig {
         source: None,
         sourcetype_flow: "cisco:cta:flow".into(),
         sourcetype_incident: "cisco:cta:incident".into(),
+        sourcetype_indicator: "cisco:cta:indicator".into(),
+        sourcetype_observable: "cisco:cta:observable".into(),
         overrides: Vec::new(),
         gzip: false,
         indexed_fields: false,

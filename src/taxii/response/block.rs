@@ -6,6 +6,8 @@ use super::{ReadResponseError, RefusedBlock, ResponseSink, shortened};
 use crate::stix::{self, ReadPackageError};
 use crate::xml::{Token, Xml, XmlError};
 
+const NESTED: &str = "another Content_Block is nested in it";
+
 /// How far an error in a block reaches.
 enum BlockError {
     /// The block alone cannot be read.
@@ -76,8 +78,7 @@ impl<S: ResponseSink> PartReader<'_, '_, S> {
                         *binding = binding.take().or(text.map(shortened));
                     }
                     "Content_Block" => {
-                        let reason = "another Content_Block is nested in it";
-                        return Err(BlockError::Block(reason.to_owned()));
+                        return Err(BlockError::Block(NESTED.to_owned()));
                     }
                     _ => self.xml.skip()?,
                 },
@@ -124,8 +125,20 @@ impl BlockError {
             ReadPackageError::Xml(
                 error @ (XmlError::Read(_) | XmlError::Record(_) | XmlError::TooLarge { .. }),
             ) => Self::Answer(error.into()),
-            error => Self::Block(error.to_string()),
+            error => Self::Block(reason_of(&error)),
         }
+    }
+}
+
+/// What is known of content that is no STIX.
+fn reason_of(error: &ReadPackageError) -> String {
+    let ReadPackageError::NotStix { found } = error else {
+        return error.to_string();
+    };
+    match found.as_str() {
+        "Content_Block" => NESTED.to_owned(),
+        "EncryptedData" => "it is encrypted (XML Encryption)".to_owned(),
+        _ => error.to_string(),
     }
 }
 
@@ -144,7 +157,7 @@ impl From<ReadPackageError> for BlockError {
         match error {
             ReadPackageError::Xml(error) => error.into(),
             ReadPackageError::Keep(error) => Self::Answer(ReadResponseError::Keep(error)),
-            error => Self::Block(error.to_string()),
+            error => Self::Block(reason_of(&error)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Small records, read whole: what a service tells of itself.
 
 use super::ReadResponseError;
-use crate::xml::{Tag, Token, Xml, XmlError};
+use crate::xml::{Attribute, Tag, Token, Xml, XmlError};
 
 /// Bytes of all names, attributes and texts that one message about services, collections or
 /// subscriptions may hold.
@@ -39,9 +39,14 @@ impl Budget {
 
 /// The start tag of a record.
 pub(super) fn start(tag: &Tag<'_>, budget: &mut Budget) -> Result<Record, ReadResponseError> {
+    let pair = |attribute: Result<Attribute<'_>, XmlError>| {
+        let Attribute { local, value, .. } = attribute?;
+        Ok((local.to_owned(), value.into_owned()))
+    };
+    let attributes: Result<_, XmlError> = tag.attributes().map(pair).collect();
     let record = Record {
         name: tag.local().to_owned(),
-        attributes: tag.attributes()?,
+        attributes: attributes?,
         ..Record::default()
     };
     let attributes = record.attributes.iter();

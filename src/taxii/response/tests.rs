@@ -325,6 +325,22 @@ fn a_block_that_is_encrypted_or_nested() {
         &of_encrypted("<Encrypted/>"),
         &format!("{reason}<Encrypted>"),
     );
+    // What a PKCS #7 envelope looks like.
+    let envelope =
+        "MIIBygYJKoZIhvcNAQcDoIIBuzCCAbcCAQAxggFy\nMIIBbgIBADBWMEkxCzAJBgNVBAYTAlVTMQ==\n";
+    check_refused_block(
+        &of_encrypted(envelope),
+        &format!("{reason}empty or plain text"),
+    );
+    let xml_encryption = "<xenc:EncryptedData xmlns:xenc='http://www.w3.org/2001/04/xmlenc#' Type='http://www.w3.org/2001/04/xmlenc#Element'><xenc:CipherData><xenc:CipherValue>A23B45C56</xenc:CipherValue></xenc:CipherData></xenc:EncryptedData>";
+    for content in [xml_encryption.to_owned(), escaped(xml_encryption)] {
+        check_refused(&content, "it is encrypted (XML Encryption)");
+        check_refused_block(
+            &of_encrypted(&content),
+            &(reason.replace("no STIX_Package, the content is ", "")
+                + "it is encrypted (XML Encryption)"),
+        );
+    }
     // Far longer than a text may be, and cut where it is passed over.
     check_refused_block(
         &of_encrypted(&"MIIB".repeat(50_000)),
@@ -332,7 +348,17 @@ fn a_block_that_is_encrypted_or_nested() {
             + "a text, tag or comment is longer than 3000 bytes"),
     );
     let inner = block(&package(&["x"]));
-    check_refused(&inner, "no STIX_Package, the content is <Content_Block>");
+    check_refused(&inner, "another Content_Block is nested in it");
+    check_refused_block(
+        &of_encrypted(&inner),
+        &(reason.replace("no STIX_Package, the content is ", "")
+            + "another Content_Block is nested in it"),
+    );
+    // What stands before it in the same block is no event either.
+    check_refused(
+        &(package(&["x"]) + &inner),
+        "another Content_Block is nested in it",
+    );
     check_refused_block(
         &format!("<Content_Block>{inner}</Content_Block>"),
         "-: another Content_Block is nested in it",

@@ -40,6 +40,12 @@ impl Checker<'_> {
             sourcetype_incident: self
                 .text(raw.sourcetype_incident)
                 .unwrap_or_else(|| "cisco:cta:incident".to_owned()),
+            sourcetype_indicator: self
+                .text(raw.sourcetype_indicator)
+                .unwrap_or_else(|| "cisco:cta:indicator".to_owned()),
+            sourcetype_observable: self
+                .text(raw.sourcetype_observable)
+                .unwrap_or_else(|| "cisco:cta:observable".to_owned()),
             overrides: self.overrides(raw.r#override, services),
             gzip: raw.gzip.unwrap_or(true),
             indexed_fields: raw.indexed_fields.unwrap_or(false),

@@ -40,7 +40,7 @@ enum Label {
 
 /// The first entry of a field whose key is free and can hold the value has it. The event's time is
 /// not in here: it is always `rt`.
-static DICTIONARY: [Entry; 45] = [
+static DICTIONARY: [Entry; 62] = [
     plain("eventId", "externalId", Kind::Text),
     plain("incidentTitle", "cat", Kind::Text),
     plain("activity", "msg", Kind::Text),
@@ -87,6 +87,23 @@ static DICTIONARY: [Entry; 45] = [
     plain("scContentType", "fileType", Kind::Text),
     plain("scSHA256", "fileHash", Kind::Text),
     plain("scMD5", "fileHash", Kind::Text),
+    plain("sourceAddress", "src", Kind::Ipv4),
+    ipv6("sourceAddress", "c6a2", "Source IPv6 Address"),
+    plain("destinationAddress", "dst", Kind::Ipv4),
+    ipv6("destinationAddress", "c6a3", "Destination IPv6 Address"),
+    plain("sourcePort", "spt", Kind::Port),
+    plain("destinationPort", "dpt", Kind::Port),
+    plain("sourceHostname", "shost", Kind::Text),
+    plain("destinationHostname", "dhost", Kind::Text),
+    plain("username", "suser", Kind::Text),
+    plain("uri", "request", Kind::Text),
+    plain("httpMethod", "requestMethod", Kind::Text),
+    plain("httpUserAgent", "requestClientApplication", Kind::Text),
+    plain("fileName", "fname", Kind::Text),
+    plain("filePath", "filePath", Kind::Text),
+    plain("sha256", "fileHash", Kind::Text),
+    plain("sha1", "fileHash", Kind::Text),
+    plain("md5", "fileHash", Kind::Text),
 ];
 
 const fn plain(field: &'static str, key: &'static str, kind: Kind) -> Entry {
@@ -128,7 +145,7 @@ pub(super) fn push(event: &Event, fields: &Fields<'_>, message: &mut String) {
     );
     message.push('|');
     let record_type = event.record_type.as_str();
-    let name = ["activity", "incidentTitle"]
+    let name = ["activity", "incidentTitle", "indicatorTitle"]
         .into_iter()
         .filter_map(|name| fields.get(name))
         .find(|name| !name.is_empty())
@@ -140,11 +157,12 @@ pub(super) fn push(event: &Event, fields: &Fields<'_>, message: &mut String) {
     push_extension(event, fields, message);
 }
 
-/// What kind of event this is, whatever it tells: `flow/cta:webflow`, `incident`.
+/// What kind of event this is, whatever it tells: `flow/cta:webflow`, `incident`,
+/// `observable/File`.
 pub(super) fn class_id(event: &Event, fields: &Fields<'_>) -> String {
     let record_type = event.record_type.as_str();
-    match fields.get("flowType") {
-        Some(flow_type) => format!("{record_type}/{flow_type}"),
+    match fields.get("flowType").or_else(|| fields.get("objectType")) {
+        Some(kind) => format!("{record_type}/{kind}"),
         None => record_type.to_owned(),
     }
 }

@@ -33,7 +33,7 @@ const FOREIGN_PREFIX: &str = "property_";
 /// A field with its predefined key. The event's time is not in here: it is always `devTime`.
 type Entry = (&'static str, &'static str, Kind);
 
-static PREDEFINED: [Entry; 22] = [
+static PREDEFINED: [Entry; 30] = [
     ("incidentTitle", "cat", Kind::Text),
     ("cIP", "src", Kind::Ipv4),
     ("cIP", "src", Kind::Ipv6),
@@ -56,6 +56,14 @@ static PREDEFINED: [Entry; 22] = [
     ("scContentBytes", "dstBytes", Kind::Amount),
     ("server.totalBytes", "dstBytes", Kind::Amount),
     ("csUrl", "url", Kind::Text),
+    ("sourceAddress", "src", Kind::Ipv4),
+    ("sourceAddress", "src", Kind::Ipv6),
+    ("destinationAddress", "dst", Kind::Ipv4),
+    ("destinationAddress", "dst", Kind::Ipv6),
+    ("sourcePort", "srcPort", Kind::Port),
+    ("destinationPort", "dstPort", Kind::Port),
+    ("username", "usrName", Kind::Text),
+    ("uri", "url", Kind::Text),
 ];
 
 /// All keys to which LEEF gives a meaning.

@@ -21,7 +21,7 @@ const MIN_TEXT_BYTES: usize = 64;
 const FIRST: [&str; 3] = ["csUrl", "csReferer", "csUserAgent"];
 
 /// What identifies an event or what it tells of: half of it would be something else.
-const NEVER: [&str; 21] = [
+const NEVER: [&str; 27] = [
     "eventId",
     "recordType",
     "service",
@@ -36,6 +36,12 @@ const NEVER: [&str; 21] = [
     "indicatorId",
     "flowType",
     "compositionOperator",
+    "objectType",
+    "observableId",
+    "tlp",
+    "md5",
+    "sha1",
+    "sha256",
     "sIP",
     "cIP",
     "client.ip",

@@ -177,6 +177,10 @@ fn every_field_of_an_event_has_its_keys() {
         .flat_map(|row| row.fields.clone())
         .collect();
     let mut fields = fields_of_events();
+    // Of what standard objects tell only what a dictionary knows is in the table.
+    let objects = table(EVENTS, "| objects | fields |");
+    let of_objects: Vec<_> = objects.iter().flat_map(|cells| quoted(&cells[1])).collect();
+    documented.retain(|field| !of_objects.contains(field));
     documented.sort_unstable();
     fields.sort_unstable();
     assert_eq!(documented, fields);

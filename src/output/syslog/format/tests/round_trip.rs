@@ -113,6 +113,14 @@ fn without_labels(extension: readers::Pairs) -> readers::Pairs {
     pairs
 }
 
+fn class_id_of(items: &[(&str, String)]) -> String {
+    let find = |wanted: &str| items.iter().find(|(name, _)| *name == wanted);
+    match find("flowType").or(find("objectType")) {
+        Some((_, text)) => format!("flow/{text}"),
+        None => "flow".to_owned(),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -144,11 +152,13 @@ proptest! {
         let in_line = |text: &str| {
             text.replace(['\n', '\r'], " ").replace('\0', "\u{fffd}")
         };
-        let title = text_of("activity").or(text_of("incidentTitle")).unwrap_or("flow");
+        let title = text_of("activity")
+            .or(text_of("incidentTitle"))
+            .or(text_of("indicatorTitle"))
+            .unwrap_or("flow");
         prop_assert_eq!(&read.header[5], &in_line(title));
         prop_assert_eq!(read.header[..3].join("|"), "CEF:0|Cisco|Cognitive Threat Analytics");
-        let class_id = items.iter().find(|(name, _)| *name == "flowType");
-        let class_id = class_id.map_or("flow".into(), |(_, text)| format!("flow/{text}"));
+        let class_id = class_id_of(&items);
         prop_assert_eq!(&read.header[4], &in_line(&class_id));
     }
 
@@ -171,8 +181,7 @@ proptest! {
                 prop_assert!(!meaning, "{name} pretends to be {key}");
             }
         }
-        let class_id = items.iter().find(|(name, _)| *name == "flowType");
-        let class_id = class_id.map_or("flow".into(), |(_, text)| format!("flow/{text}"));
+        let class_id = class_id_of(&items);
         let class_id = class_id.replace(['\t', '\n', '\r', '|'], " ").replace('\0', "\u{fffd}");
         prop_assert_eq!(&read.header[3], &class_id);
     }
