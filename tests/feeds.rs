@@ -12,7 +12,7 @@ mod world;
 use std::time::Duration;
 
 use cta_forwarder::simulator::ArmedFault;
-use cta_forwarder::simulator::cta::{CtaFault, CtaFaultOn, CtaRequestKind, CtaRules};
+use cta_forwarder::simulator::cta::{BadBlock, CtaFault, CtaFaultOn, CtaRequestKind, CtaRules};
 use world::{Setup, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -198,6 +198,40 @@ async fn a_set_that_is_too_large_waits_for_a_person() {
     assert!(held.contains("limits.max_set_events"), "{held}");
     assert_eq!(world.ids_in_file(), []);
     world.restart_with(|toml| toml.replace("max_set_events = 5", "max_set_events = 5000"));
+    world.run_for(HOUR).await;
+    world.assert_exactly_once();
+}
+
+/// The same block comes with each poll.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_block_of_a_data_set_that_cannot_be_read_is_set_aside_once() {
+    let mut world = World::new(data_set(""));
+    world.publish();
+    world.cta.set_fault(ArmedFault::times(
+        100,
+        CtaFault::BadBlock {
+            block: BadBlock::NotStix,
+        },
+    ));
+    world.run_for(2 * HOUR).await;
+    assert!(world.polls().len() > 5);
+    let folder = std::fs::read_dir(world.state_folder().join("spool/dead-letters")).unwrap();
+    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.starts_with("block-")).count(), 1);
+    world.assert_exactly_once();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_that_never_comes_is_waited_for_for_a_day() {
+    let mut world = World::new(later(MINUTE));
+    world.publish();
+    let hangs_up = ArmedFault::times(u32::MAX, CtaFault::HangUp).on(CtaFaultOn::Fulfillment);
+    world.cta.set_fault(hangs_up);
+    world.run_for(23 * HOUR).await;
+    assert_eq!(world.polls().len(), 1);
+    world.run_for(2 * HOUR).await;
+    assert_eq!(world.polls().len(), 2);
+    world.cta.clear_faults();
     world.run_for(HOUR).await;
     world.assert_exactly_once();
 }

@@ -10,7 +10,7 @@ use crate::spool::{BatchHead, SpoolError, Staging};
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Origin, PolledCounts, Record};
 use crate::taxii::Timestamp;
-use crate::taxii::exchange::Completed;
+use crate::taxii::exchange::{Completed, WarningKind};
 use crate::wake::Wake;
 
 /// How long a poller waits after its own disk failed.
@@ -68,6 +68,8 @@ impl Poller {
                 && !self.stands_at(key, checkpoint.as_ref())
             {
                 leave_checkpoint(key, &mut record);
+                // Who set it wants to see again what comes from there on.
+                staging.keep_no_set();
             }
             if files.is_empty() {
                 let appended = house.state.append(now.utc, &record);
@@ -188,6 +190,9 @@ impl Poller {
             && !self.stands_at(&unrecorded.key, checkpoint.as_ref())
         {
             leave_checkpoint(&unrecorded.key, &mut unrecorded.record);
+            if let Record::Polled { seq: Some(seq), .. } = &unrecorded.record {
+                tell_of_set(&unrecorded.key, spool.drop_set(*seq));
+            }
             // From now on it moves nothing.
             unrecorded.reason = Reason::Manual;
         }
@@ -242,7 +247,8 @@ impl Poller {
             && self.rules.is_behind(checkpoint, server_now, known.span);
         collection.is_due = is_behind;
         for warning in &completed.warnings {
-            if collection.warn_once(warning.kind) {
+            let is_each_time = warning.kind == WarningKind::RecordCount;
+            if is_each_time || collection.warn_once(warning.kind) {
                 tracing::warn!(collection = %key, "{}", warning.text);
             }
         }
@@ -284,13 +290,13 @@ impl Poller {
     }
 }
 
-/// It is tried again before the next poll; what is compared meanwhile is the set before.
 fn tell_of_set(key: &CollectionKey, kept: Result<(), SpoolError>) {
     if let Err(error) = kept {
         tracing::warn!(
             collection = %key,
             %error,
-            "the set of what the poll brought could not be kept: it is tried again before the next poll"
+            "the set of what the poll brought could not be kept: the next poll may be compared with the \
+             one before, and bring again what this one brought, with the same eventId"
         );
     }
 }

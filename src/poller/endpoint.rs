@@ -7,14 +7,18 @@ use crate::config::{ServiceAddress, ServiceConfig};
 use crate::taxii::client::Client;
 use crate::taxii::directory::{Directory, Greeting, greet};
 use crate::taxii::fault::Fault;
+use crate::taxii::status::StatusType;
 use crate::taxii::version::Version;
 
 /// How the collections of a service are reached.
 #[derive(Debug)]
 pub(super) struct Endpoints {
     address: ServiceAddress,
+    configured: Option<Version>,
     /// As configured, or as found out.
     version: Option<Version>,
+    /// Spoken as long as nothing is known.
+    guess: Version,
     /// Poll services that were found, by collection.
     found: BTreeMap<String, String>,
 }
@@ -30,7 +34,9 @@ impl Endpoints {
     pub(super) fn of(service: &ServiceConfig) -> Self {
         Self {
             address: service.address.clone(),
+            configured: service.version,
             version: service.version,
+            guess: Version::V1_1,
             found: BTreeMap::new(),
         }
     }
@@ -53,7 +59,7 @@ impl Endpoints {
         client: &Client,
         collection: &str,
     ) -> Result<Endpoint, Fault> {
-        let version = self.version.unwrap_or(Version::V1_1);
+        let version = self.version.unwrap_or(self.guess);
         let url = match (&self.address, self.found.get(collection)) {
             (ServiceAddress::Poll(url), _) | (ServiceAddress::Discovery(_), Some(url)) => {
                 url.clone()
@@ -74,8 +80,29 @@ impl Endpoints {
         Ok(Endpoint { url, version })
     }
 
-    /// It is looked for again: what was found does not serve.
-    pub(super) fn forget(&mut self, collection: &str) {
+    /// A poll was answered as it should be: its version is the right one.
+    pub(super) fn answered(&mut self) {
+        self.version.get_or_insert(self.guess);
+    }
+
+    /// What was found did not serve, and is looked for again; a version that is not understood gives
+    /// way to the other.
+    pub(super) fn failed(&mut self, collection: &str, fault: &Fault) {
         self.found.remove(collection);
+        let is_version = match fault {
+            Fault::Http { status, .. } => matches!(status, 406 | 415),
+            Fault::Status { message, .. } => matches!(
+                message.status,
+                StatusType::UnsupportedMessage | StatusType::UnsupportedProtocol
+            ),
+            _ => false,
+        };
+        if is_version && self.configured.is_none() {
+            self.guess = match self.version.take().unwrap_or(self.guess) {
+                Version::V1_0 => Version::V1_1,
+                Version::V1_1 => Version::V1_0,
+            };
+            self.version = Some(self.guess);
+        }
     }
 }

@@ -47,6 +47,7 @@ impl Poller {
         let key = collection.key.clone();
         // Whatever the schedule says: this window is owed.
         collection.is_due = true;
+        self.endpoints.failed(&key.collection, fault);
         let mut wake = Wake::NOW;
         match fault.reaction() {
             Reaction::SameSlot => wake = self.not_connected(&key, fault),
@@ -58,7 +59,6 @@ impl Poller {
                 tracing::warn!(collection = %key, %fault, wait_s = wait.as_secs(), "the service asks to wait; the same window again after that, nothing is lost");
             }
             Reaction::Hold { mend } => {
-                self.endpoints.forget(&key.collection);
                 if collection.hold(fault.to_string(), &mend, now.utc) {
                     tracing::error!(
                         collection = %key,

@@ -120,14 +120,27 @@ impl Poller {
 
     /// Where to poll. A service that does not tell is asked again when the gate opens, though it has
     /// counted nothing.
-    async fn endpoint(&mut self, collection: &str) -> Result<Endpoint, Fault> {
-        let endpoint = self.endpoints.of_collection(&self.client, collection).await;
-        if let Err(fault) = &endpoint
-            && !matches!(fault, Fault::Connect { .. })
-        {
-            self.gate.polled(self.house.clock.now());
+    async fn endpoint(&mut self, collection: &str) -> Result<Endpoint, PollError> {
+        let found = self.endpoints.of_collection(&self.client, collection).await;
+        let fault = match found {
+            Ok(endpoint) => return Ok(endpoint),
+            Err(fault) => fault,
+        };
+        if self.client.is_interrupted() {
+            return Err(PollError::Interrupted);
         }
-        endpoint
+        if matches!(fault, Fault::Connect { .. }) {
+            return Err(fault.into());
+        }
+        self.gate.polled(self.house.clock.now());
+        // Whatever came of it says nothing of the window, which was not asked for.
+        let fault = match fault.reaction() {
+            Reaction::Shrink => Fault::NotFound {
+                reason: fault.to_string(),
+            },
+            _ => fault,
+        };
+        Err(fault.into())
     }
 
     /// Closes the gate in the ledger. A record has the time at which its writing began, and a restart
@@ -166,7 +179,11 @@ impl Poller {
         exchange: &mut Exchange,
         staging: &mut Staging,
     ) -> Result<Progress, PollError> {
-        let attempts = if exchange.is_poll() { 1 } else { PART_ATTEMPTS };
+        let attempts = if exchange.part() == 1 {
+            1
+        } else {
+            PART_ATTEMPTS
+        };
         let mut attempt = 1;
         loop {
             let mark = staging.mark();
@@ -248,7 +265,7 @@ fn may_pass(error: &PollError) -> bool {
         fault,
         Fault::ResultExpired { .. } | Fault::TooManyParts { .. } | Fault::NoProgress { .. }
     );
-    !is_final && !matches!(fault.reaction(), Reaction::Hold { .. })
+    !is_final && !matches!(fault.reaction(), Reaction::Hold { .. } | Reaction::Wait(_))
 }
 
 /// The service has counted the poll whose part could not be asked for: that nothing was sent of

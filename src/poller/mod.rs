@@ -374,10 +374,7 @@ impl Poller {
         let server_now = self.server_clock.now(self.house.clock.now());
         let checkpoint = known.checkpoint.as_ref();
         let window = if self.service.is_data_set(&key.collection) {
-            Some(PollWindow {
-                exclusive_begin: None,
-                inclusive_end: None,
-            })
+            Some(PollWindow::ALL)
         } else {
             self.rules.next(checkpoint, server_now, known.span)
         };
@@ -430,7 +427,11 @@ impl Poller {
         let key = collection.key.clone();
         let server_now = self.server_clock.now(self.house.clock.now());
         let completed = match fetched {
-            Ok(completed) => completed.without(staging.left_out()),
+            Ok(completed) => {
+                self.endpoints.answered();
+                let left_out = staging.left_out();
+                completed.without(left_out.events, left_out.blocks)
+            }
             Err(PollError::Fault(fault)) => {
                 return self.failed(index, window, &known, &fault, staging);
             }

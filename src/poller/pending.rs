@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use super::endpoint::Endpoint;
+use super::failure::FAILURES_AT_FLOOR;
 use super::{PollError, Poller};
 use crate::state::CollectionPicture;
 use crate::taxii::exchange::{Exchange, Later};
-use crate::taxii::fault::Fault;
+use crate::taxii::fault::{Fault, Reaction};
 use crate::taxii::window::PollWindow;
 use crate::wake::Wake;
 
@@ -45,6 +46,19 @@ impl Pending {
             known,
             since,
         }
+    }
+}
+
+/// The service may still have the answer: after which time it is asked for it again.
+fn asks_again_after(fault: &Fault) -> Option<Duration> {
+    match fault {
+        Fault::Connect { .. } | Fault::Connection { .. } | Fault::TimedOut { .. } => {
+            Some(UNREACHED_WAIT)
+        }
+        fault => match fault.reaction() {
+            Reaction::Wait(wait) => Some(wait.max(UNREACHED_WAIT)),
+            _ => None,
+        },
     }
 }
 
@@ -117,17 +131,22 @@ impl Poller {
             self.put_back(index, pending, UNREACHED_WAIT);
             return self.not_kept(index, &error, server_now);
         }
+        if pending.known.failures + 1 >= FAILURES_AT_FLOOR {
+            staging.keep_raw();
+        }
         let url = pending.endpoint.url.clone();
         let fetched = self
             .parts(&key, &url, &mut pending.exchange, &mut staging)
             .await;
         match fetched {
             Err(PollError::Later(later)) => self.wait_for_answer(index, *pending, later),
-            Err(PollError::Fault(
-                fault @ (Fault::Connect { .. } | Fault::Connection { .. } | Fault::TimedOut { .. }),
-            )) if pending.exchange.part() == 1 => {
-                tracing::warn!(collection = %key, %fault, "the answer that the service promised could not be asked for; asking again");
-                self.put_back(index, pending, UNREACHED_WAIT);
+            Err(PollError::Fault(fault))
+                if pending.exchange.part() == 1
+                    && started.monotonic.saturating_sub(pending.since) < MAX_PENDING
+                    && let Some(wait) = asks_again_after(&fault) =>
+            {
+                tracing::warn!(collection = %key, %fault, wait_s = wait.as_secs(), "the answer that the service promised could not be had; asking for it again");
+                self.put_back(index, pending, wait);
                 Wake::NOW
             }
             fetched => {

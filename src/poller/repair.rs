@@ -84,6 +84,16 @@ impl Poller {
             Ok(answer) => answer,
             Err(error) => return self.repair_not_kept(seq, &error.into()),
         };
+        let only_its_own =
+            tokio::task::block_in_place(|| house.spool.stage_only_of(&mut answer, seq));
+        if let Err(error) = only_its_own {
+            return self.repair_not_kept(seq, &error.into());
+        }
+        let window = if self.service.is_data_set(&damage.key.collection) {
+            PollWindow::ALL
+        } else {
+            window
+        };
         tracing::info!(
             collection = %damage.key,
             begin = window.exclusive_begin.as_ref().map(Timestamp::text),
@@ -188,12 +198,13 @@ fn is_answer(fault: &Fault) -> bool {
         Fault::Unreadable { .. } | Fault::TooManyParts { .. } | Fault::NoProgress { .. } => true,
         Fault::Status { message, .. } => !matches!(
             message.status,
-            StatusType::Retry | StatusType::Unauthorized | StatusType::Denied
+            StatusType::Pending | StatusType::Retry | StatusType::Unauthorized | StatusType::Denied
         ),
         Fault::Http { status, .. } => matches!(status, 400 | 405 | 406 | 410 | 413 | 422),
         Fault::Connect { .. }
         | Fault::Connection { .. }
         | Fault::TimedOut { .. }
+        | Fault::NotFound { .. }
         | Fault::NotOffered { .. }
         | Fault::NotInVersion(_)
         | Fault::ResultExpired { .. } => false,

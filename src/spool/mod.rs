@@ -42,7 +42,7 @@ pub use reader::BatchReader;
 pub use room::NoRoom;
 use room::Room;
 pub use salvage::Salvage;
-pub use sets::SetTooLarge;
+pub use sets::{LeftOut, SetTooLarge};
 use staging::StagingScratch;
 pub use staging::{Mark, Staging};
 pub use whereabouts::Place;

@@ -5,7 +5,7 @@
 //! takes the place of the set before when the ledger knows the batch. As long as it has not, it
 //! lies there: the next poll and the next start make up for it.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,9 +15,13 @@ use sha2::{Digest, Sha256};
 use super::{BatchHead, Spool, SpoolError, Staging, io_error};
 use crate::event::EventId;
 use crate::state::CollectionKey;
+use crate::tape::Tape;
 
 /// The name of a set in the folder of its batch.
 pub(super) const FILE_NAME: &str = "set.ids";
+/// The name of the ids that the set before did not hold: those of the batch's own events, and of the
+/// content blocks that were set aside with it.
+pub(super) const NEW_FILE_NAME: &str = "new.ids";
 /// The folder of sets in the spool.
 pub(super) const FOLDER: &str = "sets";
 
@@ -79,14 +83,33 @@ impl Set {
     }
 }
 
-/// Lets pass what the set before did not hold, and remembers what comes.
+/// Lets pass what a set does not hold, and remembers what comes; or lets pass only what it holds.
 pub(super) struct SetFilter {
     known: Set,
+    /// Whether only what is known passes: then nothing is remembered.
+    only_known: bool,
     limit: usize,
     seen: Vec<EventId>,
     left_out: u64,
+    /// Content blocks that were set aside before already.
+    left_out_blocks: u64,
     /// Where the content block began that is being read.
     block: SetMark,
+}
+
+/// What came again and was left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Events.
+    pub events: u64,
+    /// Content blocks that cannot be read.
+    pub blocks: u64,
+}
+
+/// A set that is written.
+pub(super) struct SetFiles {
+    pub(super) all: Vec<u8>,
+    pub(super) new: Vec<u8>,
 }
 
 /// How much has come: what comes later can be taken back.
@@ -94,23 +117,70 @@ pub(super) struct SetFilter {
 pub(super) struct SetMark {
     seen: usize,
     left_out: u64,
+    left_out_blocks: u64,
 }
 
 impl SetFilter {
-    /// Whether an event is new.
-    pub(super) fn is_new(&mut self, id: EventId) -> io::Result<bool> {
+    fn new(known: Set, limit: usize) -> Self {
+        Self {
+            known,
+            only_known: false,
+            limit,
+            seen: Vec::new(),
+            left_out: 0,
+            left_out_blocks: 0,
+            block: SetMark::default(),
+        }
+    }
+
+    /// Whether an event goes on.
+    pub(super) fn passes(&mut self, id: EventId) -> io::Result<bool> {
+        if self.only_known {
+            return Ok(self.known.contains(id));
+        }
+        let is_new = self.is_new(id)?;
+        self.left_out += u64::from(!is_new);
+        Ok(is_new)
+    }
+
+    /// Whether a content block that cannot be read is to be set aside, by what it is: the same one
+    /// comes with every poll.
+    pub(super) fn passes_block(&mut self, raw: &mut Tape) -> io::Result<bool> {
+        if self.only_known {
+            return Ok(true);
+        }
+        let mut digest = Sha256::new();
+        let mut rest = raw.rewind()?;
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            let read = rest.read(&mut piece)?;
+            match piece.get(..read) {
+                Some(bytes) if !bytes.is_empty() => digest.update(bytes),
+                _ => break,
+            }
+        }
+        drop(rest);
+        let id = digest.finalize().first_chunk().copied();
+        let is_new = self.is_new(EventId::from_bytes(id.unwrap_or_default()))?;
+        self.left_out_blocks += u64::from(!is_new);
+        self.block = self.mark();
+        Ok(is_new)
+    }
+
+    fn is_new(&mut self, id: EventId) -> io::Result<bool> {
         if self.seen.len() >= self.limit {
             let limit = self.limit;
             return Err(io::Error::other(SetTooLarge { limit }));
         }
         self.seen.push(id);
-        let is_new = !self.known.contains(id);
-        self.left_out += u64::from(!is_new);
-        Ok(is_new)
+        Ok(!self.known.contains(id))
     }
 
-    pub(super) fn left_out(&self) -> u64 {
-        self.left_out
+    pub(super) fn left_out(&self) -> LeftOut {
+        LeftOut {
+            events: self.left_out,
+            blocks: self.left_out_blocks,
+        }
     }
 
     /// The content block is whole.
@@ -127,19 +197,32 @@ impl SetFilter {
         SetMark {
             seen: self.seen.len(),
             left_out: self.left_out,
+            left_out_blocks: self.left_out_blocks,
         }
     }
 
     pub(super) fn take_back(&mut self, mark: SetMark) {
         self.seen.truncate(mark.seen);
         self.left_out = mark.left_out;
+        self.left_out_blocks = mark.left_out_blocks;
         self.block = mark;
     }
 
-    /// What came, as a file; none if it is what was known.
-    pub(super) fn file(&mut self, as_of: u64) -> Option<Vec<u8>> {
-        let set = Set::new(std::mem::take(&mut self.seen), as_of);
-        (set.ids != self.known.ids).then(|| set.encode())
+    /// What came, and what of it is new, as files; none if it is what was known.
+    pub(super) fn files(&mut self, as_of: u64) -> Option<SetFiles> {
+        if self.only_known {
+            return None;
+        }
+        let all = Set::new(std::mem::take(&mut self.seen), as_of);
+        if all.ids == self.known.ids {
+            return None;
+        }
+        let new = all.ids.iter().filter(|id| !self.known.contains(**id));
+        let new = Set::new(new.copied().collect(), as_of);
+        Some(SetFiles {
+            all: all.encode(),
+            new: new.encode(),
+        })
     }
 }
 
@@ -152,14 +235,34 @@ impl Spool {
         limit: usize,
     ) -> Result<(), SpoolError> {
         self.adopt_sets(key)?;
-        staging.filter(SetFilter {
-            known: self.known_set(key, limit)?,
-            limit,
-            seen: Vec::new(),
-            left_out: 0,
-            block: SetMark::default(),
-        });
+        staging.filter(SetFilter::new(self.known_set(key, limit)?, limit));
         Ok(())
+    }
+
+    /// From here on, if a batch holds only what was new of an answer, only that is staged: the same
+    /// answer, asked for again to repair it, brings all of it.
+    pub fn stage_only_of(&self, staging: &mut Staging, seq: u64) -> Result<(), SpoolError> {
+        let path = self.folder(seq).join(NEW_FILE_NAME);
+        let set = self.read_set(&path);
+        if let Some(known) = set.map_err(io_error("reading the set", &path))? {
+            staging.filter(SetFilter {
+                only_known: true,
+                ..SetFilter::new(known, 0)
+            });
+        }
+        Ok(())
+    }
+
+    /// The set of a batch is not kept: all that comes next is compared with what was there before.
+    pub fn drop_set(&self, seq: u64) -> Result<(), SpoolError> {
+        if !self.unadopted_sets().remove(&seq) {
+            return Ok(());
+        }
+        let folder = self.folder(seq);
+        self.disk
+            .remove_file_if_there(&folder.join(FILE_NAME))
+            .and_then(|()| self.disk.sync_folder(&folder))
+            .map_err(io_error("dropping the set in", &folder))
     }
 
     /// The set of a batch that the ledger knows takes the place of the one before, if there is one.
@@ -251,8 +354,8 @@ impl Spool {
         if set.is_none() {
             tracing::warn!(
                 file = %path.display(),
-                "the set of what a poll brought is damaged: all of the next one counts as new, and \
-                 what was delivered comes again with the same eventId"
+                "a set of what a poll brought is damaged, or larger than limits.max_set_events: all of \
+                 the next one counts as new, and what was delivered comes again with the same eventId"
             );
         }
         Ok(set)
@@ -287,17 +390,11 @@ mod tests {
     }
 
     fn filter(known: &[u8], limit: usize) -> SetFilter {
-        SetFilter {
-            known: Set::new(known.iter().copied().map(id).collect(), 7),
-            limit,
-            seen: Vec::new(),
-            left_out: 0,
-            block: SetMark::default(),
-        }
+        SetFilter::new(Set::new(known.iter().copied().map(id).collect(), 7), limit)
     }
 
-    fn ids(file: Option<Vec<u8>>) -> Option<Vec<EventId>> {
-        file.map(|bytes| Set::decode(&bytes).unwrap().ids)
+    fn ids(file: &[u8]) -> Vec<EventId> {
+        Set::decode(file).unwrap().ids
     }
 
     proptest! {
@@ -321,37 +418,39 @@ mod tests {
     #[test]
     fn only_what_was_not_known_is_new() {
         let mut filter = filter(&[2, 1], 9);
-        let new: Vec<bool> = [1, 3, 2].map(|n| filter.is_new(id(n)).unwrap()).to_vec();
+        let new: Vec<bool> = [1, 3, 2].map(|n| filter.passes(id(n)).unwrap()).to_vec();
         assert_eq!(new, [false, true, false]);
-        assert_eq!(filter.left_out(), 2);
-        assert_eq!(ids(filter.file(8)), Some(vec![id(1), id(2), id(3)]));
+        assert_eq!(filter.left_out().events, 2);
+        let files = filter.files(8).unwrap();
+        assert_eq!(ids(&files.all), [id(1), id(2), id(3)]);
+        assert_eq!(ids(&files.new), [id(3)]);
     }
 
     #[test]
     fn what_counts_for_nothing_is_taken_back() {
         let mut filter = filter(&[1], 9);
-        filter.is_new(id(1)).unwrap();
+        filter.passes(id(1)).unwrap();
         filter.block_read();
-        filter.is_new(id(1)).unwrap();
-        filter.is_new(id(2)).unwrap();
+        filter.passes(id(1)).unwrap();
+        filter.passes(id(2)).unwrap();
         filter.block_refused();
-        assert_eq!(filter.left_out(), 1);
+        assert_eq!(filter.left_out().events, 1);
         let mark = filter.mark();
-        filter.is_new(id(3)).unwrap();
+        filter.passes(id(3)).unwrap();
         filter.block_read();
         filter.take_back(mark);
-        filter.is_new(id(4)).unwrap();
+        filter.passes(id(4)).unwrap();
         filter.block_refused();
         // As before: nothing to write.
-        assert_eq!(ids(filter.file(8)), None);
+        assert!(filter.files(8).is_none());
     }
 
     #[test]
     fn a_set_has_a_limit() {
         let mut filter = filter(&[], 2);
-        filter.is_new(id(1)).unwrap();
-        filter.is_new(id(2)).unwrap();
-        let error = filter.is_new(id(3)).unwrap_err().to_string();
+        filter.passes(id(1)).unwrap();
+        filter.passes(id(2)).unwrap();
+        let error = filter.passes(id(3)).unwrap_err().to_string();
         assert_eq!(error, "more than 2 events in a set of 16 bytes each");
     }
 }

@@ -11,7 +11,7 @@ use zstd::stream::write::Encoder;
 use super::event_file::EventFileWriter;
 use super::letter::BlockLetter;
 use super::room::Room;
-use super::sets::{self, SetFilter, SetMark};
+use super::sets::{self, LeftOut, SetFilter, SetMark};
 use crate::crash::{self, Point};
 use crate::disk::{self, Disk, DiskFile};
 use crate::flatten::{EventSink, FlatEvent};
@@ -162,19 +162,27 @@ impl Staging {
         self.filter = Some(filter);
     }
 
-    /// Events that were left out, since they are not new.
+    /// What was left out, since it is not new.
     #[must_use]
-    pub fn left_out(&self) -> u64 {
-        self.filter.as_ref().map_or(0, SetFilter::left_out)
+    pub fn left_out(&self) -> LeftOut {
+        let filter = self.filter.as_ref();
+        filter.map_or_else(LeftOut::default, SetFilter::left_out)
+    }
+
+    /// What came is not remembered.
+    pub fn keep_no_set(&mut self) {
+        self.filter = None;
     }
 
     /// Writes the set of what came, if there is one and it is another than before.
     pub(super) fn write_set(&mut self, as_of: u64) -> io::Result<Option<PathBuf>> {
-        let Some(set) = self.filter.as_mut().and_then(|filter| filter.file(as_of)) else {
+        let Some(files) = self.filter.as_mut().and_then(|filter| filter.files(as_of)) else {
             return Ok(None);
         };
         let path = self.folder.join(sets::FILE_NAME);
-        self.disk.write_file(&path, &set)?;
+        self.disk.write_file(&path, &files.all)?;
+        self.disk
+            .write_file(&self.folder.join(sets::NEW_FILE_NAME), &files.new)?;
         Ok(Some(path))
     }
 
@@ -324,7 +332,7 @@ impl Read for RawReader<'_> {
 impl EventSink for Staging {
     fn event(&mut self, event: FlatEvent<'_>) -> io::Result<()> {
         if let Some(filter) = &mut self.filter
-            && !filter.is_new(event.id)?
+            && !filter.passes(event.id)?
         {
             return Ok(());
         }
@@ -366,6 +374,9 @@ impl ResponseSink for Staging {
         self.block.clear();
         if let Some(filter) = &mut self.filter {
             filter.block_refused();
+            if !filter.passes_block(block.raw)? {
+                return Ok(());
+            }
         }
         let name = format!("block-{:04}.xml", self.letters.len() + 1);
         let mut file = self.create_file(&name)?;

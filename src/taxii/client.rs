@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
 
@@ -136,7 +136,14 @@ impl Client {
             .header("X-TAXII-Protocol", protocol_of(url))
             .body(request.xml.clone());
         for (name, value) in &self.headers {
-            post = post.header(name, value.expose());
+            let value = HeaderValue::from_str(value.expose()).map(|mut value| {
+                value.set_sensitive(true);
+                value
+            });
+            // What cannot be sent was refused with the configuration.
+            if let Ok(value) = value {
+                post = post.header(name, value);
+            }
         }
         post = match &self.authentication {
             Authentication::None => post,

@@ -95,7 +95,8 @@ impl Understood {
             }) => match message.status {
                 StatusType::UnsupportedMessage | StatusType::UnsupportedProtocol => Self::Version,
                 StatusType::BadMessage | StatusType::Failure => Self::No,
-                _ => Self::Yes,
+                StatusType::Success => Self::Yes,
+                _ => Self::Untold,
             },
             Ok(_) => Self::Yes,
             Err(Fault::Http {
@@ -123,15 +124,18 @@ impl Directory<'_> {
     pub async fn poll_service(&self, collection: &str) -> Result<String, Fault> {
         let discovery = self.discovery().await?;
         let managers = discovery.offered(&ServiceKind::CollectionManagement, self.version());
+        let mut fault = None;
         for manager in managers.iter().take(MAX_MANAGERS) {
-            let url = self.address_of(manager)?;
-            let known = self.collections_at(&url).await?.collections;
-            if let Some(known) = known.iter().find(|known| known.name == collection) {
-                return self.polled_at(&url, known);
+            match self.polled_by(manager, collection).await {
+                Ok(Some(url)) => return Ok(url),
+                Ok(None) => {}
+                Err(other) => fault = Some(other),
             }
         }
         if !managers.is_empty() {
-            return Err(self.missing(collection, "the service does not list it"));
+            return Err(
+                fault.unwrap_or_else(|| self.missing(collection, "the service does not list it"))
+            );
         }
         // Without a list of collections, a poll service has them all.
         match discovery
@@ -141,6 +145,18 @@ impl Directory<'_> {
             Some(service) => self.address_of(service),
             None => Err(self.missing(collection, "the service offers none for this version")),
         }
+    }
+
+    /// Where a collection is polled, if this service lists it.
+    async fn polled_by(
+        &self,
+        manager: &ServiceInstance,
+        collection: &str,
+    ) -> Result<Option<String>, Fault> {
+        let url = self.address_of(manager)?;
+        let known = self.collections_at(&url).await?.collections;
+        let known = known.iter().find(|known| known.name == collection);
+        known.map(|known| self.polled_at(&url, known)).transpose()
     }
 
     /// The services that it tells of.

@@ -50,7 +50,7 @@ pub struct Later {
 const PENDING_WAIT: Duration = Duration::from_secs(60);
 /// It is not asked more often than this, nor less often than the other, whatever it says.
 const PENDING_WAITS: RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(60 * 60);
+    Duration::from_secs(10)..=Duration::from_secs(60 * 60);
 
 /// What an exchange has brought, over its parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -129,12 +129,13 @@ pub struct Completed {
 }
 
 impl Completed {
-    /// The same, of whose events so many are not new and left out.
+    /// The same, of which so many events and refused content blocks are not new and left out.
     #[must_use]
-    pub fn without(mut self, known: u64) -> Self {
+    pub fn without(mut self, events: u64, blocks: u64) -> Self {
         let totals = &mut self.totals;
-        totals.known_events = known;
-        totals.counts.events = totals.counts.events.saturating_sub(known);
+        totals.known_events = events;
+        totals.counts.events = totals.counts.events.saturating_sub(events);
+        totals.refused_blocks = totals.refused_blocks.saturating_sub(blocks);
         self
     }
 }
@@ -237,7 +238,8 @@ impl Exchange {
                 ..
             }
         );
-        if message.status != StatusType::Pending || !allows || self.part > 1 {
+        let has_way = allows && self.version != Version::V1_0 && self.part == 1;
+        if message.status != StatusType::Pending || !has_way {
             return None;
         }
         let result_id = message.detail("RESULT_ID").map(str::trim);
@@ -373,6 +375,16 @@ impl Exchange {
             return Err(Fault::NoProgress { end: checkpoint });
         }
         let records = self.so_far.blocks;
+        if let Some(stated) = self
+            .stated_records
+            .filter(|stated| *stated > 0 && records == 0)
+        {
+            let reason = format!(
+                "the answer has none of the {stated} content blocks that it counts (Record_Count), as \
+                 of a subscription to counts only"
+            );
+            return Err(Fault::NotOffered { reason });
+        }
         if let Some(stated) = self.stated_records.filter(|stated| *stated != records) {
             let text = format!(
                 "the answer says that it has {stated} content blocks (Record_Count), {records} came"

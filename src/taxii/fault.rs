@@ -67,6 +67,12 @@ pub enum Fault {
         /// The limit.
         limit: u32,
     },
+    /// Where to poll could not be found out.
+    #[error("the service does not tell where to poll: {reason}")]
+    NotFound {
+        /// What came instead.
+        reason: String,
+    },
     /// The service does not offer what is wanted, or not in a way that can be used.
     #[error("{reason}")]
     NotOffered {
@@ -122,6 +128,7 @@ impl Fault {
                 (None, None) => Reaction::NextGate,
             },
             Self::Status { http, message } => status_reaction(*http, message),
+            Self::NotFound { .. } => Reaction::NextGate,
             Self::NotOffered { .. } => Reaction::Hold {
                 mend: "check the name of the collection and the address in the configuration: \
                        `cta-forwarder taxii collections` shows what the service offers"
@@ -150,7 +157,10 @@ fn mend_for_http(status: u16) -> Option<String> {
             "check username, password, poll_url and that the account may read the collection; \
              this service answers 404 and 401 alike for accounts that it does not accept"
         }
-        407 => "the proxy asks for authentication: put its user and password into proxy",
+        407 => {
+            "the proxy asks for authentication: set $HTTPS_PROXY, with its user and password, in the \
+             agent's environment instead of proxy"
+        }
         400 | 405 | 406 | 413 | 415 => {
             "the service does not understand the request: check that poll_url is that of a \
              TAXII poll service, and taxii_version"
@@ -177,11 +187,19 @@ fn status_reaction(http: u16, message: &StatusMessage) -> Reaction {
             "the service refuses the request: check the name of the collection and poll_url, \
              then the service's message above"
         }
-        StatusType::UnsupportedContent
-        | StatusType::UnsupportedMessage
+        StatusType::Pending => {
+            "the service has its answer later: set allow_asynch = true for this service"
+        }
+        StatusType::UnsupportedContent => {
+            "write formats into content_bindings that the service has, as its message tells, or none"
+        }
+        StatusType::PollingUnsupported => {
+            "the collection cannot be polled: ask the provider for its poll service; \
+             `cta-forwarder taxii collections` shows what is offered"
+        }
+        StatusType::UnsupportedMessage
         | StatusType::UnsupportedProtocol
-        | StatusType::UnsupportedQuery
-        | StatusType::PollingUnsupported => {
+        | StatusType::UnsupportedQuery => {
             "check that poll_url is that of a TAXII poll service for this collection, and taxii_version"
         }
         _ => match mend_for_http(http) {
@@ -253,11 +271,8 @@ mod tests {
         ] {
             check(&status(kind), "hold");
         }
-        for kind in [
-            StatusType::Failure,
-            StatusType::Pending,
-            StatusType::Success,
-        ] {
+        check(&status(StatusType::Pending), "hold");
+        for kind in [StatusType::Failure, StatusType::Success] {
             check(&status(kind), "next gate");
         }
     }

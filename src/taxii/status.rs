@@ -8,7 +8,7 @@ use crate::xml::{Tag, Token, Xml, XmlError};
 /// More details than the specification knows.
 const MAX_DETAILS: usize = 100;
 /// Of them, what stands in a message.
-const MAX_DETAILS_SHOWN: usize = 3;
+const MAX_DETAILS_SHOWN: usize = 10;
 /// Of a message, and of the value of a detail.
 const MAX_TEXT_CHARACTERS: usize = 500;
 /// The longest name that the specification knows is a third of it.

@@ -20,6 +20,14 @@ pub struct PollWindow {
     pub inclusive_end: Option<Timestamp>,
 }
 
+impl PollWindow {
+    /// Without times: everything.
+    pub const ALL: Self = Self {
+        exclusive_begin: None,
+        inclusive_end: None,
+    };
+}
+
 /// What bounds the windows of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowRules {

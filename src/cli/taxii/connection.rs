@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::Url;
+
 use crate::cli::{CommandError, load};
 use crate::config::{Authentication, Credentials, Secret, TlsConfig};
 use crate::taxii::client::{Client, Connection};
@@ -118,14 +120,7 @@ impl Access {
         };
         connection.connect_timeout = connection.connect_timeout.min(timeout);
         connection.request_timeout = timeout;
-        if !["https://", "http://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme))
-        {
-            let what =
-                format!("{url:?} is not a URL; write one that begins with https:// or http://");
-            return Err(CommandError::Failed(what));
-        }
+        check_url(&url)?;
         let client =
             Client::new(connection).map_err(|error| CommandError::Failed(error.to_string()))?;
         let Greeting {
@@ -173,6 +168,21 @@ impl Access {
     }
 }
 
+fn check_url(text: &str) -> Result<(), CommandError> {
+    let url = Url::parse(text).ok();
+    let url = url.filter(|url| ["https", "http"].contains(&url.scheme()) && url.has_host());
+    let Some(url) = url else {
+        let what = format!("{text:?} is not a URL; write one that begins with https:// or http://");
+        return Err(CommandError::Failed(what));
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        let what = "a URL with a user or password in it would be shown: use --username and \
+                    --password-file";
+        return Err(CommandError::Failed(what.to_owned()));
+    }
+    Ok(())
+}
+
 fn configured(
     config: &Path,
     name: &str,
@@ -189,7 +199,19 @@ fn configured(
         let what = format!("there is no service {name:?} in the configuration; there are: {known}");
         return Err(CommandError::Failed(what));
     };
-    let url = url.unwrap_or_else(|| service.address.url().to_owned());
+    let own = service.address.url();
+    let url = url.unwrap_or_else(|| own.to_owned());
+    let host = |url: &str| {
+        let url = Url::parse(url).ok()?;
+        Some((url.scheme() == "https", url.host_str()?.to_owned()))
+    };
+    if host(&url) != host(own) {
+        let what = format!(
+            "{url} is on another host than {own}, or without its TLS: what authenticates the agent is \
+             not sent there; leave --service out and give what that service wants to see"
+        );
+        return Err(CommandError::Failed(what));
+    }
     Ok((url, version.or(service.version), Connection::from(service)))
 }
 

@@ -41,9 +41,10 @@ impl Checker<'_> {
 
     /// The provider counts the polls of a client, whatever we call it.
     fn share_no_gate(&mut self, others: &[ServiceConfig], service: &ServiceConfig, table: &Span) {
-        let user = |service: &ServiceConfig| {
-            let credentials = service.authentication.credentials();
-            credentials.map(|credentials| credentials.username.clone())
+        let user = |service: &ServiceConfig| match &service.authentication {
+            Authentication::None => None,
+            Authentication::Basic(credentials) => Some(credentials.username.clone()),
+            Authentication::Bearer(token) => Some(token.expose().to_owned()),
         };
         let counts = |service: &ServiceConfig| service.poll_limit_scope == PollLimitScope::Service;
         let same = others.iter().find(|other| {

@@ -24,7 +24,7 @@ fn stage(spool: &Spool, events: &[u8]) -> (Staging, u64) {
         staging.event(event).unwrap();
     }
     staging.block_read().unwrap();
-    let new = events.len() as u64 - staging.left_out();
+    let new = events.len() as u64 - staging.left_out().events;
     (staging, new)
 }
 
@@ -105,6 +105,41 @@ fn a_batch_that_is_taken_back_takes_its_set_with_it() {
     let seq = commit_staged(&spool, stage(&spool, &[5]).0).seq;
     spool.take_back(seq).unwrap();
     assert_eq!(new(&spool, &[5]), 1);
+}
+
+/// A repair asks for the same answer again, and that has more than what was new of it.
+#[test]
+fn of_an_answer_that_comes_again_only_what_was_new_passes() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let first = commit_staged(&spool, stage(&spool, &[1, 2]).0).seq;
+    spool.adopt_set(first).unwrap();
+    let second = commit_staged(&spool, stage(&spool, &[1, 2, 3, 4]).0).seq;
+    let mut answer = spool.stage_repair().unwrap();
+    spool.stage_only_of(&mut answer, second).unwrap();
+    for event in [1, 2, 3, 4, 5] {
+        let event = FlatEvent {
+            id: EventId::from_bytes([event; 16]),
+            record_type: RecordType::Flow,
+            json: b"{}",
+        };
+        answer.event(event).unwrap();
+    }
+    answer.block_read().unwrap();
+    assert_eq!(answer.events(), 2);
+}
+
+#[test]
+fn what_is_dropped_is_not_compared_with() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let seq = commit_staged(&spool, stage(&spool, &[1]).0).seq;
+    spool.drop_set(seq).unwrap();
+    assert_eq!(new(&spool, &[1]), 1);
+    let (mut staging, _) = stage(&spool, &[1]);
+    staging.keep_no_set();
+    let seq = commit_staged(&spool, staging).seq;
+    assert!(!scene.ready(seq).join("set.ids").exists());
 }
 
 #[test]
