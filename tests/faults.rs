@@ -163,7 +163,7 @@ async fn what_passes_by_itself_waits_for_the_next_gate() {
         let answer = format!("the service answers HTTP {code}");
         check(setup(), http(code), &[&answer], NEXT_GATE).await;
     }
-    for kind in ["FAILURE", "PENDING", "SOMETHING_NEW", "RETRY"] {
+    for kind in ["FAILURE", "SOMETHING_NEW", "RETRY"] {
         let words = ["the service's own words"];
         check(setup(), status(kind, None), &words, NEXT_GATE).await;
     }
@@ -201,7 +201,10 @@ async fn what_a_person_must_mend_is_said_with_the_mend() {
         (404, "check username, password, poll_url"),
         (407, "the proxy asks for authentication"),
         (302, "poll_url has moved"),
-        (415, "poll_url is that of a TAXII 1.1 poll service"),
+        (
+            415,
+            "poll_url is that of a TAXII poll service, and taxii_version",
+        ),
     ] {
         check(setup(), http(code), &[mend], HOLD).await;
     }
@@ -210,11 +213,15 @@ async fn what_a_person_must_mend_is_said_with_the_mend() {
         ("DENIED", "check username and password"),
         ("BAD_MESSAGE", "the service refuses the request"),
         ("NOT_FOUND", "check the name of the collection"),
-        ("UNSUPPORTED_MESSAGE", "TAXII 1.1 poll service"),
-        ("UNSUPPORTED_CONTENT", "TAXII 1.1 poll service"),
-        ("UNSUPPORTED_PROTOCOL", "TAXII 1.1 poll service"),
-        ("UNSUPPORTED_QUERY", "TAXII 1.1 poll service"),
-        ("POLLING_UNSUPPORTED", "TAXII 1.1 poll service"),
+        ("UNSUPPORTED_MESSAGE", "TAXII poll service"),
+        ("UNSUPPORTED_CONTENT", "content_bindings"),
+        ("UNSUPPORTED_PROTOCOL", "TAXII poll service"),
+        ("UNSUPPORTED_QUERY", "TAXII poll service"),
+        (
+            "POLLING_UNSUPPORTED",
+            "ask the provider for its poll service",
+        ),
+        ("PENDING", "allow_asynch = true"),
     ] {
         let words = [mend, "the service's own words"];
         check(setup(), status(kind, None), &words, HOLD).await;

@@ -19,6 +19,8 @@ pub(super) struct Endpoints {
     version: Option<Version>,
     /// Spoken as long as nothing is known.
     guess: Version,
+    /// Whether a poll was answered in it.
+    is_proven: bool,
     /// Poll services that were found, by collection.
     found: BTreeMap<String, String>,
 }
@@ -37,6 +39,7 @@ impl Endpoints {
             configured: service.version,
             version: service.version,
             guess: Version::V1_1,
+            is_proven: false,
             found: BTreeMap::new(),
         }
     }
@@ -83,10 +86,11 @@ impl Endpoints {
     /// A poll was answered as it should be: its version is the right one.
     pub(super) fn answered(&mut self) {
         self.version.get_or_insert(self.guess);
+        self.is_proven = true;
     }
 
-    /// What was found did not serve, and is looked for again; a version that is not understood gives
-    /// way to the other.
+    /// What was found did not serve, and is looked for again; a version that was never understood
+    /// gives way to the other.
     pub(super) fn failed(&mut self, collection: &str, fault: &Fault) {
         self.found.remove(collection);
         let is_version = match fault {
@@ -97,7 +101,7 @@ impl Endpoints {
             ),
             _ => false,
         };
-        if is_version && self.configured.is_none() {
+        if is_version && self.configured.is_none() && !self.is_proven {
             self.guess = match self.version.take().unwrap_or(self.guess) {
                 Version::V1_0 => Version::V1_1,
                 Version::V1_1 => Version::V1_0,

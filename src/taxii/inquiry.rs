@@ -17,8 +17,10 @@ use crate::flatten::{EventSink, FlatEvent};
 use crate::tape::{Scratch, ScratchFile};
 use crate::xml::XmlError;
 
-/// Bytes of an answer, which is held in memory.
-pub const MAX_ANSWER_BYTES: u64 = 64 << 20;
+/// Bytes of an answer, which is held in memory: thousands of collections.
+pub const MAX_ANSWER_BYTES: u64 = 16 << 20;
+/// Bytes of an answer about services. Whoever is polled is asked about them, whatever it is.
+pub const MAX_DISCOVERY_BYTES: u64 = 1 << 20;
 
 /// What a service has said.
 #[derive(Debug)]
@@ -42,7 +44,11 @@ pub async fn inquire(
     let reply = client.send(url, &request).await?;
     let (http, date, retry_after) = (reply.status, reply.date, reply.retry_after);
     let is_success = (200..300).contains(&http);
-    match read(reply).await {
+    let limit = match ask {
+        Ask::Discovery => MAX_DISCOVERY_BYTES,
+        _ => MAX_ANSWER_BYTES,
+    };
+    match read(reply, limit).await {
         Ok(Answer::Status(message)) => Ok(Inquired {
             http,
             date,
@@ -59,8 +65,8 @@ pub async fn inquire(
     }
 }
 
-async fn read(reply: Reply) -> Result<Answer, ReadResponseError> {
-    let body = reply.bytes(MAX_ANSWER_BYTES).await;
+async fn read(reply: Reply, limit: u64) -> Result<Answer, ReadResponseError> {
+    let body = reply.bytes(limit).await;
     let body = body.map_err(|error| XmlError::Read(Arc::new(error)))?;
     let limits = Limits::default();
     let nowhere: Arc<dyn Scratch> = Arc::new(Nowhere);

@@ -510,8 +510,8 @@ mod tests {
             let services = service.repeat(count);
             format!("<t:Discovery_Response message_id=\"1\">{services}</t:Discovery_Response>")
         };
-        assert!(read(V1_1, &message(63)).is_ok());
-        let error = read(V1_1, &message(65)).unwrap_err();
-        assert_eq!(error, "the document is larger than 67108864 bytes");
+        assert!(read(V1_1, &message(15)).is_ok());
+        let error = read(V1_1, &message(17)).unwrap_err();
+        assert_eq!(error, "the document is larger than 16777216 bytes");
     }
 }

@@ -5,7 +5,7 @@ use crate::xml::{Attribute, Tag, Token, Xml, XmlError};
 
 /// Bytes of all names, attributes and texts that one message about services, collections or
 /// subscriptions may hold.
-pub const MAX_INFORMATION_BYTES: u64 = 64 << 20;
+pub const MAX_INFORMATION_BYTES: u64 = 16 << 20;
 /// What an element takes in memory beside its texts, roughly.
 const OVERHEAD_BYTES: u64 = 100;
 
