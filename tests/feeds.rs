@@ -236,6 +236,28 @@ async fn an_answer_that_never_comes_is_waited_for_for_a_day() {
     world.assert_exactly_once();
 }
 
+/// What a discovery service answers says nothing of a window, which was never asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_discovery_service_that_answers_rubbish_costs_no_window() {
+    let mut world = World::new(Setup {
+        service: "initial_lookback = \"1h\"\n".to_owned(),
+        ..Setup::default()
+    });
+    world.restart_with(|toml| toml.replacen("poll_url = ", "discovery_url = ", 1));
+    world
+        .cta
+        .set_fault(ArmedFault::until_cleared(CtaFault::HtmlPage));
+    world.run_for(24 * HOUR).await;
+    assert!(world.polls().is_empty());
+    let told = world.ledger();
+    for kind in ["poll_started", "poll_failed", "window_abandoned"] {
+        let count = told.iter().filter(|record| record["type"] == kind).count();
+        assert_eq!(count, 0, "{kind}");
+    }
+    let held = format!("{:?}", world.status());
+    assert!(held.contains("does not tell where to poll"), "{held}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn formats_and_subscriptions_are_asked_for() {
     let asked_for = |keys: &str| Setup {
