@@ -243,7 +243,10 @@ impl Poller {
                 Ok(exchange.received(*part, &id, server_now)?)
             }
             Answer::Status(message) => {
-                let message = message.reworded(|text| self.client.hide_credentials(text));
+                let server_now = self.server_clock.now(self.house.clock.now());
+                let message = message
+                    .reworded(|text| self.client.hide_credentials(text))
+                    .with_wait(server_now);
                 let later = exchange.refused(http, message)?;
                 Err(PollError::Later(later))
             }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
+use super::Timestamp;
 use crate::xml::{Tag, Token, Xml, XmlError};
 
 /// More details than the specification knows.
@@ -13,6 +16,9 @@ const MAX_DETAILS_SHOWN: usize = 10;
 const MAX_TEXT_CHARACTERS: usize = 500;
 /// The longest name that the specification knows is a third of it.
 const MAX_NAME_CHARACTERS: usize = 60;
+
+/// The detail with the seconds to wait.
+const ESTIMATED_WAIT: &str = "ESTIMATED_WAIT";
 
 /// A service's status message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,8 +142,24 @@ impl StatusMessage {
     /// How long the service asks to wait.
     #[must_use]
     pub fn estimated_wait(&self) -> Option<Duration> {
-        let seconds = self.detail("ESTIMATED_WAIT")?.trim().parse().ok()?;
+        let seconds = self.detail(ESTIMATED_WAIT)?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds))
+    }
+
+    /// The same, with the wait that a RETRY of TAXII 1.0 asks for: its detail is the moment, as plain
+    /// text, until which to wait by the service's clock.
+    #[must_use]
+    pub fn with_wait(mut self, server_now: DateTime<Utc>) -> Self {
+        if self.status != StatusType::Retry || self.detail(ESTIMATED_WAIT).is_some() {
+            return self;
+        }
+        let moment = self.detail("").and_then(|text| Timestamp::parse(text).ok());
+        if let Some(moment) = moment {
+            let wait = (moment.time() - server_now).num_seconds().max(0);
+            self.details
+                .push((ESTIMATED_WAIT.to_owned(), wait.to_string()));
+        }
+        self
     }
 
     /// The same, with everything that the service has put in words as `change` makes it.
@@ -203,4 +225,29 @@ fn folded(text: &str, max_characters: usize) -> Option<String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let line: String = words.join(" ").chars().take(max_characters).collect();
     (!line.is_empty()).then_some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_of_1_0_names_a_moment() {
+        let message = |status, detail: &str| StatusMessage {
+            status,
+            in_response_to: None,
+            message: None,
+            details: vec![(String::new(), detail.to_owned())],
+        };
+        let now = Timestamp::parse("2015-01-01T00:00:00Z").unwrap().time();
+        let wait = |status, detail| {
+            let wait = message(status, detail).with_wait(now).estimated_wait();
+            wait.map(|wait| wait.as_secs())
+        };
+        let retry = StatusType::Retry;
+        assert_eq!(wait(retry, "2015-01-01T00:01:30.5Z"), Some(90));
+        assert_eq!(wait(retry, "2014-01-01T00:00:00Z"), Some(0));
+        assert_eq!(wait(retry, "later"), None);
+        assert_eq!(wait(StatusType::Failure, "2015-01-01T00:01:30Z"), None);
+    }
 }
