@@ -202,6 +202,44 @@ async fn a_set_that_is_too_large_waits_for_a_person() {
     world.assert_exactly_once();
 }
 
+/// The batch held only what was new of the answer that comes again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_damaged_batch_of_a_data_set_is_repaired_with_its_own_events() {
+    let splunk = "[[output]]\nname = \"splunk\"\ntype = \"splunk_hec\"\nendpoints = [\"{hec}\"]\n\
+                  token = { file = \"{folder}/token\" }\n";
+    let mut world = World::new(Setup {
+        outputs: splunk.to_owned(),
+        // Nothing else tells what was delivered before.
+        state: "archive = { keep = \"0s\" }\n".to_owned(),
+        ..data_set("")
+    });
+    world.publish();
+    world.run_for(HOUR).await;
+    world.hec.refuse_connections().await.unwrap();
+    world.publish();
+    world.run_for(HOUR).await;
+    let damaged = std::cell::Cell::new(0);
+    world.restart_after(|state| {
+        for batch in std::fs::read_dir(state.join("spool/ready")).unwrap() {
+            let file = batch.unwrap().path().join("events-0001.jsonl.zst");
+            let mut bytes = std::fs::read(&file).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(&file, bytes).unwrap();
+            damaged.set(damaged.get() + 1);
+        }
+    });
+    assert_eq!(damaged.get(), 1);
+    // Other lines come in other places than before.
+    let earlier = world.cta.now() - chrono::TimeDelta::days(1);
+    let publication = world.generator.publication(earlier);
+    world.cta.publish(publication);
+    world.hec.accept_connections().await.unwrap();
+    world.run_for(2 * HOUR).await;
+    world.assert_exactly_once_at_splunk();
+    world.assert_exactly_once();
+}
+
 /// The same block comes with each poll.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_block_of_a_data_set_that_cannot_be_read_is_set_aside_once() {
