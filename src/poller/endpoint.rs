@@ -97,7 +97,9 @@ impl Endpoints {
             Fault::Http { status, .. } => matches!(status, 406 | 415),
             Fault::Status { message, .. } => matches!(
                 message.status,
-                StatusType::UnsupportedMessage | StatusType::UnsupportedProtocol
+                StatusType::BadMessage
+                    | StatusType::UnsupportedMessage
+                    | StatusType::UnsupportedProtocol
             ),
             _ => false,
         };

@@ -39,7 +39,6 @@ pub async fn greet(client: &Client, url: &str, version: Option<Version>) -> Gree
         version,
         ..Greeting::default()
     };
-    let mut refused = Vec::new();
     let versions = version.map_or(Version::ALL.to_vec(), |version| vec![version]);
     for version in versions {
         let inquired = inquire(client, url, Ask::Discovery, version).await;
@@ -60,17 +59,14 @@ pub async fn greet(client: &Client, url: &str, version: Option<Version>) -> Gree
                 greeting.version = Some(version);
                 return greeting;
             }
+            // A service that polls alone refuses the question.
+            Understood::No => break,
             Understood::Untold => return greeting,
-            Understood::No => {}
-            Understood::Version => refused.push(version),
+            Understood::Version => {}
         }
     }
-    // A service that polls alone refuses the question in each version: only one that refuses the
-    // newer version, and not the older, speaks the older.
-    greeting.version.get_or_insert(match refused.as_slice() {
-        [Version::V1_1] => Version::V1_0,
-        _ => PREFERRED,
-    });
+    // Nothing but an answer in the older version shows that it is spoken.
+    greeting.version.get_or_insert(PREFERRED);
     greeting
 }
 

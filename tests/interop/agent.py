@@ -63,6 +63,7 @@ class Agent:
         service = {
             "name": SERVICE,
             "poll_url": poll_url,
+            "taxii_version": "1.1",
             "username": READER[0],
             "password": {"file": str(self._password)},
             "collections": [COLLECTION],

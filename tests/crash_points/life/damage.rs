@@ -140,10 +140,10 @@ impl Life {
 
     async fn lost_ledger(&mut self) -> Result<(), Died> {
         self.owes_a_batch(1).await?;
-        // A second segment.
+        // A second segment: the record of the poll that follows the question for the time.
         self.splunk_takes(0);
         self.rig.start();
-        self.rig.more_polls(1).await;
+        self.rig.more_polls(2).await;
         self.stops().await?;
         for segment in self.files("ledger") {
             flip_at(&segment, 20);
