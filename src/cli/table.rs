@@ -1,6 +1,11 @@
 //! A table for a person.
 
+use std::io;
+
 use chrono::TimeDelta;
+
+use super::terminal::{Paint, Style};
+use super::{CommandError, print_line};
 
 /// Columns as wide as they must be, numbers to the right.
 pub(super) struct Table {
@@ -38,6 +43,15 @@ impl Table {
             titles: line(head, &columns),
             rows: rows.iter().map(row).collect(),
         }
+    }
+}
+
+impl Table {
+    /// On standard output, its titles in bold.
+    pub(super) fn print(&self) -> Result<(), CommandError> {
+        let paint = Paint::of(&io::stdout());
+        print_line(paint.paint(Style::Bold, &self.titles))?;
+        self.rows.iter().try_for_each(print_line)
     }
 }
 

@@ -17,8 +17,6 @@ pub(super) struct Endpoints {
     configured: Option<Version>,
     /// As configured, or as found out.
     version: Option<Version>,
-    /// Spoken as long as nothing is known.
-    guess: Version,
     /// Whether a poll was answered in it.
     is_proven: bool,
     /// Poll services that were found, by collection.
@@ -38,7 +36,6 @@ impl Endpoints {
             address: service.address.clone(),
             configured: service.version,
             version: service.version,
-            guess: Version::V1_1,
             is_proven: false,
             found: BTreeMap::new(),
         }
@@ -62,13 +59,12 @@ impl Endpoints {
         client: &Client,
         collection: &str,
     ) -> Result<Endpoint, Fault> {
-        let version = self.version.unwrap_or(self.guess);
+        let version = self.version.unwrap_or(Version::PREFERRED);
         let url = match (&self.address, self.found.get(collection)) {
             (ServiceAddress::Poll(url), _) | (ServiceAddress::Discovery(_), Some(url)) => {
                 url.clone()
             }
             (ServiceAddress::Discovery(url), None) => {
-                let version = Some(version);
                 let directory = Directory {
                     client,
                     url,
@@ -85,7 +81,7 @@ impl Endpoints {
 
     /// A poll was answered as it should be: its version is the right one.
     pub(super) fn answered(&mut self) {
-        self.version.get_or_insert(self.guess);
+        self.version.get_or_insert(Version::PREFERRED);
         self.is_proven = true;
     }
 
@@ -104,11 +100,10 @@ impl Endpoints {
             _ => false,
         };
         if is_version && self.configured.is_none() && !self.is_proven {
-            self.guess = match self.version.take().unwrap_or(self.guess) {
+            self.version = Some(match self.version.unwrap_or(Version::PREFERRED) {
                 Version::V1_0 => Version::V1_1,
                 Version::V1_1 => Version::V1_0,
-            };
-            self.version = Some(self.guess);
+            });
         }
     }
 }

@@ -12,8 +12,6 @@ use super::response::{
 use super::status::StatusType;
 use super::version::Version;
 
-/// Spoken to a service that understands both versions, or that cannot be asked.
-const PREFERRED: Version = Version::V1_1;
 /// So many services that know collections are asked for one.
 const MAX_MANAGERS: usize = 3;
 
@@ -26,10 +24,8 @@ pub struct Greeting {
     pub date: Option<DateTime<Utc>>,
     /// The version that it understands; none if nothing has shown it.
     pub version: Option<Version>,
-    /// What it offers, if it tells.
-    pub discovery: Option<Discovery>,
-    /// Why it does not tell.
-    pub fault: Option<Fault>,
+    /// What it offers, or why it does not tell; none if nothing came in time.
+    pub offer: Option<Result<Discovery, Fault>>,
 }
 
 /// Asks a service what it offers, whether or not it is there to tell: any answer tells its time, and
@@ -43,17 +39,11 @@ pub async fn greet(client: &Client, url: &str, version: Option<Version>) -> Gree
     for version in versions {
         let inquired = inquire(client, url, Ask::Discovery, version).await;
         let understood = Understood::of(&inquired);
-        match inquired {
-            Ok(inquired) => {
-                greeting.is_answered = true;
-                greeting.date = inquired.date.or(greeting.date);
-                match inquired.answer {
-                    Answer::Discovery(discovery) => greeting.discovery = Some(discovery),
-                    answer => greeting.fault = Some(unexpected(inquired.http, answer)),
-                }
-            }
-            Err(fault) => greeting.fault = Some(fault),
+        if let Ok(inquired) = &inquired {
+            greeting.is_answered = true;
+            greeting.date = inquired.date.or(greeting.date);
         }
+        greeting.offer = Some(inquired.and_then(discovery_of));
         match understood {
             Understood::Yes => {
                 greeting.version = Some(version);
@@ -66,7 +56,7 @@ pub async fn greet(client: &Client, url: &str, version: Option<Version>) -> Gree
         }
     }
     // Nothing but an answer in the older version shows that it is spoken.
-    greeting.version.get_or_insert(PREFERRED);
+    greeting.version.get_or_insert(Version::PREFERRED);
     greeting
 }
 
@@ -111,15 +101,15 @@ pub struct Directory<'a> {
     pub client: &'a Client,
     /// The discovery service.
     pub url: &'a str,
-    /// The version that is spoken; none is the newer one.
-    pub version: Option<Version>,
+    /// The version that is spoken.
+    pub version: Version,
 }
 
 impl Directory<'_> {
     /// Where a collection is polled.
     pub async fn poll_service(&self, collection: &str) -> Result<String, Fault> {
         let discovery = self.discovery().await?;
-        let managers = discovery.offered(&ServiceKind::CollectionManagement, self.version());
+        let managers = discovery.offered(&ServiceKind::CollectionManagement, self.version);
         let mut fault = None;
         for manager in managers.iter().take(MAX_MANAGERS) {
             match self.polled_by(manager, collection).await {
@@ -134,10 +124,7 @@ impl Directory<'_> {
             );
         }
         // Without a list of collections, a poll service has them all.
-        match discovery
-            .offered(&ServiceKind::Poll, self.version())
-            .first()
-        {
+        match discovery.offered(&ServiceKind::Poll, self.version).first() {
             Some(service) => self.address_of(service),
             None => Err(self.missing(collection, "the service offers none for this version")),
         }
@@ -157,16 +144,13 @@ impl Directory<'_> {
 
     /// The services that it tells of.
     pub async fn discovery(&self) -> Result<Discovery, Fault> {
-        let inquired = inquire(self.client, self.url, Ask::Discovery, self.version()).await?;
-        match inquired.answer {
-            Answer::Discovery(discovery) => Ok(discovery),
-            answer => Err(unexpected(inquired.http, answer)),
-        }
+        let inquired = inquire(self.client, self.url, Ask::Discovery, self.version).await;
+        inquired.and_then(discovery_of)
     }
 
     /// The collections that a service at `url` tells of.
     pub async fn collections_at(&self, url: &str) -> Result<Collections, Fault> {
-        let inquired = inquire(self.client, url, Ask::Collections, self.version()).await?;
+        let inquired = inquire(self.client, url, Ask::Collections, self.version).await?;
         match inquired.answer {
             Answer::Collections(collections) => Ok(collections),
             answer => Err(unexpected(inquired.http, answer)),
@@ -178,16 +162,12 @@ impl Directory<'_> {
         named_address(self.url, &service.contact.address)
     }
 
-    fn version(&self) -> Version {
-        self.version.unwrap_or(PREFERRED)
-    }
-
     fn polled_at(&self, base: &str, collection: &CollectionInformation) -> Result<String, Fault> {
         let missing = |why| Err(self.missing(&collection.name, why));
         if collection.is_available == Some(false) {
             return missing("the service lists it as not available to this account");
         }
-        match collection.polled_at(self.version()) {
+        match collection.polled_at(self.version) {
             Some(contact) => named_address(base, &contact.address),
             None if collection.polling.is_empty() => {
                 missing("the service does not let it be polled, only pushed")
@@ -200,10 +180,16 @@ impl Directory<'_> {
         Fault::NotOffered {
             reason: format!(
                 "no TAXII {} poll service for {collection:?} at {}: {why}",
-                self.version(),
-                self.url
+                self.version, self.url
             ),
         }
+    }
+}
+
+fn discovery_of(inquired: Inquired) -> Result<Discovery, Fault> {
+    match inquired.answer {
+        Answer::Discovery(discovery) => Ok(discovery),
+        answer => Err(unexpected(inquired.http, answer)),
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Version {
 impl Version {
     /// Both, the newer one first.
     pub const ALL: [Self; 2] = [Self::V1_1, Self::V1_0];
+    /// Spoken to a service that understands both, or that does not say.
+    pub const PREFERRED: Self = Self::V1_1;
 
     /// The XML namespace of its messages.
     #[must_use]

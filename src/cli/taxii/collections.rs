@@ -1,12 +1,11 @@
 //! `taxii collections`: which collections there are.
 
-use std::io;
 use std::path::Path;
 
 use super::connection::At;
 use super::discover::{formats, yes_or_no};
 use crate::cli::table::Table;
-use crate::cli::terminal::{Paint, Style, printable};
+use crate::cli::terminal::printable;
 use crate::cli::{CommandError, Exit, print_line};
 use crate::taxii::response::{CollectionInformation, CollectionKind, ServiceKind};
 
@@ -34,10 +33,7 @@ pub(super) async fn run(config: &Path, at: At, json: bool) -> Result<Exit, Comma
         "CONTENT",
         "DESCRIPTION",
     ];
-    let table = Table::new(&head, &rows);
-    let paint = Paint::of(&io::stdout());
-    print_line(paint.paint(Style::Bold, table.titles))?;
-    table.rows.iter().try_for_each(print_line)?;
+    Table::new(&head, &rows).print()?;
     Ok(Exit::Success)
 }
 

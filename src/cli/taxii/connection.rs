@@ -86,8 +86,8 @@ pub(super) struct Peer {
     /// What was given.
     pub(super) url: String,
     pub(super) version: Version,
-    /// What it offers, if it is a discovery service.
-    discovery: Result<Discovery, Option<Fault>>,
+    /// What it offers, if it is a discovery service; else why it does not tell.
+    offer: Result<Discovery, Fault>,
 }
 
 impl At {
@@ -123,21 +123,21 @@ impl Access {
         check_url(&url)?;
         let client =
             Client::new(connection).map_err(|error| CommandError::Failed(error.to_string()))?;
-        let Greeting {
+        let Greeting { version, offer, .. } = greet(&client, &url, version).await;
+        let silent = Fault::NotOffered {
+            reason: "the service does not tell what it offers".to_owned(),
+        };
+        let offer = offer.unwrap_or(Err(silent));
+        let version = match (version, &offer) {
+            (None, Err(fault)) => return Err(fault.clone().into()),
+            (version, _) => version.unwrap_or(Version::PREFERRED),
+        };
+        Ok(Peer {
+            client,
+            url,
             version,
-            discovery,
-            fault,
-            ..
-        } = greet(&client, &url, version).await;
-        match (version, fault) {
-            (None, Some(fault)) => Err(fault.into()),
-            (version, fault) => Ok(Peer {
-                client,
-                url,
-                version: version.unwrap_or(Version::V1_1),
-                discovery: discovery.ok_or(fault),
-            }),
-        }
+            offer,
+        })
     }
 
     fn connection(self) -> Result<Connection, CommandError> {
@@ -220,25 +220,19 @@ impl Peer {
         Directory {
             client: &self.client,
             url: &self.url,
-            version: Some(self.version),
+            version: self.version,
         }
     }
 
     /// What it offers; an error if it does not tell.
-    pub(super) fn discovery(&mut self) -> Result<Discovery, CommandError> {
-        match &mut self.discovery {
-            Ok(discovery) => Ok(discovery.clone()),
-            Err(fault) => Err(match fault.take() {
-                Some(fault) => fault.into(),
-                None => CommandError::Failed("the service does not tell what it offers".to_owned()),
-            }),
-        }
+    pub(super) fn into_discovery(self) -> Result<Discovery, CommandError> {
+        Ok(self.offer?)
     }
 
     /// The address of a service of this kind: what the discovery service names, or the one that was
     /// given, which is that service then.
     pub(super) fn address(&self, kind: &ServiceKind) -> Result<String, CommandError> {
-        let Ok(discovery) = &self.discovery else {
+        let Ok(discovery) = &self.offer else {
             return Ok(self.url.clone());
         };
         if let Some(service) = discovery.offered(kind, self.version).first() {
@@ -252,6 +246,6 @@ impl Peer {
 
     /// Whether it told what it offers.
     pub(super) fn is_discovery(&self) -> bool {
-        self.discovery.is_ok()
+        self.offer.is_ok()
     }
 }

@@ -1,18 +1,17 @@
 //! `taxii discover`: which services there are.
 
-use std::io;
 use std::path::Path;
 
 use super::connection::At;
 use crate::cli::table::Table;
-use crate::cli::terminal::{Paint, Style, printable};
+use crate::cli::terminal::printable;
 use crate::cli::{CommandError, Exit, print_line};
 use crate::taxii::message::ContentBinding;
 use crate::taxii::response::{ServiceInstance, ServiceKind};
 use crate::taxii::version::Version;
 
 pub(super) async fn run(config: &Path, at: At, json: bool) -> Result<Exit, CommandError> {
-    let discovery = at.open(config).await?.discovery()?;
+    let discovery = at.open(config).await?.into_discovery()?;
     if json {
         print_line(serde_json::json!(discovery))?;
         return Ok(Exit::Success);
@@ -30,10 +29,7 @@ pub(super) async fn run(config: &Path, at: At, json: bool) -> Result<Exit, Comma
         "CONTENT",
         "MESSAGE",
     ];
-    let table = Table::new(&head, &rows);
-    let paint = Paint::of(&io::stdout());
-    print_line(paint.paint(Style::Bold, table.titles))?;
-    table.rows.iter().try_for_each(print_line)?;
+    Table::new(&head, &rows).print()?;
     Ok(Exit::Success)
 }
 

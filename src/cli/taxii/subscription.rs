@@ -1,12 +1,11 @@
 //! `taxii subscribe`, `unsubscribe`, `pause`, `resume`, `subscription-status`.
 
-use std::io;
 use std::path::Path;
 
 use super::connection::{AtUrl, Peer};
 use super::discover::formats;
 use crate::cli::table::Table;
-use crate::cli::terminal::{Paint, Style, printable};
+use crate::cli::terminal::printable;
 use crate::cli::{CommandError, Exit, complain, print_line};
 use crate::taxii::directory::unexpected;
 use crate::taxii::inquiry::{inquire, named_address};
@@ -113,10 +112,7 @@ fn print(told: &Subscriptions) -> Result<(), CommandError> {
             "PUSHED TO",
             "POLLED AT",
         ];
-        let table = Table::new(&head, &rows);
-        let paint = Paint::of(&io::stdout());
-        print_line(paint.paint(Style::Bold, table.titles))?;
-        table.rows.iter().try_for_each(print_line)?;
+        Table::new(&head, &rows).print()?;
     }
     match &told.message {
         Some(message) => print_line(printable(message)),
