@@ -7,6 +7,7 @@
 pub(crate) mod bad_input;
 mod check;
 mod document;
+mod header;
 mod load;
 mod problem;
 mod raw;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::taxii::version::Version;
+pub use header::{check_header_name, may_stand_in_header};
 pub use load::{CheckCron, Environment, LoadError, Loaded};
 pub use problem::Problem;
 pub use secret::{ReadSecretError, Secret, SecretSource};

@@ -6,7 +6,9 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::cli::{CommandError, load};
-use crate::config::{Authentication, Credentials, Secret, TlsConfig};
+use crate::config::{
+    Authentication, Credentials, Secret, TlsConfig, check_header_name, may_stand_in_header,
+};
 use crate::taxii::client::{Client, Connection};
 use crate::taxii::directory::{Directory, Greeting, greet};
 use crate::taxii::fault::Fault;
@@ -52,6 +54,10 @@ struct Access {
     /// A file that holds a bearer token alone
     #[arg(long, value_name = "FILE", conflicts_with = "service")]
     bearer_token_file: Option<PathBuf>,
+    /// A header of each request, such as an API key: its name, and a file that holds its value
+    /// alone; may be repeated
+    #[arg(long, value_name = "NAME=FILE", conflicts_with = "service", value_parser = header)]
+    header: Vec<(String, PathBuf)>,
     /// PEM certificates of the authorities to trust instead of the system's
     #[arg(long, value_name = "FILE", conflicts_with = "service")]
     ca_file: Option<PathBuf>,
@@ -78,6 +84,14 @@ fn version(text: &str) -> Result<Version, String> {
     let mut all = Version::ALL.into_iter();
     all.find(|version| version.to_string() == text)
         .ok_or_else(|| "write 1.0 or 1.1".to_owned())
+}
+
+fn header(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text
+        .split_once('=')
+        .ok_or("write NAME=FILE, the header and a file that holds its value")?;
+    check_header_name(name)?;
+    Ok((name.to_owned(), file.into()))
 }
 
 /// A service that is spoken to.
@@ -153,6 +167,18 @@ impl Access {
             (_, _, Some(file)) => Authentication::Bearer(read(file)?),
             _ => Authentication::None,
         };
+        let mut headers = Vec::new();
+        for (name, file) in self.header {
+            let value = read(&file)?;
+            if !value.expose().chars().all(may_stand_in_header) {
+                let what = format!(
+                    "{}: it holds a character that cannot be sent",
+                    file.display()
+                );
+                return Err(CommandError::Failed(what));
+            }
+            headers.push((name, value));
+        }
         Ok(Connection {
             tls: TlsConfig {
                 ca_file: self.ca_file,
@@ -163,7 +189,7 @@ impl Access {
             connect_timeout: self.timeout,
             request_timeout: self.timeout,
             authentication,
-            headers: Vec::new(),
+            headers,
         })
     }
 }

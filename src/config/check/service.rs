@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::header::HeaderName;
 use toml::Spanned;
 
 use super::Checker;
 use crate::config::document::Span;
+use crate::config::header::{check_header_name, may_stand_in_header};
 use crate::config::raw::{RawLimits, RawSecret, RawService, Section, Setting, VersionChoice};
 use crate::config::value::{Count, shown};
 use crate::config::{
@@ -187,13 +187,10 @@ impl Checker<'_> {
         let mut checked = Vec::new();
         for (name, value) in headers {
             let span = value.span();
-            if HeaderName::from_bytes(name.as_bytes()).is_err() {
-                self.refuse(&span, format!("{name:?} is not the name of a header"));
-            } else if is_ours(&name) {
-                let what = format!("the agent sends {name} itself");
+            if let Err(what) = check_header_name(&name) {
                 self.refuse(&span, what);
             }
-            let value = self.secret(value, |c| c == ' ' || c.is_ascii_graphic());
+            let value = self.secret(value, may_stand_in_header);
             checked.extend(value.map(|value| (name, value)));
         }
         checked
@@ -379,24 +376,6 @@ impl Checker<'_> {
             self.warn(at.unwrap_or(table), what);
         }
     }
-}
-
-/// Headers that the agent sends itself, beside those of TAXII.
-const OWN_HEADERS: [&str; 8] = [
-    "accept",
-    "accept-encoding",
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "transfer-encoding",
-];
-
-/// Whether a header is the agent's own to send.
-fn is_ours(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    OWN_HEADERS.contains(&name.as_str()) || name.starts_with("x-taxii-")
 }
 
 /// Where the durations that must agree are written, as far as they are.
