@@ -4,20 +4,21 @@
 //! somebody else), our own authorities or the system's, and errors that name the file.
 
 pub mod fault;
+pub mod proxy;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, ClientBuilder, Identity, Proxy};
+use reqwest::{Certificate, ClientBuilder, Identity};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::config::TlsConfig;
+use crate::config::{ProxyConfig, TlsConfig};
 
 const CA: &str = "ca_file";
 const CERT: &str = "client_cert_file";
@@ -71,7 +72,7 @@ pub enum BuildClientError {
 /// and every HTTPS server is unknown.
 pub fn client_builder(
     tls: &TlsConfig,
-    proxy: Option<&str>,
+    proxy: Option<&ProxyConfig>,
     connect_timeout: Duration,
     request_timeout: Duration,
 ) -> Result<ClientBuilder, BuildClientError> {
@@ -92,11 +93,8 @@ pub fn client_builder(
     if let Some(identity) = read_identity(tls)? {
         builder = builder.identity(identity.for_http()?);
     }
-    if let Some(url) = proxy {
-        let proxy = Proxy::all(url).map_err(|error| BuildClientError::Proxy {
-            source: error.without_url(),
-        })?;
-        builder = builder.proxy(proxy);
+    if let Some(config) = proxy {
+        builder = builder.proxy(proxy::of(config)?);
     }
     Ok(builder)
 }
@@ -445,7 +443,10 @@ mod tests {
     fn a_proxy_that_is_no_url_is_refused_without_its_password() {
         let error = client_builder(
             &TlsConfig::default(),
-            Some("http://user:hunter2@"),
+            Some(&ProxyConfig {
+                url: "http://user:hunter2@".into(),
+                credentials: None,
+            }),
             PATIENCE,
             PATIENCE,
         )

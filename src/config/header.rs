@@ -3,7 +3,7 @@
 use reqwest::header::HeaderName;
 
 /// Headers that the agent sends itself, beside those of TAXII.
-const OWN_HEADERS: [&str; 8] = [
+const OWN_HEADERS: [&str; 9] = [
     "accept",
     "accept-encoding",
     "authorization",
@@ -11,6 +11,7 @@ const OWN_HEADERS: [&str; 8] = [
     "content-length",
     "content-type",
     "host",
+    "proxy-authorization",
     "transfer-encoding",
 ];
 

@@ -115,8 +115,8 @@ pub struct ServiceConfig {
     pub splay: Duration,
     /// TLS to the service.
     pub tls: TlsConfig,
-    /// `http://`, `https://` or `socks5://` proxy; none follows the environment.
-    pub proxy: Option<String>,
+    /// The proxy on the way; none follows the environment.
+    pub proxy: Option<ProxyConfig>,
     /// Time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Time for a whole request and its answer.
@@ -208,13 +208,37 @@ impl Authentication {
     }
 }
 
-/// `username` and `password` of a service.
+/// `username` and `password` of a service, or those of a proxy.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// The user.
     pub username: String,
     /// The password.
     pub password: Secret,
+}
+
+/// `proxy`, `proxy_username` and `proxy_password`
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// `http://`, `https://`, `socks5://` or `socks5h://`
+    pub url: String,
+    /// Who the proxy takes us for.
+    pub credentials: Option<Credentials>,
+}
+
+impl ProxyConfig {
+    /// Reads its password again if that lies in a file: it may have been mended.
+    pub fn reload(&mut self) -> Result<(), ReadSecretError> {
+        let credentials = self.credentials.as_mut();
+        credentials.map_or(Ok(()), |known| known.password.reload())
+    }
+
+    /// A text of somebody who may repeat its password, without that.
+    #[must_use]
+    pub fn hide_in(&self, text: &str) -> String {
+        let credentials = self.credentials.as_ref();
+        credentials.map_or_else(|| text.to_owned(), |known| known.hide_in(text))
+    }
 }
 
 /// `poll_limit_scope`
@@ -429,7 +453,7 @@ pub struct SplunkHecConfig {
     /// TLS to Splunk.
     pub tls: TlsConfig,
     /// As for a service.
-    pub proxy: Option<String>,
+    pub proxy: Option<ProxyConfig>,
     /// Time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Time for a whole request and its answer.

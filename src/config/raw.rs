@@ -95,6 +95,8 @@ pub(super) struct RawService {
     #[serde(default)]
     pub tls: Section<RawTls>,
     pub proxy: Setting<String>,
+    pub proxy_username: Setting<String>,
+    pub proxy_password: Setting<RawSecret>,
     pub connect_timeout: Setting<Period>,
     pub request_timeout: Setting<Period>,
     #[serde(default)]
@@ -164,6 +166,8 @@ pub(super) struct RawOutput {
     pub max_outstanding_acks: Setting<Count>,
     pub max_in_flight: Setting<Count>,
     pub proxy: Setting<String>,
+    pub proxy_username: Setting<String>,
+    pub proxy_password: Setting<RawSecret>,
     pub request_timeout: Setting<Period>,
 
     #[serde(default)]
@@ -224,6 +228,8 @@ impl OutputType {
                 "max_in_flight",
                 "tls",
                 "proxy",
+                "proxy_username",
+                "proxy_password",
                 "connect_timeout",
                 "request_timeout",
             ],
@@ -321,7 +327,13 @@ pub(super) enum RawSecret {
 
 impl RawSecret {
     /// The keys whose values are secret: nothing below them may be shown.
-    pub(super) const KEYS: [&'static str; 4] = ["password", "token", "bearer_token", "headers"];
+    pub(super) const KEYS: [&'static str; 5] = [
+        "password",
+        "token",
+        "bearer_token",
+        "headers",
+        "proxy_password",
+    ];
 
     /// What is said of every value that has not the shape of a secret.
     pub(super) const ALLOWED: &'static str = "not a secret; write { file = \"/path\" }, \

@@ -390,8 +390,8 @@ impl Poller {
         if let Err(error) = self.stage_only_new(&key, &mut staging) {
             return self.not_kept(index, &error, server_now);
         }
-        if is_held && let Err(error) = self.client.reload_secrets() {
-            tracing::error!(collection = %key, %error, "a secret cannot be read again");
+        if is_held && let Err(error) = self.client.reload() {
+            tracing::error!(collection = %key, %error, "a secret or a certificate cannot be read again");
         }
         let started = self.house.clock.now();
         let manner = Manner {

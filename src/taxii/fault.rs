@@ -10,6 +10,8 @@ use super::status::{StatusMessage, StatusType};
 /// than it keeps its content.
 const MAX_ASKED_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
+const MEND_PROXY: &str = "set proxy, proxy_username and proxy_password to what the proxy accepts";
+
 /// A poll failed. The text is for the operator: what happened.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Fault {
@@ -19,6 +21,9 @@ pub enum Fault {
         /// Why.
         reason: String,
     },
+    /// The proxy wants other credentials, or any at all: the service has seen nothing.
+    #[error("the proxy asks for authentication (HTTP 407)")]
+    ProxyRefused,
     /// The request was sent, its answer did not come.
     #[error("the connection failed before the answer came: {reason}")]
     Connection {
@@ -119,6 +124,9 @@ impl Fault {
             Self::Connection { .. } | Self::NoProgress { .. } | Self::ResultExpired { .. } => {
                 Reaction::NextGate
             }
+            Self::ProxyRefused => Reaction::Hold {
+                mend: MEND_PROXY.to_owned(),
+            },
             Self::Http {
                 status,
                 retry_after,
@@ -157,10 +165,7 @@ fn mend_for_http(status: u16) -> Option<String> {
             "check username, password, poll_url and that the account may read the collection; \
              this service answers 404 and 401 alike for accounts that it does not accept"
         }
-        407 => {
-            "the proxy asks for authentication: set $HTTPS_PROXY, with its user and password, in the \
-             agent's environment instead of proxy"
-        }
+        407 => MEND_PROXY,
         400 | 405 | 406 | 413 | 415 => {
             "the service does not understand the request: check that poll_url is that of a \
              TAXII poll service, and taxii_version"
@@ -248,6 +253,7 @@ mod tests {
         };
         let reason = String::new;
         check(&Fault::Connect { reason: reason() }, "same slot");
+        check(&Fault::ProxyRefused, "hold");
         check(&Fault::Connection { reason: reason() }, "next gate");
         check(&Fault::Unreadable { reason: reason() }, "shrink");
         check(&Fault::TimedOut { reason: reason() }, "shrink");

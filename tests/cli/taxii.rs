@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::program::{Ended, run};
-use crate::service::{Received, Service, message, status};
+use crate::service::{Received, Service, http, message, status};
 
 fn inbox_or_poll(request: &Received) -> String {
     if request.is("Poll_Request") {
@@ -95,4 +95,46 @@ fn headers_come_from_files_and_go_with_each_request() {
     check(poll("X-Api-Key=/nowhere"), 1, "cannot be read");
     fs::write(&key, "sésame\n").unwrap();
     check(poll(&named), 1, "a character that cannot be sent");
+}
+
+#[test]
+fn a_proxy_is_shown_who_asks() {
+    // The service is without TLS, so that the proxy is asked for its content.
+    let proxy = Service::start(|request| {
+        // `mole:badger` in base64.
+        if request.header("proxy-authorization") == Some("Basic bW9sZTpiYWRnZXI=") {
+            http("200 OK", &inbox_or_poll(request))
+        } else {
+            http("407 Proxy Authentication Required", "no")
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    let at = proxy.url("");
+    let poll = |extra: &[&str]| {
+        let asked = ["poll", "gold", "--url", "http://taxii.invalid/poll"];
+        let rest = ["--taxii-version", "1.1", "--count-only", "--proxy", &at];
+        taxii(&[&asked[..], &rest, extra].concat())
+    };
+    let known = [
+        "--proxy-username",
+        "mole",
+        "--proxy-password-file",
+        password.to_str().unwrap(),
+    ];
+    fs::write(&password, "badger\n").unwrap();
+    let counted = poll(&known);
+    assert_eq!(counted.stdout, "at least 17\n", "{counted:?}");
+    let first = &proxy.requests()[0];
+    let line = "POST http://taxii.invalid/poll HTTP/1.1\r\n";
+    assert!(first.head.starts_with(line), "{}", first.head);
+
+    fs::write(&password, "weasel\n").unwrap();
+    for refused in [poll(&known), poll(&[])] {
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let said = &refused.stderr;
+        assert!(said.contains("proxy_username and proxy_password"), "{said}");
+        assert!(!said.contains("weasel"), "{said}");
+    }
+    assert_eq!(poll(&known[..2]).code, Some(2));
 }

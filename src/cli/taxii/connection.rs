@@ -7,7 +7,8 @@ use reqwest::Url;
 
 use crate::cli::{CommandError, load};
 use crate::config::{
-    Authentication, Credentials, Secret, TlsConfig, check_header_name, may_stand_in_header,
+    Authentication, Credentials, ProxyConfig, Secret, TlsConfig, check_header_name,
+    may_stand_in_header,
 };
 use crate::taxii::client::{Client, Connection};
 use crate::taxii::directory::{Directory, Greeting, greet};
@@ -75,6 +76,12 @@ struct Access {
     /// http://, https://, socks5:// or socks5h:// proxy
     #[arg(long, value_name = "URL", conflicts_with = "service")]
     proxy: Option<String>,
+    /// Whom the proxy knows us as; the password is read from --proxy-password-file
+    #[arg(long, value_name = "USER", requires_all = ["proxy", "proxy_password_file"])]
+    proxy_username: Option<String>,
+    /// A file that holds the proxy's password alone
+    #[arg(long, value_name = "FILE", requires = "proxy_username")]
+    proxy_password_file: Option<PathBuf>,
     /// How long the whole request may take
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -167,6 +174,13 @@ impl Access {
             (_, _, Some(file)) => Authentication::Bearer(read(file)?),
             _ => Authentication::None,
         };
+        let proxy_credentials = match (self.proxy_username, &self.proxy_password_file) {
+            (Some(username), Some(file)) => Some(Credentials {
+                username,
+                password: read(file)?,
+            }),
+            _ => None,
+        };
         let mut headers = Vec::new();
         for (name, file) in self.header {
             let value = read(&file)?;
@@ -185,7 +199,10 @@ impl Access {
                 client_cert_file: self.client_cert_file,
                 client_key_file: self.client_key_file,
             },
-            proxy: self.proxy,
+            proxy: self.proxy.map(|url| ProxyConfig {
+                url,
+                credentials: proxy_credentials,
+            }),
             connect_timeout: self.timeout,
             request_timeout: self.timeout,
             authentication,

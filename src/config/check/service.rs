@@ -11,8 +11,7 @@ use crate::config::header::{check_header_name, may_stand_in_header};
 use crate::config::raw::{RawLimits, RawSecret, RawService, Section, Setting, VersionChoice};
 use crate::config::value::{Count, shown};
 use crate::config::{
-    Authentication, Credentials, InitialLookback, Limits, PollLimitScope, Secret, ServiceAddress,
-    ServiceConfig,
+    Authentication, InitialLookback, Limits, PollLimitScope, Secret, ServiceAddress, ServiceConfig,
 };
 use crate::xml::HIGHEST_DEPTH;
 
@@ -126,7 +125,7 @@ impl Checker<'_> {
                 .splay
                 .map_or(Duration::ZERO, |splay| splay.into_inner().0),
             tls: self.tls(raw.tls.0),
-            proxy: self.proxy(raw.proxy),
+            proxy: self.proxy(raw.proxy, raw.proxy_username, raw.proxy_password, &table),
             connect_timeout: self.positive_period(raw.connect_timeout, Duration::from_secs(10)),
             request_timeout: self.positive_period(raw.request_timeout, 10 * MINUTE),
             limits: self.limits(raw.limits.0),
@@ -174,7 +173,8 @@ impl Checker<'_> {
             let what = "username and password say already who asks: write one of the two";
             self.refuse(&token.span(), what);
         }
-        let basic = self.credentials(username, password, table);
+        let keys = ["username", "password"];
+        let basic = self.credentials(keys, username, password, table);
         let token = bearer_token.and_then(|token| self.secret(token, |c| c.is_ascii_graphic()));
         match (basic, token) {
             (Some(credentials), _) => Authentication::Basic(credentials),
@@ -194,32 +194,6 @@ impl Checker<'_> {
             checked.extend(value.map(|value| (name, value)));
         }
         checked
-    }
-
-    fn credentials(
-        &mut self,
-        username: Setting<String>,
-        password: Setting<RawSecret>,
-        table: &Span,
-    ) -> Option<Credentials> {
-        match (&username, &password) {
-            (Some(_), None) => self.missing(Some(table), "password", "username needs it"),
-            (None, Some(_)) => self.missing(Some(table), "username", "password needs it"),
-            _ => {}
-        }
-        if let Some(username) = username
-            .as_ref()
-            .filter(|name| name.get_ref().contains(':'))
-        {
-            let what = "holds a colon, which HTTP Basic authentication cannot send";
-            self.refuse(&username.span(), what);
-        }
-        let username = self.text(username);
-        let password = self.secret(password?, |c| !c.is_control());
-        Some(Credentials {
-            username: username?,
-            password: password?,
-        })
     }
 
     fn polled_collections(

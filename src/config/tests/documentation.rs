@@ -20,6 +20,7 @@ fn documented(uncomment: impl Fn(&str) -> Option<&str>) -> String {
         .replace("\"/etc/cta-forwarder/taxii-password\"", "\"DIR/secret\"")
         .replace("\"/etc/cta-forwarder/hec-token\"", "\"DIR/secret\"")
         .replace("\"/etc/cta-forwarder/api-key\"", "\"DIR/secret\"")
+        .replace("\"/etc/cta-forwarder/proxy-password\"", "\"DIR/secret\"")
 }
 
 /// `# key = …` or `# [[table]]`
