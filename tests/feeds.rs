@@ -11,8 +11,11 @@ mod world;
 
 use std::time::Duration;
 
+use cta_forwarder::poller::{Destination, ManualPoll};
 use cta_forwarder::simulator::ArmedFault;
 use cta_forwarder::simulator::cta::{BadBlock, CtaFault, CtaFaultOn, CtaRequestKind, CtaRules};
+use cta_forwarder::taxii::Timestamp;
+use cta_forwarder::taxii::window::PollWindow;
 use world::{Setup, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -120,6 +123,55 @@ async fn a_data_set_comes_whole_each_time_it_is_due() {
     let (set, found) = (world.cta.published_ids(), world.ids_in_file());
     assert_eq!(found, set.repeat(polls.len()));
     world.assert_adds_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_poll_of_a_data_set_by_hand_asks_for_all_of_it() {
+    let mut world = World::new(data_set(""));
+    world.publish();
+    world.run_for(MINUTE).await;
+    world.clock.advance(HOUR);
+    let poll = |window| ManualPoll {
+        collection: COLLECTION.to_owned(),
+        window,
+        destination: Destination::Person,
+    };
+    let polls = world.polls().len();
+    let now = Timestamp::from(world.cta.now());
+    let of_an_hour = PollWindow {
+        exclusive_begin: Some(Timestamp::from(now.time() - chrono::TimeDelta::hours(1))),
+        inclusive_end: Some(now),
+    };
+    let by_hand = world.agent.pollers()[0]
+        .poll_by_hand(&poll(of_an_hour))
+        .await;
+    let refused = by_hand.unwrap_err().to_string();
+    assert!(refused.contains("leave --begin and --end out"), "{refused}");
+    assert_eq!(world.polls().len(), polls);
+
+    let by_hand = world.agent.pollers()[0]
+        .poll_by_hand(&poll(PollWindow::ALL))
+        .await;
+    let counts = by_hand.unwrap().completed.totals.counts;
+    let published = world.cta.published_ids().len();
+    assert_eq!(counts.events, published as u64);
+    let polls = world.polls();
+    let last = polls.last().unwrap();
+    assert_eq!((&last.begin, &last.end), (&None, &None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_poll_of_a_feed_by_hand_has_a_window() {
+    let mut world = World::new(Setup::default());
+    let all = ManualPoll {
+        collection: COLLECTION.to_owned(),
+        window: PollWindow::ALL,
+        destination: Destination::Person,
+    };
+    let by_hand = world.agent.pollers()[0].poll_by_hand(&all).await;
+    let refused = by_hand.unwrap_err().to_string();
+    assert!(refused.contains("--begin and --end"), "{refused}");
+    assert_eq!(world.polls().len(), 0);
 }
 
 fn data_set(more: &str) -> Setup {

@@ -23,6 +23,7 @@ use crate::house::House;
 use crate::observe::status::Status;
 use crate::poller::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 use crate::state::Record;
+use crate::taxii::window::PollWindow;
 
 pub use client::{Call, CallError, Client};
 pub use protocol::{Reply, Request};
@@ -104,8 +105,10 @@ impl Control {
                     };
                     let poll = ManualPoll {
                         collection,
-                        begin,
-                        end,
+                        window: PollWindow {
+                            exclusive_begin: begin,
+                            inclusive_end: end,
+                        },
                         destination,
                     };
                     self.poll(poller, poll, replies).await

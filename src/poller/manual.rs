@@ -9,7 +9,6 @@ use super::fetch::Manner;
 use super::{KeepError, PollError, Poller};
 use crate::spool::BatchReader;
 use crate::state::CollectionKey;
-use crate::taxii::Timestamp;
 use crate::taxii::exchange::Completed;
 use crate::taxii::window::PollWindow;
 
@@ -21,10 +20,8 @@ const BY_HAND: &str = "by hand";
 pub struct ManualPoll {
     /// The collection.
     pub collection: String,
-    /// After this moment.
-    pub begin: Timestamp,
-    /// Up to this one.
-    pub end: Timestamp,
+    /// What is asked for: from one moment to another, or all of a Data Set.
+    pub window: PollWindow,
     /// Where the events go.
     pub destination: Destination,
 }
@@ -52,6 +49,23 @@ pub struct ManualResult {
 /// A manual poll failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ManualPollError {
+    /// A Data Set cannot be asked for in pieces.
+    #[error(
+        "{collection:?} is a Data Set (data_sets): it has no times, and a poll brings all of it; leave \
+         --begin and --end out"
+    )]
+    HasNoTimes {
+        /// The collection.
+        collection: String,
+    },
+    /// All of a feed is more than one poll may ask for.
+    #[error(
+        "which window of {collection:?}? --begin and --end; only a Data Set (data_sets) has none"
+    )]
+    NoWindow {
+        /// The collection.
+        collection: String,
+    },
     /// The service would cut its beginning off without a word.
     #[error(
         "the window is longer than max_window ({}), the service would leave its beginning out: \
@@ -110,12 +124,7 @@ impl Poller {
         &mut self,
         poll: &ManualPoll,
     ) -> Result<ManualResult, ManualPollError> {
-        let length = poll.end.time() - poll.begin.time();
-        if let Some(limit) = self.service.max_window
-            && length.to_std().is_ok_and(|length| length > limit)
-        {
-            return Err(ManualPollError::TooLong { limit });
-        }
+        self.check_window(poll)?;
         if let Destination::Output(name) = &poll.destination {
             let outputs = &self.house.outputs;
             if outputs.iter().all(|output| output.name != *name) {
@@ -136,20 +145,38 @@ impl Poller {
             .map_err(|error| ManualPollError::Failed(error.to_string()))
     }
 
+    fn check_window(&self, poll: &ManualPoll) -> Result<(), ManualPollError> {
+        let collection = poll.collection.clone();
+        let window = &poll.window;
+        if self.service.is_data_set(&collection) {
+            return if *window == PollWindow::ALL {
+                Ok(())
+            } else {
+                Err(ManualPollError::HasNoTimes { collection })
+            };
+        }
+        let (Some(begin), Some(end)) = (&window.exclusive_begin, &window.inclusive_end) else {
+            return Err(ManualPollError::NoWindow { collection });
+        };
+        let length = (end.time() - begin.time()).to_std();
+        match self.service.max_window {
+            Some(limit) if length.is_ok_and(|length| length > limit) => {
+                Err(ManualPollError::TooLong { limit })
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn fetch_by_hand(&mut self, poll: &ManualPoll) -> Result<ManualResult, PollError> {
         let key = CollectionKey {
             service: self.service.name.clone(),
             collection: poll.collection.clone(),
         };
-        let window = PollWindow {
-            exclusive_begin: Some(poll.begin.clone()),
-            inclusive_end: Some(poll.end.clone()),
-        };
         self.record_at_last().map_err(KeepError::from)?;
         let started = self.house.clock.now();
         let mut staging = self.house.spool.stage(BY_HAND).map_err(KeepError::from)?;
         let completed = self
-            .fetch(&key, &window, None, &mut staging, Manner::default())
+            .fetch(&key, &poll.window, None, &mut staging, Manner::default())
             .await?;
         let (events, seq) = match &poll.destination {
             Destination::Person => {
