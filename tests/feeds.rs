@@ -11,7 +11,7 @@ mod world;
 
 use std::time::Duration;
 
-use cta_forwarder::poller::{Destination, ManualPoll};
+use cta_forwarder::poller::{Destination, ManualPoll, ManualPollError};
 use cta_forwarder::simulator::ArmedFault;
 use cta_forwarder::simulator::cta::{BadBlock, CtaFault, CtaFaultOn, CtaRequestKind, CtaRules};
 use cta_forwarder::taxii::Timestamp;
@@ -19,6 +19,7 @@ use cta_forwarder::taxii::window::PollWindow;
 use world::{Setup, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const GATE: Duration = Duration::from_secs(601);
 const HOUR: Duration = Duration::from_secs(3600);
 const COLLECTION: &str = CtaRules::COLLECTION;
 
@@ -158,6 +159,71 @@ async fn a_poll_of_a_data_set_by_hand_asks_for_all_of_it() {
     let polls = world.polls();
     let last = polls.last().unwrap();
     assert_eq!((&last.begin, &last.end), (&None, &None));
+}
+
+/// An hour up to a minute ago.
+fn by_hand(world: &World) -> ManualPoll {
+    let now = world.cta.now();
+    ManualPoll {
+        collection: COLLECTION.to_owned(),
+        window: PollWindow {
+            exclusive_begin: Some(Timestamp::from(now - chrono::TimeDelta::hours(1))),
+            inclusive_end: Some(Timestamp::from(now - chrono::TimeDelta::minutes(1))),
+        },
+        destination: Destination::Person,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_to_a_person_may_come_later_too() {
+    let mut world = World::new(later(90 * Duration::from_secs(1)));
+    world.run_for(MINUTE).await;
+    for _ in 0..3 {
+        world.publish();
+    }
+    world.run_for(30 * MINUTE).await;
+    world.clock.advance(GATE);
+    let (polls, poll) = (world.polls().len(), by_hand(&world));
+    let wait = world.agent.pollers()[0].poll_by_hand(&poll).await;
+    let Err(ManualPollError::Later { wait }) = wait else {
+        panic!("{wait:?}");
+    };
+    assert_eq!(wait, 90 * Duration::from_secs(1));
+    // Too early, and while nobody answers: it is still promised.
+    let hangs_up = ArmedFault::once(CtaFault::HangUp).on(CtaFaultOn::Fulfillment);
+    for fault in [None, Some(hangs_up)] {
+        if let Some(fault) = fault {
+            world.cta.set_fault(fault);
+        }
+        let still = world.agent.pollers()[0].poll_by_hand(&poll).await;
+        assert!(
+            matches!(still, Err(ManualPollError::Later { .. })),
+            "{still:?}"
+        );
+    }
+    world.clock.advance(wait);
+    let result = world.agent.pollers()[0].poll_by_hand(&poll).await.unwrap();
+    let published = world.cta.published_ids().len() as u64;
+    assert_eq!(result.completed.totals.counts.events, published);
+    assert_eq!(world.polls().len(), polls + 1);
+    world.run_for(HOUR).await;
+    world.assert_exactly_once();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn where_no_answer_may_come_later_a_person_is_told_what_to_do() {
+    let mut world = World::new(Setup::default());
+    world
+        .cta
+        .set_fault(ArmedFault::once(CtaFault::StatusMessage {
+            status_type: "PENDING".to_owned(),
+            message: "wait".to_owned(),
+            details: vec![("RESULT_ID".to_owned(), "7".to_owned())],
+        }));
+    let poll = by_hand(&world);
+    let error = world.agent.pollers()[0].poll_by_hand(&poll).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("set allow_asynch = true"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

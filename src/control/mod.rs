@@ -191,6 +191,19 @@ impl Control {
                     reply(replies, Reply::Progress { message }).await;
                     may_wait = true;
                 }
+                Err(ManualPollError::Later { wait }) => {
+                    let message = format!(
+                        "the service will have the answer later (PENDING): asking for it in {}",
+                        humantime::format_duration(wait)
+                    );
+                    reply(replies, Reply::Progress { message }).await;
+                    // Here, so that the agent polls on meanwhile.
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = replies.closed() => return Err("nobody waits any more".to_owned()),
+                    }
+                    may_wait = false;
+                }
                 Err(error) => return Err(error.to_string()),
             }
         };

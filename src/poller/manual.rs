@@ -5,11 +5,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::commit::Reason;
+use super::endpoint::Endpoint;
 use super::fetch::Manner;
+use super::pending::asks_again_after;
 use super::{KeepError, PollError, Poller};
-use crate::spool::BatchReader;
+use crate::clock::Now;
+use crate::spool::{BatchReader, Staging};
 use crate::state::CollectionKey;
-use crate::taxii::exchange::Completed;
+use crate::taxii::exchange::{Completed, Exchange, Later};
 use crate::taxii::window::PollWindow;
 
 /// Who asks the spool for room.
@@ -84,6 +87,12 @@ pub enum ManualPollError {
         /// The time between two polls.
         interval: Duration,
     },
+    /// The service will have the answer later; the same poll, asked for again, fetches it.
+    #[error("the service will have the answer in {wait:?} (PENDING)")]
+    Later {
+        /// How long to wait.
+        wait: Duration,
+    },
     /// There is no such output.
     #[error("there is no output {name:?}; there are: {known}")]
     UnknownOutput {
@@ -106,6 +115,16 @@ pub struct Asked {
     pub may_wait: bool,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Result<ManualResult, ManualPollError>>,
+}
+
+/// A poll by hand whose answer the service will have later. It waits in memory, the last one alone:
+/// whoever does not come back for it has it polled anew.
+#[derive(Debug)]
+pub(super) struct Promised {
+    poll: ManualPoll,
+    exchange: Exchange,
+    endpoint: Endpoint,
+    started: Now,
 }
 
 impl Poller {
@@ -135,14 +154,22 @@ impl Poller {
                 });
             }
         }
-        let closed = self.closed_for(&poll.collection);
-        if !closed.is_zero() {
-            let interval = self.gate.interval();
-            return Err(ManualPollError::GateClosed { closed, interval });
-        }
-        self.fetch_by_hand(poll)
-            .await
-            .map_err(|error| ManualPollError::Failed(error.to_string()))
+        let fetched = match self.promised_to(poll) {
+            Some(promised) => self.fetch_promised(poll, promised).await,
+            None => {
+                let closed = self.closed_for(&poll.collection);
+                if !closed.is_zero() {
+                    let interval = self.gate.interval();
+                    return Err(ManualPollError::GateClosed { closed, interval });
+                }
+                self.fetch_by_hand(poll).await
+            }
+        };
+        fetched.map_err(|error| match error {
+            PollError::Later(Later { wait }) => ManualPollError::Later { wait },
+            PollError::Fault(fault) => ManualPollError::Failed(fault.with_mend()),
+            error => ManualPollError::Failed(error.to_string()),
+        })
     }
 
     fn check_window(&self, poll: &ManualPoll) -> Result<(), ManualPollError> {
@@ -168,16 +195,77 @@ impl Poller {
     }
 
     async fn fetch_by_hand(&mut self, poll: &ManualPoll) -> Result<ManualResult, PollError> {
-        let key = CollectionKey {
-            service: self.service.name.clone(),
-            collection: poll.collection.clone(),
-        };
+        let key = self.key_of(poll);
         self.record_at_last().map_err(KeepError::from)?;
         let started = self.house.clock.now();
         let mut staging = self.house.spool.stage(BY_HAND).map_err(KeepError::from)?;
-        let completed = self
-            .fetch(&key, &poll.window, None, &mut staging, Manner::default())
-            .await?;
+        let manner = Manner {
+            may_wait: true,
+            ..Manner::default()
+        };
+        let fetched = self
+            .fetch(&key, &poll.window, None, &mut staging, manner)
+            .await;
+        let unanswered = self.unanswered.take();
+        if let (Err(PollError::Later(_)), Some((exchange, endpoint))) = (&fetched, unanswered) {
+            self.promised = Some(Box::new(Promised {
+                poll: poll.clone(),
+                exchange,
+                endpoint,
+                started,
+            }));
+        }
+        self.keep_by_hand(poll, &key, &fetched?, staging, started)
+    }
+
+    /// The answer that the service has promised for this poll.
+    fn promised_to(&mut self, poll: &ManualPoll) -> Option<Box<Promised>> {
+        self.promised.take_if(|promised| promised.poll == *poll)
+    }
+
+    /// Asks for an answer that was promised, which spends no poll.
+    async fn fetch_promised(
+        &mut self,
+        poll: &ManualPoll,
+        mut promised: Box<Promised>,
+    ) -> Result<ManualResult, PollError> {
+        let key = self.key_of(poll);
+        self.record_at_last().map_err(KeepError::from)?;
+        let mut staging = self.house.spool.stage(BY_HAND).map_err(KeepError::from)?;
+        let url = promised.endpoint.url.clone();
+        let fetched = self
+            .parts(&key, &url, &mut promised.exchange, &mut staging)
+            .await;
+        let later = match &fetched {
+            Err(PollError::Later(later)) => Some(*later),
+            Err(PollError::Fault(fault)) if promised.exchange.part() == 1 => {
+                asks_again_after(fault).map(|wait| Later { wait })
+            }
+            _ => None,
+        };
+        if let Some(later) = later {
+            self.promised = Some(promised);
+            return Err(PollError::Later(later));
+        }
+        self.keep_by_hand(poll, &key, &fetched?, staging, promised.started)
+    }
+
+    fn key_of(&self, poll: &ManualPoll) -> CollectionKey {
+        CollectionKey {
+            service: self.service.name.clone(),
+            collection: poll.collection.clone(),
+        }
+    }
+
+    /// Gives the events of a whole answer to whom they are for.
+    fn keep_by_hand(
+        &mut self,
+        poll: &ManualPoll,
+        key: &CollectionKey,
+        completed: &Completed,
+        staging: Staging,
+        started: Now,
+    ) -> Result<ManualResult, PollError> {
         let (events, seq) = match &poll.destination {
             Destination::Person => {
                 let spool = &self.house.spool;
@@ -191,12 +279,12 @@ impl Poller {
             Destination::Output(name) => {
                 let takers = vec![name.clone()];
                 let reason = Reason::Manual;
-                let seq = self.commit(&key, &reason, &completed, staging, takers, started)?;
+                let seq = self.commit(key, &reason, completed, staging, takers, started)?;
                 (None, seq)
             }
         };
         Ok(ManualResult {
-            completed,
+            completed: completed.clone(),
             events,
             seq,
         })

@@ -37,6 +37,7 @@ use collection::Collection;
 use commit::{Reason, Unrecorded};
 use endpoint::{Endpoint, Endpoints};
 use fetch::Manner;
+use manual::Promised;
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 use pending::Pending;
 use repair::{OwedRepair, Repairs};
@@ -71,6 +72,8 @@ pub struct Poller {
     repairs: Repairs,
     /// The poll that was just answered with PENDING.
     unanswered: Option<(Exchange, Endpoint)>,
+    /// The poll by hand that was answered with PENDING.
+    promised: Option<Box<Promised>>,
 }
 
 /// What the next opening of the gate is for.
@@ -219,6 +222,7 @@ impl Poller {
             connects: 0,
             repairs: Repairs::default(),
             unanswered: None,
+            promised: None,
         }
     }
 

@@ -151,6 +151,15 @@ impl Fault {
         }
     }
 
+    /// What happened, and what a person must mend if it is for one.
+    #[must_use]
+    pub fn with_mend(&self) -> String {
+        match self.reaction() {
+            Reaction::Hold { mend } => format!("{self}; {mend}"),
+            _ => self.to_string(),
+        }
+    }
+
     /// Whether an answer came that a person can be shown: without one nothing says that the window
     /// is at fault, and it is never given up.
     #[must_use]
