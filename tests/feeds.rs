@@ -358,6 +358,25 @@ async fn a_damaged_batch_of_a_data_set_is_repaired_with_its_own_events() {
     world.assert_exactly_once();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_one_answer_brings_twice_goes_out_once() {
+    let mut world = World::new(data_set(""));
+    let now = world.cta.now();
+    let publication = loop {
+        let publication = world.generator.publication(now);
+        if !publication.events.is_empty() {
+            break publication;
+        }
+    };
+    // In the first part twice, and once more in the second.
+    for _ in 0..3 {
+        world.cta.publish(publication.clone());
+    }
+    world.run_for(HOUR).await;
+    assert_eq!(world.ids_in_file(), publication.events);
+    world.assert_adds_up();
+}
+
 /// The same block comes with each poll.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_block_of_a_data_set_that_cannot_be_read_is_set_aside_once() {

@@ -291,7 +291,7 @@ pub struct Limits {
     pub max_definition_bytes: usize,
     /// Bytes that one package may take on disk while it waits for its end.
     pub max_package_bytes: u64,
-    /// Events of a set that is compared with the next; each takes 32 bytes of memory meanwhile.
+    /// Events of a set that is compared with the next; each takes up to 100 bytes of memory meanwhile.
     pub max_set_events: u32,
 }
 
