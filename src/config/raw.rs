@@ -83,7 +83,7 @@ pub(super) struct RawService {
     #[serde(default)]
     pub subscriptions: BTreeMap<Spanned<String>, Spanned<String>>,
     pub content_bindings: Setting<Vec<Spanned<String>>>,
-    pub allow_asynch: Option<bool>,
+    pub allow_asynch: Setting<bool>,
     pub schedule: Setting<String>,
     pub min_poll_interval: Setting<Period>,
     pub poll_limit_scope: Setting<Word<PollLimitScope>>,

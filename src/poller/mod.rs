@@ -30,6 +30,7 @@ use crate::taxii::client::{Client, Connection};
 use crate::taxii::exchange::{Completed, Exchange, Later};
 use crate::taxii::fault::Fault;
 use crate::taxii::gate::Gate;
+use crate::taxii::version::Version;
 use crate::taxii::window::{PollWindow, WindowRules};
 use crate::tls::BuildClientError;
 use crate::wake::Wake;
@@ -343,6 +344,7 @@ impl Poller {
     /// A Discovery_Request spends no poll, and its answer tells the service's time (the first window
     /// must not end ahead of the service's clock) and whether it understands the version.
     async fn greet(&mut self) {
+        let is_version_new = !self.endpoints.knows_version();
         let greeting = tokio::time::timeout(GREETING_TIMEOUT, self.endpoints.greet(&self.client));
         let greeting = greeting.await.unwrap_or_default();
         if greeting.is_answered {
@@ -354,6 +356,12 @@ impl Poller {
             );
         }
         self.learn(greeting.date);
+        if is_version_new && greeting.version == Some(Version::V1_0) && self.service.allow_asynch {
+            tracing::warn!(
+                service = self.service.name,
+                "the service speaks TAXII 1.0, in which no answer comes later: allow_asynch does nothing"
+            );
+        }
     }
 
     fn learn(&self, date: Option<DateTime<Utc>>) {

@@ -13,6 +13,7 @@ mod check;
 mod checkpoint;
 mod dead_letters;
 mod demo;
+mod discovery;
 mod flatten;
 mod forget;
 mod poll;

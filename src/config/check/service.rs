@@ -13,6 +13,7 @@ use crate::config::value::{Count, shown};
 use crate::config::{
     Authentication, InitialLookback, Limits, PollLimitScope, Secret, ServiceAddress, ServiceConfig,
 };
+use crate::taxii::version::Version;
 use crate::xml::HIGHEST_DEPTH;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -86,6 +87,7 @@ impl Checker<'_> {
         };
         let collections = self.polled_collections(raw.collections, &table);
         let data_sets = self.some_of(&collections, raw.data_sets);
+        let allow_asynch = raw.allow_asynch.as_ref().map(Spanned::span);
         let service = ServiceConfig {
             name: self.name(raw.name, &table, names),
             address: self.service_address(raw.poll_url, raw.discovery_url, &table, shows),
@@ -104,7 +106,7 @@ impl Checker<'_> {
             deduplicate: raw.deduplicate,
             subscriptions: self.subscriptions(&collections, raw.subscriptions),
             content_bindings: self.content_bindings(raw.content_bindings),
-            allow_asynch: raw.allow_asynch.unwrap_or(false),
+            allow_asynch: raw.allow_asynch.is_some_and(Spanned::into_inner),
             collections,
             schedule: self.schedule(raw.schedule),
             min_poll_interval: self.positive_period(raw.min_poll_interval, 10 * MINUTE),
@@ -131,7 +133,32 @@ impl Checker<'_> {
             limits: self.limits(raw.limits.0),
         };
         self.durations_agree(&service, &table, &places);
+        if let Some(at) = allow_asynch {
+            self.warn_of_idle_asynch(&service, &at);
+        }
         service
+    }
+
+    /// Only a poll of TAXII 1.1 that names its parameters can say that its answer may come later.
+    fn warn_of_idle_asynch(&mut self, service: &ServiceConfig, at: &Span) {
+        if !service.allow_asynch {
+            return;
+        }
+        if service.version == Some(Version::V1_0) {
+            let what = "does nothing: in TAXII 1.0 no answer comes later; leave it out, or write \
+                        taxii_version = \"1.1\" if the service speaks that";
+            self.warn(at, what);
+            return;
+        }
+        let subscribed: Vec<&str> = service.subscriptions.keys().map(String::as_str).collect();
+        if !subscribed.is_empty() {
+            let what = format!(
+                "does nothing for {}: what is in subscriptions is polled as the subscription says, which \
+                 has no word for it",
+                subscribed.join(", ")
+            );
+            self.warn(at, what);
+        }
     }
 
     /// `shows` is what a listener on the way would see.

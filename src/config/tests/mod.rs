@@ -4,6 +4,7 @@ mod documentation;
 mod output_messages;
 mod secrecy;
 mod secrets;
+mod service_messages;
 mod shape;
 mod splunk_messages;
 mod syslog_messages;

@@ -1,0 +1,48 @@
+//! What an agent makes of what services tell of themselves.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use crate::program::Running;
+use crate::service::{Service, message, status};
+
+/// An agent's folder, with one service and one output.
+fn folder(keys: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display();
+    let toml = format!(
+        "[state]\ndirectory = \"{path}/state\"\nmin_free_disk = \"1MiB\"\n\
+         [[service]]\nname = \"feeds\"\nschedule = \"* * * * * *\"\nmin_poll_interval = \"100ms\"\n\
+         settle = \"0s\"\n{keys}\n\
+         [[output]]\nname = \"file\"\ntype = \"file\"\npath = \"{path}/events.jsonl\"\n"
+    );
+    fs::write(folder.path().join("agent.toml"), toml).unwrap();
+    folder
+}
+
+fn start(folder: &TempDir) -> Running {
+    let config = folder.path().join("agent.toml");
+    Running::start(&["run", "--config", config.to_str().unwrap()])
+}
+
+#[test]
+fn an_older_version_has_no_answers_that_come_later() {
+    let service = Service::of_taxii(|request| {
+        let is_1_0 = request.header("x-taxii-services") == Some("urn:taxii.mitre.org:services:1.0");
+        if !is_1_0 {
+            status("UNSUPPORTED_MESSAGE", "")
+        } else if request.is("Discovery_Request") {
+            message("Discovery_Response", "", "").replace("binding-1.1", "binding-1")
+        } else {
+            status("FAILURE", "")
+        }
+    });
+    let url = service.url("poll");
+    let folder = folder(&format!(
+        "poll_url = \"{url}\"\ncollections = [\"gold\"]\nallow_asynch = true"
+    ));
+    let mut agent = start(&folder);
+    agent.wait_for("allow_asynch does nothing");
+    assert_eq!(agent.stop().code, Some(0));
+}
