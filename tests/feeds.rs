@@ -466,4 +466,5 @@ async fn formats_and_subscriptions_are_asked_for() {
         held.contains("NOT_FOUND: there is no such subscription (ITEM: s-17)"),
         "{held}"
     );
+    assert!(held.contains("(subscriptions) and the name"), "{held}");
 }

@@ -13,6 +13,7 @@ use crate::clock::Now;
 use crate::spool::{BatchReader, Staging};
 use crate::state::CollectionKey;
 use crate::taxii::exchange::{Completed, Exchange, Later};
+use crate::taxii::mend::Configured;
 use crate::taxii::window::PollWindow;
 
 /// Who asks the spool for room.
@@ -167,7 +168,10 @@ impl Poller {
         };
         fetched.map_err(|error| match error {
             PollError::Later(Later { wait }) => ManualPollError::Later { wait },
-            PollError::Fault(fault) => ManualPollError::Failed(fault.with_mend()),
+            PollError::Fault(fault) => {
+                let at = Configured::of(&self.service, &poll.collection);
+                ManualPollError::Failed(fault.with_mend(&at))
+            }
             error => ManualPollError::Failed(error.to_string()),
         })
     }

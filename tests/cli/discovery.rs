@@ -46,3 +46,24 @@ fn an_older_version_has_no_answers_that_come_later() {
     agent.wait_for("allow_asynch does nothing");
     assert_eq!(agent.stop().code, Some(0));
 }
+
+#[test]
+fn what_is_to_mend_is_what_is_configured() {
+    let service = Service::of_taxii(|_| status("UNAUTHORIZED", "who are you?"));
+    let url = service.url("discovery");
+    let check = |keys: &str, expect: &str| {
+        let folder = folder(&format!(
+            "discovery_url = \"{url}\"\ncollections = [\"gold\"]\n{keys}"
+        ));
+        let mut agent = start(&folder);
+        let held = agent.wait_for("polling is held");
+        assert!(held.contains(expect), "{held}");
+        assert_eq!(agent.stop().code, Some(0));
+    };
+    check("bearer_token = \"t0ken\"", "check bearer_token, and with");
+    check(
+        "headers = { X-Api-Key = \"k3y\" }",
+        "check headers, and with",
+    );
+    check("", "none is set");
+}

@@ -138,3 +138,13 @@ fn a_proxy_is_shown_who_asks() {
     }
     assert_eq!(poll(&known[..2]).code, Some(2));
 }
+
+#[test]
+fn a_new_subscription_has_no_id_yet() {
+    let service = Service::of_taxii(inbox_or_poll);
+    let url = service.url("all");
+    let asked = taxii(&["subscribe", "gold", "--url", &url, "--id", "s-1"]);
+    assert_eq!(asked.code, Some(2), "{asked:?}");
+    assert!(asked.stderr.contains("leave --id out"), "{}", asked.stderr);
+    assert_eq!(service.requests().len(), 0);
+}

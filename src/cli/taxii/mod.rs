@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::{CommandError, Exit};
 use crate::taxii::fault::Fault;
+use crate::taxii::mend::Configured;
 use crate::taxii::message::SubscriptionAction;
 use connection::At;
 use poll::PollArguments;
@@ -87,6 +88,6 @@ impl TaxiiCommand {
 impl From<Fault> for CommandError {
     /// What went wrong, and what to do.
     fn from(fault: Fault) -> Self {
-        Self::Failed(fault.with_mend())
+        Self::Failed(fault.with_mend(&Configured::by_hand()))
     }
 }
