@@ -359,6 +359,21 @@ async fn a_damaged_batch_of_a_data_set_is_repaired_with_its_own_events() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_set_goes_with_the_comparison() {
+    let mut world = World::new(data_set("deduplicate = true\n"));
+    while world.cta.published_ids().is_empty() {
+        world.publish();
+    }
+    world.run_for(HOUR).await;
+    let folder = world.state_folder().join("spool/sets");
+    let sets = || std::fs::read_dir(&folder).unwrap().count();
+    world.restart();
+    assert_eq!(sets(), 1);
+    world.restart_with(|toml| toml.replace("deduplicate = true", "deduplicate = false"));
+    assert_eq!(sets(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_one_answer_brings_twice_goes_out_once() {
     let mut world = World::new(data_set(""));
     let now = world.cta.now();

@@ -4,6 +4,10 @@
 //! A set that came with events is a file of their batch, which makes both durable by one rename, and
 //! takes the place of the set before when the ledger knows the batch. As long as it has not, it
 //! lies there: the next poll and the next start make up for it.
+//!
+//! Sets do not count for `state.max_spool_bytes`: they never go, so that a poll which waited for their
+//! room would wait for ever. Each has at most `limits.max_set_events` ids, and a start removes those
+//! that are compared with nothing any more.
 
 use std::collections::HashSet;
 use std::io::{self, Read as _};
@@ -335,6 +339,24 @@ impl Spool {
             .remove_file_if_there(&kept)
             .and_then(|()| self.disk.sync_folder(&self.sets))
             .map_err(io_error("forgetting the set", &kept))
+    }
+
+    /// Removes the sets of all other collections than these, and tells how many there were.
+    pub fn keep_sets_of(&self, keys: &[CollectionKey]) -> Result<usize, SpoolError> {
+        let kept: Vec<PathBuf> = keys.iter().map(|key| self.set_file(key)).collect();
+        let remove = || -> io::Result<usize> {
+            let names = self.disk.names(&self.sets)?;
+            let mut paths: Vec<PathBuf> = names.iter().map(|name| self.sets.join(name)).collect();
+            paths.retain(|path| !kept.contains(path));
+            for path in &paths {
+                self.disk.remove_file_if_there(path)?;
+            }
+            if !paths.is_empty() {
+                self.disk.sync_folder(&self.sets)?;
+            }
+            Ok(paths.len())
+        };
+        remove().map_err(io_error("removing sets that nobody needs in", &self.sets))
     }
 
     /// The sets that lie in batches of the collection, the oldest first.
