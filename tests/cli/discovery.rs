@@ -67,3 +67,44 @@ fn what_is_to_mend_is_what_is_configured() {
     );
     check("", "none is set");
 }
+
+#[test]
+fn a_collection_of_another_kind_is_told() {
+    let contact = "<Protocol_Binding>urn:taxii.mitre.org:protocol:http:1.0</Protocol_Binding>\
+                   <Address>/here</Address>\
+                   <Message_Binding>urn:taxii.mitre.org:message:xml:1.1</Message_Binding>";
+    for (kind, keys, expect) in [
+        ("DATA_SET", "", "write it into data_sets"),
+        (
+            "DATA_FEED",
+            "data_sets = [\"gold\"]",
+            "take it out of data_sets",
+        ),
+    ] {
+        let service = Service::of_taxii(move |request| {
+            if request.is("Discovery_Request") {
+                let instance = format!(
+                    "<Service_Instance service_type=\"COLLECTION_MANAGEMENT\" available=\"true\" \
+                     service_version=\"urn:taxii.mitre.org:services:1.1\">{contact}</Service_Instance>"
+                );
+                message("Discovery_Response", "", &instance)
+            } else if request.is("Collection_Information_Request") {
+                let collection = format!(
+                    "<Collection collection_name=\"gold\" collection_type=\"{kind}\">\
+                     <Description>x</Description><Polling_Service>{contact}</Polling_Service>\
+                     </Collection>"
+                );
+                message("Collection_Information_Response", "", &collection)
+            } else {
+                status("FAILURE", "")
+            }
+        });
+        let url = service.url("discovery");
+        let folder = folder(&format!(
+            "discovery_url = \"{url}\"\ncollections = [\"gold\"]\n{keys}"
+        ));
+        let mut agent = start(&folder);
+        agent.wait_for(expect);
+        assert_eq!(agent.stop().code, Some(0));
+    }
+}

@@ -92,7 +92,7 @@ impl PollArguments {
         };
         let peer = self.at.open(config).await?;
         let url = if peer.is_discovery() {
-            peer.directory().poll_service(&ask.collection).await?
+            peer.directory().poll_service(&ask.collection).await?.url
         } else {
             peer.url.clone()
         };
