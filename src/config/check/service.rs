@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use reqwest::Url;
 use toml::Spanned;
 
 use super::Checker;
@@ -34,6 +35,7 @@ impl Checker<'_> {
             let table = service.span();
             let service = self.service(service, &mut names);
             self.share_no_gate(&services, &service, &table);
+            self.warn_of_hidden_client(&services, &service, &table);
             services.push(service);
         }
         services
@@ -41,11 +43,6 @@ impl Checker<'_> {
 
     /// The provider counts the polls of a client, whatever we call it.
     fn share_no_gate(&mut self, others: &[ServiceConfig], service: &ServiceConfig, table: &Span) {
-        let user = |service: &ServiceConfig| match &service.authentication {
-            Authentication::None => None,
-            Authentication::Basic(credentials) => Some(credentials.username.clone()),
-            Authentication::Bearer(token) => Some(token.expose().to_owned()),
-        };
         let counts = |service: &ServiceConfig| service.poll_limit_scope == PollLimitScope::Service;
         let same = others.iter().find(|other| {
             !service.address.url().is_empty()
@@ -61,6 +58,40 @@ impl Checker<'_> {
                 other.name
             );
             self.refuse(table, what);
+        }
+    }
+
+    /// Where a discovery service leads is known only when it is asked: it may be to where another
+    /// service polls as the same user.
+    fn warn_of_hidden_client(
+        &mut self,
+        others: &[ServiceConfig],
+        service: &ServiceConfig,
+        table: &Span,
+    ) {
+        let host = |service: &ServiceConfig| {
+            let url = Url::parse(service.address.url()).ok()?;
+            Some((url.host_str()?.to_owned(), url.port_or_known_default()))
+        };
+        let is_found = |service: &ServiceConfig| {
+            matches!(service.address, ServiceAddress::Discovery(_))
+                && service.poll_limit_scope == PollLimitScope::Service
+        };
+        let same = others.iter().find(|other| {
+            (is_found(other) || is_found(service))
+                && other.address != service.address
+                && host(service).is_some()
+                && host(other) == host(service)
+                && user(other) == user(service)
+        });
+        if let Some(other) = same {
+            let what = format!(
+                "discovery may lead to where service {:?} polls too, on the same host as the same user: \
+                 if the provider counts their polls together, put all collections into one service, or \
+                 double min_poll_interval of both",
+                other.name
+            );
+            self.warn(table, what);
         }
     }
 
@@ -376,6 +407,15 @@ impl Checker<'_> {
                 .or(places.retention.as_ref());
             self.warn(at.unwrap_or(table), what);
         }
+    }
+}
+
+/// Whom the provider takes the agent for.
+fn user(service: &ServiceConfig) -> Option<String> {
+    match &service.authentication {
+        Authentication::None => None,
+        Authentication::Basic(credentials) => Some(credentials.username.clone()),
+        Authentication::Bearer(token) => Some(token.expose().to_owned()),
     }
 }
 

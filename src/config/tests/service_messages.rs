@@ -30,3 +30,26 @@ fn answers_that_come_later_need_a_poll_that_can_say_so() {
         assert!(!told.contains("allow_asynch"), "{told}");
     }
 }
+
+#[test]
+fn a_discovery_service_may_lead_to_where_another_polls() {
+    let of = |user: &str, scope: &str| {
+        file(&format!(
+            "[[service]]\nname = 'b'\ndiscovery_url = 'https://taxii.example.com/discovery'\n\
+             collections = ['gold']\n{user}poll_limit_scope = '{scope}'"
+        ))
+    };
+    let told = |text: &str| Folder::new().told(text);
+    let same = told(&of("", "service"));
+    assert!(
+        same.contains("service[1]: discovery may lead to where service \"cta\" polls too"),
+        "{same}"
+    );
+    for other in [
+        of("username = 'u'\npassword = { env = 'TOKEN' }\n", "service"),
+        of("", "collection"),
+        of("", "service").replace("taxii.example.com/discovery", "other.example.com/discovery"),
+    ] {
+        assert!(!told(&other).contains("discovery may lead"), "{other}");
+    }
+}
