@@ -10,6 +10,7 @@ mod fields;
 mod identity;
 mod leaving;
 mod links;
+mod markings;
 mod names;
 mod records;
 mod references;
@@ -22,11 +23,12 @@ use std::sync::Arc;
 use crate::event::{EventId, RecordType};
 use crate::stix::{
     Definition, Header, Incident, IncidentStart, Indicator, Marking, Observable, PackageStart,
-    PassedOver, ReadPackageError, Reference, Visitor,
+    PassedOver, ReadPackageError, Reference, Relations, Visitor,
 };
 use crate::tape::{Scratch, TapeFull};
 use definitions::Definitions;
 use identity::Identity;
+use markings::Markings;
 use records::{IncidentRecord, IndicatorRecord};
 use references::References;
 use waiting::{StartPlace, Waiting};
@@ -135,6 +137,7 @@ struct Package {
     /// The fields of its origin, its start tag and in the end its header, as JSON text.
     fields: Vec<u8>,
     marking: Marking,
+    markings: Markings,
     definitions: Definitions,
     references: References,
 }
@@ -152,6 +155,10 @@ enum Open {
     },
     Observable {
         has_id: bool,
+    },
+    /// An object whose relations follow.
+    Related {
+        place: StartPlace,
     },
 }
 
@@ -217,6 +224,11 @@ impl<S: EventSink> Visitor for Flattener<S> {
         self.package.definitions.add(definition, limit)
     }
 
+    fn marking(&mut self, id: &str, marking: Marking) -> Result<(), ReadPackageError> {
+        let limit = self.limits.max_definition_bytes;
+        self.package.markings.add(id, &marking, limit)
+    }
+
     fn incident_started(&mut self, incident: IncidentStart<'_>) -> Result<(), ReadPackageError> {
         self.counts.incidents += 1;
         let id = incident.id.unwrap_or_default();
@@ -248,7 +260,18 @@ impl<S: EventSink> Visitor for Flattener<S> {
     }
 
     fn observable(&mut self, observable: Observable<'_>) -> Result<(), ReadPackageError> {
-        self.waiting.object(observable).map_err(keep)
+        let place = self.waiting.object(observable).map_err(keep)?;
+        if observable.is_related {
+            self.open.push(Open::Related { place });
+        }
+        Ok(())
+    }
+
+    fn related(&mut self, relations: &Relations) -> Result<(), ReadPackageError> {
+        let Some(Open::Related { place }) = self.open.pop() else {
+            return Ok(());
+        };
+        self.waiting.related(place, relations).map_err(keep)
     }
 
     fn reference(&mut self, reference: Reference<'_>) -> Result<(), ReadPackageError> {
@@ -289,8 +312,10 @@ impl<S: EventSink> Visitor for Flattener<S> {
 
     fn package_ended(&mut self, header: Header) -> Result<(), ReadPackageError> {
         let out = &mut self.package.fields;
+        fields::push_joined(out, "packageTitle", &header.titles);
         fields::push_joined(out, "packageIntent", &header.intents);
         fields::push_joined(out, "customer", &header.identities);
+        fields::push_joined(out, "packageSource", &header.sources);
         self.package.marking = header.marking;
         let left = self
             .waiting
@@ -298,7 +323,11 @@ impl<S: EventSink> Visitor for Flattener<S> {
         self.counts.packages += 1;
         self.counts.events += left.events;
         self.counts
+            .pass_over(PassedOver::NoEvent, u64::from(left.events == 0));
+        self.counts
             .pass_over(PassedOver::Reference, left.undefined_references);
+        self.counts
+            .pass_over(PassedOver::Marking, left.undefined_markings);
         for (kind, count) in self.package.definitions.unnamed() {
             self.counts.pass_over(PassedOver::Unnamed(kind), count);
         }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::stix::{Definition, DefinitionKind, Details, Named, ReadPackageError};
+use crate::stix::{Definition, DefinitionKind, Details, Marking, Named, ReadPackageError};
 
 /// What one definition takes in memory beside its texts, roughly.
 const OVERHEAD_BYTES: usize = 128;
@@ -22,25 +22,29 @@ struct Defined {
 }
 
 impl Definitions {
-    /// Adds one; of several with one id the first that has a name counts.
+    /// Adds one; of several with one id the first that has a name counts, and all markings hold.
     pub(super) fn add(
         &mut self,
         definition: Definition,
         max_bytes: usize,
     ) -> Result<(), ReadPackageError> {
-        let Definition { kind, id, details } = definition;
+        let Definition {
+            kind,
+            id,
+            mut details,
+        } = definition;
         let defined = self.defined.entry(kind).or_default();
-        let before = defined.get(&id).map(|before| &before.details);
-        if before.is_some_and(|before| details.name.is_empty() || !before.name.is_empty()) {
-            return Ok(());
+        if let Some(before) = defined.get_mut(&id) {
+            let before = &mut before.details;
+            self.bytes += details.marking.text_bytes();
+            details.marking.add(&before.marking);
+            if details.name.is_empty() || !before.name.is_empty() {
+                before.marking = details.marking;
+                return check_bytes(self.bytes, max_bytes);
+            }
         }
         self.bytes += OVERHEAD_BYTES + id.len() + details.text_bytes();
-        if self.bytes > max_bytes {
-            return Err(ReadPackageError::Limit {
-                what: "bytes of definitions in one package",
-                limit: max_bytes as u64,
-            });
-        }
+        check_bytes(self.bytes, max_bytes)?;
         let is_named = Cell::new(false);
         defined.insert(id, Defined { details, is_named });
         Ok(())
@@ -73,6 +77,16 @@ impl Definitions {
     pub(super) fn cves<'a>(&'a self, targets: &'a [Named]) -> Vec<&'a str> {
         let targets = self.all(DefinitionKind::ExploitTarget, targets);
         once(targets.flat_map(|details| &details.cves))
+    }
+
+    /// The markings of what is named.
+    pub(super) fn markings<'a>(
+        &'a self,
+        kind: DefinitionKind,
+        named: &'a [Named],
+    ) -> impl Iterator<Item = &'a Marking> {
+        let markings = self.all(kind, named).map(|details| &details.marking);
+        markings.filter(|marking| !marking.is_empty())
     }
 
     /// How many of each kind nothing named that left. Tools are no content of their own.
@@ -112,6 +126,16 @@ impl Definitions {
             }
         })
     }
+}
+
+fn check_bytes(bytes: usize, max_bytes: usize) -> Result<(), ReadPackageError> {
+    if bytes > max_bytes {
+        return Err(ReadPackageError::Limit {
+            what: "bytes of definitions in one package",
+            limit: max_bytes as u64,
+        });
+    }
+    Ok(())
 }
 
 /// What is there twice counts once.

@@ -35,7 +35,7 @@ static OBJECT_NUMBERS: Names<6> = Names::new([
 ]);
 
 /// Names that are ours, or that Splunk gives a meaning of its own.
-static RESERVED: Names<64> = Names::new([
+static RESERVED: Names<87> = Names::new([
     "eventId",
     "recordType",
     "service",
@@ -92,6 +92,29 @@ static RESERVED: Names<64> = Names::new([
     "termsOfUse",
     "objectType",
     "observableId",
+    "objectId",
+    "relatedObject",
+    "relationship",
+    "parentObject",
+    "parentRelationship",
+    "packageTitle",
+    "packageSource",
+    "undefinedMarking",
+    "impactQualification",
+    "impactEffect",
+    "impactAssetLosses",
+    "impactDisruption",
+    "impactRecoveryCosts",
+    "impactCompetitiveLoss",
+    "impactBrandDamage",
+    "impactOperatingCosts",
+    "impactLegalCosts",
+    "impactInitialLoss",
+    "impactInitialLossCurrency",
+    "impactActualLoss",
+    "impactActualLossCurrency",
+    "indicatorNegated",
+    "observableNegated",
     "host",
     "source",
     "sourcetype",

@@ -8,12 +8,12 @@ use std::io;
 use serde::de::DeserializeOwned;
 
 use super::identity::{Identity, Ordinals};
-use super::links::{Holder, OpenLinks};
+use super::links::{self, Holder, OpenLinks};
 use super::records::{IncidentRecord, IndicatorRecord};
 use super::waiting::{ObjectPiece, Piece};
 use super::{EventSink, FlatEvent, FlattenLimits, Package, fields, keep};
 use crate::event::{EventId, RecordType};
-use crate::stix::{DefinitionKind, ObjectKind, ReadPackageError, ReferenceKind};
+use crate::stix::{DefinitionKind, ObjectKind, ReadPackageError, ReferenceKind, Relations};
 use crate::tape::RandomAccess;
 
 /// References inside what other references name. One that leads back to itself never ends.
@@ -51,6 +51,7 @@ pub(super) struct Leaving<'w> {
 pub(super) struct Left {
     pub(super) events: u64,
     pub(super) undefined_references: u64,
+    pub(super) undefined_markings: u64,
 }
 
 /// A place among the contents.
@@ -96,8 +97,13 @@ impl<'w> Leaving<'w> {
         limits: FlattenLimits,
         sink: &'w mut dyn EventSink,
     ) -> Self {
-        let package_links = OpenLinks::of_package(std::mem::take(&mut package.marking));
-        let package_link_fields = package_links.fields(&package.definitions);
+        let marking = std::mem::take(&mut package.marking);
+        let package_links = OpenLinks::of_package(marking, &package.markings);
+        let package_link_fields = package_links.fields(&package.definitions, &package.markings);
+        let left = Left {
+            undefined_markings: package_links.undefined_markings(),
+            ..Left::default()
+        };
         Self {
             contents,
             known,
@@ -115,7 +121,7 @@ impl<'w> Leaving<'w> {
             record: Vec::new(),
             followed: 0,
             followed_bytes: 0,
-            left: Left::default(),
+            left,
         }
     }
 
@@ -288,13 +294,16 @@ impl<'w> Leaving<'w> {
         fields::push_joined(&mut fields, "toolName", &tool_names);
         fields::push_joined(&mut fields, "toolVendor", &definitions.vendors(tools));
         let mut links = self.package_links.clone();
-        links.add(Holder::Incident, incident.links);
+        let markings = &self.package.markings;
+        links.add(Holder::Incident, incident.links, markings);
+        self.left.undefined_markings +=
+            links.undefined_markings() - self.package_links.undefined_markings();
         self.open.push(Scope {
             kind: ScopeKind::Incident,
             id: id.to_owned(),
             event_id: incident.id,
             fields,
-            link_fields: links.fields(definitions),
+            link_fields: links.fields(definitions, markings),
             links,
             has_events: false,
             ordinals: Ordinals::default(),
@@ -307,14 +316,17 @@ impl<'w> Leaving<'w> {
         let activities = definitions.names(DefinitionKind::Ttp, &indicator.links.ttps);
         fields::push_joined(&mut fields, "activity", &activities);
         let around = self.open.last().map(|scope| &scope.links);
-        let mut links = around.unwrap_or(&self.package_links).clone();
-        links.add(Holder::Indicator, indicator.links);
+        let around = around.unwrap_or(&self.package_links);
+        let markings = &self.package.markings;
+        let mut links = around.clone();
+        links.add(Holder::Indicator, indicator.links, markings);
+        self.left.undefined_markings += links.undefined_markings() - around.undefined_markings();
         self.open.push(Scope {
             kind: ScopeKind::Indicator,
             id: id.to_owned(),
             event_id: indicator.id,
             fields,
-            link_fields: links.fields(definitions),
+            link_fields: links.fields(definitions, markings),
             links,
             has_events: false,
             ordinals: Ordinals::default(),
@@ -347,6 +359,10 @@ impl<'w> Leaving<'w> {
 
     fn object(&mut self, object: ObjectPiece<'_>) -> Result<()> {
         self.check_observables()?;
+        let relations: Option<Relations> = match object.related_at {
+            Some(place) => Some(self.known(place).map_err(keep)?),
+            None => None,
+        };
         let name = match object.kind {
             ObjectKind::Custom(name) | ObjectKind::Standard(name) => name,
         };
@@ -406,6 +422,13 @@ impl<'w> Leaving<'w> {
         };
         fields::push_present(out, "compositionOperator", operator);
         fields::push_present(out, "observableId", observable_id);
+        fields::push_present(out, "objectId", object.id);
+        if object.is_negated {
+            fields::push(out, "observableNegated", "true");
+        }
+        if let Some(relations) = &relations {
+            links::push_relations(out, relations);
+        }
         fields::push_properties(out, object.kind, properties);
         self.end_event(record_type, id).map_err(keep)
     }

@@ -1,10 +1,13 @@
 //! The fields of what incidents and indicators are linked to: campaigns, TTPs, threat actors,
-//! courses of action, markings.
+//! courses of action, markings; of what objects are related to.
+
+use std::borrow::Cow;
 
 use super::definitions::Definitions;
 use super::fields;
+use super::markings::Markings;
 use super::records::{distinct, ids};
-use crate::stix::{DefinitionKind, Links, Marking, Named};
+use crate::stix::{DefinitionKind, Links, Marking, Named, Relation, Relations};
 
 /// What the open scopes are linked to, from the incident inwards.
 #[derive(Debug, Default, Clone)]
@@ -28,15 +31,20 @@ pub(super) enum Holder {
 
 impl OpenLinks {
     /// Those of a package: its marking.
-    pub(super) fn of_package(marking: Marking) -> Self {
+    pub(super) fn of_package(marking: Marking, markings: &Markings) -> Self {
         Self {
-            marking,
+            marking: markings.resolve(marking),
             ..Self::default()
         }
     }
 
+    /// How many of its markings the package does not define.
+    pub(super) fn undefined_markings(&self) -> u64 {
+        self.marking.references.len() as u64
+    }
+
     /// Adds those of a scope that opens.
-    pub(super) fn add(&mut self, holder: Holder, links: Links) {
+    pub(super) fn add(&mut self, holder: Holder, links: Links, markings: &Markings) {
         let ttps = match holder {
             Holder::Incident => &mut self.leveraged_ttps,
             Holder::Indicator => &mut self.indicated_ttps,
@@ -52,11 +60,13 @@ impl OpenLinks {
                 *known = distinct(std::mem::take(known));
             }
         }
-        self.marking.add(&links.marking);
+        if !links.marking.is_empty() {
+            self.marking.add(&markings.resolve(links.marking));
+        }
     }
 
     /// Their fields as JSON text.
-    pub(super) fn fields(&self, definitions: &Definitions) -> Vec<u8> {
+    pub(super) fn fields(&self, definitions: &Definitions, markings: &Markings) -> Vec<u8> {
         let mut out = Vec::new();
         let named = |out: &mut Vec<u8>, kind, names: [&str; 2], named: &[Named]| {
             if !named.is_empty() {
@@ -72,26 +82,38 @@ impl OpenLinks {
             campaign,
             &self.campaigns,
         );
-        self.push_ttps(&mut out, definitions);
+        let targets = self.push_ttps(&mut out, definitions);
         let threat_actor = ["threatActor", "threatActorName"];
         let actors = &self.threat_actors;
         named(&mut out, DefinitionKind::ThreatActor, threat_actor, actors);
         let course = ["courseOfAction", "courseOfActionName"];
         let courses = &self.courses_of_action;
         named(&mut out, DefinitionKind::CourseOfAction, course, courses);
-        fields::push_present(
-            &mut out,
-            "tlp",
-            self.marking.tlp.as_deref().unwrap_or_default(),
-        );
-        fields::push_joined(&mut out, "markingStatement", &self.marking.statements);
-        fields::push_joined(&mut out, "termsOfUse", &self.marking.terms);
+        let mut marking = Cow::Borrowed(&self.marking);
+        let ttps = [&*self.leveraged_ttps, &self.indicated_ttps].map(|t| (DefinitionKind::Ttp, t));
+        let others = [
+            (DefinitionKind::Campaign, &*self.campaigns),
+            (DefinitionKind::ExploitTarget, &targets),
+            (DefinitionKind::ThreatActor, &self.threat_actors),
+            (DefinitionKind::CourseOfAction, &self.courses_of_action),
+        ];
+        for (kind, named) in ttps.into_iter().chain(others) {
+            for own in definitions.markings(kind, named) {
+                marking.to_mut().add(&markings.resolve(own.clone()));
+            }
+        }
+        let tlp = marking.tlp.as_deref();
+        fields::push_present(&mut out, "tlp", tlp.unwrap_or_default());
+        fields::push_joined(&mut out, "markingStatement", &marking.statements);
+        fields::push_joined(&mut out, "termsOfUse", &marking.terms);
+        fields::push_joined(&mut out, "undefinedMarking", &marking.references);
         out
     }
 
-    fn push_ttps(&self, out: &mut Vec<u8>, definitions: &Definitions) {
+    /// Gives the exploit targets of the TTPs.
+    fn push_ttps(&self, out: &mut Vec<u8>, definitions: &Definitions) -> Vec<Named> {
         if self.leveraged_ttps.is_empty() && self.indicated_ttps.is_empty() {
-            return;
+            return Vec::new();
         }
         let ttps = [&*self.leveraged_ttps, &self.indicated_ttps].concat();
         let ttps = distinct(ttps);
@@ -104,5 +126,23 @@ impl OpenLinks {
         let names = definitions.names(DefinitionKind::ExploitTarget, &targets);
         fields::push_joined(out, "exploitTargetName", &names);
         fields::push_joined(out, "cve", &definitions.cves(&targets));
+        targets
     }
+}
+
+/// Appends the fields of an object's relations.
+pub(super) fn push_relations(out: &mut Vec<u8>, relations: &Relations) {
+    let mut push = |names: [&str; 2], relations: &[&Relation]| {
+        let [id, relationship] = names;
+        let of = |text: fn(&Relation) -> &String| -> Vec<&String> {
+            let texts = relations.iter().map(|relation| text(relation));
+            texts.filter(|text| !text.is_empty()).collect()
+        };
+        fields::push_joined(out, id, &of(|relation| &relation.id));
+        fields::push_joined(out, relationship, &of(|relation| &relation.relationship));
+    };
+    let related: Vec<_> = relations.related.iter().collect();
+    push(["relatedObject", "relationship"], &related);
+    let parent: Vec<_> = relations.parent.iter().collect();
+    push(["parentObject", "parentRelationship"], &parent);
 }

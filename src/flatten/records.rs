@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::fields;
 use super::identity::Identity;
 use crate::event::EventId;
-use crate::stix::{Incident, Indicator, Links, Named};
+use crate::stix::{Impact, Incident, Indicator, Links, Loss, Named};
 
 /// What is known of an incident at its end.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,7 +71,10 @@ impl IncidentRecord {
             ("intendedEffect", incident.intended_effects),
             ("shortDescription", incident.short_descriptions),
             ("description", incident.descriptions),
-        ] {
+        ]
+        .into_iter()
+        .chain(impact_fields(incident.impact))
+        {
             fields::push_joined(&mut fields, name, &values);
         }
         Self {
@@ -89,6 +92,9 @@ impl IndicatorRecord {
         let identity = identity.of_indicator(id);
         let mut fields = Vec::new();
         fields::push_present(&mut fields, "indicatorId", id);
+        if indicator.is_negated {
+            fields::push(&mut fields, "indicatorNegated", "true");
+        }
         for (name, values) in [
             ("indicatorTitle", indicator.titles),
             ("indicatorType", indicator.types),
@@ -124,6 +130,30 @@ impl IndicatorRecord {
             links,
         }
     }
+}
+
+fn impact_fields(impact: Impact) -> [(&'static str, Vec<String>); 13] {
+    let amounts = |loss: Loss| {
+        let amount: Vec<String> = loss.amount.into_iter().collect();
+        (amount, loss.currency.into_iter().collect())
+    };
+    let (initial_loss, initial_currency) = amounts(impact.initial_loss);
+    let (actual_loss, actual_currency) = amounts(impact.actual_loss);
+    [
+        ("impactQualification", impact.qualifications),
+        ("impactEffect", impact.effects),
+        ("impactAssetLosses", impact.asset_losses),
+        ("impactDisruption", impact.disruptions),
+        ("impactRecoveryCosts", impact.recovery_costs),
+        ("impactCompetitiveLoss", impact.competitive_losses),
+        ("impactBrandDamage", impact.brand_damages),
+        ("impactOperatingCosts", impact.operating_costs),
+        ("impactLegalCosts", impact.legal_costs),
+        ("impactInitialLoss", initial_loss),
+        ("impactInitialLossCurrency", initial_currency),
+        ("impactActualLoss", actual_loss),
+        ("impactActualLossCurrency", actual_currency),
+    ]
 }
 
 fn distinct_links(links: Links) -> Links {

@@ -1,6 +1,9 @@
 mod hostile;
+mod markings;
 mod objects;
 mod references;
+mod relations;
+mod told;
 
 use super::*;
 use crate::stix::read_packages;

@@ -9,7 +9,7 @@ use super::leaving::{Leaving, Left};
 use super::records::{IncidentRecord, IndicatorRecord};
 use super::{EventSink, FlattenLimits, Package, keep};
 use crate::stix::{
-    ObjectKind, Observable, PropertiesView, ReadPackageError, Reference, ReferenceKind,
+    ObjectKind, Observable, PropertiesView, ReadPackageError, Reference, ReferenceKind, Relations,
 };
 use crate::tape::{Scratch, Tape};
 
@@ -17,6 +17,13 @@ use crate::tape::{Scratch, Tape};
 const CONTENTS_MEMORY: usize = 8 << 20;
 /// Memory for what is known of incidents and indicators.
 const SCOPES_MEMORY: usize = 2 << 20;
+
+/// The first byte of an object's record, with bits of what it is.
+const OBJECT: u8 = 0x80;
+const STANDARD: u8 = 1;
+const RELATED: u8 = 2;
+const NEGATED: u8 = 4;
+const LAST_OBJECT: u8 = OBJECT | STANDARD | RELATED | NEGATED;
 
 /// The contents of a package in document order, and what is known of its incidents and indicators
 /// in the order of their ends: only when the package has ended can the two be put together.
@@ -59,10 +66,13 @@ pub(super) struct ObjectPiece<'a> {
     pub(super) operator: &'a str,
     /// May be empty.
     pub(super) id: &'a str,
+    pub(super) is_negated: bool,
+    /// Where its [`Relations`] are, if it has any.
+    pub(super) related_at: Option<u64>,
     pub(super) properties: PropertiesView<'a>,
 }
 
-/// Where the start of an incident or indicator lies among the contents.
+/// Where the start of an incident or indicator, or a related object, lies among the contents.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StartPlace(u64);
 
@@ -95,17 +105,26 @@ impl Waiting {
         self.put().map(drop)
     }
 
-    pub(super) fn object(&mut self, observable: Observable<'_>) -> io::Result<()> {
-        let (flag, kind) = match observable.kind {
-            ObjectKind::Custom(kind) => (b'C', kind),
-            ObjectKind::Standard(kind) => (b'S', kind),
+    pub(super) fn object(&mut self, observable: Observable<'_>) -> io::Result<StartPlace> {
+        let (standard, kind) = match observable.kind {
+            ObjectKind::Custom(kind) => (0, kind),
+            ObjectKind::Standard(kind) => (STANDARD, kind),
         };
-        self.begin(flag);
+        let related = if observable.is_related { RELATED } else { 0 };
+        let negated = if observable.is_negated { NEGATED } else { 0 };
+        self.begin(OBJECT | standard | related | negated);
+        if observable.is_related {
+            self.record.extend_from_slice(&0_u64.to_le_bytes());
+        }
         self.put_text(kind);
         self.put_text(observable.operator.unwrap_or_default());
         self.put_text(observable.object_id);
         observable.properties.encode(&mut self.record);
-        self.put().map(drop)
+        self.put().map(StartPlace)
+    }
+
+    pub(super) fn related(&mut self, object: StartPlace, relations: &Relations) -> io::Result<()> {
+        self.know(object, relations)
     }
 
     pub(super) fn reference(&mut self, reference: Reference<'_>, is_part: bool) -> io::Result<()> {
@@ -253,18 +272,26 @@ impl<'a> Piece<'a> {
             b'i' => Self::IncidentEnd,
             b'n' => Self::IndicatorEnd,
             b'o' => Self::ObservableEnd,
-            b'C' | b'S' => {
+            OBJECT..=LAST_OBJECT => {
+                let (related_at, rest) = if kind & RELATED == 0 {
+                    (None, rest)
+                } else {
+                    let (place, rest) = rest.split_first_chunk()?;
+                    (Some(u64::from_le_bytes(*place)), rest)
+                };
                 let (name, rest) = split_text(rest)?;
                 let (operator, rest) = split_text(rest)?;
                 let (id, rest) = split_text(rest)?;
                 Self::Object(ObjectPiece {
-                    kind: if *kind == b'C' {
+                    kind: if kind & STANDARD == 0 {
                         ObjectKind::Custom(name)
                     } else {
                         ObjectKind::Standard(name)
                     },
                     operator,
                     id,
+                    is_negated: kind & NEGATED != 0,
+                    related_at,
                     properties: PropertiesView::decode(rest)?,
                 })
             }
@@ -306,7 +333,9 @@ mod tests {
             b"N12345678\xff",
             b"O\xff",
             b"S\x02\0\0\0a",
-            b"C\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0",
+            b"\x80\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0",
+            b"\x82\0\0\0\0",
+            b"\x8312345678\0\0\0\0\x01\0\0\0",
             b"R",
             b"RN\x01\x09\0\0\0a",
         ] {

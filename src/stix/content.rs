@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Properties;
+use super::{Impact, Marking, Properties};
 
 /// The start tag of a package.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,11 @@ pub struct Header {
     pub intents: Vec<String>,
     /// Information_Source/Identity/@id
     pub identities: Vec<String>,
-    /// Handling, those of packages inside this one included.
+    /// Title
+    pub titles: Vec<String>,
+    /// Information_Source/Identity/Name
+    pub sources: Vec<String>,
+    /// Handling, those of packages and reports inside this one included.
     pub marking: Marking,
 }
 
@@ -70,6 +74,9 @@ pub struct Details {
     /// CVE ids of an exploit target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cves: Vec<String>,
+    /// Its own Handling.
+    #[serde(default, skip_serializing_if = "Marking::is_empty")]
+    pub marking: Marking,
 }
 
 impl Details {
@@ -86,7 +93,7 @@ impl Details {
         let texts = |texts: &[String]| -> usize { texts.iter().map(|t| t.len() + EACH).sum() };
         let targets: usize = self.exploit_targets.iter().map(Named::text_bytes).sum();
         let own = self.name.len() + self.vendor.len();
-        own + texts(&self.malware) + texts(&self.cves) + targets
+        own + texts(&self.malware) + texts(&self.cves) + targets + self.marking.text_bytes()
     }
 }
 
@@ -111,70 +118,6 @@ impl Named {
     }
 }
 
-/// The data markings of one Handling.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Marking {
-    /// The most restrictive `@color`, in capitals.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tlp: Option<String>,
-    /// Statement
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub statements: Vec<String>,
-    /// Terms_Of_Use
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub terms: Vec<String>,
-}
-
-impl Marking {
-    /// Whether nothing is marked.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.tlp.is_none() && self.statements.is_empty() && self.terms.is_empty()
-    }
-
-    /// Takes what another one says; of two colours the more restrictive one stays.
-    pub fn add(&mut self, other: &Self) {
-        if let Some(color) = &other.tlp {
-            self.add_color(color);
-        }
-        for (texts, more) in [
-            (&mut self.statements, &other.statements),
-            (&mut self.terms, &other.terms),
-        ] {
-            for text in more {
-                if !texts.contains(text) {
-                    texts.push(text.clone());
-                }
-            }
-        }
-    }
-
-    /// Takes a colour; the more restrictive one stays.
-    pub fn add_color(&mut self, color: &str) {
-        let color = color.trim().to_ascii_uppercase();
-        if color.is_empty() {
-            return;
-        }
-        let current = self.tlp.as_deref().map(restriction);
-        if current < Some(restriction(&color)) {
-            self.tlp = Some(color);
-        }
-    }
-}
-
-/// How much a colour of the Traffic Light Protocol restricts. What nobody knows may forbid
-/// anything.
-fn restriction(color: &str) -> u8 {
-    match color {
-        "WHITE" | "CLEAR" => 0,
-        "GREEN" => 1,
-        "AMBER" => 2,
-        "AMBER+STRICT" => 3,
-        "RED" => 4,
-        _ => 5,
-    }
-}
-
 /// The start tag of an incident.
 #[derive(Debug, Clone, Copy)]
 pub struct IncidentStart<'a> {
@@ -193,6 +136,10 @@ pub struct Observable<'a> {
     pub object_id: &'a str,
     /// `@operator` of the innermost Observable_Composition around it.
     pub operator: Option<&'a str>,
+    /// Whether an Observable around it has `@negate`: it stands for what is not there.
+    pub is_negated: bool,
+    /// Whether its relations follow, behind the objects inside it.
+    pub is_related: bool,
     /// Names and values, in document order, verbatim.
     pub properties: &'a Properties,
 }
@@ -231,6 +178,8 @@ pub enum ReferenceKind {
 /// What is known of an indicator at its end. Several values are in document order.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Indicator {
+    /// `@negate`: it indicates where it is not met.
+    pub is_negated: bool,
     /// Title
     pub titles: Vec<String>,
     /// Type
@@ -304,33 +253,8 @@ pub struct Incident {
     pub time: Option<String>,
     /// Information_Source/Tools/Tool
     pub tools: Vec<Named>,
+    /// Impact_Assessment
+    pub impact: Impact,
     /// What it is linked to; the TTPs are those of Leveraged_TTPs.
     pub links: Links,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(colors: &[&str], expect: Option<&str>) {
-        let mut marking = Marking::default();
-        for color in colors {
-            let mut other = Marking::default();
-            other.add_color(color);
-            marking.add(&other);
-        }
-        assert_eq!(marking.tlp.as_deref(), expect, "{colors:?}");
-    }
-
-    #[test]
-    fn the_most_restrictive_colour_stays() {
-        check(&[], None);
-        check(&[""], None);
-        check(&["white"], Some("WHITE"));
-        check(&["GREEN", "white"], Some("GREEN"));
-        check(&["AMBER", "AMBER+STRICT", "GREEN"], Some("AMBER+STRICT"));
-        check(&["RED", "AMBER"], Some("RED"));
-        check(&["RED", "ULTRAVIOLET", "CLEAR"], Some("ULTRAVIOLET"));
-    }
 }

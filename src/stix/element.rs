@@ -30,9 +30,11 @@ pub(super) enum Element {
     },
     Indicator {
         id: Option<String>,
+        is_negated: bool,
     },
     Observable {
         id: Option<String>,
+        is_negated: bool,
     },
     /// An indicator or observable that is elsewhere.
     Reference {
@@ -48,6 +50,8 @@ pub(super) enum Element {
     },
     /// The header of a package inside this one.
     InnerHeader,
+    /// A data marking where none is looked for.
+    Handling,
     /// A package that is elsewhere.
     PackageReference,
     Report,
@@ -60,14 +64,20 @@ pub(super) struct Ids {
     pub(super) idref: Option<String>,
 }
 
+impl Ids {
+    pub(super) fn of(tag: &Tag<'_>) -> Result<Self> {
+        Ok(Self {
+            id: tag.owned("id")?,
+            idref: tag.owned("idref")?,
+        })
+    }
+}
+
 impl Element {
     pub(super) fn of(tag: &Tag<'_>) -> Result<Self> {
         let idref = || tag.owned("idref");
         let definition = |kind| {
-            let ids = Ids {
-                id: tag.owned("id")?,
-                idref: idref()?,
-            };
+            let ids = Ids::of(tag)?;
             Ok(Self::Definition { kind, ids })
         };
         match tag.local() {
@@ -78,6 +88,7 @@ impl Element {
                 },
                 None => Self::Observable {
                     id: tag.owned("id")?,
+                    is_negated: is_negated(tag)?,
                 },
             }),
             "Observable_Composition" => Ok(Self::Composition {
@@ -96,6 +107,7 @@ impl Element {
                 },
                 None => Self::Indicator {
                     id: tag.owned("id")?,
+                    is_negated: is_negated(tag)?,
                 },
             }),
             "TTP" => definition(DefinitionKind::Ttp),
@@ -104,6 +116,7 @@ impl Element {
             "Threat_Actor" => definition(DefinitionKind::ThreatActor),
             "Exploit_Target" => definition(DefinitionKind::ExploitTarget),
             "Course_Of_Action" => definition(DefinitionKind::CourseOfAction),
+            "Handling" => Ok(Self::Handling),
             "STIX_Header" => Ok(Self::InnerHeader),
             "Package" | "STIX_Package" if tag.attribute("idref")?.is_some() => {
                 Ok(Self::PackageReference)
@@ -118,11 +131,27 @@ impl Element {
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         match self {
             Self::Incident { id, url } => length(id) + length(url),
-            Self::Indicator { id } | Self::Observable { id } => length(id),
+            Self::Indicator { id, .. } | Self::Observable { id, .. } => length(id),
             Self::Reference { id, .. } => id.len(),
             Self::Composition { operator } => length(operator),
             Self::Definition { ids, .. } => length(&ids.id) + length(&ids.idref),
-            Self::InnerHeader | Self::PackageReference | Self::Report | Self::Other => 0,
+            Self::InnerHeader
+            | Self::Handling
+            | Self::PackageReference
+            | Self::Report
+            | Self::Other => 0,
         }
     }
+}
+
+/// An attribute that says something.
+pub(super) fn present(tag: &Tag<'_>, name: &str) -> Result<Option<String>> {
+    let text = tag.owned(name)?;
+    Ok(text.filter(|text| !text.trim().is_empty()))
+}
+
+/// Whether it stands for what is *not* there.
+fn is_negated(tag: &Tag<'_>) -> Result<bool> {
+    let value = tag.attribute("negate")?;
+    Ok(value.is_some_and(|value| matches!(value.trim(), "true" | "1")))
 }

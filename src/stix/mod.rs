@@ -3,21 +3,27 @@
 
 mod content;
 mod element;
+mod impact;
+mod marking;
 mod objects;
 mod passed_over;
 mod properties;
 mod reader;
+mod relations;
 
 use std::io;
 
 pub use content::{
-    Definition, DefinitionKind, Details, Header, Incident, IncidentStart, Indicator, Links,
-    Marking, Named, ObjectKind, Observable, PackageStart, Reference, ReferenceKind,
+    Definition, DefinitionKind, Details, Header, Incident, IncidentStart, Indicator, Links, Named,
+    ObjectKind, Observable, PackageStart, Reference, ReferenceKind,
 };
 pub use element::PackageTag;
-pub use passed_over::PassedOver;
+pub use impact::{Impact, Loss};
+pub use marking::Marking;
+pub use passed_over::{Owner, PassedOver};
 pub use properties::{Properties, PropertiesView};
 pub use reader::{read_package, read_packages};
+pub use relations::{Relation, Relations};
 
 use crate::xml::XmlError;
 
@@ -55,6 +61,8 @@ pub trait Visitor {
     fn package_started(&mut self, package: PackageStart<'_>) -> Result<(), ReadPackageError>;
     /// Something that an idref may name, before or after this.
     fn definition(&mut self, definition: Definition) -> Result<(), ReadPackageError>;
+    /// A marking that an idref may name, before or after this.
+    fn marking(&mut self, id: &str, marking: Marking) -> Result<(), ReadPackageError>;
     /// An incident starts.
     fn incident_started(&mut self, incident: IncidentStart<'_>) -> Result<(), ReadPackageError>;
     /// An indicator starts, of the innermost incident if there is one.
@@ -63,6 +71,8 @@ pub trait Visitor {
     fn observable_started(&mut self, id: Option<&str>) -> Result<(), ReadPackageError>;
     /// An object of the innermost observable.
     fn observable(&mut self, observable: Observable<'_>) -> Result<(), ReadPackageError>;
+    /// The relations of the innermost object that was said to have some.
+    fn related(&mut self, relations: &Relations) -> Result<(), ReadPackageError>;
     /// In this place stands only the id of something.
     fn reference(&mut self, reference: Reference<'_>) -> Result<(), ReadPackageError>;
     /// The innermost observable ends.

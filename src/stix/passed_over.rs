@@ -9,64 +9,163 @@ use super::DefinitionKind;
 pub enum PassedOver {
     /// An idref to an indicator, observable or object that the package does not define.
     Reference,
-    /// An object that only names another one that it is related to.
-    RelatedObject,
     /// A package that only names another one.
     RelatedPackage,
+    /// A package that gives no event.
+    NoEvent,
     /// A report around content.
     Report,
-    /// A marking that only names another one.
+    /// An idref to a marking that the package does not define.
     Marking,
     /// Something of a kind that incidents and indicators name, and that none does.
     Unnamed(DefinitionKind),
-    /// A child of an incident that has no field.
-    OfIncident(&'static str),
-    /// A child of an indicator that has no field.
-    OfIndicator(&'static str),
+    /// An element that has no field.
+    Of(Owner, &'static str),
+    /// An element of which some text has no field.
+    InPart(Owner, &'static str),
     /// An element of a Custom object outside of its Custom_Properties.
     OfCustomObject,
 }
 
-/// Children of incidents that are known to have no field.
-const OF_INCIDENTS: [&str; 11] = [
+/// Whose elements they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// A package, outside of everything below.
+    Package,
+    /// A package's header.
+    Header,
+    /// An incident.
+    Incident,
+    /// An indicator.
+    Indicator,
+    /// An observable, or an object of one.
+    Observable,
+    /// A report.
+    Report,
+    /// Something that can be named.
+    Definition(DefinitionKind),
+}
+
+/// Elements that are told by their names, sorted. Names come from a document; only those of the
+/// schema are told.
+const NAMES: [&str; 90] = [
+    "Action",
+    "Actions",
     "Affected_Assets",
+    "Alternative_ID",
+    "Attributed_Threat_Actors",
+    "Attribution",
+    "Behavior",
+    "COA_Requested",
+    "COA_Taken",
+    "Campaigns",
+    "Categories",
+    "Composite_Indicator_Expression",
+    "Confidence",
+    "Configuration",
     "Contact",
     "Coordinator",
+    "Cost",
+    "Courses_Of_Action",
+    "Defined_Effect",
+    "Description",
+    "Discovery_Method",
+    "Domain_Specific_Object_Properties",
+    "Efficacy",
+    "Event",
+    "Exploit_Targets",
     "External_ID",
+    "Frequency",
+    "Handling",
+    "Header",
+    "Historical_Campaigns",
     "History",
+    "Identity",
+    "Impact",
     "Impact_Assessment",
+    "Incidents",
+    "Indicated_TTP",
+    "Indicators",
+    "Information_Source",
+    "Intended_Effect",
+    "Keywords",
+    "Kill_Chain_Phases",
+    "Kill_Chains",
+    "Leveraged_TTPs",
+    "Likely_Impact",
+    "Location",
+    "Malware_Instance",
+    "Marking",
+    "Motivation",
+    "Names",
+    "Objective",
+    "Observable_Source",
+    "Observables",
+    "Observed_TTPs",
+    "Package_Intent",
+    "Parameter_Observables",
+    "Pattern_Fidelity",
+    "Planning_And_Operational_Support",
+    "Potential_COAs",
+    "Producer",
+    "Profiles",
+    "Related_Campaigns",
     "Related_Incidents",
+    "Related_Indicators",
+    "Related_Objects",
+    "Related_Observables",
     "Related_Packages",
+    "Related_TTPs",
     "Reporter",
+    "Resources",
     "Responder",
     "Security_Compromise",
-];
-/// Children of indicators that are known to have no field.
-const OF_INDICATORS: [&str; 5] = [
-    "Alternative_ID",
-    "Likely_Impact",
-    "Related_Packages",
+    "Short_Description",
     "Sightings",
+    "Sophistication",
+    "Stage",
+    "State",
+    "Status",
+    "Structured_COA",
+    "Suggested_COAs",
     "Test_Mechanisms",
+    "Threat_Actors",
+    "Time",
+    "Title",
+    "Tools",
+    "Type",
+    "Valid_Time_Position",
+    "Victim",
+    "Victim_Targeting",
+    "Vulnerability",
+    "Weakness",
 ];
-/// Names come from a document; only those of the schema are told.
+/// Stands for all others.
 const OTHERS: &str = "other";
 
 impl PassedOver {
-    /// A child of an incident.
-    pub(super) fn of_incident(name: &str) -> Self {
-        Self::OfIncident(known(&OF_INCIDENTS, name))
+    /// An element that has no field.
+    pub(super) fn of(owner: Owner, name: &str) -> Self {
+        Self::Of(owner, find(name).unwrap_or(OTHERS))
     }
 
-    /// A child of an indicator.
-    pub(super) fn of_indicator(name: &str) -> Self {
-        Self::OfIndicator(known(&OF_INDICATORS, name))
+    /// A text in an element that has this name or none that is known.
+    pub(super) fn in_part(owner: Owner, name: &str) -> Self {
+        Self::InPart(owner, find(name).unwrap_or(OTHERS))
+    }
+
+    /// The same, closer to it.
+    pub(super) fn closer(self, name: &str) -> Self {
+        match (self, find(name)) {
+            (Self::InPart(owner, _), Some(known)) => Self::InPart(owner, known),
+            _ => self,
+        }
     }
 }
 
-fn known(names: &[&'static str], name: &str) -> &'static str {
-    let found = names.iter().find(|known| **known == name);
-    found.copied().unwrap_or(OTHERS)
+fn find(name: &str) -> Option<&'static str> {
+    let place = NAMES.binary_search(&name).ok()?;
+    NAMES.get(place).copied()
 }
 
 impl fmt::Display for PassedOver {
@@ -75,20 +174,57 @@ impl fmt::Display for PassedOver {
             Self::Reference => {
                 "references to indicators, observables and objects that the package does not define"
             }
-            Self::RelatedObject => "references from objects to related objects",
             Self::RelatedPackage => "references to related packages",
+            Self::NoEvent => "packages that give no event",
             Self::Report => "reports (their content is read)",
-            Self::Marking => "references to markings",
-            Self::Unnamed(DefinitionKind::Tool) => "tools that nothing names",
-            Self::Unnamed(DefinitionKind::Ttp) => "TTPs that nothing names",
-            Self::Unnamed(DefinitionKind::Campaign) => "campaigns that nothing names",
-            Self::Unnamed(DefinitionKind::ThreatActor) => "threat actors that nothing names",
-            Self::Unnamed(DefinitionKind::ExploitTarget) => "exploit targets that nothing names",
-            Self::Unnamed(DefinitionKind::CourseOfAction) => "courses of action that nothing names",
-            Self::OfIncident(name) => return write!(f, "{name} elements of incidents"),
-            Self::OfIndicator(name) => return write!(f, "{name} elements of indicators"),
+            Self::Marking => "references to markings that the package does not define",
+            Self::Unnamed(kind) => return write!(f, "{} that nothing names", several(*kind)),
+            Self::Of(owner, name) => return write!(f, "{name} elements of {owner}"),
+            Self::InPart(owner, name) => return write!(f, "{name} elements of {owner} in part"),
             Self::OfCustomObject => "elements of Custom objects outside of Custom_Properties",
         };
         f.write_str(text)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Package => "packages",
+            Self::Header => "package headers",
+            Self::Incident => "incidents",
+            Self::Indicator => "indicators",
+            Self::Observable => "observables",
+            Self::Report => "reports",
+            Self::Definition(kind) => several(*kind),
+        })
+    }
+}
+
+fn several(kind: DefinitionKind) -> &'static str {
+    match kind {
+        DefinitionKind::Tool => "tools",
+        DefinitionKind::Ttp => "TTPs",
+        DefinitionKind::Campaign => "campaigns",
+        DefinitionKind::ThreatActor => "threat actors",
+        DefinitionKind::ExploitTarget => "exploit targets",
+        DefinitionKind::CourseOfAction => "courses of action",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found() {
+        for name in NAMES {
+            assert_eq!(find(name), Some(name));
+        }
+        let strange = PassedOver::of(Owner::Incident, "Strange");
+        assert_eq!(strange.to_string(), "other elements of incidents");
+        let time = PassedOver::in_part(Owner::Incident, "Time");
+        assert_eq!(time.to_string(), "Time elements of incidents in part");
+        assert_eq!(time.closer("Strange"), time);
     }
 }

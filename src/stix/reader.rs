@@ -1,19 +1,23 @@
 //! Reads packages: one function for each element that means something, everything else is walked
 //! through in search of them.
 
+mod custom;
 mod definition;
+mod impact;
 mod incident;
 mod indicator;
 mod marking;
 mod object;
 mod observable;
+mod within;
 
 use super::element::{Element, PackageTag};
 use super::{
-    DefinitionKind, Header, IncidentStart, Marking, Named, PackageStart, PassedOver,
+    DefinitionKind, Header, IncidentStart, Marking, Named, Owner, PackageStart, PassedOver,
     ReadPackageError, Reference, Visitor,
 };
 use crate::xml::{Token, Xml};
+use within::Within;
 
 /// A description that is longer is cut.
 const MAX_DESCRIPTION_BYTES: usize = 4096;
@@ -66,8 +70,11 @@ struct PackageReader<'p, 'r> {
     kept: u64,
     /// The observable that is being read.
     frame: observable::Frame,
-    /// The markings of packages inside this one.
+    /// The markings of packages and reports inside this one, and those that stand nowhere else.
     inner_marking: Marking,
+    within: Within,
+    /// Whether an observable around what is read is negated.
+    is_negated: bool,
 }
 
 impl<'p, 'r> PackageReader<'p, 'r> {
@@ -79,6 +86,8 @@ impl<'p, 'r> PackageReader<'p, 'r> {
             kept: 0,
             frame: observable::Frame::new(max_properties),
             inner_marking: Marking::default(),
+            within: in_package(""),
+            is_negated: false,
         }
     }
 
@@ -89,15 +98,18 @@ impl<'p, 'r> PackageReader<'p, 'r> {
         })?;
         self.kept = 0;
         self.inner_marking = Marking::default();
+        self.within = in_package("");
+        self.is_negated = false;
         let mut header = Header::default();
         loop {
             match self.xml.next()? {
                 Token::Start(tag) if tag.local() == "STIX_Header" => self.header(&mut header)?,
                 Token::Start(tag) => {
+                    self.within = in_package(tag.local());
                     let element = Element::of(&tag)?;
                     self.element(element, None)?;
                 }
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => {
                     header.marking.add(&self.inner_marking);
                     return self.visitor.package_ended(header);
@@ -108,23 +120,27 @@ impl<'p, 'r> PackageReader<'p, 'r> {
 
     fn header(&mut self, header: &mut Header) -> Result<()> {
         loop {
+            self.within = in_header("");
             match self.xml.next()? {
                 Token::Start(tag) => match tag.local() {
+                    "Title" => self.folded_text_into(&mut header.titles)?,
                     "Package_Intent" => self.folded_text_into(&mut header.intents)?,
                     "Information_Source" => self.header_source(header)?,
                     "Handling" => self.handling(&mut header.marking)?,
-                    _ => {
+                    name => {
+                        self.within = in_header(name);
                         let element = Element::of(&tag)?;
                         self.element(element, None)?;
                     }
                 },
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => return Ok(()),
             }
         }
     }
 
     fn header_source(&mut self, header: &mut Header) -> Result<()> {
+        self.within = in_header("Information_Source");
         loop {
             match self.xml.next()? {
                 Token::Start(tag) if tag.local() == "Identity" => {
@@ -132,13 +148,13 @@ impl<'p, 'r> PackageReader<'p, 'r> {
                         self.keep(id.len())?;
                         header.identities.push(id);
                     }
-                    self.walk(None)?;
+                    self.children_text("Name", &mut header.sources)?;
                 }
                 Token::Start(tag) => {
                     let element = Element::of(&tag)?;
                     self.element(element, None)?;
                 }
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => return Ok(()),
             }
         }
@@ -152,7 +168,7 @@ impl<'p, 'r> PackageReader<'p, 'r> {
                     let element = Element::of(&tag)?;
                     self.element(element, operator)?;
                 }
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => return Ok(()),
             }
         }
@@ -160,14 +176,21 @@ impl<'p, 'r> PackageReader<'p, 'r> {
 
     fn element(&mut self, element: Element, operator: Option<&str>) -> Result<()> {
         let kept_before = self.kept;
+        let around = self.within;
+        let is_other = matches!(element, Element::Other);
         self.keep(element.text_bytes())?;
         match element {
             Element::Incident { id, url } => self.incident(IncidentStart {
                 id: id.as_deref(),
                 url: url.as_deref(),
             })?,
-            Element::Indicator { id } => self.indicator(id.as_deref())?,
-            Element::Observable { id } => self.observable(id.as_deref(), operator)?,
+            Element::Indicator { id, is_negated } => self.indicator(id.as_deref(), is_negated)?,
+            Element::Observable { id, is_negated } => {
+                let around = self.is_negated;
+                self.is_negated |= is_negated;
+                self.observable(id.as_deref(), operator)?;
+                self.is_negated = around;
+            }
             Element::Reference { kind, id } => {
                 let id = &id;
                 self.visitor.reference(Reference { kind, id, operator })?;
@@ -182,15 +205,20 @@ impl<'p, 'r> PackageReader<'p, 'r> {
                 }
             }
             Element::InnerHeader => self.inner_header()?,
+            Element::Handling => self.inner_handling()?,
             Element::PackageReference => {
                 self.visitor.passed_over(PassedOver::RelatedPackage);
                 self.walk(None)?;
             }
             Element::Report => {
                 self.visitor.passed_over(PassedOver::Report);
+                self.within = Within::new(PassedOver::in_part(Owner::Report, ""));
                 self.walk(None)?;
             }
             Element::Other => self.walk(operator)?,
+        }
+        if !is_other {
+            self.within = around;
         }
         self.kept = kept_before;
         Ok(())
@@ -204,6 +232,15 @@ impl<'p, 'r> PackageReader<'p, 'r> {
         Ok(())
     }
 
+    /// A report's marking holds for all of the package, which is more than what it lists; so does
+    /// one of whatever else there is.
+    fn inner_handling(&mut self) -> Result<()> {
+        let mut marking = std::mem::take(&mut self.inner_marking);
+        self.handling(&mut marking)?;
+        self.inner_marking = marking;
+        Ok(())
+    }
+
     /// The texts of the children of this name.
     fn children_text(&mut self, name: &str, texts: &mut Vec<String>) -> Result<()> {
         loop {
@@ -213,7 +250,7 @@ impl<'p, 'r> PackageReader<'p, 'r> {
                     let element = Element::of(&tag)?;
                     self.element(element, None)?;
                 }
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => return Ok(()),
             }
         }
@@ -221,7 +258,7 @@ impl<'p, 'r> PackageReader<'p, 'r> {
 
     /// Appends the text of the element that has just started, folded, unless it is empty.
     fn folded_text_into(&mut self, texts: &mut Vec<String>) -> Result<()> {
-        let text = fold(&self.xml.text()?);
+        let text = self.folded_text()?;
         if !text.is_empty() {
             self.keep(text.len())?;
             texts.push(text);
@@ -229,9 +266,16 @@ impl<'p, 'r> PackageReader<'p, 'r> {
         Ok(())
     }
 
+    fn folded_text(&mut self) -> Result<String> {
+        let mut text = String::new();
+        let Self { xml, within, .. } = self;
+        xml.text_into_or(&mut text, |left_out| within.text(left_out, self.visitor))?;
+        Ok(fold(&text))
+    }
+
     /// As [`PackageReader::folded_text_into`], cut where it is too long for every event.
     fn description_into(&mut self, texts: &mut Vec<String>) -> Result<()> {
-        let mut text = fold(&self.xml.text()?);
+        let mut text = self.folded_text()?;
         if text.len() > MAX_DESCRIPTION_BYTES {
             let is_whole = |at: &usize| text.is_char_boundary(*at);
             let end = (0..=MAX_DESCRIPTION_BYTES).rev().find(is_whole);
@@ -257,6 +301,14 @@ impl<'p, 'r> PackageReader<'p, 'r> {
         }
         Ok(())
     }
+}
+
+fn in_package(name: &str) -> Within {
+    Within::new(PassedOver::in_part(Owner::Package, name))
+}
+
+fn in_header(name: &str) -> Within {
+    Within::new(PassedOver::in_part(Owner::Header, name))
 }
 
 /// Runs of white space become one space, none is left at the ends.

@@ -292,6 +292,15 @@ impl<'r> Xml<'r> {
     /// Appends the text of the element that has just started, up to its end; elements inside it
     /// are left out.
     pub fn text_into(&mut self, out: &mut String) -> Result<(), XmlError> {
+        self.text_into_or(out, |_| {})
+    }
+
+    /// As [`Xml::text_into`]; `left_out` hears the texts of elements inside.
+    pub fn text_into_or(
+        &mut self,
+        out: &mut String,
+        mut left_out: impl FnMut(&str),
+    ) -> Result<(), XmlError> {
         let depth = self.depth;
         let start = out.len();
         let limits = self.limits;
@@ -305,7 +314,8 @@ impl<'r> Xml<'r> {
                     out.push_str(&text);
                 }
                 Token::End if own => return Ok(()),
-                Token::Text(_) | Token::Start(_) | Token::End => {}
+                Token::Text(text) => left_out(&text),
+                Token::Start(_) | Token::End => {}
                 // `next` refuses an end of the document inside an element.
                 Token::Eof => return Ok(()),
             }

@@ -33,7 +33,7 @@ const SAMPLES: [&str; 5] = [
 
 /// What other feeds send: every kind of object, and what stands in one place and is named in
 /// another; STIX 1.0 and 1.2 too.
-const FEEDS: [&str; 2] = ["objects", "feed"];
+const FEEDS: [&str; 3] = ["objects", "feed", "related"];
 
 #[test]
 fn every_sample_gives_its_events() {
@@ -55,14 +55,13 @@ const UNDEFINED: &str =
 /// What is not forwarded is counted.
 #[test]
 fn what_is_passed_over_is_told() {
-    for sample in ["swflow", "campaign", "unordered", "objects"] {
+    for sample in ["webflow", "swflow", "campaign", "unordered", "objects"] {
         assert_eq!(passed_over(sample), [""; 0], "{sample}");
     }
     assert_eq!(
-        passed_over("webflow"),
-        ["1 Impact_Assessment elements of incidents"]
+        passed_over("no-observables"),
+        [UNDEFINED, "1 packages that give no event"]
     );
-    assert_eq!(passed_over("no-observables"), [UNDEFINED]);
     assert_eq!(
         passed_over("feed"),
         [
@@ -71,6 +70,15 @@ fn what_is_passed_over_is_told() {
             "1 reports (their content is read)",
             "1 TTPs that nothing names",
             "1 Test_Mechanisms elements of indicators",
+            "1 Time elements of incidents in part",
+            "1 other elements of reports in part",
+        ]
+    );
+    assert_eq!(
+        passed_over("related"),
+        [
+            "1 Description elements of package headers in part",
+            "1 Title elements of observables in part",
         ]
     );
 }

@@ -23,7 +23,12 @@ OUR_FIELDS = set(
     threatActor threatActorName courseOfAction courseOfActionName tlp markingStatement termsOfUse
     indicatorTitle indicatorType indicatorShortDescription indicatorDescription
     indicatorConfidence validFrom validUntil killChainPhase producer relatedIndicator objectType
-    observableId""".split()
+    observableId objectId relatedObject relationship parentObject parentRelationship
+    observableNegated indicatorNegated packageTitle packageSource undefinedMarking
+    impactQualification impactEffect impactAssetLosses impactDisruption impactRecoveryCosts
+    impactCompetitiveLoss impactBrandDamage impactOperatingCosts impactLegalCosts
+    impactInitialLoss impactInitialLossCurrency impactActualLoss
+    impactActualLossCurrency""".split()
 )
 SPLUNK_FIELDS = set("host source sourcetype index time punct linecount splunk_server".split())
 INCIDENT_IDENTITY = [
@@ -97,6 +102,9 @@ def _incident_fields(root, incident):
         ),
         "incidentCategory": _joined(_texts(incident, "Categories/Category")),
         "incidentStatus": _joined(_texts(incident, "Status")),
+        "impactQualification": _joined(
+            _texts(incident, "Impact_Assessment/Impact_Qualification")
+        ),
         "shortDescription": _joined(_texts(incident, "Short_Description")),
         "description": _joined(_texts(incident, "Description")),
         "tool": _joined(tools),

@@ -17,6 +17,12 @@ from agent import binary
 from case import InteropTest
 
 SAMPLES = Path(os.environ.get("CARGO_TARGET_DIR", "target"), "interop", "samples").resolve()
+# A longer one is cut.
+MAX_DESCRIPTION = 4000
+DEFINITIONS = {"TTP", "Campaign", "Threat_Actor", "Exploit_Target", "Course_Of_Action"}
+NAMES_OF_FIELDS = [["Type", "Hash"], ["Description", "Intended_Effect"]]
+NO_EVENT = "packages that give no event"
+CUSTOM = "elements of Custom objects outside of Custom_Properties"
 PACKAGE = re.compile(r"<([\w-]+:)?STIX_Package\b.*?</\1?STIX_Package>", re.DOTALL)
 
 
@@ -30,6 +36,15 @@ class StixSamples(InteropTest):
                 documents += [(path.name, found.group(0)) for found in PACKAGE.finditer(text)]
         documents = [(name, text) for name, text in documents if parsed(text) is not None]
         self.assertGreater(len(documents), 30, f"run setup: few documents in {SAMPLES}")
+        self.check(documents)
+
+    def test_what_feeds_send(self):
+        """The golden documents: rich ones, in STIX 1.0, 1.1 and 1.2."""
+        documents = []
+        for path in sorted(Path("tests/golden").glob("*.xml")):
+            root = etree.fromstring(path.read_bytes(), etree.XMLParser(recover=True))
+            packages = root.iterfind(".//{*}STIX_Package")
+            documents += [(path.name, etree.tostring(one).decode()) for one in packages]
         self.check(documents)
 
     def test_what_the_examples_write(self):
@@ -56,9 +71,39 @@ class StixSamples(InteropTest):
             objects = [
                 one for one in parsed(text).iterfind(".//{*}Properties") if one.get("idref") is None
             ]
+            self.every_text_is_told(name, parsed(text), events, said)
             found = [event for event in events if "objectType" in event or "flowType" in event]
             self.assertGreaterEqual(len(found), len(objects), f"{name}: {said}\n{text}")
         print(f"{len(documents)} documents, {sum(told.values())} events: {dict(told)}")
+
+
+    def every_text_is_told(self, name, root, events, said):
+        """Each text is in an event, or the element that it stands in is named as not forwarded."""
+        told = {folded(text) for event in events for text in texts_of(event)}
+        told = told | {text for joined in told for text in joined.split("; ")}
+        for element in root.iter("{*}*"):
+            around = [element, *element.iterancestors()]
+            named = [etree.QName(one).localname for one in around]
+            # How an XPath reads says nothing of the content; the others are told by names of fields.
+            if named[0] == "Controlled_Structure" or named[:2] in NAMES_OF_FIELDS:
+                continue
+            own = "".join([element.text or "", *(child.tail or "" for child in element)])
+            missing = [text for text in map(folded, own.split("##comma##")) if text not in told | {""}]
+            if missing and len(own) < MAX_DESCRIPTION:
+                names = {f"{one} elements of" for one in named} | {"other elements of", CUSTOM}
+                if DEFINITIONS.intersection(named):
+                    names.add("that nothing names")
+                is_named = any(one in said for one in names | {NO_EVENT})
+                self.assertTrue(is_named, f"{name}: {missing} of {named}\n{said}\n{events}")
+
+
+def texts_of(event):
+    for value in event.values():
+        yield from value if isinstance(value, list) else [str(value)]
+
+
+def folded(text):
+    return " ".join(str(text).split())
 
 
 def parsed(text):

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 
 /// The fields of the object's own in the events of one observable.
-fn fields_of(children: &str) -> Vec<Value> {
+pub(super) fn fields_of(children: &str) -> Vec<Value> {
     let document = package(&[&format!("<Observable>{children}</Observable>")]);
     let mut events = events(&document);
     for event in &mut events {
@@ -107,14 +107,19 @@ fn several_objects() {
             r#"<Properties xsi:type="P:PortObjectType"><Port_Value>{number}</Port_Value></Properties>"#
         )
     };
-    let expect = [80, 81, 82].map(|number| json!({"objectType": "Port", "port": number}));
     let related = format!(
         r#"<Object id="o">{}<Related_Objects><Related_Object id="p">{}</Related_Object><Related_Object idref="q"/><Related_Object>{}</Related_Object></Related_Objects></Object>"#,
         port(80),
         port(81),
         port(82)
     );
+    let expect = [
+        json!({"objectType": "Port", "port": 80, "objectId": "o", "relatedObject": "p; q", "relationship": "Related_To; Related_To"}),
+        json!({"objectType": "Port", "port": 81, "objectId": "p", "parentObject": "o", "parentRelationship": "Related_To"}),
+        json!({"objectType": "Port", "port": 82, "parentObject": "o", "parentRelationship": "Related_To"}),
+    ];
     assert_eq!(fields_of(&related), expect);
+    let expect = [80, 81, 82].map(|number| json!({"objectType": "Port", "port": number}));
     let actions = format!(
         "<Event><Actions><Action><Associated_Objects><Associated_Object>{}</Associated_Object><Associated_Object>{}</Associated_Object></Associated_Objects></Action><Action><Associated_Objects><Associated_Object>{}</Associated_Object></Associated_Objects></Action></Actions></Event>",
         port(80),

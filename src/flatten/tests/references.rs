@@ -40,7 +40,7 @@ fn object(number: &str) -> String {
     )
 }
 
-fn observable(number: &str) -> String {
+pub(super) fn observable(number: &str) -> String {
     format!(
         r#"<c:Observable id="b-{number}">{}</c:Observable>"#,
         object(number)
@@ -51,7 +51,7 @@ fn named(number: &str) -> String {
     format!(r#"<c:Observable idref="b-{number}"/>"#)
 }
 
-fn indicator(id: &str, parts: &[&str]) -> String {
+pub(super) fn indicator(id: &str, parts: &[&str]) -> String {
     format!(r#"<Indicator id="{id}">{}</Indicator>"#, parts.concat())
 }
 
@@ -62,7 +62,7 @@ fn composed(operator: &str, parts: &[&str]) -> String {
     )
 }
 
-fn incident_of(id: &str, parts: &[&str]) -> String {
+pub(super) fn incident_of(id: &str, parts: &[&str]) -> String {
     format!(r#"<Incident id="{id}">{}</Incident>"#, parts.concat())
 }
 
@@ -327,6 +327,9 @@ fn definitions_in_full() {
             "1 TTPs that nothing names",
             "1 Affected_Assets elements of incidents",
             "1 other elements of incidents",
+            "1 Time elements of incidents in part",
+            "1 Behavior elements of TTPs in part",
+            "1 other elements of threat actors in part",
         ]
     );
 }

@@ -1,8 +1,8 @@
 //! What can be named: tools, TTPs, campaigns, threat actors, exploit targets, courses of action.
 
-use super::{PackageReader, Result};
+use super::{PackageReader, Result, Within};
 use crate::stix::element::{Element, Ids};
-use crate::stix::{Definition, DefinitionKind, Details, Named};
+use crate::stix::{Definition, DefinitionKind, Details, Marking, Named, Owner, PassedOver};
 use crate::xml::Token;
 
 /// A definition as far as it is read.
@@ -14,6 +14,7 @@ struct Draft {
     malware: Vec<String>,
     exploit_targets: Vec<Named>,
     cves: Vec<String>,
+    marking: Marking,
     /// What it is only an element around: a relation to a threat actor is a Threat_Actor too.
     inner: Option<Named>,
 }
@@ -38,7 +39,7 @@ impl PackageReader<'_, '_> {
                     Element::Other => self.descendants_named(kind, names)?,
                     element => self.element(element, None)?,
                 },
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => return Ok(()),
             }
         }
@@ -60,9 +61,16 @@ impl PackageReader<'_, '_> {
     /// Reads a definition if it has an id, a reference, or what is told in place.
     pub(super) fn named(&mut self, kind: DefinitionKind, ids: Ids) -> Result<Option<Named>> {
         let kept_before = self.kept;
+        let around = self.within;
         let mut draft = Draft::default();
         self.definition_children(kind, &mut draft)?;
         self.kept = kept_before;
+        self.within = around;
+        // One name is told, and one vendor.
+        if draft.titles.len() + draft.names.len() > 1 || draft.vendors.len() > 1 {
+            let what = PassedOver::in_part(Owner::Definition(kind), "Names");
+            self.visitor.passed_over(what);
+        }
         let inner = draft.inner.take();
         let details = draft.details();
         let found = match ids {
@@ -76,7 +84,14 @@ impl PackageReader<'_, '_> {
             }
             Ids {
                 idref: Some(idref), ..
-            } => Named::Id(idref),
+            } => {
+                // It should not tell anything itself.
+                if !details.is_empty() {
+                    let what = PassedOver::in_part(Owner::Definition(kind), "");
+                    self.visitor.passed_over(what);
+                }
+                Named::Id(idref)
+            }
             _ => match inner {
                 Some(inner) => inner,
                 None if details.is_empty() => return Ok(None),
@@ -88,7 +103,9 @@ impl PackageReader<'_, '_> {
     }
 
     fn definition_children(&mut self, kind: DefinitionKind, draft: &mut Draft) -> Result<()> {
+        let owner = Owner::Definition(kind);
         loop {
+            self.within = Within::new(PassedOver::in_part(owner, ""));
             match self.xml.next()? {
                 Token::Start(tag) => match tag.local() {
                     "Title" => self.folded_text_into(&mut draft.titles)?,
@@ -98,16 +115,20 @@ impl PackageReader<'_, '_> {
                     "Identity" if kind == DefinitionKind::ThreatActor => {
                         self.children_text("Name", &mut draft.names)?;
                     }
-                    _ => match Element::of(&tag)? {
+                    "Handling" => self.handling(&mut draft.marking)?,
+                    name => match Element::of(&tag)? {
                         Element::Definition { kind: found, ids } if found == kind => {
                             let inner = self.named(kind, ids)?;
                             draft.inner = draft.inner.take().or(inner);
                         }
-                        Element::Other => self.definition_descendants(kind, draft)?,
+                        Element::Other => {
+                            self.within = Within::new(PassedOver::in_part(owner, name));
+                            self.definition_descendants(kind, draft)?;
+                        }
                         element => self.element(element, None)?,
                     },
                 },
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => return Ok(()),
             }
         }
@@ -134,7 +155,7 @@ impl PackageReader<'_, '_> {
                         (_, element) => self.element(element, None)?,
                     },
                 },
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => return Ok(()),
             }
         }
@@ -153,12 +174,16 @@ impl PackageReader<'_, '_> {
                         self.element(element, None)?;
                     }
                 },
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => break,
             }
         }
         if draft.malware.len() == before {
             draft.malware.extend(titles);
+        } else {
+            for title in &titles {
+                self.within.text(title, self.visitor);
+            }
         }
         Ok(())
     }
@@ -173,6 +198,7 @@ impl Draft {
             malware: self.malware,
             exploit_targets: self.exploit_targets,
             cves: self.cves,
+            marking: self.marking,
         }
     }
 }

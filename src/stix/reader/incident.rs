@@ -1,8 +1,8 @@
 //! Incidents.
 
-use super::{PackageReader, Result};
+use super::{PackageReader, Result, Within};
 use crate::stix::element::Element;
-use crate::stix::{DefinitionKind, Incident, IncidentStart, PassedOver};
+use crate::stix::{DefinitionKind, Incident, IncidentStart, Owner, PassedOver};
 use crate::xml::Token;
 
 /// Children of Time, the one that tells most of when an incident was first.
@@ -23,59 +23,68 @@ impl PackageReader<'_, '_> {
     pub(super) fn incident(&mut self, start: IncidentStart<'_>) -> Result<()> {
         self.visitor.incident_started(start)?;
         let mut incident = Incident::default();
+        let around = Within::new(PassedOver::in_part(Owner::Incident, ""));
         loop {
+            self.within = around;
             match self.xml.next()? {
-                Token::Start(tag) => match tag.local() {
-                    "Title" => self.folded_text_into(&mut incident.titles)?,
-                    "Discovery_Method" => self.folded_text_into(&mut incident.discovery_methods)?,
-                    "Victim" => self.children_text("Name", &mut incident.victims)?,
-                    "Confidence" => self.children_text("Value", &mut incident.confidences)?,
-                    "Intended_Effect" => self.intended_effect(&mut incident)?,
-                    "Information_Source" => {
-                        self.descendants_named(DefinitionKind::Tool, &mut incident.tools)?;
-                    }
-                    "Related_Campaign" | "Related_Campaigns" => {
-                        let idref = tag.owned("idref")?;
-                        self.related_campaign(idref, &mut incident.links.campaigns)?;
-                    }
-                    "Leveraged_TTPs" => {
-                        self.descendants_named(DefinitionKind::Ttp, &mut incident.links.ttps)?;
-                    }
-                    "Attributed_Threat_Actors" => {
-                        let actors = &mut incident.links.threat_actors;
-                        self.descendants_named(DefinitionKind::ThreatActor, actors)?;
-                    }
-                    "COA_Requested" | "COA_Taken" => {
-                        let courses = &mut incident.links.courses_of_action;
-                        self.descendants_named(DefinitionKind::CourseOfAction, courses)?;
-                    }
-                    "Time" => self.incident_time(&mut incident)?,
-                    "Categories" => self.children_text("Category", &mut incident.categories)?,
-                    "Status" => self.folded_text_into(&mut incident.statuses)?,
-                    "Short_Description" => {
-                        self.description_into(&mut incident.short_descriptions)?;
-                    }
-                    "Description" => self.description_into(&mut incident.descriptions)?,
-                    "Handling" => self.handling(&mut incident.links.marking)?,
-                    name => {
-                        if !matches!(
-                            name,
-                            "Related_Indicators"
-                                | "Related_Observables"
-                                | "Related_Indicator"
-                                | "Related_Observable"
-                                | "Indicators"
-                                | "Indicator"
-                                | "Observables"
-                                | "Observable"
-                        ) {
-                            self.visitor.passed_over(PassedOver::of_incident(name));
+                Token::Start(tag) => {
+                    self.within = around.closer(tag.local());
+                    match tag.local() {
+                        "Title" => self.folded_text_into(&mut incident.titles)?,
+                        "Discovery_Method" => {
+                            self.folded_text_into(&mut incident.discovery_methods)?;
                         }
-                        let element = Element::of(&tag)?;
-                        self.element(element, None)?;
+                        "Victim" => self.children_text("Name", &mut incident.victims)?,
+                        "Confidence" => self.children_text("Value", &mut incident.confidences)?,
+                        "Intended_Effect" => self.intended_effect(&mut incident)?,
+                        "Information_Source" => {
+                            self.descendants_named(DefinitionKind::Tool, &mut incident.tools)?;
+                        }
+                        "Related_Campaign" | "Related_Campaigns" => {
+                            let idref = tag.owned("idref")?;
+                            self.related_campaign(idref, &mut incident.links.campaigns)?;
+                        }
+                        "Leveraged_TTPs" => {
+                            self.descendants_named(DefinitionKind::Ttp, &mut incident.links.ttps)?;
+                        }
+                        "Attributed_Threat_Actors" => {
+                            let actors = &mut incident.links.threat_actors;
+                            self.descendants_named(DefinitionKind::ThreatActor, actors)?;
+                        }
+                        "COA_Requested" | "COA_Taken" => {
+                            let courses = &mut incident.links.courses_of_action;
+                            self.descendants_named(DefinitionKind::CourseOfAction, courses)?;
+                        }
+                        "Time" => self.incident_time(&mut incident)?,
+                        "Categories" => self.children_text("Category", &mut incident.categories)?,
+                        "Status" => self.folded_text_into(&mut incident.statuses)?,
+                        "Short_Description" => {
+                            self.description_into(&mut incident.short_descriptions)?;
+                        }
+                        "Description" => self.description_into(&mut incident.descriptions)?,
+                        "Handling" => self.handling(&mut incident.links.marking)?,
+                        "Impact_Assessment" => self.impact(&mut incident.impact)?,
+                        name => {
+                            if !matches!(
+                                name,
+                                "Related_Indicators"
+                                    | "Related_Observables"
+                                    | "Related_Indicator"
+                                    | "Related_Observable"
+                                    | "Indicators"
+                                    | "Indicator"
+                                    | "Observables"
+                                    | "Observable"
+                            ) {
+                                let what = PassedOver::of(Owner::Incident, name);
+                                self.within = Within::told(what, self.visitor);
+                            }
+                            let element = Element::of(&tag)?;
+                            self.element(element, None)?;
+                        }
                     }
-                },
-                Token::Text(_) => {}
+                }
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => return self.visitor.incident_ended(incident),
             }
         }
@@ -94,7 +103,7 @@ impl PackageReader<'_, '_> {
                         self.element(element, None)?;
                     }
                 },
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => break,
             }
         }
@@ -104,6 +113,9 @@ impl PackageReader<'_, '_> {
             incident.risk_categories.extend(values);
         } else {
             incident.intended_effects.extend(values);
+            for text in &descriptions {
+                self.within.text(text, self.visitor);
+            }
         }
         Ok(())
     }
@@ -116,14 +128,17 @@ impl PackageReader<'_, '_> {
                     let rank = MOMENTS.iter().position(|moment| *moment == tag.local());
                     let mut texts = Vec::new();
                     self.folded_text_into(&mut texts)?;
-                    if let (Some(rank), Some(text)) = (rank, texts.pop())
-                        && rank < best
-                    {
-                        best = rank;
-                        incident.time = Some(text);
+                    let Some(mut text) = texts.pop() else {
+                        continue;
+                    };
+                    if rank.is_some_and(|rank| rank < best) {
+                        best = rank.unwrap_or(best);
+                        let worse = incident.time.replace(text);
+                        text = worse.unwrap_or_default();
                     }
+                    self.within.text(&text, self.visitor);
                 }
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => return Ok(()),
             }
         }

@@ -112,7 +112,7 @@ impl PackageReader<'_, '_> {
                         writing,
                     });
                 }
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => break,
             }
         }

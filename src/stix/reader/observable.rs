@@ -1,11 +1,10 @@
-//! Observables, and the properties of Custom objects.
+//! Observables: an object each, or several, and what they have to do with each other.
 
-use super::{PackageReader, Result};
-use crate::stix::element::Element;
-use crate::stix::properties::StartedProperty;
+use super::{PackageReader, Result, Within};
+use crate::stix::element::{Element, Ids};
 use crate::stix::{
-    ObjectKind, Observable, PassedOver, Properties, ReadPackageError, Reference, ReferenceKind,
-    objects,
+    ObjectKind, Observable, Owner, PassedOver, Properties, Reference, ReferenceKind, Relation,
+    Relations, objects,
 };
 use crate::xml::{Tag, Token};
 
@@ -18,15 +17,36 @@ pub(super) struct Frame {
     pub(super) properties: Properties,
     /// Whether what it tells stands in other observables or objects.
     is_container: bool,
-    object_id: String,
+    object: OpenObject,
     /// How many objects are open.
     objects: u32,
+    /// Texts of Relationship, in a Related_Object.
+    relationship: Option<Vec<String>>,
     /// Where the reader is in a standard object.
     pub(super) path: String,
     /// The text of the elements of a standard object that are open.
     pub(super) text: String,
     /// One more than an observable may have, so that a list without an end is found out.
     pub(super) max_members: usize,
+}
+
+/// The object that is being read.
+#[derive(Default)]
+struct OpenObject {
+    id: String,
+    relations: Relations,
+    /// Whether one of its relations is told nowhere else.
+    names_others: bool,
+    /// Whether the visitor heard of it.
+    is_told: bool,
+    /// Whether the visitor waits for its relations.
+    is_waited_for: bool,
+}
+
+impl OpenObject {
+    fn has_more_to_tell(&self) -> bool {
+        self.names_others && !self.is_told
+    }
 }
 
 impl Frame {
@@ -42,8 +62,9 @@ impl Frame {
         self.is_standard = false;
         self.properties.clear();
         self.is_container = is_container;
-        self.object_id.clear();
+        self.object = OpenObject::default();
         self.objects = 0;
+        self.relationship = None;
     }
 
     /// Takes what the start tag of Properties says; whether it is a standard object.
@@ -84,14 +105,16 @@ impl PackageReader<'_, '_> {
     /// schema; then what was read of the object so far is an observable of its own.
     pub(super) fn observable(&mut self, id: Option<&str>, operator: Option<&str>) -> Result<()> {
         if !self.frame.properties.is_empty() {
-            self.object_ended(operator)?;
+            self.object_ended(operator, false)?;
         }
+        self.within = Within::new(PassedOver::in_part(Owner::Observable, ""));
         self.frame.reset(false);
         let id = id.filter(|id| !id.is_empty());
         self.visitor.observable_started(id)?;
         self.observable_children(operator)?;
-        if !self.frame.is_container || !self.frame.properties.is_empty() {
-            self.object_ended(operator)?;
+        let has_more = !self.frame.properties.is_empty() || self.frame.object.has_more_to_tell();
+        if !self.frame.is_container || has_more {
+            self.object_ended(operator, false)?;
         }
         self.frame.reset(true);
         self.visitor.observable_ended()
@@ -110,22 +133,29 @@ impl PackageReader<'_, '_> {
                         }
                     }
                     "Custom_Properties" => self.custom_properties()?,
-                    name @ ("Object" | "Related_Object" | "Associated_Object") => {
-                        let is_related = name == "Related_Object";
-                        match (tag.owned("idref")?, is_related) {
-                            (Some(_), true) => {
-                                self.visitor.passed_over(PassedOver::RelatedObject);
-                                self.observable_children(operator)?;
-                            }
-                            (Some(id), false) => self.object_reference(&id, operator)?,
-                            (None, _) => {
-                                let id = tag.owned("id")?.unwrap_or_default();
-                                self.object(id, operator)?;
-                            }
+                    "Object" | "Associated_Object" => match tag.owned("idref")? {
+                        Some(id) => self.object_reference(&id, operator)?,
+                        None => {
+                            let id = tag.owned("id")?.unwrap_or_default();
+                            self.object(id, operator)?;
                         }
+                    },
+                    "Related_Object" => {
+                        let ids = Ids::of(&tag)?;
+                        self.related_object(ids, operator)?;
                     }
-                    _ => match Element::of(&tag)? {
-                        Element::Other => self.observable_children(operator)?,
+                    "Relationship" if self.frame.relationship.is_some() => {
+                        let mut texts = self.frame.relationship.take().unwrap_or_default();
+                        self.folded_text_into(&mut texts)?;
+                        self.frame.relationship = Some(texts);
+                    }
+                    name => match Element::of(&tag)? {
+                        Element::Other => {
+                            let around = self.within;
+                            self.within = around.closer(name);
+                            self.observable_children(operator)?;
+                            self.within = self.within.back_to(around);
+                        }
                         composition @ Element::Composition { .. } => {
                             self.element(composition, operator)?;
                             self.frame.is_container = true;
@@ -133,7 +163,7 @@ impl PackageReader<'_, '_> {
                         element => self.element(element, operator)?,
                     },
                 },
-                Token::Text(_) => {}
+                Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => return Ok(()),
             }
         }
@@ -149,24 +179,104 @@ impl PackageReader<'_, '_> {
         self.observable_children(operator)
     }
 
-    /// An observable's objects, related ones and those of an event's actions, are one after the
-    /// other what it tells.
+    /// An observable's objects, those inside others and those of an event's actions, are one after
+    /// the other what it tells.
     fn object(&mut self, id: String, operator: Option<&str>) -> Result<()> {
-        self.next_object(operator)?;
-        let around = std::mem::replace(&mut self.frame.object_id, id);
-        self.frame.objects += 1;
+        let kept_before = self.kept;
+        self.keep(id.len())?;
+        let (around, depth) = self.start_object(id, operator)?;
         self.observable_children(operator)?;
-        self.frame.objects = self.frame.objects.saturating_sub(1);
-        if self.frame.objects > 0 {
-            self.next_object(operator)?;
-            self.frame.object_id = around;
+        self.end_object(around, depth, operator)?;
+        self.kept = kept_before;
+        Ok(())
+    }
+
+    /// A relation to an object that stands elsewhere, or here.
+    fn related_object(&mut self, ids: Ids, operator: Option<&str>) -> Result<()> {
+        let relationship = self.frame.relationship.replace(Vec::new());
+        match ids {
+            Ids {
+                idref: Some(idref), ..
+            } => {
+                self.observable_children(operator)?;
+                self.relate(idref, true)?;
+            }
+            Ids { id, .. } => {
+                let id = id.unwrap_or_default();
+                let parent = self.frame.object.id.clone();
+                let kept_before = self.kept;
+                self.keep(id.len() + parent.len())?;
+                let (around, depth) = self.start_object(id.clone(), operator)?;
+                self.frame.object.relations.parent = Some(Relation::new(parent, Vec::new()));
+                self.observable_children(operator)?;
+                let texts = self.frame.relationship.clone().unwrap_or_default();
+                if let Some(parent) = &mut self.frame.object.relations.parent {
+                    let id = std::mem::take(&mut parent.id);
+                    *parent = Relation::new(id, texts);
+                }
+                let is_told = self.end_object(around, depth, operator)?;
+                self.kept = kept_before;
+                self.relate(id, !is_told)?;
+            }
+        }
+        self.frame.relationship = relationship;
+        Ok(())
+    }
+
+    /// The object that is being read has this relation.
+    fn relate(&mut self, id: String, is_told_nowhere_else: bool) -> Result<()> {
+        let texts = self.frame.relationship.take().unwrap_or_default();
+        if !id.is_empty() {
+            self.keep(id.len())?;
+            let object = &mut self.frame.object;
+            object.relations.related.push(Relation::new(id, texts));
+            object.names_others |= is_told_nowhere_else;
+        } else if is_told_nowhere_else {
+            let what = PassedOver::of(Owner::Observable, "Related_Objects");
+            self.visitor.passed_over(what);
         }
         Ok(())
     }
 
-    fn next_object(&mut self, operator: Option<&str>) -> Result<()> {
-        if !self.frame.properties.is_empty() {
-            self.object_ended(operator)?;
+    fn start_object(&mut self, id: String, operator: Option<&str>) -> Result<(OpenObject, u32)> {
+        let depth = self.frame.objects;
+        self.next_object(operator, depth > 0)?;
+        let started = OpenObject {
+            id,
+            ..OpenObject::default()
+        };
+        let around = std::mem::replace(&mut self.frame.object, started);
+        self.frame.objects = depth + 1;
+        Ok((around, depth))
+    }
+
+    /// Whether the visitor heard of it.
+    fn end_object(
+        &mut self,
+        around: OpenObject,
+        depth: u32,
+        operator: Option<&str>,
+    ) -> Result<bool> {
+        self.frame.objects = depth;
+        if self.frame.object.is_waited_for {
+            self.frame.object.is_waited_for = false;
+            let relations = std::mem::take(&mut self.frame.object.relations);
+            self.visitor.related(&relations)?;
+        }
+        // The outermost one stays until the observable ends, or another object starts.
+        if depth > 0 {
+            self.next_object(operator, false)?;
+            let ended = std::mem::replace(&mut self.frame.object, around);
+            return Ok(ended.is_told);
+        }
+        Ok(true)
+    }
+
+    /// What was read of an object so far is all of its own.
+    fn next_object(&mut self, operator: Option<&str>, is_open: bool) -> Result<()> {
+        let has_more = !is_open && self.frame.object.has_more_to_tell();
+        if !self.frame.properties.is_empty() || has_more {
+            self.object_ended(operator, is_open)?;
             self.frame.properties.clear();
             self.frame.kind.clear();
             self.frame.is_container = true;
@@ -174,66 +284,24 @@ impl PackageReader<'_, '_> {
         Ok(())
     }
 
-    fn object_ended(&mut self, operator: Option<&str>) -> Result<()> {
+    fn object_ended(&mut self, operator: Option<&str>, is_open: bool) -> Result<()> {
+        let object = &mut self.frame.object;
+        object.is_told = true;
+        object.is_waited_for = is_open;
+        let relations = std::mem::take(&mut object.relations);
+        let frame = &self.frame;
         self.visitor.observable(Observable {
-            kind: self.frame.kind(),
-            object_id: &self.frame.object_id,
+            kind: frame.kind(),
+            object_id: &frame.object.id,
             operator,
-            properties: &self.frame.properties,
-        })
-    }
-
-    /// Of a Custom object only its Custom_Properties are told.
-    fn custom_object(&mut self) -> Result<()> {
-        loop {
-            match self.xml.next()? {
-                Token::Start(tag) if tag.local() == "Custom_Properties" => {
-                    self.custom_properties()?;
-                }
-                Token::Start(_) => {
-                    self.visitor.passed_over(PassedOver::OfCustomObject);
-                    self.custom_object()?;
-                }
-                Token::Text(_) => {}
-                Token::End | Token::Eof => return Ok(()),
-            }
-        }
-    }
-
-    pub(super) fn custom_properties(&mut self) -> Result<()> {
-        loop {
-            match self.xml.next()? {
-                Token::Start(tag) if tag.local() == "Property" => {
-                    let name = tag.attribute("name")?.unwrap_or_default();
-                    let started = self.frame.properties.start(&name);
-                    drop(name);
-                    self.property(started)?;
-                }
-                Token::Start(_) => self.xml.skip()?,
-                Token::Text(_) => {}
-                Token::End | Token::Eof => return Ok(()),
-            }
-        }
-    }
-
-    fn property(&mut self, started: StartedProperty) -> Result<()> {
-        let Self { xml, frame, .. } = self;
-        frame
-            .properties
-            .finish(started, |value| xml.text_into(value))?;
-        self.check_properties()
-    }
-
-    pub(super) fn check_properties(&self) -> Result<()> {
-        let properties = &self.frame.properties;
-        let limit_reached = |what, limit| Err(ReadPackageError::Limit { what, limit });
-        if properties.len() > self.max_properties as usize {
-            return limit_reached("properties in one observable", self.max_properties.into());
-        }
-        let max_bytes = self.xml.limits().max_text_bytes;
-        let text_bytes = properties.text_bytes().max(self.frame.text.len());
-        if text_bytes as u64 > max_bytes {
-            return limit_reached("bytes of properties in one observable", max_bytes);
+            is_negated: self.is_negated,
+            is_related: is_open || !relations.is_empty(),
+            properties: &frame.properties,
+        })?;
+        if is_open {
+            self.frame.object.relations = relations;
+        } else if !relations.is_empty() {
+            self.visitor.related(&relations)?;
         }
         Ok(())
     }
