@@ -4,7 +4,7 @@ use super::contract::Contract;
 use super::feed::{Feed, Window, after, timestamp};
 use super::request::Action;
 use super::subscription::{
-    CONTENT_BINDING, Delivery, Owed, ResponseType, Subscription, SubscriptionState, Terms,
+    CONTENT_BINDING, Delivery, DuePush, ResponseType, Subscription, SubscriptionState, Terms,
 };
 use super::version::{PROTOCOL_BINDING, TaxiiVersion};
 use super::xml::{Xml, message};
@@ -227,19 +227,14 @@ impl Answerer<'_> {
 }
 
 /// The Inbox_Message of a push.
-pub(super) fn inbox_message(
-    version: TaxiiVersion,
-    id: u64,
-    (feed, subscription_id): (&str, &str),
-    owed: &Owed,
-    count_only: bool,
-) -> String {
+pub(super) fn inbox_message(id: u64, push: &DuePush, destinations: &[String]) -> String {
     let mut body = Xml::default();
-    let feed = (version.feed_attribute(), feed);
+    let (version, owed) = (push.version, &push.owed);
+    let feed = (version.feed_attribute(), push.feed.as_str());
     let end = timestamp(owed.inclusive_end);
     match version {
         TaxiiVersion::V1_0 => {
-            let attributes = [feed, ("subscription_id", subscription_id)];
+            let attributes = [feed, ("subscription_id", push.subscription_id.as_str())];
             body.nest("Source_Subscription", &attributes, |source| {
                 // The first label that was considered, since this bound is part of the range.
                 let begin = timestamp(after(owed.exclusive_begin));
@@ -248,8 +243,11 @@ pub(super) fn inbox_message(
             });
         }
         TaxiiVersion::V1_1 => {
+            for name in destinations {
+                body.text("Destination_Collection_Name", name);
+            }
             body.nest("Source_Subscription", &[feed], |source| {
-                source.text("Subscription_ID", subscription_id);
+                source.text("Subscription_ID", &push.subscription_id);
                 let begin = timestamp(owed.exclusive_begin);
                 source.text("Exclusive_Begin_Timestamp", &begin);
                 source.text("Inclusive_End_Timestamp", &end);
@@ -257,7 +255,7 @@ pub(super) fn inbox_message(
             body.text("Record_Count", &owed.content.len().to_string());
         }
     }
-    if !count_only {
+    if !push.count_only {
         content_blocks(&mut body, version, &owed.content);
     }
     message("Inbox_Message", version, id, &[], &body)

@@ -122,10 +122,10 @@ impl VendorService {
     /// Starts the services and the pusher; labels of content are stamped by `clock`.
     ///
     /// Must be called within a tokio runtime.
-    pub fn start(rules: VendorRules, clock: Arc<dyn Clock>) -> io::Result<Self> {
+    pub fn start(rules: &VendorRules, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             base: OnceLock::new(),
-            versions: rules.versions,
+            versions: rules.versions.clone(),
             clock,
             state: Mutex::new(State {
                 contracts: Contracts::default(),
@@ -138,11 +138,7 @@ impl VendorService {
             look_again: Notify::new(),
             messages: AtomicU64::new(1_000),
         });
-        let pusher = Pusher::new(
-            &rules.pushes_as,
-            rules.push_again_after,
-            Arc::clone(&shared),
-        )?;
+        let pusher = Pusher::new(rules, Arc::clone(&shared))?;
         let server = LoopbackServer::start_over(Some(&rules.tls), rules.port, {
             let shared = Arc::clone(&shared);
             move |request| answer(Arc::clone(&shared), request)

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::answer::inbox_message;
 use super::grammar::{Children, attribute, text};
-use super::rules::PusherTls;
+use super::rules::VendorRules;
 use super::subscription::DuePush;
 use super::version::{PROTOCOL_BINDING, TaxiiVersion};
 use crate::simulator::tree::Element;
@@ -69,18 +69,16 @@ pub enum PushOutcome {
 /// The task that pushes.
 pub(super) struct Pusher {
     client: Client,
+    destinations: Vec<String>,
     again_after: Duration,
     shared: Arc<Shared>,
 }
 
 impl Pusher {
-    pub(super) fn new(
-        tls: &PusherTls,
-        again_after: Duration,
-        shared: Arc<Shared>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(rules: &VendorRules, shared: Arc<Shared>) -> io::Result<Self> {
         // The second call's error only says that there was a first.
         let _ = ring::default_provider().install_default();
+        let tls = &rules.pushes_as;
         let authorities = Certificate::from_pem_bundle(tls.ca_pem.as_bytes());
         let identity = format!("{}\n{}", tls.certificate_pem, tls.key_pem);
         let client = Client::builder()
@@ -94,7 +92,8 @@ impl Pusher {
             .map_err(io::Error::other)?;
         Ok(Self {
             client,
-            again_after,
+            destinations: rules.destinations.clone(),
+            again_after: rules.push_again_after,
             shared,
         })
     }
@@ -130,14 +129,7 @@ impl Pusher {
 
     async fn push(&self, push: &DuePush) {
         let message_id = self.shared.new_message_id();
-        let source = (push.feed.as_str(), push.subscription_id.as_str());
-        let xml = inbox_message(
-            push.version,
-            message_id,
-            source,
-            &push.owed,
-            push.count_only,
-        );
+        let xml = inbox_message(message_id, push, &self.destinations);
         let outcome = match self.send(&push.address, push.version, xml).await {
             Ok(reply) => {
                 let now = self.shared.clock.now().utc;

@@ -19,6 +19,8 @@ pub struct VendorRules {
     pub tls: ServerTls,
     /// Who it is to the inboxes that it pushes to.
     pub pushes_as: PusherTls,
+    /// The collections that it pushes into, as inboxes of TAXII 1.1 call them; 1.0 has none.
+    pub destinations: Vec<String>,
     /// How long it waits with what an inbox has not taken, unless the inbox says how long.
     pub push_again_after: Duration,
 }
@@ -63,6 +65,7 @@ impl VendorRules {
             ],
             tls,
             pushes_as,
+            destinations: Vec::new(),
             push_again_after: Duration::from_secs(1),
         }
     }

@@ -28,10 +28,11 @@ fn service_of(versions: Vec<TaxiiVersion>) -> VendorService {
     };
     let rules = VendorRules {
         versions,
+        destinations: vec!["from-vendor".to_owned()],
         ..VendorRules::new(tls::fixture::server_for_known_clients(), pushes_as)
     };
     let clock = SimulatedClock::at("2026-03-10T12:00:00Z".parse().unwrap());
-    VendorService::start(rules, Arc::new(clock)).unwrap()
+    VendorService::start(&rules, Arc::new(clock)).unwrap()
 }
 
 impl VendorService {

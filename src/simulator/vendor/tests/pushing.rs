@@ -158,6 +158,7 @@ async fn in_1_1_ranges_meet_and_a_count_is_stated() {
     let expected = format!(
         r#"<?xml version="1.0" encoding="UTF-8"?>
 <Inbox_Message xmlns="http://taxii.mitre.org/messages/taxii_xml_binding-1.1" message_id="{id}">
+<Destination_Collection_Name>from-vendor</Destination_Collection_Name>
 <Source_Subscription collection_name="Gold">
 <Subscription_ID>customer.com-JGK8H84BF</Subscription_ID>
 <Exclusive_Begin_Timestamp>2026-03-10T12:00:02.000000Z</Exclusive_Begin_Timestamp>
