@@ -20,7 +20,9 @@ use crate::crash::{self, Point};
 use crate::delivery::forwarder::{BuildForwarderError, Forwarder, abandoned_outputs};
 use crate::disk;
 use crate::house::House;
+use crate::inbox::Inbox;
 use crate::letters::LettersError;
+use crate::listener::ListenError;
 use crate::poller::Poller;
 use crate::repair::{self, RepairError};
 use crate::schedule::{Schedules, StartScheduleError};
@@ -28,7 +30,7 @@ use crate::spool::SpoolError;
 use crate::state::ledger::AppendError;
 use crate::state::{LockError, OpenStateError, StateLock, StoreError};
 use crate::storage::Storage;
-use crate::tls::BuildClientError;
+use crate::tls::{BuildClientError, BuildServerError};
 use recovery::{add_new_outputs, take_house};
 use tasks::{Askable, keep_house, make_askable, poll_when_asked, run_forwarder, run_poller};
 
@@ -38,6 +40,7 @@ pub struct Agent {
     house: House,
     pollers: Vec<Poller>,
     forwarders: Vec<Forwarder>,
+    inbox: Option<Arc<Inbox>>,
     config: Config,
     lock: StateLock,
 }
@@ -79,6 +82,12 @@ pub enum StartError {
         /// Why.
         source: BuildForwarderError,
     },
+    /// The inbox cannot be set up.
+    #[error("the inbox cannot be set up: {0}")]
+    Inbox(#[from] BuildServerError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A schedule cannot be started.
     #[error(transparent)]
     Schedule(#[from] StartScheduleError),
@@ -164,10 +173,13 @@ impl Agent {
                 source,
             })?);
         }
+        let inbox = config.inbox.clone();
+        let inbox = inbox.map(|inbox| Inbox::new(&house, inbox)).transpose()?;
         Ok(Self {
             house,
             pollers,
             forwarders,
+            inbox: inbox.map(Arc::new),
             config,
             lock,
         })
@@ -182,6 +194,7 @@ impl Agent {
             house,
             pollers: Vec::new(),
             forwarders: Vec::new(),
+            inbox: None,
             config,
             lock,
         })
@@ -201,6 +214,12 @@ impl Agent {
     /// The forwarders, for who drives them by hand.
     pub fn forwarders(&mut self) -> &mut [Forwarder] {
         &mut self.forwarders
+    }
+
+    /// The inbox, for who pushes by hand.
+    #[must_use]
+    pub fn inbox(&self) -> Option<&Arc<Inbox>> {
+        self.inbox.as_ref()
     }
 
     /// Answers one request and ends, for a command beside which no agent runs: nothing is polled on
@@ -228,6 +247,7 @@ impl Agent {
             house,
             pollers,
             forwarders,
+            inbox,
             config,
             lock,
         } = self;
@@ -248,6 +268,9 @@ impl Agent {
         );
         tell_of_abandoned_outputs(&house);
         tell_of_orphans(&house, &config.services);
+        if let Some(inbox) = inbox {
+            tasks.spawn(inbox.listen(stopped.clone())?);
+        }
         let interrupts: Vec<_> = pollers.iter().map(Poller::interrupt).collect();
         for poller in pollers {
             let asked = make_askable(&poller, &mut askable);

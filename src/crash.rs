@@ -157,6 +157,13 @@ points! {
     /// One archived batch is evicted.
     Evicted = "archive.evicted",
 
+    /// All that a pushed message holds is durable, and not in place.
+    PushStaged = "inbox.push_staged",
+    /// The batch of a pushed message is in place; the ledger does not know it.
+    PushCommitted = "inbox.push_committed",
+    /// The ledger has it; its sender was not told.
+    PushRecorded = "inbox.push_recorded",
+
     /// A drop is in the ledger; the letters still lie there.
     DropRecorded = "letters.drop_recorded",
     /// A batch of letters that are sent again is in place; the ledger does not know it.

@@ -4,20 +4,22 @@
 //! somebody else), our own authorities or the system's, and errors that name the file.
 
 pub mod fault;
+mod pem;
+mod server;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, ClientBuilder, Identity, Proxy};
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::TlsConfig;
+pub use pem::PemError;
+use pem::{CertificateAndKey, PemFile};
+pub use server::{BuildServerError, is_for_one_of, server_config};
 
 const CA: &str = "ca_file";
 const CERT: &str = "client_cert_file";
@@ -26,26 +28,9 @@ const KEY: &str = "client_key_file";
 /// A client cannot be set up from its configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildClientError {
-    /// A file is missing or unreadable.
-    #[error("{key} {path:?} cannot be read: {source}")]
-    Read {
-        /// The key of the configuration that names it.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file does not hold what its key promises.
-    #[error("{key} {path:?} {problem}")]
-    Content {
-        /// The key of the configuration that names it.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
+    /// A file is missing, or does not hold what its key promises.
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// One half of a client certificate.
     #[error("{given} is set without {missing}: a client certificate needs both")]
     HalfIdentity {
@@ -89,7 +74,7 @@ pub fn client_builder(
         warn_of_no_authorities();
         builder = builder.tls_certs_only([]);
     }
-    if let Some(identity) = read_identity(tls)? {
+    if let Some(identity) = ClientIdentity::of(tls)? {
         builder = builder.identity(identity.for_http()?);
     }
     if let Some(url) = proxy {
@@ -110,19 +95,19 @@ pub fn client_config(tls: &TlsConfig) -> Result<Arc<ClientConfig>, BuildClientEr
     let _ = ring::default_provider().install_default();
 
     let roots = match &tls.ca_file {
-        Some(path) => root_store(path, &read_certificates(CA, path)?)?,
+        Some(path) => PemFile { key: CA, path }.roots()?,
         None => system_authorities(),
     };
     let builder = ClientConfig::builder().with_root_certificates(roots);
-    let config = match read_identity(tls)? {
+    let config = match ClientIdentity::of(tls)? {
         None => builder.with_no_client_auth(),
-        Some(identity) => builder
-            .with_client_auth_cert(identity.chain, identity.key)
-            .map_err(|error| BuildClientError::Content {
-                key: CERT,
-                path: identity.cert_path,
-                problem: format!("cannot be used with {KEY}: {error}"),
-            })?,
+        Some(identity) => {
+            let CertificateAndKey { chain, key } = identity.read()?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| {
+                let problem = format!("cannot be used with {KEY}: {error}");
+                identity.certificate.error(problem)
+            })?
+        }
     };
     Ok(Arc::new(config))
 }
@@ -149,133 +134,57 @@ fn system_has_authorities() -> bool {
     reqwest::Client::builder().no_proxy().build().is_ok()
 }
 
-fn read_authorities(path: &Path) -> Result<Vec<Certificate>, BuildClientError> {
-    let chain = read_certificates(CA, path)?;
-    root_store(path, &chain)?;
-    chain
-        .iter()
-        .map(|der| Certificate::from_der(der))
-        .collect::<Result<_, _>>()
-        .map_err(|error| BuildClientError::Content {
-            key: CA,
-            path: path.to_owned(),
-            problem: format!("holds a certificate that cannot be used: {error}"),
-        })
+fn read_authorities(path: &Path) -> Result<Vec<Certificate>, PemError> {
+    let file = PemFile { key: CA, path };
+    file.roots()?;
+    let certificates = file.certificates()?;
+    let certificates = certificates.iter().map(|der| Certificate::from_der(der));
+    let certificates: Result<_, _> = certificates.collect();
+    certificates
+        .map_err(|error| file.error(format!("holds a certificate that cannot be used: {error}")))
 }
 
-fn root_store(
-    path: &Path,
-    chain: &[CertificateDer<'static>],
-) -> Result<RootCertStore, BuildClientError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in chain {
-        roots
-            .add(certificate.clone())
-            .map_err(|error| BuildClientError::Content {
-                key: CA,
-                path: path.to_owned(),
-                problem: format!("holds a certificate that cannot be an authority: {error}"),
-            })?;
-    }
-    Ok(roots)
+/// The files of a client certificate and of its key.
+struct ClientIdentity<'a> {
+    certificate: PemFile<'a>,
+    key: PemFile<'a>,
 }
 
-/// A client certificate with its key, which belong together.
-struct ClientIdentity {
-    cert_path: PathBuf,
-    chain: Vec<CertificateDer<'static>>,
-    key_path: PathBuf,
-    key: PrivateKeyDer<'static>,
-    /// Both as they are in their files.
-    pem: Vec<u8>,
-}
-
-impl ClientIdentity {
-    fn for_http(&self) -> Result<Identity, BuildClientError> {
-        Identity::from_pem(&self.pem).map_err(|error| BuildClientError::Content {
-            key: KEY,
-            path: self.key_path.clone(),
-            problem: format!("and {CERT} cannot be used together: {error}"),
-        })
-    }
-}
-
-fn read_identity(tls: &TlsConfig) -> Result<Option<ClientIdentity>, BuildClientError> {
-    let (cert_path, key_path) = match (&tls.client_cert_file, &tls.client_key_file) {
-        (None, None) => return Ok(None),
-        (Some(cert), Some(key)) => (cert, key),
-        (Some(_), None) => {
-            return Err(BuildClientError::HalfIdentity {
-                given: CERT,
-                missing: KEY,
-            });
+impl<'a> ClientIdentity<'a> {
+    fn of(tls: &'a TlsConfig) -> Result<Option<Self>, BuildClientError> {
+        let half = |given, missing| Err(BuildClientError::HalfIdentity { given, missing });
+        match (&tls.client_cert_file, &tls.client_key_file) {
+            (None, None) => Ok(None),
+            (Some(_), None) => half(CERT, KEY),
+            (None, Some(_)) => half(KEY, CERT),
+            (Some(certificate), Some(key)) => Ok(Some(Self {
+                certificate: PemFile {
+                    key: CERT,
+                    path: certificate,
+                },
+                key: PemFile {
+                    key: KEY,
+                    path: key,
+                },
+            })),
         }
-        (None, Some(_)) => {
-            return Err(BuildClientError::HalfIdentity {
-                given: KEY,
-                missing: CERT,
-            });
-        }
-    };
-    let of_key = |problem: String| BuildClientError::Content {
-        key: KEY,
-        path: key_path.clone(),
-        problem,
-    };
-
-    let chain = read_certificates(CERT, cert_path)?;
-    let key_pem = read(KEY, key_path)?;
-    let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|_| {
-        of_key("holds no private key in PEM form (an encrypted one cannot be used)".into())
-    })?;
-    let signer = ring::sign::any_supported_type(&key)
-        .map_err(|error| of_key(format!("holds a key that cannot be used: {error}")))?;
-    CertifiedKey::new(chain.clone(), signer)
-        .keys_match()
-        .map_err(|error| {
-            of_key(format!(
-                "does not belong to {CERT} {}: {error}",
-                cert_path.display()
-            ))
-        })?;
-
-    let mut pem = read(CERT, cert_path)?;
-    pem.push(b'\n');
-    pem.extend_from_slice(&key_pem);
-    Ok(Some(ClientIdentity {
-        cert_path: cert_path.clone(),
-        chain,
-        key_path: key_path.clone(),
-        key,
-        pem,
-    }))
-}
-
-fn read_certificates(
-    key: &'static str,
-    path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, BuildClientError> {
-    let content = |problem: String| BuildClientError::Content {
-        key,
-        path: path.to_owned(),
-        problem,
-    };
-    let pem = read(key, path)?;
-    let certificates = CertificateDer::pem_slice_iter(&pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| content(format!("is not well-formed PEM: {error}")))?;
-    if certificates.is_empty() {
-        return Err(content("holds no certificate in PEM form".into()));
     }
-    Ok(certificates)
-}
 
-fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, BuildClientError> {
-    std::fs::read(path).map_err(|source| BuildClientError::Read {
-        key,
-        path: path.to_owned(),
-        source,
-    })
+    fn read(&self) -> Result<CertificateAndKey, PemError> {
+        CertificateAndKey::read(self.certificate, self.key)
+    }
+
+    fn for_http(&self) -> Result<Identity, PemError> {
+        // What is wrong with one of them is told in the same words everywhere.
+        self.read()?;
+        let mut pem = self.certificate.read()?;
+        pem.push(b'\n');
+        pem.extend_from_slice(&self.key.read()?);
+        Identity::from_pem(&pem).map_err(|error| {
+            self.key
+                .error(format!("and {CERT} cannot be used together: {error}"))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -284,10 +193,12 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
     use std::thread::JoinHandle;
 
-    use rustls::server::WebPkiClientVerifier;
-    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+    use std::path::PathBuf;
+
+    use rustls::{ServerConnection, StreamOwned};
 
     use super::*;
+    use crate::config::ServerTlsConfig;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -313,28 +224,18 @@ mod tests {
 
     /// Answers one request, if the handshake goes through, over TLS that asks for a certificate.
     fn serve_one() -> (SocketAddr, JoinHandle<Result<(), std::io::Error>>) {
-        let _ = ring::default_provider().install_default();
-        let mut roots = RootCertStore::empty();
-        for root in read_certificates("ca_file", &fixture("ca.pem")).unwrap() {
-            roots.add(root).unwrap();
-        }
-        let config = ServerConfig::builder()
-            .with_client_cert_verifier(
-                WebPkiClientVerifier::builder(Arc::new(roots))
-                    .build()
-                    .unwrap(),
-            )
-            .with_single_cert(
-                read_certificates("cert", &fixture("server.pem")).unwrap(),
-                PrivateKeyDer::from_pem_slice(&read("key", &fixture("server.key")).unwrap())
-                    .unwrap(),
-            )
-            .unwrap();
+        let config = server_config(&ServerTlsConfig {
+            cert_file: fixture("server.pem"),
+            key_file: fixture("server.key"),
+            client_ca_file: Some(fixture("ca.pem")),
+            client_names: Vec::new(),
+        });
+        let config = config.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
             let (socket, _) = listener.accept()?;
-            let session = ServerConnection::new(Arc::new(config)).unwrap();
+            let session = ServerConnection::new(config).unwrap();
             let mut stream = StreamOwned::new(session, socket);
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -382,6 +283,59 @@ mod tests {
         let (address, server) = serve_one();
         assert!(get(&TlsConfig::default(), address).await.is_err());
         assert!(server.join().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_names_that_it_holds() {
+        let file = fixture("server.pem");
+        let file = PemFile {
+            key: "cert_file",
+            path: &file,
+        };
+        let certificate = &file.certificates().unwrap()[0];
+        let is_for = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            is_for_one_of(certificate, &names)
+        };
+        assert!(is_for(&["elsewhere.example.com", "localhost"]));
+        assert!(!is_for(&["elsewhere.example.com"]));
+        assert!(!is_for(&[]));
+    }
+
+    #[test]
+    fn errors_of_a_server_name_the_key_and_the_file() {
+        let tls = ServerTlsConfig {
+            cert_file: fixture("server.pem"),
+            key_file: fixture("server.key"),
+            client_ca_file: Some(fixture("ca.pem")),
+            client_names: Vec::new(),
+        };
+        for (tls, expect) in [
+            (
+                ServerTlsConfig {
+                    cert_file: fixture("none.pem"),
+                    ..tls.clone()
+                },
+                "cert_file ",
+            ),
+            (
+                ServerTlsConfig {
+                    key_file: fixture("client.key"),
+                    ..tls.clone()
+                },
+                "client.key\" does not belong to cert_file",
+            ),
+            (
+                ServerTlsConfig {
+                    client_ca_file: Some(fixture("README.md")),
+                    ..tls
+                },
+                "client_ca_file ",
+            ),
+        ] {
+            let error = server_config(&tls).unwrap_err().to_string();
+            assert!(error.contains(expect), "{error}");
+        }
     }
 
     #[test]

@@ -118,19 +118,10 @@ impl History {
     }
 
     fn account(&mut self, before: &Picture, record: &Record) {
+        if let Some(batch) = record.brings() {
+            self.given(before, batch.seq, batch.outputs, batch.events);
+        }
         match record {
-            Record::Polled {
-                seq: Some(seq),
-                outputs,
-                counts,
-                ..
-            } => self.given(before, *seq, outputs, counts.events),
-            Record::BatchAdded {
-                seq,
-                outputs,
-                events,
-                ..
-            } => self.given(before, *seq, outputs, *events),
             Record::OutputAdded { output, owes, .. } => {
                 for seq in owes {
                     if let Some(batch) = before.batches.get(seq) {

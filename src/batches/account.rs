@@ -49,9 +49,7 @@ impl BatchHistory {
             {
                 self.settles(settles);
             }
-            Record::Polled { seq: Some(seq), .. } | Record::BatchAdded { seq, .. }
-                if *seq == self.seq =>
-            {
+            record if record.brings().is_some_and(|batch| batch.seq == self.seq) => {
                 self.came = Some(LedgerLine {
                     number,
                     at,

@@ -195,6 +195,7 @@ impl BatchSource {
         let (origin, window) = match &head.record {
             Record::Polled { origin, window, .. } => (*origin, Some(window.clone())),
             Record::BatchAdded { origin, window, .. } => (*origin, window.clone()),
+            Record::Pushed { .. } => (Origin::Inbox, None),
             // No other record brings a batch.
             _ => (Origin::Manual, None),
         };

@@ -10,9 +10,9 @@ use bytesize::ByteSize;
 use super::terminal::{Paint, Style};
 use super::{CommandError, Exit, complain, load, print_line};
 use crate::config::{
-    AcknowledgementConfig, Authentication, Config, Credentials, InitialLookback, OutputConfig,
-    OutputKind, Secret, SecretSource, ServiceAddress, ServiceConfig, SplunkHecConfig, SyslogBody,
-    SyslogConfig, SyslogFormat, SyslogFraming, SyslogTransport, WhenTooLarge,
+    AcknowledgementConfig, Authentication, Config, Credentials, InboxConfig, InitialLookback,
+    OutputConfig, OutputKind, Secret, SecretSource, ServiceAddress, ServiceConfig, SplunkHecConfig,
+    SyslogBody, SyslogConfig, SyslogFormat, SyslogFraming, SyslogTransport, WhenTooLarge,
 };
 
 pub(super) fn run(path: &Path) -> Result<Exit, CommandError> {
@@ -37,6 +37,9 @@ fn summary(config: &Config, paint: Paint) -> String {
             &service_facts(service),
             paint,
         ));
+    }
+    if let Some(inbox) = &config.inbox {
+        parts.push(part("inbox", &inbox.name, &inbox_facts(inbox), paint));
     }
     for output in &config.outputs {
         parts.push(part("output", &output.name, &output_facts(output), paint));
@@ -110,6 +113,38 @@ fn service_facts(service: &ServiceConfig) -> Vec<(&'static str, String)> {
             ),
         ),
         ("window", format!("{window}; the first poll {first}")),
+    ]
+}
+
+fn inbox_facts(inbox: &InboxConfig) -> Vec<(&'static str, String)> {
+    let tls = inbox.tls.as_ref();
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let mut who = Vec::new();
+    if let Some(path) = tls.and_then(|tls| tls.client_ca_file.as_ref()) {
+        who.push(format!("a certificate of {}", path.display()));
+    }
+    if let Some(tls) = tls.filter(|tls| !tls.client_names.is_empty()) {
+        who.push(format!("for {}", tls.client_names.join(" or ")));
+    }
+    if let Some(Credentials { username, password }) = &inbox.credentials {
+        who.push(format!("{username}, password from {}", origin(password)));
+    }
+    if who.is_empty() {
+        who.push("everybody".to_owned());
+    }
+    let limit = size(inbox.limits.max_response_bytes);
+    let rate = inbox.max_messages_per_minute;
+    vec![
+        (
+            "listens",
+            format!("{scheme}://{}{}", inbox.listen, inbox.path),
+        ),
+        ("lets in", who.join(", ")),
+        ("collections", inbox.collections.join(", ")),
+        (
+            "messages",
+            format!("of at most {limit}, at most {rate} a minute"),
+        ),
     ]
 }
 

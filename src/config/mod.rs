@@ -18,6 +18,7 @@ mod value;
 mod word;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub state: StateConfig,
     /// The TAXII services that are polled.
     pub services: Vec<ServiceConfig>,
+    /// Where TAXII services push to; none takes nothing.
+    pub inbox: Option<InboxConfig>,
     /// Where events go.
     pub outputs: Vec<OutputConfig>,
     /// What is logged, and where to.
@@ -284,6 +287,48 @@ impl Default for Limits {
             max_set_events: 4_000_000,
         }
     }
+}
+
+/// `[inbox]`
+#[derive(Debug, Clone)]
+pub struct InboxConfig {
+    /// The name in events, logs and the state; no service has it.
+    pub name: String,
+    /// The address that it listens on.
+    pub listen: SocketAddr,
+    /// The path of its URL.
+    pub path: String,
+    /// The collections that it takes.
+    pub collections: Vec<String>,
+    /// Where content goes that is sent to none of them; none refuses it.
+    pub default_collection: Option<String>,
+    /// Subscription ids by collection: these take only what is pushed for their subscription.
+    pub subscriptions: BTreeMap<String, String>,
+    /// Who may push, by HTTP Basic.
+    pub credentials: Option<Credentials>,
+    /// TLS; none listens in the clear.
+    pub tls: Option<ServerTlsConfig>,
+    /// Time for a whole message to arrive.
+    pub request_timeout: Duration,
+    /// Connections at once; who comes when all are taken waits.
+    pub max_connections: u32,
+    /// Messages in a minute; more are told to come again later.
+    pub max_messages_per_minute: u32,
+    /// Bounds on one message, of which `max_response_bytes` is its `max_message_bytes`.
+    pub limits: Limits,
+}
+
+/// `tls` of something that listens.
+#[derive(Debug, Clone)]
+pub struct ServerTlsConfig {
+    /// PEM certificate chain to show.
+    pub cert_file: PathBuf,
+    /// PEM private key of that certificate.
+    pub key_file: PathBuf,
+    /// PEM certificates of the authorities whose clients are let in; none asks for no certificate.
+    pub client_ca_file: Option<PathBuf>,
+    /// The names of those clients, as their certificates hold them; none lets all of them in.
+    pub client_names: Vec<String>,
 }
 
 /// `[[output]]`

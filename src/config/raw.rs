@@ -39,6 +39,7 @@ pub(super) struct RawConfig {
     pub state: Setting<Section<RawState>>,
     #[serde(default)]
     pub service: Vec<Spanned<Section<RawService>>>,
+    pub inbox: Setting<Section<RawInbox>>,
     #[serde(default)]
     pub output: Vec<Spanned<Section<RawOutput>>>,
     #[serde(default)]
@@ -129,6 +130,49 @@ pub(super) struct RawLimits {
     pub max_definition_bytes: Setting<Size>,
     pub max_package_bytes: Setting<Size>,
     pub max_set_events: Setting<Count>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawInbox {
+    pub name: Setting<String>,
+    pub listen: Setting<String>,
+    pub path: Setting<String>,
+    pub collections: Setting<Vec<Spanned<String>>>,
+    pub default_collection: Setting<String>,
+    #[serde(default)]
+    pub subscriptions: BTreeMap<Spanned<String>, Spanned<String>>,
+    pub username: Setting<String>,
+    pub password: Setting<RawSecret>,
+    pub tls: Setting<Section<RawServerTls>>,
+    pub request_timeout: Setting<Period>,
+    pub max_connections: Setting<Count>,
+    pub max_messages_per_minute: Setting<Count>,
+    #[serde(default)]
+    pub limits: Section<RawInboxLimits>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServerTls {
+    pub cert_file: Setting<PathBuf>,
+    pub key_file: Setting<PathBuf>,
+    pub client_ca_file: Setting<PathBuf>,
+    pub client_names: Setting<Vec<Spanned<String>>>,
+}
+
+/// Those of a service that mean something for one message.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawInboxLimits {
+    pub max_message_bytes: Setting<Size>,
+    pub max_refused_blocks: Setting<Count>,
+    pub max_xml_depth: Setting<Count>,
+    pub max_text_bytes: Setting<Size>,
+    pub max_properties: Setting<Count>,
+    pub max_observables: Setting<Count>,
+    pub max_definition_bytes: Setting<Size>,
+    pub max_package_bytes: Setting<Size>,
 }
 
 /// The keys of every output type in one: [`OutputType::own_keys`] says which belong to which.

@@ -16,6 +16,32 @@ pub struct Board {
 struct Inner {
     collections: BTreeMap<String, CollectionActivity>,
     outputs: BTreeMap<String, OutputActivity>,
+    inbox: InboxActivity,
+}
+
+/// What the inbox is doing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct InboxActivity {
+    /// Where it listens; none while it does not.
+    pub url: Option<String>,
+    /// Messages that were taken since the start.
+    pub messages: u64,
+    /// What the last one brought.
+    pub last_message: Option<String>,
+    /// When that was.
+    pub last_message_at: Option<DateTime<Utc>>,
+    /// Messages that were refused since the start.
+    pub refused: u64,
+    /// Why the last of them was.
+    pub last_refusal: Option<String>,
+    /// When that was.
+    pub last_refusal_at: Option<DateTime<Utc>>,
+    /// Requests since the start of somebody who may not push.
+    pub strangers: u64,
+    /// Who the last of them was.
+    pub last_stranger: Option<String>,
+    /// When that was.
+    pub last_stranger_at: Option<DateTime<Utc>>,
 }
 
 /// What the poller of a collection is doing.
@@ -107,6 +133,19 @@ impl Board {
     pub fn output(&self, name: &str, write: impl FnOnce(&mut OutputActivity)) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         write(inner.outputs.entry(name.to_owned()).or_default());
+    }
+
+    /// Writes what the inbox does.
+    pub fn inbox(&self, write: impl FnOnce(&mut InboxActivity)) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        write(&mut inner.inbox);
+    }
+
+    /// What the inbox does.
+    #[must_use]
+    pub fn inbox_activity(&self) -> InboxActivity {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.inbox.clone()
     }
 
     /// All collections, by `service/collection`.

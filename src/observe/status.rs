@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::board::{CollectionActivity, OutputActivity};
-use crate::config::{Config, OutputKind};
+use super::board::{CollectionActivity, InboxActivity, OutputActivity};
+use crate::config::{Config, InboxConfig, OutputKind};
 use crate::house::House;
 use crate::state::{CollectionKey, Finished, Picture};
 
@@ -19,6 +19,9 @@ pub struct Status {
     pub pid: Option<u32>,
     /// The collections.
     pub collections: Vec<CollectionStatus>,
+    /// The inbox, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbox: Option<InboxStatus>,
     /// The outputs.
     pub outputs: Vec<OutputStatus>,
     /// The spool.
@@ -45,6 +48,29 @@ pub struct CollectionStatus {
     /// What its poller is doing.
     #[serde(flatten)]
     pub activity: CollectionActivity,
+}
+
+/// The inbox.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InboxStatus {
+    /// Its name.
+    pub name: String,
+    /// What can be pushed to it.
+    pub collections: Vec<InboxCollection>,
+    /// What it is doing.
+    #[serde(flatten)]
+    pub activity: InboxActivity,
+}
+
+/// A collection that can be pushed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InboxCollection {
+    /// The collection.
+    pub collection: String,
+    /// When a message for it was last taken.
+    pub pushed_at: Option<DateTime<Utc>>,
+    /// Events that were pushed.
+    pub events: u64,
 }
 
 /// An output.
@@ -100,6 +126,7 @@ impl Status {
             at: now,
             pid: is_running.then(std::process::id),
             collections: collections(house, config, now),
+            inbox: config.inbox.as_ref().map(|config| inbox(house, config)),
             outputs: outputs(house, config),
             spool: spool(house),
         }
@@ -133,6 +160,29 @@ fn collections(house: &House, config: &Config, now: DateTime<Utc>) -> Vec<Collec
         }
     }
     all
+}
+
+fn inbox(house: &House, config: &InboxConfig) -> InboxStatus {
+    let collections = config.collections.iter().map(|collection| {
+        let key = CollectionKey {
+            service: config.name.clone(),
+            collection: collection.clone(),
+        };
+        let known = house
+            .state
+            .look(|picture| picture.collection(&key).cloned());
+        let known = known.unwrap_or_default();
+        InboxCollection {
+            collection: key.collection,
+            pushed_at: known.polled_at,
+            events: known.events,
+        }
+    });
+    InboxStatus {
+        name: config.name.clone(),
+        collections: collections.collect(),
+        activity: house.board.inbox_activity(),
+    }
 }
 
 fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {

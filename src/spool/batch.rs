@@ -73,7 +73,10 @@ impl BatchHead {
     #[must_use]
     pub fn told(&self) -> Record {
         let mut record = self.record.clone();
-        if let Record::Polled { content, .. } | Record::BatchAdded { content, .. } = &mut record {
+        if let Record::Polled { content, .. }
+        | Record::Pushed { content, .. }
+        | Record::BatchAdded { content, .. } = &mut record
+        {
             *content = Some(self.content());
         }
         record
@@ -134,7 +137,20 @@ impl BatchHead {
             settles,
         } = source;
         let events = content.files.iter().map(|file| file.events).sum();
+        let counts = PolledCounts {
+            events,
+            ..PolledCounts::default()
+        };
         let record = match (origin, window) {
+            (Origin::Inbox, _) => Record::Pushed {
+                key: key.clone(),
+                message_id: None,
+                subscription: None,
+                seq: Some(seq),
+                outputs,
+                counts,
+                content: None,
+            },
             (Origin::Poll | Origin::Manual, Some(window)) => Record::Polled {
                 key: key.clone(),
                 origin: *origin,
@@ -143,10 +159,7 @@ impl BatchHead {
                 checkpoint: None,
                 seq: Some(seq),
                 outputs,
-                counts: PolledCounts {
-                    events,
-                    ..PolledCounts::default()
-                },
+                counts,
                 clock_offset_ms: None,
                 gap: None,
                 content: None,

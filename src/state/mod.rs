@@ -26,8 +26,8 @@ use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError, Reading};
 pub use lock::{LockError, StateLock};
 pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
 pub use record::{
-    BatchContent, CollectionKey, DamagedFile, EventFile, EventPlace, Finished, LetterCount, Origin,
-    PolledCounts, Record, Removal, RemovedLetter, SettledCounts, Settlement,
+    BatchContent, Brought, CollectionKey, DamagedFile, EventFile, EventPlace, Finished,
+    LetterCount, Origin, PolledCounts, Record, Removal, RemovedLetter, SettledCounts, Settlement,
 };
 use restoration::{MissingBatches, Told, Way};
 #[cfg(test)]

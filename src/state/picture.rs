@@ -8,7 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::damage::{BatchSource, Damage, SettledLines};
-use super::record::{CollectionKey, Finished, LetterCount, Record, Removal, RemovedLetter};
+use super::record::{CollectionKey, Finished, LetterCount, Origin, Record, Removal, RemovedLetter};
 use crate::delivery::{Cursor, Progress};
 use crate::taxii::Timestamp;
 
@@ -63,7 +63,7 @@ pub struct CollectionPicture {
     /// The longest window after failures.
     #[serde(default)]
     pub span: Option<Duration>,
-    /// When it was last polled with success.
+    /// When it was last polled with success, or when content of it was last pushed.
     #[serde(default)]
     pub polled_at: Option<DateTime<Utc>>,
     /// Events that it has brought.
@@ -214,7 +214,7 @@ impl Picture {
                     self.gates.remove(gate);
                 }
             }
-            Record::Polled { .. } | Record::BatchAdded { .. } => {
+            Record::Polled { .. } | Record::Pushed { .. } | Record::BatchAdded { .. } => {
                 self.apply_batch(number, at, record);
             }
             Record::Damaged { .. }
@@ -321,6 +321,29 @@ impl Picture {
                         key: key.clone(),
                         origin: *origin,
                         window: Some(window.clone()),
+                        content,
+                        settles: None,
+                    });
+                    self.added(seq, counts.events, outputs, source);
+                }
+            }
+            Record::Pushed {
+                key,
+                seq,
+                outputs,
+                counts,
+                content,
+                ..
+            } => {
+                let collection = self.collections.entry(key.to_string()).or_default();
+                collection.polled_at = Some(at);
+                collection.events += counts.events;
+                self.block_letters += counts.refused_blocks;
+                if let Some(seq) = *seq {
+                    let source = content.clone().map(|content| BatchSource {
+                        key: key.clone(),
+                        origin: Origin::Inbox,
+                        window: None,
                         content,
                         settles: None,
                     });

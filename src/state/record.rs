@@ -40,6 +40,8 @@ pub enum Origin {
     Retry,
     /// What a damaged file of another batch held, polled again.
     Repair,
+    /// A message that was pushed to the inbox.
+    Inbox,
 }
 
 /// What happened.
@@ -91,6 +93,27 @@ pub enum Record {
         /// Content before it that is lost at the source: told once, with the window that skips it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gap: Option<Gap>,
+        /// What the batch is made of; none if there is no batch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<BatchContent>,
+    },
+    /// The content of a message that was pushed to the inbox is here: with this record its sender
+    /// is told so.
+    Pushed {
+        /// The inbox, and the collection that the message was for.
+        #[serde(flatten)]
+        key: CollectionKey,
+        /// The sender's id of the message.
+        message_id: Option<String>,
+        /// The subscription that it was pushed for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subscription: Option<String>,
+        /// The batch; none if there were no events.
+        seq: Option<u64>,
+        /// Which outputs owe the batch.
+        outputs: Vec<String>,
+        /// What it brought.
+        counts: PolledCounts,
         /// What the batch is made of; none if there is no batch.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         content: Option<BatchContent>,
@@ -252,6 +275,50 @@ pub enum Record {
     },
 }
 
+/// A batch, as the record that brings it tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brought<'a> {
+    /// Its number.
+    pub seq: u64,
+    /// Which outputs owe it.
+    pub outputs: &'a [String],
+    /// Its events.
+    pub events: u64,
+}
+
+impl Record {
+    /// The batch that it brings.
+    #[must_use]
+    pub fn brings(&self) -> Option<Brought<'_>> {
+        let (seq, outputs, events) = match self {
+            Self::Polled {
+                seq,
+                outputs,
+                counts,
+                ..
+            }
+            | Self::Pushed {
+                seq,
+                outputs,
+                counts,
+                ..
+            } => ((*seq)?, outputs, counts.events),
+            Self::BatchAdded {
+                seq,
+                outputs,
+                events,
+                ..
+            } => (*seq, outputs, *events),
+            _ => return None,
+        };
+        Some(Brought {
+            seq,
+            outputs,
+            events,
+        })
+    }
+}
+
 /// What a person did about a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -383,7 +450,7 @@ pub struct SettledCounts {
     pub lost: u64,
 }
 
-/// What a poll brought.
+/// What a poll, or a message that was pushed, brought.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolledCounts {
     /// Events.

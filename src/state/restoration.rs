@@ -116,10 +116,8 @@ fn from(base: &Picture, reading: &Reading, way: Way, is_certain: bool) -> Told {
     let mut is_doubtful = was_doubtful;
     for (number, at, record) in reading.records_after(base.number) {
         picture.apply(number, at, record);
+        told.extend(record.brings().map(|batch| batch.seq));
         match record {
-            Record::Polled { seq: Some(seq), .. } | Record::BatchAdded { seq, .. } => {
-                told.insert(*seq);
-            }
             Record::Recovered { .. } => is_doubtful = false,
             Record::Doubted => is_doubtful = true,
             _ => {}

@@ -4,6 +4,7 @@
 //! Elements are known by their local names over every TAXII namespace, whatever their order.
 
 mod block;
+mod inbox;
 mod information;
 mod part;
 mod record;
@@ -19,6 +20,11 @@ use crate::flatten::{Counts, EventSink, FlattenLimits, Flattener, Origin};
 use crate::stix::{self, PackageTag, ReadPackageError};
 use crate::tape::{Scratch, Tape};
 use crate::xml::{Tag, Token, Xml, XmlError, XmlLimits};
+use block::ContentReader;
+pub use inbox::{
+    InboxContent, InboxMessage, ReadInboxError, SourceSubscription, read_inbox_content,
+    read_inbox_message,
+};
 pub use information::{
     CollectionInformation, CollectionKind, Collections, Contact, Discovery, PushMethod,
     ServiceInstance, ServiceKind, Subscription, Subscriptions,
@@ -162,17 +168,8 @@ pub fn read_answer<S: ResponseSink>(
     scratch: &Arc<dyn Scratch>,
     sink: S,
 ) -> Result<Answer, ReadResponseError> {
-    let xml_limits = XmlLimits {
-        max_bytes: limits.max_response_bytes,
-        max_depth: limits.max_xml_depth,
-        max_text_bytes: limits.max_text_bytes,
-    };
-    let flatten_limits = FlattenLimits {
-        max_observables: limits.max_observables,
-        max_definition_bytes: limits.max_definition_bytes,
-        max_package_bytes: limits.max_package_bytes,
-    };
-    let flattener = |origin| Flattener::new(origin, flatten_limits, scratch, sink);
+    let xml_limits = XmlLimits::from(limits);
+    let flattener = |origin| Flattener::new(origin, FlattenLimits::from(limits), scratch, sink);
     let max_properties = limits.max_properties;
     let max_refused_blocks = limits.max_refused_blocks;
     let mut raw = Tape::new(Arc::clone(scratch), BLOCK_MEMORY, limits.max_response_bytes);
@@ -215,16 +212,40 @@ pub fn read_answer<S: ResponseSink>(
                 ..asked
             };
             let reader = PartReader {
-                xml: &mut xml,
                 part: *part,
-                flattener: flattener(origin),
-                max_properties,
-                max_refused_blocks,
+                content: ContentReader {
+                    xml: &mut xml,
+                    flattener: flattener(origin),
+                    max_properties,
+                    max_refused_blocks,
+                    blocks: 0,
+                    refused_blocks: 0,
+                },
             };
             let mut part = reader.read()?;
             read_epilogue(&mut xml)?;
             part.bytes = xml.bytes_read();
             Ok(Answer::Poll(Box::new(part)))
+        }
+    }
+}
+
+impl From<&Limits> for XmlLimits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            max_bytes: limits.max_response_bytes,
+            max_depth: limits.max_xml_depth,
+            max_text_bytes: limits.max_text_bytes,
+        }
+    }
+}
+
+impl From<&Limits> for FlattenLimits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            max_observables: limits.max_observables,
+            max_definition_bytes: limits.max_definition_bytes,
+            max_package_bytes: limits.max_package_bytes,
         }
     }
 }
@@ -270,12 +291,17 @@ fn read_root(xml: &mut Xml<'_>) -> Result<Root, ReadResponseError> {
 }
 
 /// Whether the root's own namespace, by whatever prefix, is the draft's.
-fn is_draft(tag: &Tag<'_>) -> Result<bool, ReadResponseError> {
+fn is_draft(tag: &Tag<'_>) -> Result<bool, XmlError> {
+    Ok(namespace(tag)?.as_deref() == Some(DRAFT_NAMESPACE))
+}
+
+/// The namespace of a root, if it declares it.
+fn namespace(tag: &Tag<'_>) -> Result<Option<String>, XmlError> {
     let declaration = match tag.prefix() {
         Some(prefix) => format!("xmlns:{prefix}"),
         None => "xmlns".to_owned(),
     };
-    Ok(tag.attribute(&declaration)?.as_deref() == Some(DRAFT_NAMESPACE))
+    tag.owned(&declaration)
 }
 
 /// Nothing but white space and comments may follow the root.

@@ -18,7 +18,7 @@ const MAX_TEXT_CHARACTERS: usize = 500;
 const MAX_NAME_CHARACTERS: usize = 60;
 
 /// The detail with the seconds to wait.
-const ESTIMATED_WAIT: &str = "ESTIMATED_WAIT";
+pub(super) const ESTIMATED_WAIT: &str = "ESTIMATED_WAIT";
 
 /// A service's status message.
 #[derive(Debug, Clone, PartialEq, Eq)]

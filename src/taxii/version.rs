@@ -26,6 +26,13 @@ impl Version {
         }
     }
 
+    /// The version whose messages have this namespace.
+    #[must_use]
+    pub fn of_namespace(namespace: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|version| version.namespace() == namespace)
+    }
+
     /// `X-TAXII-Content-Type`, `X-TAXII-Accept` and Message_Binding.
     #[must_use]
     pub fn message_binding(self) -> &'static str {

@@ -1,6 +1,7 @@
 //! Where and when the agent dies, what of that shows at the next start, and what may come twice.
 
 pub(crate) mod damage;
+pub(crate) mod pushed;
 
 use cta_forwarder::crash::Point;
 
@@ -78,6 +79,8 @@ pub(crate) const OF_A_START: [Point; 23] = [
 const NONE: usize = 0;
 /// The one request that is under way.
 const REQUEST: usize = IN_REQUEST;
+/// What one message of a pusher brings.
+const MESSAGE: usize = IN_REQUEST;
 /// What two requests brought that Splunk was asked for: it says `true` once.
 const ASKED: usize = 2 * IN_REQUEST;
 
@@ -204,7 +207,10 @@ pub(crate) fn reached(point: Point) -> Reached {
         | RepairFailureRecorded
         | RepairEnded
         | LedgerRetold
-        | CheckpointRecorded => {
+        | CheckpointRecorded
+        | PushStaged
+        | PushCommitted
+        | PushRecorded => {
             return Reached::InStory;
         }
     })

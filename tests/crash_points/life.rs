@@ -1,6 +1,7 @@
 //! A life of an agent: what happens in it, its death, and how it goes on.
 
 mod damage;
+mod pushed;
 mod story;
 mod work;
 
@@ -41,6 +42,8 @@ pub(crate) struct Life {
     given_up: BTreeSet<EventId>,
     /// Events that must come once more.
     comes_again: usize,
+    /// A message that was pushed and not answered.
+    unanswered: Option<String>,
     has_died: bool,
 }
 
@@ -73,6 +76,7 @@ impl Life {
             splunk: Some(splunk),
             interval: is_polling(death.point).then_some(LONG_INTERVAL),
             is_stopped: true,
+            outputs: death.story.sections().to_owned(),
             ..Setup::default()
         });
         // So that the first window is the one with content.
@@ -90,6 +94,7 @@ impl Life {
             refused: BTreeMap::new(),
             given_up: BTreeSet::new(),
             comes_again: 0,
+            unanswered: None,
             has_died: false,
         };
         life.rig.generator = generator;
@@ -179,6 +184,7 @@ impl Life {
     pub(crate) async fn ends_well(&mut self) {
         self.rig.dies_at = None;
         self.rig.start();
+        self.push_again().await;
         self.publish_ahead();
         let deadline = Instant::now() + LIMIT;
         while !self.missing().is_empty() || !self.owes_nothing() || !self.has_come_again() {

@@ -46,7 +46,7 @@ async fn dies_at_every_point_and_again_while_it_recovers() {
             // Below.
             Reached::AfterDamage => {}
         }
-        let of_stories = deaths::damage::deaths(point);
+        let of_stories = [deaths::damage::deaths(point), deaths::pushed::deaths(point)].concat();
         if !of_stories.is_empty() {
             expected.remove(&point);
         }

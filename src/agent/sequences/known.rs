@@ -264,10 +264,6 @@ fn ids(house: &House, head: &BatchHead) -> Result<Vec<EventId>, String> {
 }
 
 fn owes(head: &BatchHead, output: &str) -> bool {
-    match &head.record {
-        Record::Polled { outputs, .. } | Record::BatchAdded { outputs, .. } => {
-            outputs.iter().any(|name| name == output)
-        }
-        _ => false,
-    }
+    let batch = head.record.brings();
+    batch.is_some_and(|batch| batch.outputs.iter().any(|name| name == output))
 }

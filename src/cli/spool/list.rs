@@ -116,6 +116,7 @@ pub(super) fn origin(origin: Origin) -> &'static str {
         Origin::Manual => "manual",
         Origin::Retry => "retry",
         Origin::Repair => "repair",
+        Origin::Inbox => "inbox",
     }
 }
 

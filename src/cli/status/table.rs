@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::cli::table::{Table, age};
 use crate::cli::terminal::{Paint, Style};
 use crate::observe::board::{Hold, PeerActivity};
-use crate::observe::status::{CollectionStatus, OutputStatus, SpoolStatus, Status};
+use crate::observe::status::{CollectionStatus, InboxStatus, OutputStatus, SpoolStatus, Status};
 
 /// The whole status as text.
 pub(super) fn text(status: &Status, paint: Paint) -> String {
@@ -26,7 +26,12 @@ pub(super) fn text(status: &Status, paint: Paint) -> String {
         let stopped = paint.paint(Style::Doubtful, "no agent runs");
         page.line(format_args!("{stopped}; this is where it would go on from"));
     }
-    page.collections(&status.collections);
+    if !status.collections.is_empty() {
+        page.collections(&status.collections);
+    }
+    if let Some(inbox) = &status.inbox {
+        page.inbox(inbox);
+    }
     page.outputs(&status.outputs);
     page.spool(&status.spool);
     page.text
@@ -83,6 +88,46 @@ impl Page {
         } else if let Some(result) = &activity.last_result {
             let when = activity.last_result_at.map_or_else(none, |at| self.ago(at));
             self.remark(Style::Faint, format_args!("{when}: {result}"));
+        }
+    }
+
+    fn inbox(&mut self, inbox: &InboxStatus) {
+        let head = ["INBOX", "LAST MESSAGE", "EVENTS"];
+        let collections = inbox.collections.iter();
+        let rows: Vec<[String; 3]> = collections
+            .map(|known| {
+                [
+                    format!("{}/{}", inbox.name, known.collection),
+                    known.pushed_at.map_or_else(none, |at| self.ago(at)),
+                    known.events.to_string(),
+                ]
+            })
+            .collect();
+        self.table(head, &rows, |_, _| {});
+        let activity = &inbox.activity;
+        let Some(url) = &activity.url else {
+            return;
+        };
+        let messages = activity.messages;
+        self.remark(
+            Style::Faint,
+            format_args!("listens at {url}; messages taken since the start: {messages}"),
+        );
+        let (at, why) = (activity.last_refusal_at, &activity.last_refusal);
+        if let (Some(at), Some(why)) = (at, why) {
+            let (refused, ago) = (activity.refused, self.ago(at));
+            self.remark(
+                Style::Doubtful,
+                format_args!("messages refused: {refused}; {ago}: {why}"),
+            );
+        }
+        let (at, who) = (activity.last_stranger_at, &activity.last_stranger);
+        if let (Some(at), Some(who)) = (at, who) {
+            let (strangers, ago) = (activity.strangers, self.ago(at));
+            self.remark(
+                Style::Doubtful,
+                format_args!("requests of who may not push: {strangers}; {ago}: {who}"),
+            );
         }
     }
 
@@ -289,6 +334,17 @@ mod tests {
                 "polled_at": null, "events": 0, "gaps": 0, "next_poll_at": null,
                 "last_result": "5 events", "last_result_at": "2026-03-10T11:58:00Z", "hold": null,
             }],
+            "inbox": {
+                "name": "vendor", "collections": [
+                    {"collection": "gold", "pushed_at": "2026-03-10T11:59:00Z", "events": 70},
+                    {"collection": "tin", "pushed_at": null, "events": 0},
+                ],
+                "url": "https://0.0.0.0:9443/inbox", "messages": 3, "last_message": "7 events",
+                "last_message_at": "2026-03-10T11:59:00Z", "refused": 2,
+                "last_refusal": "RETRY: no room", "last_refusal_at": "2026-03-10T11:30:00Z",
+                "strangers": 1, "last_stranger": "192.0.2.7:4711: no password",
+                "last_stranger_at": "2026-03-10T11:00:00Z",
+            },
             "outputs": [{
                 "name": "gone", "type": null, "pending_batches": 2, "pending_events": 20,
                 "missing_batches": 1, "repairing_events": 15,
@@ -327,6 +383,13 @@ cta/flows   2026-03-10T11:50:00.5Z  10m 0s  in 30s       1234     1
   to mend it: ask
 cta/new     -                       -       -               0     0
   2m 0s ago: 5 events
+
+INBOX        LAST MESSAGE  EVENTS
+vendor/gold  1m 0s ago         70
+vendor/tin   -                  0
+  listens at https://0.0.0.0:9443/inbox; messages taken since the start: 3
+  messages refused: 2; 30m 0s ago: RETRY: no room
+  requests of who may not push: 1; 1h 0m ago: 192.0.2.7:4711: no password
 
 OUTPUT  TYPE        PENDING  DELIVERED  DEAD LETTERS  GIVEN UP
 gone    -                20          5             1         9

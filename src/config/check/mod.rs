@@ -3,6 +3,7 @@
 //! A value that is wrong is told and replaced by some other value, so that the search goes on; a
 //! `Config` with such a value never leaves this room.
 
+mod inbox;
 mod output;
 mod rights;
 mod secret;
@@ -58,15 +59,23 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn config(&mut self, raw: RawConfig) -> Config {
         let state = self.state(raw.state);
-        let polled: Vec<Spanned<String>> = raw
-            .service
-            .iter()
-            .filter_map(|service| service.get_ref().0.collections.as_ref())
+        let polled = raw.service.iter().map(|service| &service.get_ref().0);
+        let polled = polled.filter_map(|service| service.collections.as_ref());
+        let pushed = raw.inbox.as_ref().map(|inbox| &inbox.get_ref().0);
+        let pushed = pushed.and_then(|inbox| inbox.collections.as_ref());
+        let brought: Vec<Spanned<String>> = polled
+            .chain(pushed)
             .flat_map(|collections| collections.get_ref().iter().cloned())
             .collect();
+        if raw.service.is_empty() && raw.inbox.is_none() {
+            let what = "at least one [[service]] to poll is needed, or an [inbox]";
+            self.missing(None, "service", what);
+        }
         let services = self.services(raw.service);
-        let outputs = self.outputs(raw.output, &services);
-        for collection in polled {
+        let inbox = raw.inbox.map(|inbox| self.inbox(inbox, &services));
+        let known: Vec<String> = brought.iter().map(|name| name.get_ref().clone()).collect();
+        let outputs = self.outputs(raw.output, &known);
+        for collection in brought {
             if !outputs
                 .iter()
                 .any(|output| output.takes(collection.get_ref()))
@@ -78,6 +87,7 @@ impl Checker<'_> {
         Config {
             state,
             services,
+            inbox,
             outputs,
             log: self.log(raw.log.0),
             shutdown_timeout: self.positive_period(raw.shutdown_timeout, Duration::from_secs(30)),

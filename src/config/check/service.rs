@@ -24,10 +24,6 @@ impl Checker<'_> {
         &mut self,
         raw: Vec<Spanned<Section<RawService>>>,
     ) -> Vec<ServiceConfig> {
-        if raw.is_empty() {
-            let what = "at least one [[service]] to poll is needed";
-            self.missing(None, "service", what);
-        }
         let mut names = Vec::new();
         let mut services: Vec<ServiceConfig> = Vec::new();
         for service in raw {
@@ -199,7 +195,7 @@ impl Checker<'_> {
         checked
     }
 
-    fn credentials(
+    pub(super) fn credentials(
         &mut self,
         username: Setting<String>,
         password: Setting<RawSecret>,
@@ -251,14 +247,14 @@ impl Checker<'_> {
         named.into_iter().map(Spanned::into_inner).collect()
     }
 
-    fn is_polled(&mut self, collections: &[String], name: &Spanned<String>) {
+    pub(super) fn is_polled(&mut self, collections: &[String], name: &Spanned<String>) {
         if !collections.contains(name.get_ref()) {
             let what = format!("{:?} is not in collections", name.get_ref());
             self.refuse(&name.span(), what);
         }
     }
 
-    fn subscriptions(
+    pub(super) fn subscriptions(
         &mut self,
         collections: &[String],
         raw: BTreeMap<Spanned<String>, Spanned<String>>,
@@ -294,7 +290,7 @@ impl Checker<'_> {
         schedule.into_inner()
     }
 
-    fn limits(&mut self, raw: RawLimits) -> Limits {
+    pub(super) fn limits(&mut self, raw: RawLimits) -> Limits {
         let default = Limits::default();
         Limits {
             max_response_bytes: self

@@ -205,7 +205,7 @@ impl Checker<'_> {
         tls
     }
 
-    fn readable_file(&mut self, setting: Setting<PathBuf>) -> Option<PathBuf> {
+    pub(super) fn readable_file(&mut self, setting: Setting<PathBuf>) -> Option<PathBuf> {
         let setting = setting?;
         let span = setting.span();
         let path = self.path(setting);
@@ -235,7 +235,10 @@ impl Checker<'_> {
                 self.refuse(&span, format!("{:?} stands here twice", name.get_ref()));
             }
             if name.get_ref() == "*" && !star {
-                self.refuse(&span, "\"*\" cannot be polled; name each collection");
+                self.refuse(
+                    &span,
+                    "\"*\" stands for all collections of an output alone; name each",
+                );
             }
             names.extend(self.text(Some(name)));
         }

@@ -20,12 +20,16 @@ fn documented(uncomment: impl Fn(&str) -> Option<&str>) -> String {
         .replace("\"/etc/cta-forwarder/taxii-password\"", "\"DIR/secret\"")
         .replace("\"/etc/cta-forwarder/hec-token\"", "\"DIR/secret\"")
         .replace("\"/etc/cta-forwarder/api-key\"", "\"DIR/secret\"")
+        .replace("\"/etc/cta-forwarder/inbox-password\"", "\"DIR/secret\"")
+        .replace("\"/etc/cta-forwarder/inbox.pem\"", "\"DIR/ca.pem\"")
+        .replace("\"/etc/cta-forwarder/inbox.key\"", "\"DIR/secret\"")
+        .replace("\"/etc/cta-forwarder/clients.pem\"", "\"DIR/ca.pem\"")
 }
 
-/// `# key = …` or `# [[table]]`
+/// `# key = …` or `# [table]`
 fn example(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("# ")?;
-    (rest.starts_with("[[") || is_assignment(rest)).then_some(rest)
+    (rest.starts_with('[') || is_assignment(rest)).then_some(rest)
 }
 
 /// `#key = …`

@@ -1,6 +1,7 @@
 //! The whole way from a file to its configuration or its messages.
 
 mod documentation;
+mod inbox_messages;
 mod output_messages;
 mod secrecy;
 mod secrets;

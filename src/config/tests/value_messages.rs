@@ -190,14 +190,14 @@ fn collections() {
         &service("collections = ['', '*', 'a\\nb']"),
         r#"
             FILE:10: service[0].collections[0]: empty; write a text or leave the key out
-            FILE:10: service[0].collections[1]: "*" cannot be polled; name each collection
+            FILE:10: service[0].collections[1]: "*" stands for all collections of an output alone; name each
         "#,
     );
     check(
         &service("collections = ['', '*', \"a\\nb\"]"),
         r#"
             FILE:10: service[0].collections[0]: empty; write a text or leave the key out
-            FILE:10: service[0].collections[1]: "*" cannot be polled; name each collection
+            FILE:10: service[0].collections[1]: "*" stands for all collections of an output alone; name each
             FILE:10: service[0].collections[2]: holds a control character
         "#,
     );
@@ -207,7 +207,7 @@ fn collections() {
         &output(&STDOUT, "collections = ['flow']"),
         r#"
             warning: FILE:6: service[0].collections[0]: no output takes this collection: its events would go nowhere
-            warning: FILE:11: output[0].collections[0]: no service polls the collection "flow"
+            warning: FILE:11: output[0].collections[0]: no service polls the collection "flow", and no inbox takes it
         "#,
     );
     check(

@@ -90,6 +90,12 @@ pub(super) fn changed_by(record: &Record, picture: &Picture) -> Option<ValueChan
                 batch(&mut changes, *seq, picture);
             }
         }
+        Record::Pushed { key, seq, .. } => {
+            collection(&mut changes, &key.to_string(), picture);
+            if let Some(seq) = seq {
+                batch(&mut changes, *seq, picture);
+            }
+        }
         Record::PollFailed { key, .. }
         | Record::WindowAbandoned { key, .. }
         | Record::CheckpointSet { key, .. } => {

@@ -294,7 +294,23 @@ fn an_inbox_answers() {
     assert_eq!(
         of(Version::V1_0),
         "=\"1\" in_response_to=\"2\" status_type=\"FAILURE\">\n  \
-         <taxii:Status_Detail>ACCEPTABLE_DESTINATION: a&amp;b</taxii:Status_Detail>\n  \
+         <taxii:Status_Detail>a&amp;b</taxii:Status_Detail>\n  \
          <taxii:Message>not &lt;here&gt;</taxii:Message>\n</taxii:Status_Message>"
+    );
+}
+
+#[test]
+fn each_version_says_in_its_own_way_when_to_come_again() {
+    let now = Timestamp::parse("2015-01-01T00:00:00Z").unwrap().time();
+    let reply = StatusReply::retry("full", std::time::Duration::from_secs(90), now);
+    let said = reply.to_xml(Version::V1_1, "1", "2");
+    assert!(
+        said.contains("<taxii:Detail name=\"ESTIMATED_WAIT\">90</taxii:Detail>"),
+        "{said}"
+    );
+    let said = reply.to_xml(Version::V1_0, "1", "2");
+    assert!(
+        said.contains("<taxii:Status_Detail>2015-01-01T00:01:30Z</taxii:Status_Detail>"),
+        "{said}"
     );
 }

@@ -1,8 +1,8 @@
 //! Content_Blocks. What is wrong inside one does not reach beyond it, as long as the XML around it
 //! can be read.
 
-use super::part::PartReader;
 use super::{ReadResponseError, RefusedBlock, ResponseSink, shortened};
+use crate::flatten::Flattener;
 use crate::stix::{self, ReadPackageError};
 use crate::xml::{Token, Xml, XmlError};
 
@@ -16,29 +16,42 @@ enum BlockError {
     Answer(ReadResponseError),
 }
 
-impl<S: ResponseSink> PartReader<'_, '_, S> {
+/// Reads the Content_Blocks of a message.
+pub(super) struct ContentReader<'x, 'r, S> {
+    pub(super) xml: &'x mut Xml<'r>,
+    pub(super) flattener: Flattener<S>,
+    pub(super) max_properties: u32,
+    pub(super) max_refused_blocks: u32,
+    /// Content_Blocks, those that were refused included.
+    pub(super) blocks: u64,
+    /// Content_Blocks that were refused.
+    pub(super) refused_blocks: u64,
+}
+
+impl<S: ResponseSink> ContentReader<'_, '_, S> {
     /// Reads the Content_Block that has just started.
     pub(super) fn block(&mut self, start_tag: &str) -> Result<(), ReadResponseError> {
         let outside = self.xml.depth() - 1;
         let before = self.flattener.counts().clone();
-        self.part.blocks += 1;
+        self.blocks += 1;
         self.xml.start_recording(start_tag.as_bytes())?;
         let mut binding = None;
         let reason = match self.block_children(&mut binding) {
             Ok(()) => {
                 self.xml.stop_recording();
-                return self.block_read();
+                let read = self.flattener.sink().block_read();
+                return read.map_err(ReadResponseError::Keep);
             }
             Err(BlockError::Answer(error)) => return Err(error),
             Err(BlockError::Block(reason)) => reason,
         };
-        if self.part.refused_blocks >= u64::from(self.max_refused_blocks) {
+        if self.refused_blocks >= u64::from(self.max_refused_blocks) {
             return Err(ReadResponseError::TooManyRefused {
                 limit: self.max_refused_blocks,
             });
         }
         self.xml.skip_to_depth(outside)?;
-        self.part.refused_blocks += 1;
+        self.refused_blocks += 1;
         self.flattener.restore(before);
         let reason = match &binding {
             // The outer format and what is inside it: TAXII Services Specification, 5.3.
@@ -51,7 +64,7 @@ impl<S: ResponseSink> PartReader<'_, '_, S> {
             self.flattener
                 .sink()
                 .block_refused(RefusedBlock {
-                    number: self.part.blocks,
+                    number: self.blocks,
                     binding: binding.as_deref(),
                     reason,
                     raw,

@@ -1,11 +1,10 @@
 //! A Poll_Response: one part of an answer.
 
-use std::io;
-
+use super::block::ContentReader;
 use super::{ReadResponseError, ResponseSink, shortened};
-use crate::flatten::{Counts, Flattener};
+use crate::flatten::Counts;
 use crate::taxii::Timestamp;
-use crate::xml::{Tag, Token, Xml};
+use crate::xml::{Tag, Token};
 
 /// What is wrong in a thousand places is told for the first few.
 const MAX_WARNINGS: usize = 20;
@@ -130,7 +129,10 @@ impl PollPart {
     }
 }
 
-fn name(tag: &Tag<'_>, attribute: &'static str) -> Result<Option<String>, ReadResponseError> {
+pub(super) fn name(
+    tag: &Tag<'_>,
+    attribute: &'static str,
+) -> Result<Option<String>, ReadResponseError> {
     match tag.owned(attribute)? {
         Some(name) if name.len() > MAX_NAME_BYTES => Err(ReadResponseError::LongName {
             attribute,
@@ -142,49 +144,43 @@ fn name(tag: &Tag<'_>, attribute: &'static str) -> Result<Option<String>, ReadRe
 
 /// Reads what follows the start tag of a Poll_Response.
 pub(super) struct PartReader<'x, 'r, S> {
-    pub(super) xml: &'x mut Xml<'r>,
     pub(super) part: PollPart,
-    pub(super) flattener: Flattener<S>,
-    pub(super) max_properties: u32,
-    pub(super) max_refused_blocks: u32,
+    pub(super) content: ContentReader<'x, 'r, S>,
 }
 
 impl<S: ResponseSink> PartReader<'_, '_, S> {
     pub(super) fn read(mut self) -> Result<PollPart, ReadResponseError> {
         loop {
-            match self.xml.next()? {
+            let xml = &mut *self.content.xml;
+            match xml.next()? {
                 Token::Start(tag) => match tag.local() {
                     "Content_Block" => {
                         let start_tag = tag.to_xml();
-                        self.block(&start_tag)?;
+                        self.content.block(&start_tag)?;
                     }
                     "Exclusive_Begin_Timestamp" | "Inclusive_Begin_Timestamp" => {
-                        let text = self.xml.text()?;
+                        let text = xml.text()?;
                         self.part.begin = self.part.timestamp("begin", &text);
                     }
                     "Inclusive_End_Timestamp" => {
-                        let text = self.xml.text()?;
+                        let text = xml.text()?;
                         self.part.end = self.part.timestamp("end", &text);
                     }
                     "Record_Count" => {
                         let partial = tag.owned("partial_count")?.unwrap_or_default();
-                        let text = self.xml.text()?;
+                        let text = xml.text()?;
                         self.part.record_count = self.part.count(&text, &partial);
                     }
-                    "Message" => self.part.message = Some(shortened(self.xml.text()?.trim())),
-                    _ => self.xml.skip()?,
+                    "Message" => self.part.message = Some(shortened(xml.text()?.trim())),
+                    _ => xml.skip()?,
                 },
                 Token::Text(_) => {}
                 Token::End | Token::Eof => break,
             }
         }
-        self.part.counts = self.flattener.counts().clone();
+        self.part.blocks = self.content.blocks;
+        self.part.refused_blocks = self.content.refused_blocks;
+        self.part.counts = self.content.flattener.counts().clone();
         Ok(self.part)
-    }
-
-    /// Tells the sink that the events since the last block are whole.
-    pub(super) fn block_read(&mut self) -> Result<(), ReadResponseError> {
-        let told: io::Result<()> = self.flattener.sink().block_read();
-        told.map_err(ReadResponseError::Keep)
     }
 }

@@ -35,6 +35,7 @@ impl Life {
             Story::UnknownArchive => self.unknown_archive().await,
             Story::CheckedLedger => self.checked_ledger().await,
             Story::SetBack => self.person_sets_back().await,
+            Story::Pushed => self.is_pushed_to().await,
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) enum Story {
     CheckedLedger,
     /// A person sets the checkpoint back.
     SetBack,
+    /// A service pushes to the inbox, and again what it is not told SUCCESS of.
+    Pushed,
 }
 
 impl Story {
@@ -40,6 +42,14 @@ impl Story {
         match self {
             Self::UnknownArchive => "1d",
             _ => "1ms",
+        }
+    }
+
+    /// What the configuration has beyond a service and an output.
+    pub(crate) fn sections(self) -> &'static str {
+        match self {
+            Self::Pushed => "[inbox]\nlisten = \"127.0.0.1:0\"\ncollections = [\"pushed\"]\n",
+            _ => "",
         }
     }
 
@@ -74,7 +84,8 @@ impl Story {
             | Self::NoStore
             | Self::UnknownArchive
             | Self::CheckedLedger
-            | Self::SetBack => &[],
+            | Self::SetBack
+            | Self::Pushed => &[],
         }
     }
 }

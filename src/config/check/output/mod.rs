@@ -14,8 +14,7 @@ use crate::config::raw::{OutputType, RawBatch, RawOutput, RawRetry, Section, Set
 use crate::config::value::shown;
 use crate::config::word::{Vocabulary, Word, one_of, word_of};
 use crate::config::{
-    BatchConfig, FileConfig, OutputConfig, OutputKind, RetryConfig, ServiceConfig, StartAt,
-    WhenSpoolFull,
+    BatchConfig, FileConfig, OutputConfig, OutputKind, RetryConfig, StartAt, WhenSpoolFull,
 };
 
 /// Splunk Cloud refuses bodies somewhat above this.
@@ -25,7 +24,7 @@ impl Checker<'_> {
     pub(super) fn outputs(
         &mut self,
         raw: Vec<Spanned<Section<RawOutput>>>,
-        services: &[ServiceConfig],
+        known: &[String],
     ) -> Vec<OutputConfig> {
         if raw.is_empty() {
             let what = "at least one [[output]] is needed, or events go nowhere";
@@ -45,7 +44,7 @@ impl Checker<'_> {
                 self.unshared(&span, path, &mut paths);
             }
             let table = output.span();
-            let output = self.output(output, services, &mut names);
+            let output = self.output(output, known, &mut names);
             let is_stdout = |output: &OutputConfig| matches!(output.kind, OutputKind::Stdout);
             if output.as_ref().is_some_and(is_stdout) && outputs.iter().any(is_stdout) {
                 let what = "another output writes to standard output already";
@@ -68,7 +67,7 @@ impl Checker<'_> {
     fn output(
         &mut self,
         raw: Spanned<Section<RawOutput>>,
-        services: &[ServiceConfig],
+        known: &[String],
         names: &mut Vec<String>,
     ) -> Option<OutputConfig> {
         let table = raw.span();
@@ -83,7 +82,7 @@ impl Checker<'_> {
         let host = raw.host.take();
         Some(OutputConfig {
             name,
-            collections: self.wanted_collections(raw.collections.take(), services),
+            collections: self.wanted_collections(raw.collections.take(), known),
             when_spool_full: raw
                 .when_spool_full
                 .take()
@@ -97,7 +96,7 @@ impl Checker<'_> {
             host: self.host(host, kind),
             kind: match kind {
                 OutputType::SplunkHec => {
-                    OutputKind::SplunkHec(Box::new(self.splunk_hec(raw, &table, services)))
+                    OutputKind::SplunkHec(Box::new(self.splunk_hec(raw, &table, known)))
                 }
                 OutputType::Syslog => OutputKind::Syslog(self.syslog(raw, &table)),
                 OutputType::File => OutputKind::File(self.file_output(raw, &table)),
@@ -171,21 +170,23 @@ impl Checker<'_> {
     fn wanted_collections(
         &mut self,
         collections: Setting<Vec<Spanned<String>>>,
-        services: &[ServiceConfig],
+        known: &[String],
     ) -> Vec<String> {
         let Some(collections) = collections else {
             return vec!["*".to_owned()];
         };
         for name in collections.get_ref() {
-            self.warn_of_unknown_collection(name, services);
+            self.warn_of_unknown_collection(name, known);
         }
         self.collections(collections, true)
     }
 
-    fn warn_of_unknown_collection(&mut self, name: &Spanned<String>, services: &[ServiceConfig]) {
-        let mut known = services.iter().flat_map(|service| &service.collections);
-        if name.get_ref() != "*" && !known.any(|known| known == name.get_ref()) {
-            let what = format!("no service polls the collection {:?}", name.get_ref());
+    fn warn_of_unknown_collection(&mut self, name: &Spanned<String>, known: &[String]) {
+        if name.get_ref() != "*" && !known.contains(name.get_ref()) {
+            let what = format!(
+                "no service polls the collection {:?}, and no inbox takes it",
+                name.get_ref()
+            );
             self.warn(&name.span(), what);
         }
     }

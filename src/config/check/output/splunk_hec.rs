@@ -9,7 +9,7 @@ use crate::config::document::Span;
 use crate::config::raw::{RawOutput, RawOverride, RawSecret, Section, Setting};
 use crate::config::value::{Count, Period, shown};
 use crate::config::{
-    AcknowledgementConfig, CollectionOverride, Secret, SecretSource, ServiceConfig, SplunkHecConfig,
+    AcknowledgementConfig, CollectionOverride, Secret, SecretSource, SplunkHecConfig,
 };
 
 /// The requests that may be under way at one endpoint, each with its body in memory.
@@ -27,7 +27,7 @@ impl Checker<'_> {
         &mut self,
         raw: RawOutput,
         table: &Span,
-        services: &[ServiceConfig],
+        known: &[String],
     ) -> SplunkHecConfig {
         SplunkHecConfig {
             endpoints: self.endpoints(raw.endpoints, table),
@@ -46,7 +46,7 @@ impl Checker<'_> {
             sourcetype_observable: self
                 .text(raw.sourcetype_observable)
                 .unwrap_or_else(|| "cisco:cta:observable".to_owned()),
-            overrides: self.overrides(raw.r#override, services),
+            overrides: self.overrides(raw.r#override, known),
             gzip: raw.gzip.unwrap_or(true),
             indexed_fields: raw.indexed_fields.unwrap_or(false),
             acknowledgement: self.acknowledgement(
@@ -156,14 +156,14 @@ impl Checker<'_> {
     fn overrides(
         &mut self,
         raw: Vec<Spanned<Section<RawOverride>>>,
-        services: &[ServiceConfig],
+        known: &[String],
     ) -> Vec<CollectionOverride> {
         let mut overrides: Vec<CollectionOverride> = Vec::new();
         for entry in raw {
             let table = entry.span();
             let entry = entry.into_inner().0;
             if let Some(name) = &entry.collection {
-                self.warn_of_unknown_collection(name, services);
+                self.warn_of_unknown_collection(name, known);
                 if overrides
                     .iter()
                     .any(|other| other.collection == *name.get_ref())

@@ -1,0 +1,210 @@
+//! What comes in: connections within bounds, over TLS or in the clear, each with HTTP/1.1 on it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::wake::told_to_stop;
+
+/// How long TLS may take to agree, and the head of a request to come; a connection on which nothing
+/// is asked for this long is closed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of the head of a request.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+/// How long to wait for a file descriptor to come free when none can be had.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// An address that listens.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    max_connections: usize,
+    patience: Duration,
+}
+
+/// An address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot listen on {address}: {source}; see that the address is this machine's, that nobody else has the \
+     port, and that the agent's user may take it"
+)]
+pub struct ListenError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The certificate that it has shown, which an authority of ours has vouched for.
+    pub certificate: Option<CertificateDer<'static>>,
+}
+
+/// What is answered.
+pub type Answer = Response<Full<Bytes>>;
+
+impl Listener {
+    /// Listens; who connects waits until somebody [serves](Self::serve).
+    ///
+    /// Must be called within a tokio runtime.
+    pub fn bind(
+        address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
+        max_connections: usize,
+    ) -> Result<Self, ListenError> {
+        let bind = || -> io::Result<(TcpListener, SocketAddr)> {
+            let socket = std::net::TcpListener::bind(address)?;
+            socket.set_nonblocking(true)?;
+            let address = socket.local_addr()?;
+            Ok((TcpListener::from_std(socket)?, address))
+        };
+        let (socket, address) = bind().map_err(|source| ListenError { address, source })?;
+        Ok(Self {
+            socket,
+            address,
+            tls,
+            max_connections,
+            patience: PATIENCE,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until the agent stops; what is being answered then is finished.
+    pub async fn serve<H, F>(self, handler: H, mut stopped: watch::Receiver<bool>)
+    where
+        H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = told_to_stop(&mut stopped) => break,
+                Some(_) = connections.join_next() => {}
+                accepted = self.socket.accept(), if connections.len() < self.max_connections => {
+                    match accepted {
+                        Ok((stream, address)) => {
+                            connections.spawn(serve(
+                                stream,
+                                address,
+                                self.tls.clone().map(TlsAcceptor::from),
+                                self.patience,
+                                handler.clone(),
+                                stopped.clone(),
+                            ));
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, address = %self.address, "a connection could not be accepted");
+                            tokio::time::sleep(ACCEPT_PAUSE).await;
+                        }
+                    }
+                }
+            }
+        }
+        // Nobody new gets in while the others finish.
+        drop(self.socket);
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+async fn serve<H, F>(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    patience: Duration,
+    handler: H,
+    mut stopped: watch::Receiver<bool>,
+) where
+    H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    // It only makes small answers quicker.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        let peer = Peer {
+            address,
+            certificate: None,
+        };
+        return talk(stream, peer, patience, handler, stopped).await;
+    };
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(patience, tls.accept(stream)) => shaken,
+        () = told_to_stop(&mut stopped) => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => {
+            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let peer = Peer {
+                address,
+                certificate: certificates.first().map(|own| own.clone().into_owned()),
+            };
+            talk(stream, peer, patience, handler, stopped).await;
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(peer = %address, %error, "a connection was refused: TLS could not be agreed on");
+        }
+        Err(_) => tracing::debug!(peer = %address, "a connection was closed that did not begin"),
+    }
+}
+
+async fn talk<S, H, F>(
+    stream: S,
+    peer: Peer,
+    patience: Duration,
+    handler: H,
+    mut stopped: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let address = peer.address;
+    let service = service_fn(move |request| {
+        let answer = handler(peer.clone(), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = &mut connection => served,
+        () = told_to_stop(&mut stopped) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(peer = %address, %error, "a connection ended in disorder");
+    }
+}
+
