@@ -207,4 +207,3 @@ async fn talk<S, H, F>(
         tracing::debug!(peer = %address, %error, "a connection ended in disorder");
     }
 }
-
