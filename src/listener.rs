@@ -207,3 +207,4 @@ async fn talk<S, H, F>(
         tracing::debug!(peer = %address, %error, "a connection ended in disorder");
     }
 }
+

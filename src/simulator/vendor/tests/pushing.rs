@@ -13,8 +13,12 @@ use crate::simulator::server::LoopbackServer;
 struct Inbox {
     server: LoopbackServer,
     messages: Arc<Journal<Message>>,
-    answers: Arc<Mutex<Vec<(&'static str, String)>>>,
+    answers: Arc<Mutex<Vec<Said>>>,
 }
+
+/// The type of a Status_Message, what is in it, and to which message it is the answer, if not to the
+/// one that came.
+type Said = (&'static str, String, Option<&'static str>);
 
 #[derive(Debug, Clone)]
 struct Message {
@@ -25,7 +29,7 @@ struct Message {
 impl Inbox {
     fn start(version: TaxiiVersion) -> Self {
         let messages = Arc::new(Journal::new(100));
-        let answers: Arc<Mutex<Vec<(&'static str, String)>>> = Arc::default();
+        let answers: Arc<Mutex<Vec<Said>>> = Arc::default();
         let tls = tls::fixture::server_for_known_clients();
         let server = LoopbackServer::start_over(Some(&tls), 0, {
             let (messages, answers) = (Arc::clone(&messages), Arc::clone(&answers));
@@ -44,7 +48,8 @@ impl Inbox {
                         body,
                     });
                     let next = answers.lock().unwrap().pop();
-                    let (kind, content) = next.unwrap_or(("SUCCESS", String::new()));
+                    let (kind, content, to) = next.unwrap_or(("SUCCESS", String::new(), None));
+                    let id = to.unwrap_or(&id);
                     let status = format!(
                         "<Status_Message xmlns=\"{}\" message_id=\"1\" in_response_to=\"{id}\" \
                          status_type=\"{kind}\">{content}</Status_Message>",
@@ -74,7 +79,7 @@ impl Inbox {
         self.answers
             .lock()
             .unwrap()
-            .insert(0, (kind, content.to_owned()));
+            .insert(0, (kind, content.to_owned(), None));
     }
 
     fn bodies(&self) -> Vec<String> {
@@ -90,6 +95,12 @@ fn package(number: u32) -> Publication {
         incidents: 0,
         flows: 0,
     }
+}
+
+/// Only a failure waits for the limit.
+async fn soon(waiting: impl Future<Output = ()>) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    assert!(waited.is_ok(), "nothing happened");
 }
 
 /// The numbers of the packages that were sent, message by message.
@@ -121,7 +132,7 @@ async fn subscribed(version: TaxiiVersion) -> (VendorService, Inbox, String) {
 async fn in_1_0_the_range_has_its_begin_in_it() {
     let (vendor, inbox, _) = subscribed(V1_0).await;
     vendor.publish("Gold", [package(1)]);
-    vendor.wait_until_pushed().await;
+    soon(vendor.wait_until_pushed()).await;
     let body = &inbox.bodies()[0];
     let id = vendor.pushes()[0].message_id.clone();
     let expected = format!(
@@ -152,7 +163,7 @@ async fn in_1_1_ranges_meet_and_a_count_is_stated() {
     vendor.publish("Gold", [package(1), package(2)]);
     vendor.publish("Platinum", [package(3)]);
     vendor.publish("Gold", [package(4)]);
-    vendor.wait_until_pushed().await;
+    soon(vendor.wait_until_pushed()).await;
     assert_eq!(sent(&inbox), ["12", "4"]);
     let id = vendor.pushes()[1].message_id.clone();
     let expected = format!(
@@ -186,9 +197,9 @@ async fn what_is_not_taken_comes_again_and_nothing_overtakes_it() {
     );
     vendor.publish("Gold", [package(1)]);
     vendor.publish("Gold", [package(2)]);
-    vendor.wait_for_pushes(1).await;
+    soon(vendor.wait_for_pushes(1)).await;
     vendor.push_now();
-    vendor.wait_for_pushes(2).await;
+    soon(vendor.wait_for_pushes(2)).await;
     let refused = |status_type: &str, message: Option<&str>, wait| PushOutcome::Refused {
         status_type: status_type.to_owned(),
         message: message.map(str::to_owned),
@@ -203,7 +214,7 @@ async fn what_is_not_taken_comes_again_and_nothing_overtakes_it() {
         ]
     );
     vendor.push_now();
-    vendor.wait_until_pushed().await;
+    soon(vendor.wait_until_pushed()).await;
     assert_eq!(sent(&inbox), ["1", "1", "1", "2"]);
     let pushes = vendor.pushes();
     let mut ids: Vec<_> = pushes.iter().map(|push| &push.message_id).collect();
@@ -220,7 +231,7 @@ async fn in_1_0_a_retry_names_its_moment() {
     );
     inbox.will_answer("RETRY", "<Status_Detail>3600</Status_Detail>");
     vendor.publish("Gold", [package(1)]);
-    vendor.wait_for_pushes(2).await;
+    soon(vendor.wait_for_pushes(2)).await;
     let [
         PushOutcome::Refused { wait, .. },
         PushOutcome::Wrong { reason },
@@ -231,7 +242,7 @@ async fn in_1_0_a_retry_names_its_moment() {
     assert_eq!(*wait, Some(Duration::ZERO), "the moment is now");
     assert!(reason.contains("3600"), "{reason}");
     vendor.push_now();
-    vendor.wait_until_pushed().await;
+    soon(vendor.wait_until_pushed()).await;
     assert_eq!(sent(&inbox), ["1", "1", "1"]);
 }
 
@@ -241,7 +252,7 @@ async fn an_answer_of_the_other_version_is_none() {
     vendor.sign(&["Gold"]);
     vendor.subscribe(V1_0, &inbox.url()).await;
     vendor.publish("Gold", [package(1)]);
-    vendor.wait_for_pushes(1).await;
+    soon(vendor.wait_for_pushes(1)).await;
     let outcome = outcomes(&vendor).remove(0);
     let wrong =
         matches!(&outcome, PushOutcome::Wrong { reason } if reason.contains("Content-Type"));
@@ -249,16 +260,31 @@ async fn an_answer_of_the_other_version_is_none() {
 }
 
 #[tokio::test]
+async fn an_answer_to_another_message_is_none() {
+    let (vendor, inbox, _) = subscribed(V1_1).await;
+    let said = ("SUCCESS", String::new(), Some("0"));
+    inbox.answers.lock().unwrap().push(said);
+    vendor.publish("Gold", [package(1)]);
+    soon(vendor.wait_for_pushes(1)).await;
+    let outcome = outcomes(&vendor).remove(0);
+    let wrong = matches!(&outcome, PushOutcome::Wrong { reason } if reason.contains("in response"));
+    assert!(wrong, "{outcome:?}");
+    vendor.push_now();
+    soon(vendor.wait_until_pushed()).await;
+    assert_eq!(sent(&inbox), ["1", "1"]);
+}
+
+#[tokio::test]
 async fn an_inbox_that_is_away_gets_it_when_it_is_back() {
     let (vendor, inbox, _) = subscribed(V1_1).await;
     inbox.server.refuse_connections().await.unwrap();
     vendor.publish("Gold", [package(1)]);
-    vendor.wait_for_pushes(1).await;
+    soon(vendor.wait_for_pushes(1)).await;
     let outcome = outcomes(&vendor).remove(0);
     assert!(matches!(outcome, PushOutcome::Failed { .. }), "{outcome:?}");
     inbox.server.accept_connections().await.unwrap();
     vendor.push_now();
-    vendor.wait_until_pushed().await;
+    soon(vendor.wait_until_pushed()).await;
     assert_eq!(sent(&inbox), ["1"]);
 }
 
@@ -273,10 +299,10 @@ async fn a_pause_keeps_it_and_an_end_stops_it() {
     ask("PAUSE").await;
     vendor.publish("Gold", [package(1)]);
     vendor.push_now();
-    vendor.wait_until_pushed().await;
+    soon(vendor.wait_until_pushed()).await;
     assert_eq!(sent(&inbox), Vec::<String>::new());
     ask("RESUME").await;
-    vendor.wait_until_pushed().await;
+    soon(vendor.wait_until_pushed()).await;
     assert_eq!(sent(&inbox), ["1"]);
     ask("UNSUBSCRIBE").await;
     vendor.publish("Gold", [package(2)]);
@@ -284,7 +310,7 @@ async fn a_pause_keeps_it_and_an_end_stops_it() {
     let other = Inbox::start(V1_1);
     vendor.subscribe(V1_1, &other.url()).await;
     vendor.publish("Gold", [package(3)]);
-    vendor.wait_until_pushed().await;
+    soon(vendor.wait_until_pushed()).await;
     assert_eq!(
         (sent(&inbox), sent(&other)),
         (vec!["1".into()], vec!["3".into()])
