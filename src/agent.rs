@@ -31,7 +31,7 @@ use crate::state::ledger::AppendError;
 use crate::state::{LockError, OpenStateError, StateLock, StoreError};
 use crate::storage::Storage;
 use crate::tls::{BuildClientError, BuildServerError};
-use recovery::{add_new_outputs, take_house};
+use recovery::{add_new_outputs, forget_idle_sets, take_house};
 use tasks::{Askable, keep_house, make_askable, poll_when_asked, run_forwarder, run_poller};
 
 /// Everything that runs, before it runs.
@@ -156,6 +156,7 @@ impl Agent {
     ) -> Result<Self, StartError> {
         let (lock, house) = take_house(&config, clock, storage)?;
         add_new_outputs(&house)?;
+        forget_idle_sets(&house, &config.services);
         crash::point(Point::Built);
         let mut pollers = Vec::new();
         for service in &config.services {

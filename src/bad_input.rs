@@ -15,6 +15,7 @@
 )]
 
 pub mod configuration;
+pub mod inbox;
 pub mod ledger;
 mod pieces;
 pub mod reader;

@@ -194,6 +194,8 @@ async fn talk<S, H, F>(
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
         .max_buf_size(MAX_HEAD_BYTES)
+        // Who says that he has sent all may still be waiting for his answer.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let served = tokio::select! {
@@ -208,3 +210,5 @@ async fn talk<S, H, F>(
     }
 }
 
+#[cfg(test)]
+mod tests;

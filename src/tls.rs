@@ -5,6 +5,7 @@
 
 pub mod fault;
 mod pem;
+pub mod proxy;
 mod server;
 
 use std::path::Path;
@@ -12,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, ClientBuilder, Identity, Proxy};
+use reqwest::{Certificate, ClientBuilder, Identity};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::config::TlsConfig;
+use crate::config::{ProxyConfig, TlsConfig};
 pub use pem::PemError;
 use pem::{CertificateAndKey, PemFile};
 pub use server::{BuildServerError, is_for_one_of, server_config};
@@ -56,7 +57,7 @@ pub enum BuildClientError {
 /// and every HTTPS server is unknown.
 pub fn client_builder(
     tls: &TlsConfig,
-    proxy: Option<&str>,
+    proxy: Option<&ProxyConfig>,
     connect_timeout: Duration,
     request_timeout: Duration,
 ) -> Result<ClientBuilder, BuildClientError> {
@@ -77,11 +78,8 @@ pub fn client_builder(
     if let Some(identity) = ClientIdentity::of(tls)? {
         builder = builder.identity(identity.for_http()?);
     }
-    if let Some(url) = proxy {
-        let proxy = Proxy::all(url).map_err(|error| BuildClientError::Proxy {
-            source: error.without_url(),
-        })?;
-        builder = builder.proxy(proxy);
+    if let Some(config) = proxy {
+        builder = builder.proxy(proxy::of(config)?);
     }
     Ok(builder)
 }
@@ -399,7 +397,10 @@ mod tests {
     fn a_proxy_that_is_no_url_is_refused_without_its_password() {
         let error = client_builder(
             &TlsConfig::default(),
-            Some("http://user:hunter2@"),
+            Some(&ProxyConfig {
+                url: "http://user:hunter2@".into(),
+                credentials: None,
+            }),
             PATIENCE,
             PATIENCE,
         )

@@ -199,7 +199,7 @@ async fn what_a_person_must_mend_is_said_with_the_mend() {
         (401, "check username, password, poll_url"),
         (403, "check username, password, poll_url"),
         (404, "check username, password, poll_url"),
-        (407, "the proxy asks for authentication"),
+        (407, "set proxy, proxy_username and proxy_password"),
         (302, "poll_url has moved"),
         (
             415,
@@ -209,8 +209,11 @@ async fn what_a_person_must_mend_is_said_with_the_mend() {
         check(setup(), http(code), &[mend], HOLD).await;
     }
     for (kind, mend) in [
-        ("UNAUTHORIZED", "check username and password"),
-        ("DENIED", "check username and password"),
+        (
+            "UNAUTHORIZED",
+            "check username, password, and with the provider",
+        ),
+        ("DENIED", "check username, password, and with the provider"),
         ("BAD_MESSAGE", "the service refuses the request"),
         ("NOT_FOUND", "check the name of the collection"),
         ("UNSUPPORTED_MESSAGE", "TAXII poll service"),

@@ -11,11 +11,15 @@ mod world;
 
 use std::time::Duration;
 
+use cta_forwarder::poller::{Destination, ManualPoll, ManualPollError};
 use cta_forwarder::simulator::ArmedFault;
 use cta_forwarder::simulator::cta::{BadBlock, CtaFault, CtaFaultOn, CtaRequestKind, CtaRules};
+use cta_forwarder::taxii::Timestamp;
+use cta_forwarder::taxii::window::PollWindow;
 use world::{Setup, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const GATE: Duration = Duration::from_secs(601);
 const HOUR: Duration = Duration::from_secs(3600);
 const COLLECTION: &str = CtaRules::COLLECTION;
 
@@ -120,6 +124,120 @@ async fn a_data_set_comes_whole_each_time_it_is_due() {
     let (set, found) = (world.cta.published_ids(), world.ids_in_file());
     assert_eq!(found, set.repeat(polls.len()));
     world.assert_adds_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_poll_of_a_data_set_by_hand_asks_for_all_of_it() {
+    let mut world = World::new(data_set(""));
+    world.publish();
+    world.run_for(MINUTE).await;
+    world.clock.advance(HOUR);
+    let poll = |window| ManualPoll {
+        collection: COLLECTION.to_owned(),
+        window,
+        destination: Destination::Person,
+    };
+    let polls = world.polls().len();
+    let now = Timestamp::from(world.cta.now());
+    let of_an_hour = PollWindow {
+        exclusive_begin: Some(Timestamp::from(now.time() - chrono::TimeDelta::hours(1))),
+        inclusive_end: Some(now),
+    };
+    let by_hand = world.agent.pollers()[0]
+        .poll_by_hand(&poll(of_an_hour))
+        .await;
+    let refused = by_hand.unwrap_err().to_string();
+    assert!(refused.contains("leave --begin and --end out"), "{refused}");
+    assert_eq!(world.polls().len(), polls);
+
+    let by_hand = world.agent.pollers()[0]
+        .poll_by_hand(&poll(PollWindow::ALL))
+        .await;
+    let counts = by_hand.unwrap().completed.totals.counts;
+    let published = world.cta.published_ids().len();
+    assert_eq!(counts.events, published as u64);
+    let polls = world.polls();
+    let last = polls.last().unwrap();
+    assert_eq!((&last.begin, &last.end), (&None, &None));
+}
+
+/// An hour up to a minute ago.
+fn by_hand(world: &World) -> ManualPoll {
+    let now = world.cta.now();
+    ManualPoll {
+        collection: COLLECTION.to_owned(),
+        window: PollWindow {
+            exclusive_begin: Some(Timestamp::from(now - chrono::TimeDelta::hours(1))),
+            inclusive_end: Some(Timestamp::from(now - chrono::TimeDelta::minutes(1))),
+        },
+        destination: Destination::Person,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_to_a_person_may_come_later_too() {
+    let mut world = World::new(later(90 * Duration::from_secs(1)));
+    world.run_for(MINUTE).await;
+    for _ in 0..3 {
+        world.publish();
+    }
+    world.run_for(30 * MINUTE).await;
+    world.clock.advance(GATE);
+    let (polls, poll) = (world.polls().len(), by_hand(&world));
+    let wait = world.agent.pollers()[0].poll_by_hand(&poll).await;
+    let Err(ManualPollError::Later { wait }) = wait else {
+        panic!("{wait:?}");
+    };
+    assert_eq!(wait, 90 * Duration::from_secs(1));
+    // Too early, and while nobody answers: it is still promised.
+    let hangs_up = ArmedFault::once(CtaFault::HangUp).on(CtaFaultOn::Fulfillment);
+    for fault in [None, Some(hangs_up)] {
+        if let Some(fault) = fault {
+            world.cta.set_fault(fault);
+        }
+        let still = world.agent.pollers()[0].poll_by_hand(&poll).await;
+        assert!(
+            matches!(still, Err(ManualPollError::Later { .. })),
+            "{still:?}"
+        );
+    }
+    world.clock.advance(wait);
+    let result = world.agent.pollers()[0].poll_by_hand(&poll).await.unwrap();
+    let published = world.cta.published_ids().len() as u64;
+    assert_eq!(result.completed.totals.counts.events, published);
+    assert_eq!(world.polls().len(), polls + 1);
+    world.run_for(HOUR).await;
+    world.assert_exactly_once();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn where_no_answer_may_come_later_a_person_is_told_what_to_do() {
+    let mut world = World::new(Setup::default());
+    world
+        .cta
+        .set_fault(ArmedFault::once(CtaFault::StatusMessage {
+            status_type: "PENDING".to_owned(),
+            message: "wait".to_owned(),
+            details: vec![("RESULT_ID".to_owned(), "7".to_owned())],
+        }));
+    let poll = by_hand(&world);
+    let error = world.agent.pollers()[0].poll_by_hand(&poll).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("set allow_asynch = true"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_poll_of_a_feed_by_hand_has_a_window() {
+    let mut world = World::new(Setup::default());
+    let all = ManualPoll {
+        collection: COLLECTION.to_owned(),
+        window: PollWindow::ALL,
+        destination: Destination::Person,
+    };
+    let by_hand = world.agent.pollers()[0].poll_by_hand(&all).await;
+    let refused = by_hand.unwrap_err().to_string();
+    assert!(refused.contains("--begin and --end"), "{refused}");
+    assert_eq!(world.polls().len(), 0);
 }
 
 fn data_set(more: &str) -> Setup {
@@ -240,6 +358,40 @@ async fn a_damaged_batch_of_a_data_set_is_repaired_with_its_own_events() {
     world.assert_exactly_once();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_set_goes_with_the_comparison() {
+    let mut world = World::new(data_set("deduplicate = true\n"));
+    while world.cta.published_ids().is_empty() {
+        world.publish();
+    }
+    world.run_for(HOUR).await;
+    let folder = world.state_folder().join("spool/sets");
+    let sets = || std::fs::read_dir(&folder).unwrap().count();
+    world.restart();
+    assert_eq!(sets(), 1);
+    world.restart_with(|toml| toml.replace("deduplicate = true", "deduplicate = false"));
+    assert_eq!(sets(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_one_answer_brings_twice_goes_out_once() {
+    let mut world = World::new(data_set(""));
+    let now = world.cta.now();
+    let publication = loop {
+        let publication = world.generator.publication(now);
+        if !publication.events.is_empty() {
+            break publication;
+        }
+    };
+    // In the first part twice, and once more in the second.
+    for _ in 0..3 {
+        world.cta.publish(publication.clone());
+    }
+    world.run_for(HOUR).await;
+    assert_eq!(world.ids_in_file(), publication.events);
+    world.assert_adds_up();
+}
+
 /// The same block comes with each poll.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_block_of_a_data_set_that_cannot_be_read_is_set_aside_once() {
@@ -329,4 +481,5 @@ async fn formats_and_subscriptions_are_asked_for() {
         held.contains("NOT_FOUND: there is no such subscription (ITEM: s-17)"),
         "{held}"
     );
+    assert!(held.contains("(subscriptions) and the name"), "{held}");
 }

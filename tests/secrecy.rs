@@ -44,7 +44,7 @@ struct Server {
 
 impl Server {
     fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
-        Self::serving(move |head, stream| {
+        Self::serving(move |head, _, stream| {
             let _ = stream.write_all(answer(head).as_bytes());
         })
     }
@@ -54,10 +54,22 @@ impl Server {
         Self::start(|_| "this is no TLS\r\n\r\n".to_owned())
     }
 
-    /// A proxy that carries every CONNECT through.
+    /// A proxy that carries every CONNECT through, and every request that is without TLS.
     fn proxy() -> Self {
-        Self::serving(|head, stream| {
+        Self::serving(|head, body, stream| {
             let target = head.split(' ').nth(1).unwrap_or_default();
+            if let Some(target) = target.strip_prefix("http://") {
+                let (host, path) = target.split_once('/').unwrap();
+                let mut there = TcpStream::connect(host).unwrap();
+                let (_, rest) = head.split_once("\r\n").unwrap();
+                let own = |line: &&str| line.to_ascii_lowercase().starts_with("proxy-");
+                let rest: Vec<&str> = rest.split("\r\n").filter(|line| !own(line)).collect();
+                let rest = rest.join("\r\n");
+                let head = format!("POST /{path} HTTP/1.1\r\nConnection: close\r\n{rest}");
+                there.write_all(&[head.as_bytes(), body].concat()).unwrap();
+                let _ = io::copy(&mut there, stream);
+                return;
+            }
             let Ok(mut there) = TcpStream::connect(target) else {
                 return;
             };
@@ -71,7 +83,7 @@ impl Server {
         })
     }
 
-    fn serving(serve: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> Self {
+    fn serving(serve: impl Fn(&str, &[u8], &mut TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let heads = Arc::new(Mutex::new(Vec::new()));
@@ -81,9 +93,9 @@ impl Server {
                 let Ok(mut stream) = stream else { return };
                 let (seen, serve) = (Arc::clone(&seen), Arc::clone(&serve));
                 thread::spawn(move || {
-                    let head = read_request(&mut stream);
+                    let (head, body) = read_request(&mut stream);
                     seen.lock().unwrap().push(head.clone());
-                    serve(&head, &mut stream);
+                    serve(&head, &body, &mut stream);
                 });
             }
         });
@@ -95,8 +107,8 @@ impl Server {
     }
 }
 
-/// The head of a request, its body read too; of what is no HTTP, what comes at once.
-fn read_request(stream: &mut TcpStream) -> String {
+/// The head of a request, and its body; of what is no HTTP, what comes at once.
+fn read_request(stream: &mut TcpStream) -> (String, Vec<u8>) {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && head.first() != Some(&0x16) {
@@ -113,7 +125,7 @@ fn read_request(stream: &mut TcpStream) -> String {
     });
     let mut body = vec![0; length.unwrap_or(0)];
     let _ = stream.read_exact(&mut body);
-    head
+    (head, body)
 }
 
 fn http(status: &str, headers: &str, body: &str) -> String {
@@ -143,11 +155,13 @@ impl Place {
         let path = folder.path().display();
         fs::write(folder.path().join("password"), PASSWORD).unwrap();
         fs::write(folder.path().join("token"), TOKEN).unwrap();
+        fs::write(folder.path().join("proxy-password"), PROXY_PASSWORD).unwrap();
         let Ends {
             poll_url,
             hec,
             keys,
         } = ends;
+        let keys = keys.replace("{folder}", &path.to_string());
         let collection = CtaRules::COLLECTION;
         let toml = format!(
             r#"
@@ -214,9 +228,9 @@ impl Place {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    fn start(&self, environment: &[(&str, &str)]) -> Agent<'_> {
+    fn start(&self, environment: &[(&str, String)]) -> Agent<'_> {
         let mut command = self.command(&["run"]);
-        command.envs(environment.iter().copied());
+        command.envs(environment.iter().cloned());
         let mut child = command.spawn().unwrap();
         let (sender, lines) = channel();
         let stderr = child.stderr.take().unwrap();
@@ -242,7 +256,7 @@ impl Place {
             self.said.lock().unwrap().clone(),
         )];
         read_all(self.folder.path(), &mut shown);
-        let own = ["password", "token"].map(|name| self.path(name));
+        let own = ["password", "token", "proxy-password"].map(|name| self.path(name));
         shown.retain(|(path, _)| !own.contains(path));
         assert!(shown.iter().any(|(path, _)| path.ends_with("lock")));
         assert!(
@@ -516,8 +530,45 @@ fn what_is_wrong_with_tls_shows_nothing() {
     }
 }
 
+/// How the agent learns of its proxy.
+#[derive(Debug, Clone, Copy)]
+enum ProxyFrom {
+    Environment,
+    Configuration,
+}
+
+impl ProxyFrom {
+    const BOTH: [Self; 2] = [Self::Environment, Self::Configuration];
+
+    fn environment(self, proxy: &Server) -> Vec<(&'static str, String)> {
+        let address = proxy.address;
+        let url = format!("http://{PROXY_USER}:{PROXY_PASSWORD}@{address}");
+        match self {
+            Self::Environment => vec![("HTTPS_PROXY", url)],
+            Self::Configuration => Vec::new(),
+        }
+    }
+
+    fn keys(self, proxy: &Server) -> String {
+        let address = proxy.address;
+        match self {
+            Self::Environment => String::new(),
+            Self::Configuration => format!(
+                "proxy = \"http://{address}\"\nproxy_username = \"{PROXY_USER}\"\n\
+                 proxy_password = {{ file = \"{{folder}}/proxy-password\" }}\n"
+            ),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_learns_nothing_of_the_target_and_the_target_nothing_of_the_proxy() {
+    for from in ProxyFrom::BOTH {
+        check_proxy_and_target(from);
+    }
+}
+
+fn check_proxy_and_target(from: ProxyFrom) {
     let proxy = Server::proxy();
     let service = service_with_events();
     let collector = HecServer::start(HecRules {
@@ -534,18 +585,24 @@ async fn a_proxy_learns_nothing_of_the_target_and_the_target_nothing_of_the_prox
     let place = Place::new(&Ends {
         poll_url: &service.poll_url(),
         hec: &collector.url(),
-        keys: &format!("tls = {{ ca_file = {:?} }}", fixture("ca.pem")),
+        keys: &format!(
+            "tls = {{ ca_file = \"{}\" }}\n{}",
+            fixture("ca.pem").display(),
+            from.keys(&proxy)
+        ),
     });
-    let url = format!("http://{PROXY_USER}:{PROXY_PASSWORD}@{}", proxy.address);
-    let agent = place.start(&[("HTTPS_PROXY", &url)]);
+    let agent = place.start(&from.environment(&proxy));
     agent.wait_for("delivered");
     agent.ask_and_stop();
     place.check_nothing_is_shown(&secrets());
 
     let heads = proxy.heads();
-    assert!(!heads.is_empty());
+    assert!(heads.iter().any(|head| head.starts_with("CONNECT ")));
     for head in heads {
-        assert!(head.starts_with("CONNECT 127.0.0.1:"), "{head}");
+        // What is without TLS is for the proxy to read, unless only HTTPS goes through it.
+        let is_poll =
+            head.starts_with("POST http://127.0.0.1:") && matches!(from, ProxyFrom::Configuration);
+        assert!(is_poll || head.starts_with("CONNECT 127.0.0.1:"), "{head}");
         assert!(head.contains(&basic(PROXY_USER, PROXY_PASSWORD)), "{head}");
         assert!(!head.contains(TOKEN) && !head.contains("Splunk"), "{head}");
     }
@@ -565,17 +622,27 @@ async fn a_proxy_learns_nothing_of_the_target_and_the_target_nothing_of_the_prox
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_that_refuses_is_told_without_its_password() {
+    for from in ProxyFrom::BOTH {
+        check_proxy_refuses(from);
+    }
+}
+
+fn check_proxy_refuses(from: ProxyFrom) {
     let proxy = Server::start(|_| http("407 Proxy Authentication Required", "", "no"));
     let service = service_with_events();
     let place = Place::new(&Ends {
         poll_url: &service.poll_url(),
         hec: "https://127.0.0.1:9",
-        keys: "",
+        keys: &from.keys(&proxy),
     });
-    let url = format!("http://{PROXY_USER}:{PROXY_PASSWORD}@{}", proxy.address);
-    let agent = place.start(&[("HTTPS_PROXY", &url)]);
-    agent.wait_for("POST to https://127.0.0.1:9");
-    agent.ask_and_stop();
+    let agent = place.start(&from.environment(&proxy));
+    match from {
+        ProxyFrom::Environment => agent.wait_for("POST to https://127.0.0.1:9"),
+        // The poll is the first that it refuses.
+        ProxyFrom::Configuration => agent.wait_for("polling is held"),
+    }
+    let said = agent.ask_and_stop();
+    assert!(said.contains("proxy_password"), "{said}");
     place.check_nothing_is_shown(&secrets());
     assert!(proxy.heads().iter().all(|head| !head.contains(TOKEN)));
 }

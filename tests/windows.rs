@@ -19,6 +19,7 @@ use cta_forwarder::poller::{Destination, ManualPoll, ManualPollError};
 use cta_forwarder::simulator::ArmedFault;
 use cta_forwarder::simulator::cta::{CtaFault, CtaFaultOn, CtaRequest, CtaRules, GateScope};
 use cta_forwarder::taxii::Timestamp;
+use cta_forwarder::taxii::window::PollWindow;
 use tracing::Level;
 use world::logs::Logs;
 use world::{Setup, World};
@@ -458,8 +459,10 @@ async fn where_the_limit_counts_for_each_collection_each_has_its_gate() {
 fn by_hand(world: &World, destination: Destination) -> ManualPoll {
     ManualPoll {
         collection: COLLECTION.to_owned(),
-        begin: Timestamp::from(world.cta.now() - TimeDelta::hours(2)),
-        end: Timestamp::from(world.cta.now() - TimeDelta::minutes(1)),
+        window: PollWindow {
+            exclusive_begin: Some(Timestamp::from(world.cta.now() - TimeDelta::hours(2))),
+            inclusive_end: Some(Timestamp::from(world.cta.now() - TimeDelta::minutes(1))),
+        },
         destination,
     }
 }

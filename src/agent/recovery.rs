@@ -14,7 +14,7 @@ use crate::observe::board::Board;
 use crate::poller;
 use crate::repair;
 use crate::spool::Spool;
-use crate::state::{Record, State, StateLock};
+use crate::state::{CollectionKey, Record, State, StateLock};
 use crate::storage::Storage;
 use crate::taxii::Timestamp;
 
@@ -106,6 +106,31 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
         crash::point(Point::RecoveredRecorded);
     }
     Ok(())
+}
+
+/// What a collection brought is compared no more where it left the configuration, or its deduplicate.
+pub(super) fn forget_idle_sets(house: &House, services: &[ServiceConfig]) {
+    let compared = services.iter().flat_map(|service| {
+        let collections = service.collections.iter();
+        collections
+            .filter(|name| service.deduplicates(name))
+            .map(|name| CollectionKey {
+                service: service.name.clone(),
+                collection: name.clone(),
+            })
+    });
+    let compared: Vec<CollectionKey> = compared.collect();
+    match house.spool.keep_sets_of(&compared) {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(
+            count,
+            "sets of what polls brought are removed, of collections that are not configured or not \
+             deduplicated any more"
+        ),
+        Err(error) => {
+            tracing::warn!(%error, "sets that nobody needs stay; the next start tries again");
+        }
+    }
 }
 
 /// The record of a batch of which the ledger does not say for certain that it was delivered: it is

@@ -15,7 +15,7 @@ use crate::taxii::response::{Answer, RefusedBlock, ResponseSink, read_answer};
 use crate::taxii::status::StatusType;
 
 /// So low that short inputs reach them.
-const LOW: Limits = Limits {
+pub(super) const LOW: Limits = Limits {
     max_response_bytes: 1 << 20,
     max_parts: 1,
     max_refused_blocks: 4,
@@ -72,10 +72,10 @@ pub fn status_message(input: &[u8]) {
 
 /// What was heard of an answer.
 #[derive(Debug, Default, PartialEq)]
-struct Heard {
+pub(super) struct Heard {
     events: Vec<String>,
-    whole_events: usize,
-    refused: Vec<String>,
+    pub(super) whole_events: usize,
+    pub(super) refused: Vec<String>,
     /// The answer or the error, in words.
     outcome: String,
 }
@@ -124,7 +124,7 @@ fn read(input: &[u8], piece_bytes: usize, limits: &Limits) -> Heard {
     heard
 }
 
-fn read_one(
+pub(super) fn read_one(
     input: &[u8],
     piece_bytes: usize,
     limits: &Limits,
@@ -176,9 +176,9 @@ impl ResponseSink for Heard {
 }
 
 /// Gives at most so many bytes at once.
-struct InPieces<'a> {
-    input: &'a [u8],
-    piece_bytes: usize,
+pub(super) struct InPieces<'a> {
+    pub(super) input: &'a [u8],
+    pub(super) piece_bytes: usize,
 }
 
 impl Read for InPieces<'_> {

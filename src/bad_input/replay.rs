@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use fastrand::Rng;
 
 use super::{
-    configuration, hec_answer, hec_envelope, ledger, reader, relp_peer, spool, syslog_message,
+    configuration, hec_answer, hec_envelope, inbox, ledger, reader, relp_peer, spool,
+    syslog_message,
 };
 
 /// What is changed is chosen from this; printed with what fails.
@@ -110,6 +111,12 @@ fn spoil(input: &mut Vec<u8>, random: &mut Rng) {
 #[test]
 fn reader_seeds() {
     replay("reader", reader::answer, 150);
+}
+
+#[test]
+fn inbox_message_seeds() {
+    replay("inbox_message", inbox::message, 150);
+    replay("reader", inbox::message, 20);
 }
 
 #[test]

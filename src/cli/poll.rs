@@ -25,16 +25,18 @@ Examples:
   cta-forwarder poll webflows_1234567890_v0 \\
       --begin 2026-03-01T00:00:00Z --end 2026-03-02T00:00:00Z > events.jsonl
   cta-forwarder poll webflows_1234567890_v0 \\
-      --begin 2026-03-01T00:00:00Z --end 2026-03-02T00:00:00Z --to splunk")]
+      --begin 2026-03-01T00:00:00Z --end 2026-03-02T00:00:00Z --to splunk
+  cta-forwarder poll blocklist > events.jsonl     all of a Data Set")]
 pub(super) struct Poll {
     /// The collection
     collection: String,
-    /// Content from after this moment, such as 2026-03-01T00:00:00Z (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    begin: DateTime<Utc>,
+    /// Content from after this moment, such as 2026-03-01T00:00:00Z (RFC 3339); of a Data Set all is
+    /// polled, without times
+    #[arg(long, value_name = "TIME", value_parser = moment, requires = "end")]
+    begin: Option<DateTime<Utc>>,
     /// Content up to this moment and including it
-    #[arg(long, value_name = "TIME", value_parser = moment)]
-    end: DateTime<Utc>,
+    #[arg(long, value_name = "TIME", value_parser = moment, requires = "begin")]
+    end: Option<DateTime<Utc>>,
     /// The service, where several have a collection of that name
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
@@ -45,15 +47,15 @@ pub(super) struct Poll {
 
 impl Poll {
     pub(super) async fn run(self, config: &Path) -> Result<Exit, CommandError> {
-        if self.begin >= self.end {
+        if self.begin.is_some() && self.begin >= self.end {
             complain("--begin must be before --end");
             return Ok(Exit::Usage);
         }
         let request = Request::Poll {
             service: self.service,
             collection: self.collection,
-            begin: Timestamp::from(self.begin),
-            end: Timestamp::from(self.end),
+            begin: self.begin.map(Timestamp::from),
+            end: self.end.map(Timestamp::from),
             to: (self.to != STDOUT).then_some(self.to),
         };
         let mut out = BufWriter::new(io::stdout().lock());

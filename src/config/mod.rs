@@ -7,6 +7,7 @@
 pub(crate) mod bad_input;
 mod check;
 mod document;
+mod header;
 mod load;
 mod problem;
 mod raw;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::taxii::version::Version;
+pub use header::{check_header_name, may_stand_in_header};
 pub use load::{CheckCron, Environment, LoadError, Loaded};
 pub use problem::Problem;
 pub use secret::{ReadSecretError, Secret, SecretSource};
@@ -116,8 +118,8 @@ pub struct ServiceConfig {
     pub splay: Duration,
     /// TLS to the service.
     pub tls: TlsConfig,
-    /// `http://`, `https://` or `socks5://` proxy; none follows the environment.
-    pub proxy: Option<String>,
+    /// The proxy on the way; none follows the environment.
+    pub proxy: Option<ProxyConfig>,
     /// Time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Time for a whole request and its answer.
@@ -209,13 +211,37 @@ impl Authentication {
     }
 }
 
-/// `username` and `password` of a service.
+/// `username` and `password` of a service, or those of a proxy.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// The user.
     pub username: String,
     /// The password.
     pub password: Secret,
+}
+
+/// `proxy`, `proxy_username` and `proxy_password`
+#[derive(Debug, Clone)]
+pub struct ProxyConfig {
+    /// `http://`, `https://`, `socks5://` or `socks5h://`
+    pub url: String,
+    /// Who the proxy takes us for.
+    pub credentials: Option<Credentials>,
+}
+
+impl ProxyConfig {
+    /// Reads its password again if that lies in a file: it may have been mended.
+    pub fn reload(&mut self) -> Result<(), ReadSecretError> {
+        let credentials = self.credentials.as_mut();
+        credentials.map_or(Ok(()), |known| known.password.reload())
+    }
+
+    /// A text of somebody who may repeat its password, without that.
+    #[must_use]
+    pub fn hide_in(&self, text: &str) -> String {
+        let credentials = self.credentials.as_ref();
+        credentials.map_or_else(|| text.to_owned(), |known| known.hide_in(text))
+    }
 }
 
 /// `poll_limit_scope`
@@ -268,7 +294,7 @@ pub struct Limits {
     pub max_definition_bytes: usize,
     /// Bytes that one package may take on disk while it waits for its end.
     pub max_package_bytes: u64,
-    /// Events of a set that is compared with the next; each takes 32 bytes of memory meanwhile.
+    /// Events of a set that is compared with the next; each takes up to 100 bytes of memory meanwhile.
     pub max_set_events: u32,
 }
 
@@ -472,7 +498,7 @@ pub struct SplunkHecConfig {
     /// TLS to Splunk.
     pub tls: TlsConfig,
     /// As for a service.
-    pub proxy: Option<String>,
+    pub proxy: Option<ProxyConfig>,
     /// Time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Time for a whole request and its answer.

@@ -84,7 +84,7 @@ pub(super) struct RawService {
     #[serde(default)]
     pub subscriptions: BTreeMap<Spanned<String>, Spanned<String>>,
     pub content_bindings: Setting<Vec<Spanned<String>>>,
-    pub allow_asynch: Option<bool>,
+    pub allow_asynch: Setting<bool>,
     pub schedule: Setting<String>,
     pub min_poll_interval: Setting<Period>,
     pub poll_limit_scope: Setting<Word<PollLimitScope>>,
@@ -96,6 +96,8 @@ pub(super) struct RawService {
     #[serde(default)]
     pub tls: Section<RawTls>,
     pub proxy: Setting<String>,
+    pub proxy_username: Setting<String>,
+    pub proxy_password: Setting<RawSecret>,
     pub connect_timeout: Setting<Period>,
     pub request_timeout: Setting<Period>,
     #[serde(default)]
@@ -208,6 +210,8 @@ pub(super) struct RawOutput {
     pub max_outstanding_acks: Setting<Count>,
     pub max_in_flight: Setting<Count>,
     pub proxy: Setting<String>,
+    pub proxy_username: Setting<String>,
+    pub proxy_password: Setting<RawSecret>,
     pub request_timeout: Setting<Period>,
 
     #[serde(default)]
@@ -268,6 +272,8 @@ impl OutputType {
                 "max_in_flight",
                 "tls",
                 "proxy",
+                "proxy_username",
+                "proxy_password",
                 "connect_timeout",
                 "request_timeout",
             ],
@@ -365,7 +371,13 @@ pub(super) enum RawSecret {
 
 impl RawSecret {
     /// The keys whose values are secret: nothing below them may be shown.
-    pub(super) const KEYS: [&'static str; 4] = ["password", "token", "bearer_token", "headers"];
+    pub(super) const KEYS: [&'static str; 5] = [
+        "password",
+        "token",
+        "bearer_token",
+        "headers",
+        "proxy_password",
+    ];
 
     /// What is said of every value that has not the shape of a secret.
     pub(super) const ALLOWED: &'static str = "not a secret; write { file = \"/path\" }, \

@@ -23,6 +23,7 @@ use crate::house::House;
 use crate::observe::status::Status;
 use crate::poller::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 use crate::state::Record;
+use crate::taxii::window::PollWindow;
 
 pub use client::{Call, CallError, Client};
 pub use protocol::{Reply, Request};
@@ -104,8 +105,10 @@ impl Control {
                     };
                     let poll = ManualPoll {
                         collection,
-                        begin,
-                        end,
+                        window: PollWindow {
+                            exclusive_begin: begin,
+                            inclusive_end: end,
+                        },
                         destination,
                     };
                     self.poll(poller, poll, replies).await
@@ -187,6 +190,19 @@ impl Control {
                     );
                     reply(replies, Reply::Progress { message }).await;
                     may_wait = true;
+                }
+                Err(ManualPollError::Later { wait }) => {
+                    let message = format!(
+                        "the service will have the answer later (PENDING): asking for it in {}",
+                        humantime::format_duration(wait)
+                    );
+                    reply(replies, Reply::Progress { message }).await;
+                    // Here, so that the agent polls on meanwhile.
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = replies.closed() => return Err("nobody waits any more".to_owned()),
+                    }
+                    may_wait = false;
                 }
                 Err(error) => return Err(error.to_string()),
             }

@@ -22,10 +22,10 @@ pub enum Request {
         service: Option<String>,
         /// The collection.
         collection: String,
-        /// After this moment.
-        begin: Timestamp,
-        /// Up to this one.
-        end: Timestamp,
+        /// After this moment; none with all of a Data Set.
+        begin: Option<Timestamp>,
+        /// Up to this one; none with all of a Data Set.
+        end: Option<Timestamp>,
         /// The output that gets the events; none gives them back.
         to: Option<String>,
     },

@@ -1,12 +1,13 @@
 //! Where a collection is polled, and in which version of TAXII: as the configuration says, else as
 //! the service itself says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{ServiceAddress, ServiceConfig};
 use crate::taxii::client::Client;
-use crate::taxii::directory::{Directory, Greeting, greet};
+use crate::taxii::directory::{Directory, Found, Greeting, greet};
 use crate::taxii::fault::Fault;
+use crate::taxii::response::CollectionKind;
 use crate::taxii::status::StatusType;
 use crate::taxii::version::Version;
 
@@ -21,6 +22,9 @@ pub(super) struct Endpoints {
     is_proven: bool,
     /// Poll services that were found, by collection.
     found: BTreeMap<String, String>,
+    data_sets: Vec<String>,
+    /// Collections of which was told that they are not what they are configured to be.
+    warned: BTreeSet<String>,
 }
 
 /// Where to send a Poll_Request.
@@ -38,6 +42,8 @@ impl Endpoints {
             version: service.version,
             is_proven: false,
             found: BTreeMap::new(),
+            data_sets: service.data_sets.clone(),
+            warned: BTreeSet::new(),
         }
     }
 
@@ -70,13 +76,33 @@ impl Endpoints {
                     url,
                     version,
                 };
-                let url = directory.poll_service(collection).await?;
+                let Found { url, kind } = directory.poll_service(collection).await?;
+                self.warn_of_kind(collection, version, kind);
                 tracing::info!(collection, url, "found where to poll");
                 self.found.insert(collection.to_owned(), url.clone());
                 url
             }
         };
         Ok(Endpoint { url, version })
+    }
+
+    /// What the service says a collection is, against data_sets: once, until the next start.
+    fn warn_of_kind(&mut self, collection: &str, version: Version, kind: Option<CollectionKind>) {
+        let is_data_set = self.data_sets.iter().any(|name| name == collection);
+        let what = match kind {
+            Some(CollectionKind::DataSet) if !is_data_set => {
+                "the service says that this is a Data Set, which has no times: write it into data_sets"
+            }
+            // TAXII 1.0 has no word for it.
+            Some(CollectionKind::DataFeed) if is_data_set && version != Version::V1_0 => {
+                "the service says that this is no Data Set but a feed: take it out of data_sets, so \
+                 that each poll asks only for what is new"
+            }
+            _ => return,
+        };
+        if self.warned.insert(collection.to_owned()) {
+            tracing::warn!(collection, "{what}");
+        }
     }
 
     /// A poll was answered as it should be: its version is the right one.

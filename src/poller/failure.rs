@@ -12,6 +12,7 @@ use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, CollectionPicture, Record};
 use crate::taxii::Timestamp;
 use crate::taxii::fault::{Fault, Reaction};
+use crate::taxii::mend::Configured;
 use crate::taxii::window::{self, PollWindow};
 use crate::wake::Wake;
 
@@ -59,6 +60,7 @@ impl Poller {
                 tracing::warn!(collection = %key, %fault, wait_s = wait.as_secs(), "the service asks to wait; the same window again after that, nothing is lost");
             }
             Reaction::Hold { mend } => {
+                let mend = mend.text(&Configured::of(&self.service, &key.collection));
                 if collection.hold(fault.to_string(), &mend, now.utc) {
                     tracing::error!(
                         collection = %key,

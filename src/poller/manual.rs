@@ -5,12 +5,15 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::commit::Reason;
+use super::endpoint::Endpoint;
 use super::fetch::Manner;
+use super::pending::asks_again_after;
 use super::{KeepError, PollError, Poller};
-use crate::spool::BatchReader;
+use crate::clock::Now;
+use crate::spool::{BatchReader, Staging};
 use crate::state::CollectionKey;
-use crate::taxii::Timestamp;
-use crate::taxii::exchange::Completed;
+use crate::taxii::exchange::{Completed, Exchange, Later};
+use crate::taxii::mend::Configured;
 use crate::taxii::window::PollWindow;
 
 /// Who asks the spool for room.
@@ -21,10 +24,8 @@ const BY_HAND: &str = "by hand";
 pub struct ManualPoll {
     /// The collection.
     pub collection: String,
-    /// After this moment.
-    pub begin: Timestamp,
-    /// Up to this one.
-    pub end: Timestamp,
+    /// What is asked for: from one moment to another, or all of a Data Set.
+    pub window: PollWindow,
     /// Where the events go.
     pub destination: Destination,
 }
@@ -52,6 +53,23 @@ pub struct ManualResult {
 /// A manual poll failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ManualPollError {
+    /// A Data Set cannot be asked for in pieces.
+    #[error(
+        "{collection:?} is a Data Set (data_sets): it has no times, and a poll brings all of it; leave \
+         --begin and --end out"
+    )]
+    HasNoTimes {
+        /// The collection.
+        collection: String,
+    },
+    /// All of a feed is more than one poll may ask for.
+    #[error(
+        "which window of {collection:?}? --begin and --end; only a Data Set (data_sets) has none"
+    )]
+    NoWindow {
+        /// The collection.
+        collection: String,
+    },
     /// The service would cut its beginning off without a word.
     #[error(
         "the window is longer than max_window ({}), the service would leave its beginning out: \
@@ -69,6 +87,12 @@ pub enum ManualPollError {
         closed: Duration,
         /// The time between two polls.
         interval: Duration,
+    },
+    /// The service will have the answer later; the same poll, asked for again, fetches it.
+    #[error("the service will have the answer in {wait:?} (PENDING)")]
+    Later {
+        /// How long to wait.
+        wait: Duration,
     },
     /// There is no such output.
     #[error("there is no output {name:?}; there are: {known}")]
@@ -94,6 +118,16 @@ pub struct Asked {
     pub answer: oneshot::Sender<Result<ManualResult, ManualPollError>>,
 }
 
+/// A poll by hand whose answer the service will have later. It waits in memory, the last one alone:
+/// whoever does not come back for it has it polled anew.
+#[derive(Debug)]
+pub(super) struct Promised {
+    poll: ManualPoll,
+    exchange: Exchange,
+    endpoint: Endpoint,
+    started: Now,
+}
+
 impl Poller {
     /// How long a collection cannot be polled: the gate is closed, or the service asked to wait.
     #[must_use]
@@ -110,12 +144,7 @@ impl Poller {
         &mut self,
         poll: &ManualPoll,
     ) -> Result<ManualResult, ManualPollError> {
-        let length = poll.end.time() - poll.begin.time();
-        if let Some(limit) = self.service.max_window
-            && length.to_std().is_ok_and(|length| length > limit)
-        {
-            return Err(ManualPollError::TooLong { limit });
-        }
+        self.check_window(poll)?;
         if let Destination::Output(name) = &poll.destination {
             let outputs = &self.house.outputs;
             if outputs.iter().all(|output| output.name != *name) {
@@ -126,31 +155,121 @@ impl Poller {
                 });
             }
         }
-        let closed = self.closed_for(&poll.collection);
-        if !closed.is_zero() {
-            let interval = self.gate.interval();
-            return Err(ManualPollError::GateClosed { closed, interval });
+        let fetched = match self.promised_to(poll) {
+            Some(promised) => self.fetch_promised(poll, promised).await,
+            None => {
+                let closed = self.closed_for(&poll.collection);
+                if !closed.is_zero() {
+                    let interval = self.gate.interval();
+                    return Err(ManualPollError::GateClosed { closed, interval });
+                }
+                self.fetch_by_hand(poll).await
+            }
+        };
+        fetched.map_err(|error| match error {
+            PollError::Later(Later { wait }) => ManualPollError::Later { wait },
+            PollError::Fault(fault) => {
+                let at = Configured::of(&self.service, &poll.collection);
+                ManualPollError::Failed(fault.with_mend(&at))
+            }
+            error => ManualPollError::Failed(error.to_string()),
+        })
+    }
+
+    fn check_window(&self, poll: &ManualPoll) -> Result<(), ManualPollError> {
+        let collection = poll.collection.clone();
+        let window = &poll.window;
+        if self.service.is_data_set(&collection) {
+            return if *window == PollWindow::ALL {
+                Ok(())
+            } else {
+                Err(ManualPollError::HasNoTimes { collection })
+            };
         }
-        self.fetch_by_hand(poll)
-            .await
-            .map_err(|error| ManualPollError::Failed(error.to_string()))
+        let (Some(begin), Some(end)) = (&window.exclusive_begin, &window.inclusive_end) else {
+            return Err(ManualPollError::NoWindow { collection });
+        };
+        let length = (end.time() - begin.time()).to_std();
+        match self.service.max_window {
+            Some(limit) if length.is_ok_and(|length| length > limit) => {
+                Err(ManualPollError::TooLong { limit })
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn fetch_by_hand(&mut self, poll: &ManualPoll) -> Result<ManualResult, PollError> {
-        let key = CollectionKey {
-            service: self.service.name.clone(),
-            collection: poll.collection.clone(),
-        };
-        let window = PollWindow {
-            exclusive_begin: Some(poll.begin.clone()),
-            inclusive_end: Some(poll.end.clone()),
-        };
+        let key = self.key_of(poll);
         self.record_at_last().map_err(KeepError::from)?;
         let started = self.house.clock.now();
         let mut staging = self.house.spool.stage(BY_HAND).map_err(KeepError::from)?;
-        let completed = self
-            .fetch(&key, &window, None, &mut staging, Manner::default())
-            .await?;
+        let manner = Manner {
+            may_wait: true,
+            ..Manner::default()
+        };
+        let fetched = self
+            .fetch(&key, &poll.window, None, &mut staging, manner)
+            .await;
+        let unanswered = self.unanswered.take();
+        if let (Err(PollError::Later(_)), Some((exchange, endpoint))) = (&fetched, unanswered) {
+            self.promised = Some(Box::new(Promised {
+                poll: poll.clone(),
+                exchange,
+                endpoint,
+                started,
+            }));
+        }
+        self.keep_by_hand(poll, &key, &fetched?, staging, started)
+    }
+
+    /// The answer that the service has promised for this poll.
+    fn promised_to(&mut self, poll: &ManualPoll) -> Option<Box<Promised>> {
+        self.promised.take_if(|promised| promised.poll == *poll)
+    }
+
+    /// Asks for an answer that was promised, which spends no poll.
+    async fn fetch_promised(
+        &mut self,
+        poll: &ManualPoll,
+        mut promised: Box<Promised>,
+    ) -> Result<ManualResult, PollError> {
+        let key = self.key_of(poll);
+        self.record_at_last().map_err(KeepError::from)?;
+        let mut staging = self.house.spool.stage(BY_HAND).map_err(KeepError::from)?;
+        let url = promised.endpoint.url.clone();
+        let fetched = self
+            .parts(&key, &url, &mut promised.exchange, &mut staging)
+            .await;
+        let later = match &fetched {
+            Err(PollError::Later(later)) => Some(*later),
+            Err(PollError::Fault(fault)) if promised.exchange.part() == 1 => {
+                asks_again_after(fault).map(|wait| Later { wait })
+            }
+            _ => None,
+        };
+        if let Some(later) = later {
+            self.promised = Some(promised);
+            return Err(PollError::Later(later));
+        }
+        self.keep_by_hand(poll, &key, &fetched?, staging, promised.started)
+    }
+
+    fn key_of(&self, poll: &ManualPoll) -> CollectionKey {
+        CollectionKey {
+            service: self.service.name.clone(),
+            collection: poll.collection.clone(),
+        }
+    }
+
+    /// Gives the events of a whole answer to whom they are for.
+    fn keep_by_hand(
+        &mut self,
+        poll: &ManualPoll,
+        key: &CollectionKey,
+        completed: &Completed,
+        staging: Staging,
+        started: Now,
+    ) -> Result<ManualResult, PollError> {
         let (events, seq) = match &poll.destination {
             Destination::Person => {
                 let spool = &self.house.spool;
@@ -164,12 +283,12 @@ impl Poller {
             Destination::Output(name) => {
                 let takers = vec![name.clone()];
                 let reason = Reason::Manual;
-                let seq = self.commit(&key, &reason, &completed, staging, takers, started)?;
+                let seq = self.commit(key, &reason, completed, staging, takers, started)?;
                 (None, seq)
             }
         };
         Ok(ManualResult {
-            completed,
+            completed: completed.clone(),
             events,
             seq,
         })

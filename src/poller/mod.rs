@@ -30,6 +30,7 @@ use crate::taxii::client::{Client, Connection};
 use crate::taxii::exchange::{Completed, Exchange, Later};
 use crate::taxii::fault::Fault;
 use crate::taxii::gate::Gate;
+use crate::taxii::version::Version;
 use crate::taxii::window::{PollWindow, WindowRules};
 use crate::tls::BuildClientError;
 use crate::wake::Wake;
@@ -37,6 +38,7 @@ use collection::Collection;
 use commit::{Reason, Unrecorded};
 use endpoint::{Endpoint, Endpoints};
 use fetch::Manner;
+use manual::Promised;
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 use pending::Pending;
 use repair::{OwedRepair, Repairs};
@@ -71,6 +73,8 @@ pub struct Poller {
     repairs: Repairs,
     /// The poll that was just answered with PENDING.
     unanswered: Option<(Exchange, Endpoint)>,
+    /// The poll by hand that was answered with PENDING.
+    promised: Option<Box<Promised>>,
 }
 
 /// What the next opening of the gate is for.
@@ -219,6 +223,7 @@ impl Poller {
             connects: 0,
             repairs: Repairs::default(),
             unanswered: None,
+            promised: None,
         }
     }
 
@@ -339,6 +344,7 @@ impl Poller {
     /// A Discovery_Request spends no poll, and its answer tells the service's time (the first window
     /// must not end ahead of the service's clock) and whether it understands the version.
     async fn greet(&mut self) {
+        let is_version_new = !self.endpoints.knows_version();
         let greeting = tokio::time::timeout(GREETING_TIMEOUT, self.endpoints.greet(&self.client));
         let greeting = greeting.await.unwrap_or_default();
         if greeting.is_answered {
@@ -350,6 +356,12 @@ impl Poller {
             );
         }
         self.learn(greeting.date);
+        if is_version_new && greeting.version == Some(Version::V1_0) && self.service.allow_asynch {
+            tracing::warn!(
+                service = self.service.name,
+                "the service speaks TAXII 1.0, in which no answer comes later: allow_asynch does nothing"
+            );
+        }
     }
 
     fn learn(&self, date: Option<DateTime<Utc>>) {
@@ -390,8 +402,8 @@ impl Poller {
         if let Err(error) = self.stage_only_new(&key, &mut staging) {
             return self.not_kept(index, &error, server_now);
         }
-        if is_held && let Err(error) = self.client.reload_secrets() {
-            tracing::error!(collection = %key, %error, "a secret cannot be read again");
+        if is_held && let Err(error) = self.client.reload() {
+            tracing::error!(collection = %key, %error, "a secret or a certificate cannot be read again");
         }
         let started = self.house.clock.now();
         let manner = Manner {

@@ -50,7 +50,7 @@ impl Pending {
 }
 
 /// The service may still have the answer: after which time it is asked for it again.
-fn asks_again_after(fault: &Fault) -> Option<Duration> {
+pub(super) fn asks_again_after(fault: &Fault) -> Option<Duration> {
     match fault {
         Fault::Connect { .. } | Fault::Connection { .. } | Fault::TimedOut { .. } => {
             Some(UNREACHED_WAIT)

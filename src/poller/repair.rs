@@ -202,6 +202,7 @@ fn is_answer(fault: &Fault) -> bool {
         ),
         Fault::Http { status, .. } => matches!(status, 400 | 405 | 406 | 410 | 413 | 422),
         Fault::Connect { .. }
+        | Fault::ProxyRefused
         | Fault::Connection { .. }
         | Fault::TimedOut { .. }
         | Fault::NotFound { .. }

@@ -4,7 +4,12 @@
 //! A set that came with events is a file of their batch, which makes both durable by one rename, and
 //! takes the place of the set before when the ledger knows the batch. As long as it has not, it
 //! lies there: the next poll and the next start make up for it.
+//!
+//! Sets do not count for `state.max_spool_bytes`: they never go, so that a poll which waited for their
+//! room would wait for ever. Each has at most `limits.max_set_events` ids, and a start removes those
+//! that are compared with nothing any more.
 
+use std::collections::HashSet;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,12 +89,16 @@ impl Set {
 }
 
 /// Lets pass what a set does not hold, and remembers what comes; or lets pass only what it holds.
+/// Either way what comes twice passes once.
 pub(super) struct SetFilter {
     known: Set,
-    /// Whether only what is known passes: then nothing is remembered.
+    /// Whether only what is known passes: then no set is made of it.
     only_known: bool,
     limit: usize,
+    /// In the order in which they came, each once.
     seen: Vec<EventId>,
+    /// The same, to find one.
+    seen_ids: HashSet<EventId>,
     left_out: u64,
     /// Content blocks that were set aside before already.
     left_out_blocks: u64,
@@ -97,7 +106,7 @@ pub(super) struct SetFilter {
     block: SetMark,
 }
 
-/// What came again and was left out.
+/// What came again, in the same answer or since the one before, and was left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LeftOut {
     /// Events.
@@ -127,6 +136,7 @@ impl SetFilter {
             only_known: false,
             limit,
             seen: Vec::new(),
+            seen_ids: HashSet::new(),
             left_out: 0,
             left_out_blocks: 0,
             block: SetMark::default(),
@@ -136,7 +146,7 @@ impl SetFilter {
     /// Whether an event goes on.
     pub(super) fn passes(&mut self, id: EventId) -> io::Result<bool> {
         if self.only_known {
-            return Ok(self.known.contains(id));
+            return Ok(self.known.contains(id) && self.comes_first(id)?);
         }
         let is_new = self.is_new(id)?;
         self.left_out += u64::from(!is_new);
@@ -168,12 +178,21 @@ impl SetFilter {
     }
 
     fn is_new(&mut self, id: EventId) -> io::Result<bool> {
+        Ok(self.comes_first(id)? && !self.known.contains(id))
+    }
+
+    /// Whether the answer did not have it before.
+    fn comes_first(&mut self, id: EventId) -> io::Result<bool> {
+        if self.seen_ids.contains(&id) {
+            return Ok(false);
+        }
         if self.seen.len() >= self.limit {
             let limit = self.limit;
             return Err(io::Error::other(SetTooLarge { limit }));
         }
         self.seen.push(id);
-        Ok(!self.known.contains(id))
+        self.seen_ids.insert(id);
+        Ok(true)
     }
 
     pub(super) fn left_out(&self) -> LeftOut {
@@ -202,7 +221,9 @@ impl SetFilter {
     }
 
     pub(super) fn take_back(&mut self, mark: SetMark) {
-        self.seen.truncate(mark.seen);
+        for id in self.seen.drain(mark.seen.min(self.seen.len())..) {
+            self.seen_ids.remove(&id);
+        }
         self.left_out = mark.left_out;
         self.left_out_blocks = mark.left_out_blocks;
         self.block = mark;
@@ -213,6 +234,7 @@ impl SetFilter {
         if self.only_known {
             return None;
         }
+        self.seen_ids = HashSet::new();
         let all = Set::new(std::mem::take(&mut self.seen), as_of);
         if all.ids == self.known.ids {
             return None;
@@ -245,9 +267,11 @@ impl Spool {
         let path = self.folder(seq).join(NEW_FILE_NAME);
         let set = self.read_set(&path);
         if let Some(known) = set.map_err(io_error("reading the set", &path))? {
+            // All of it may come, and nothing else is remembered.
+            let limit = known.ids.len();
             staging.filter(SetFilter {
                 only_known: true,
-                ..SetFilter::new(known, 0)
+                ..SetFilter::new(known, limit)
             });
         }
         Ok(())
@@ -315,6 +339,24 @@ impl Spool {
             .remove_file_if_there(&kept)
             .and_then(|()| self.disk.sync_folder(&self.sets))
             .map_err(io_error("forgetting the set", &kept))
+    }
+
+    /// Removes the sets of all other collections than these, and tells how many there were.
+    pub fn keep_sets_of(&self, keys: &[CollectionKey]) -> Result<usize, SpoolError> {
+        let kept: Vec<PathBuf> = keys.iter().map(|key| self.set_file(key)).collect();
+        let remove = || -> io::Result<usize> {
+            let names = self.disk.names(&self.sets)?;
+            let mut paths: Vec<PathBuf> = names.iter().map(|name| self.sets.join(name)).collect();
+            paths.retain(|path| !kept.contains(path));
+            for path in &paths {
+                self.disk.remove_file_if_there(path)?;
+            }
+            if !paths.is_empty() {
+                self.disk.sync_folder(&self.sets)?;
+            }
+            Ok(paths.len())
+        };
+        remove().map_err(io_error("removing sets that nobody needs in", &self.sets))
     }
 
     /// The sets that lie in batches of the collection, the oldest first.
@@ -424,6 +466,36 @@ mod tests {
         let files = filter.files(8).unwrap();
         assert_eq!(ids(&files.all), [id(1), id(2), id(3)]);
         assert_eq!(ids(&files.new), [id(3)]);
+    }
+
+    #[test]
+    fn what_comes_twice_in_one_answer_passes_once() {
+        let passes = |filter: &mut SetFilter, numbers: &[u8]| -> Vec<bool> {
+            let pass = |n: &u8| filter.passes(id(*n)).unwrap();
+            numbers.iter().map(pass).collect()
+        };
+        // A limit counts what is different.
+        let mut one = filter(&[1], 3);
+        assert_eq!(
+            passes(&mut one, &[2, 1, 2, 1, 3]),
+            [true, false, false, false, true]
+        );
+        assert_eq!(one.left_out().events, 3);
+        // What was taken back comes first again.
+        one.block_read();
+        one.take_back(SetMark::default());
+        assert_eq!(passes(&mut one, &[3, 2, 3]), [true, true, false]);
+        assert_eq!(one.left_out().events, 1);
+        assert_eq!(ids(&one.files(8).unwrap().new), [id(2), id(3)]);
+        // So does what is asked for again to repair a batch.
+        let mut repair = SetFilter {
+            only_known: true,
+            ..filter(&[1, 2], 2)
+        };
+        assert_eq!(
+            passes(&mut repair, &[2, 3, 1, 2, 1]),
+            [true, false, true, false, false]
+        );
     }
 
     #[test]

@@ -14,9 +14,9 @@ use super::fault::Fault;
 use super::message::{self, Request};
 use super::version::protocol_of;
 use crate::config::{
-    Authentication, Credentials, ReadSecretError, Secret, ServiceConfig, TlsConfig,
+    Authentication, Credentials, ProxyConfig, ReadSecretError, Secret, ServiceConfig, TlsConfig,
 };
-use crate::tls::{BuildClientError, client_builder};
+use crate::tls::{BuildClientError, client_builder, proxy};
 
 /// A new id for a message. TAXII 1.0 wants digits alone.
 #[must_use]
@@ -31,9 +31,19 @@ const INTERRUPTED: &str = "it was interrupted";
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
-    authentication: Authentication,
-    headers: Vec<(String, Secret)>,
+    connection: Connection,
     interrupt: CancellationToken,
+}
+
+/// What lies in files could not be read again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A secret.
+    #[error(transparent)]
+    Secret(#[from] ReadSecretError),
+    /// A certificate or a key.
+    #[error(transparent)]
+    Build(#[from] BuildClientError),
 }
 
 /// What a client needs to know of a service.
@@ -42,7 +52,7 @@ pub struct Connection {
     /// TLS to the service.
     pub tls: TlsConfig,
     /// A proxy; none follows the environment.
-    pub proxy: Option<String>,
+    pub proxy: Option<ProxyConfig>,
     /// Time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Time for a whole request and its answer.
@@ -82,17 +92,9 @@ pub struct Reply {
 impl Client {
     /// Reads the certificates; connects to nothing.
     pub fn new(connection: Connection) -> Result<Self, BuildClientError> {
-        let builder = client_builder(
-            &connection.tls,
-            connection.proxy.as_deref(),
-            connection.connect_timeout,
-            connection.request_timeout,
-        )?;
-        let http = builder.build().map_err(BuildClientError::Build)?;
         Ok(Self {
-            http,
-            authentication: connection.authentication,
-            headers: connection.headers,
+            http: http(&connection)?,
+            connection,
             interrupt: CancellationToken::new(),
         })
     }
@@ -109,18 +111,30 @@ impl Client {
         self.interrupt.is_cancelled()
     }
 
-    /// Reads secrets again that lie in files: they may have been mended.
-    pub fn reload_secrets(&mut self) -> Result<(), ReadSecretError> {
-        let headers = self.headers.iter_mut().map(|(_, secret)| secret.reload());
-        self.authentication.reload().and(headers.collect())
+    /// Reads secrets and certificates again that lie in files: they may have been mended.
+    pub fn reload(&mut self) -> Result<(), ReloadError> {
+        let connection = &mut self.connection;
+        let mut headers = connection.headers.iter_mut();
+        let headers = headers.try_for_each(|(_, secret)| secret.reload());
+        let proxy = connection
+            .proxy
+            .as_mut()
+            .map_or(Ok(()), ProxyConfig::reload);
+        connection.authentication.reload().and(headers).and(proxy)?;
+        self.http = http(connection)?;
+        Ok(())
     }
 
     /// What the service has said, without the credentials that it may repeat.
     #[must_use]
     pub fn hide_credentials(&self, text: &str) -> String {
-        let text = self.authentication.hide_in(text);
+        let text = self.connection.authentication.hide_in(text);
+        let text = match &self.connection.proxy {
+            Some(proxy) => proxy.hide_in(&text),
+            None => text,
+        };
         let hide = |text: String, (_, secret): &(String, Secret)| secret.hide_in(&text);
-        self.headers.iter().fold(text, hide)
+        self.connection.headers.iter().fold(text, hide)
     }
 
     /// Sends a request to the service at `url` and waits for the head of its answer.
@@ -135,7 +149,7 @@ impl Client {
             .header("X-TAXII-Services", request.version.services())
             .header("X-TAXII-Protocol", protocol_of(url))
             .body(request.xml.clone());
-        for (name, value) in &self.headers {
+        for (name, value) in &self.connection.headers {
             let value = HeaderValue::from_str(value.expose()).map(|mut value| {
                 value.set_sensitive(true);
                 value
@@ -145,7 +159,7 @@ impl Client {
                 post = post.header(name, value);
             }
         }
-        post = match &self.authentication {
+        post = match &self.connection.authentication {
             Authentication::None => post,
             Authentication::Basic(Credentials { username, password }) => {
                 post.basic_auth(username, Some(password.expose()))
@@ -157,6 +171,9 @@ impl Client {
             reason: INTERRUPTED.to_owned(),
         })?;
         let response = sent.map_err(|error| {
+            if proxy::wants_credentials(&error) {
+                return Fault::ProxyRefused;
+            }
             // A time-out while connecting is both; nothing was sent then.
             let (is_connect, is_timeout) = (error.is_connect(), error.is_timeout());
             let reason = reason(&error.without_url());
@@ -175,6 +192,16 @@ impl Client {
             interrupt: self.interrupt.clone(),
         })
     }
+}
+
+fn http(connection: &Connection) -> Result<reqwest::Client, BuildClientError> {
+    let builder = client_builder(
+        &connection.tls,
+        connection.proxy.as_ref(),
+        connection.connect_timeout,
+        connection.request_timeout,
+    )?;
+    builder.build().map_err(BuildClientError::Build)
 }
 
 impl Reply {
@@ -244,4 +271,41 @@ fn reason(error: &dyn Error) -> String {
         source = error.source();
     }
     reason
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SecretSource;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_proxy_is_shown_without_its_password() {
+        let password = Secret::new(SecretSource::Plain, "hunter2-horse".to_owned());
+        let client = Client::new(Connection {
+            tls: TlsConfig::default(),
+            proxy: Some(ProxyConfig {
+                url: "http://proxy.example.com:3128".to_owned(),
+                credentials: Some(Credentials {
+                    username: "mole".to_owned(),
+                    password,
+                }),
+            }),
+            connect_timeout: PATIENCE,
+            request_timeout: PATIENCE,
+            authentication: Authentication::None,
+            headers: Vec::new(),
+        });
+        let client = client.unwrap();
+        // `mole:hunter2-horse` in base64, as it travels.
+        let sent = "bW9sZTpodW50ZXIyLWhvcnNl";
+        let shown = format!("{client:?}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains(sent),
+            "{shown}"
+        );
+        let told = client.hide_credentials(&format!("you are {sent}, or hunter2-horse"));
+        assert_eq!(told, "you are [hidden], or [hidden]");
+    }
 }

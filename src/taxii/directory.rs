@@ -7,7 +7,8 @@ use super::fault::Fault;
 use super::inquiry::{Inquired, inquire, named_address};
 use super::message::Ask;
 use super::response::{
-    Answer, CollectionInformation, Collections, Discovery, ServiceInstance, ServiceKind,
+    Answer, CollectionInformation, CollectionKind, Collections, Discovery, ServiceInstance,
+    ServiceKind,
 };
 use super::status::StatusType;
 use super::version::Version;
@@ -94,6 +95,15 @@ impl Understood {
     }
 }
 
+/// Where a collection is polled, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The poll service.
+    pub url: String,
+    /// What kind of collection it is; none if nothing lists it.
+    pub kind: Option<CollectionKind>,
+}
+
 /// What a discovery service knows.
 #[derive(Debug, Clone, Copy)]
 pub struct Directory<'a> {
@@ -107,13 +117,13 @@ pub struct Directory<'a> {
 
 impl Directory<'_> {
     /// Where a collection is polled.
-    pub async fn poll_service(&self, collection: &str) -> Result<String, Fault> {
+    pub async fn poll_service(&self, collection: &str) -> Result<Found, Fault> {
         let discovery = self.discovery().await?;
         let managers = discovery.offered(&ServiceKind::CollectionManagement, self.version);
         let mut fault = None;
         for manager in managers.iter().take(MAX_MANAGERS) {
             match self.polled_by(manager, collection).await {
-                Ok(Some(url)) => return Ok(url),
+                Ok(Some(found)) => return Ok(found),
                 Ok(None) => {}
                 Err(other) => fault = Some(other),
             }
@@ -125,7 +135,10 @@ impl Directory<'_> {
         }
         // Without a list of collections, a poll service has them all.
         match discovery.offered(&ServiceKind::Poll, self.version).first() {
-            Some(service) => self.address_of(service),
+            Some(service) => Ok(Found {
+                url: self.address_of(service)?,
+                kind: None,
+            }),
             None => Err(self.missing(collection, "the service offers none for this version")),
         }
     }
@@ -135,11 +148,17 @@ impl Directory<'_> {
         &self,
         manager: &ServiceInstance,
         collection: &str,
-    ) -> Result<Option<String>, Fault> {
+    ) -> Result<Option<Found>, Fault> {
         let url = self.address_of(manager)?;
         let known = self.collections_at(&url).await?.collections;
         let known = known.iter().find(|known| known.name == collection);
-        known.map(|known| self.polled_at(&url, known)).transpose()
+        let found = known.map(|known| {
+            Ok(Found {
+                url: self.polled_at(&url, known)?,
+                kind: Some(known.kind),
+            })
+        });
+        found.transpose()
     }
 
     /// The services that it tells of.

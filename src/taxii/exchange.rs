@@ -65,7 +65,7 @@ pub struct Totals {
     pub refused_blocks: u64,
     /// What the blocks held.
     pub counts: Counts,
-    /// Events beside those, which the poll before brought too.
+    /// Events beside those, which the poll before brought too, or this one already.
     pub known_events: u64,
     /// The service's message ids.
     pub message_ids: Vec<String>,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Timestamp;
+use super::mend::{Configured, Mend};
 use super::message::NotInVersion;
 use super::status::{StatusMessage, StatusType};
 
@@ -19,6 +20,9 @@ pub enum Fault {
         /// Why.
         reason: String,
     },
+    /// The proxy wants other credentials, or any at all: the service has seen nothing.
+    #[error("the proxy asks for authentication (HTTP 407)")]
+    ProxyRefused,
     /// The request was sent, its answer did not come.
     #[error("the connection failed before the answer came: {reason}")]
     Connection {
@@ -104,7 +108,7 @@ pub enum Reaction {
     /// A person must mend something; probed whenever the gate opens.
     Hold {
         /// What to mend.
-        mend: String,
+        mend: Mend,
     },
     /// The same window again when the gate opens; a shorter one if it goes on.
     Shrink,
@@ -119,6 +123,7 @@ impl Fault {
             Self::Connection { .. } | Self::NoProgress { .. } | Self::ResultExpired { .. } => {
                 Reaction::NextGate
             }
+            Self::ProxyRefused => Reaction::Hold { mend: Mend::Proxy },
             Self::Http {
                 status,
                 retry_after,
@@ -130,16 +135,23 @@ impl Fault {
             Self::Status { http, message } => status_reaction(*http, message),
             Self::NotFound { .. } => Reaction::NextGate,
             Self::NotOffered { .. } => Reaction::Hold {
-                mend: "check the name of the collection and the address in the configuration: \
-                       `cta-forwarder taxii collections` shows what the service offers"
-                    .to_owned(),
+                mend: Mend::NotOffered,
             },
             Self::NotInVersion(_) => Reaction::Hold {
-                mend: "leave that out of the configuration, or set taxii_version".to_owned(),
+                mend: Mend::NotInVersion,
             },
             Self::TimedOut { .. } | Self::Unreadable { .. } | Self::TooManyParts { .. } => {
                 Reaction::Shrink
             }
+        }
+    }
+
+    /// What happened, and what a person must mend if it is for one.
+    #[must_use]
+    pub fn with_mend(&self, at: &Configured) -> String {
+        match self.reaction() {
+            Reaction::Hold { mend } => format!("{self}; {}", mend.text(at)),
+            _ => self.to_string(),
         }
     }
 
@@ -151,24 +163,14 @@ impl Fault {
     }
 }
 
-fn mend_for_http(status: u16) -> Option<String> {
-    let mend = match status {
-        401 | 403 | 404 => {
-            "check username, password, poll_url and that the account may read the collection; \
-             this service answers 404 and 401 alike for accounts that it does not accept"
-        }
-        407 => {
-            "the proxy asks for authentication: set $HTTPS_PROXY, with its user and password, in the \
-             agent's environment instead of proxy"
-        }
-        400 | 405 | 406 | 413 | 415 => {
-            "the service does not understand the request: check that poll_url is that of a \
-             TAXII poll service, and taxii_version"
-        }
-        300..=399 => "poll_url has moved: set it to the address that the service redirects to",
-        _ => return None,
-    };
-    Some(mend.to_owned())
+fn mend_for_http(status: u16) -> Option<Mend> {
+    match status {
+        401 | 403 | 404 => Some(Mend::AccessOrAddress),
+        407 => Some(Mend::Proxy),
+        400 | 405 | 406 | 413 | 415 => Some(Mend::NotUnderstood),
+        300..=399 => Some(Mend::Moved),
+        _ => None,
+    }
 }
 
 fn status_reaction(http: u16, message: &StatusMessage) -> Reaction {
@@ -178,38 +180,21 @@ fn status_reaction(http: u16, message: &StatusMessage) -> Reaction {
                 Reaction::Wait(wait.min(MAX_ASKED_WAIT))
             });
         }
-        StatusType::Unauthorized | StatusType::Denied => {
-            "check username and password, and with the provider that the account may read the \
-             collection"
-        }
-        StatusType::NotFound => "check the name of the collection with the provider",
-        StatusType::BadMessage => {
-            "the service refuses the request: check the name of the collection and poll_url, \
-             then the service's message above"
-        }
-        StatusType::Pending => {
-            "the service has its answer later: set allow_asynch = true for this service"
-        }
-        StatusType::UnsupportedContent => {
-            "write formats into content_bindings that the service has, as its message tells, or none"
-        }
-        StatusType::PollingUnsupported => {
-            "the collection cannot be polled: ask the provider for its poll service; \
-             `cta-forwarder taxii collections` shows what is offered"
-        }
+        StatusType::Unauthorized | StatusType::Denied => Mend::Access,
+        StatusType::NotFound => Mend::NotFound,
+        StatusType::BadMessage => Mend::Refused,
+        StatusType::Pending => Mend::Later,
+        StatusType::UnsupportedContent => Mend::Content,
+        StatusType::PollingUnsupported => Mend::NotPolled,
         StatusType::UnsupportedMessage
         | StatusType::UnsupportedProtocol
-        | StatusType::UnsupportedQuery => {
-            "check that poll_url is that of a TAXII poll service for this collection, and taxii_version"
-        }
+        | StatusType::UnsupportedQuery => Mend::NotUnderstood,
         _ => match mend_for_http(http) {
-            Some(mend) => return Reaction::Hold { mend },
+            Some(mend) => mend,
             None => return Reaction::NextGate,
         },
     };
-    Reaction::Hold {
-        mend: mend.to_owned(),
-    }
+    Reaction::Hold { mend }
 }
 
 #[cfg(test)]
@@ -248,6 +233,7 @@ mod tests {
         };
         let reason = String::new;
         check(&Fault::Connect { reason: reason() }, "same slot");
+        check(&Fault::ProxyRefused, "hold");
         check(&Fault::Connection { reason: reason() }, "next gate");
         check(&Fault::Unreadable { reason: reason() }, "shrink");
         check(&Fault::TimedOut { reason: reason() }, "shrink");

@@ -7,6 +7,7 @@ pub mod exchange;
 pub mod fault;
 pub mod gate;
 pub mod inquiry;
+pub mod mend;
 pub mod message;
 mod offer;
 pub mod response;

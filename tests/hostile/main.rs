@@ -13,5 +13,6 @@
 
 mod agent;
 mod receivers;
+mod senders;
 mod server;
 mod service;

@@ -20,14 +20,14 @@ def binary():
 class Agent:
     """A configuration and a state folder, which outlive every start and stop."""
 
-    def __init__(self, folder, poll_url, password=READER[1], service=None, outputs=()):
+    def __init__(self, folder, poll_url, password=READER[1], service=None, outputs=(), inbox=None):
         self._folder = Path(folder)
         self._events = self._folder / "events.jsonl"
         self._starts = 0
         self._password = self._folder / "taxii-password"
         self._config = self._folder / "cta-forwarder.toml"
         self.set_password(password)
-        self._config.write_text(self._configuration(poll_url, service or {}, outputs))
+        self._config.write_text(self._configuration(poll_url, service or {}, outputs, inbox))
 
     def set_password(self, password):
         self._password.touch(mode=0o600)
@@ -59,7 +59,7 @@ class Agent:
             raise AssertionError(f"`status` ended with code {asked.returncode}: {asked.stderr}")
         return {output["name"]: output for output in json.loads(asked.stdout)["outputs"]}
 
-    def _configuration(self, poll_url, service, outputs):
+    def _configuration(self, poll_url, service, outputs, inbox):
         service = {
             "name": SERVICE,
             "poll_url": poll_url,
@@ -77,7 +77,11 @@ class Agent:
         service = {key: value for key, value in service.items() if value is not None}
         file = {"name": "file", "type": "file", "path": str(self._events)}
         state = {"directory": str(self._folder / "state"), "min_free_disk": "1MiB"}
-        tables = [("[state]", state), ("[[service]]", service)]
+        tables = [("[state]", state)]
+        if poll_url or "discovery_url" in service:
+            tables.append(("[[service]]", service))
+        if inbox:
+            tables.append(("[inbox]", inbox))
         tables += [("[[output]]", output) for output in (file, *outputs)]
         return "\n".join(f"{head}\n{_toml(table)}" for head, table in tables)
 

@@ -90,7 +90,7 @@ class TaxiiCommands(InteropTest):
         asked = self.run_taxii("collections", self.discovery, password="wrong")
         self.assertEqual(asked.returncode, 1)
         self.assertIn("UNAUTHORIZED", asked.stderr)
-        self.assertIn("check username and password", asked.stderr)
+        self.assertIn("check what authenticates (--username", asked.stderr)
 
     def test_an_agent_that_knows_a_discovery_service_alone(self):
         yesterday = datetime.now(timezone.utc) - timedelta(days=1)

@@ -45,6 +45,8 @@ pub(super) enum Action {
     Damage(Target),
     /// The service publishes a package that it dates back by so many seconds.
     PublishLate(i64),
+    /// A service pushes a message, the one before if that was not answered.
+    Push,
 }
 
 /// Where a person sets the checkpoint.
@@ -81,7 +83,7 @@ impl Target {
 
 impl Action {
     pub(super) fn draw(random: &mut fastrand::Rng, outputs: usize) -> Self {
-        match random.u32(..112) {
+        match random.u32(..120) {
             0..18 => Self::Publish,
             18..48 => Self::Pass(Duration::from_secs(random.u64(1..1500))),
             48..53 => Self::PollByHand {
@@ -124,7 +126,8 @@ impl Action {
                 _ => Move::Back(random.i64(1..4000)),
             }),
             104..110 => Self::Damage(Target::draw(random)),
-            _ => Self::PublishLate(random.i64(60..4000)),
+            110..112 => Self::PublishLate(random.i64(60..4000)),
+            _ => Self::Push,
         }
     }
 }

@@ -4,9 +4,11 @@ mod damage;
 mod judging;
 mod machine;
 mod person;
+mod pusher;
 mod surroundings;
 mod turns;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use crate::simulator::cta::{BadBlock, CtaFault, CtaFaultOn, CtaRules, CtaService
 use crate::simulator::hec::{AckPolicy, HecRules, HecServer};
 use crate::state::MemoryTables;
 use crate::storage::Storage;
+use pusher::Message;
 use surroundings::config;
 use turns::TICK;
 
@@ -55,6 +58,10 @@ pub(super) struct Life {
     published: Vec<(EventId, DateTime<Utc>)>,
     /// Packages that the service has dated back: a window that is polled again is another one.
     late: u64,
+    /// Events that a service was told SUCCESS of.
+    pushed: BTreeSet<EventId>,
+    /// What it has pushed last, if it was not.
+    unanswered: Option<Message>,
     /// What is damaged as soon as there is such a thing.
     doomed: Option<Target>,
     /// Things still happen: from its last action on nothing goes wrong any more.
@@ -122,6 +129,8 @@ impl Life {
             generator: ContentGenerator::new(seed).with_size(size),
             published: Vec::new(),
             late: 0,
+            pushed: BTreeSet::new(),
+            unanswered: None,
             doomed: None,
             is_restless: true,
             _folder: folder,
@@ -176,6 +185,9 @@ impl Life {
         self.disk.stop_after(None);
         self.disk.allow();
         self.disk.set_capacity(None);
+        if self.unanswered.is_some() {
+            self.push()?;
+        }
         self.run_for(DRAINED).await?;
         self.look()?;
         // What a refused step has left in the way goes at the next start.
@@ -261,6 +273,7 @@ impl Life {
                 let dated = self.cta.now() - TimeDelta::seconds(seconds);
                 self.publish_late(dated);
             }
+            Action::Push => self.push()?,
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ pub(super) struct Tally {
     pub(super) ledger_damaged: u64,
     pub(super) mended: u64,
     pub(super) repairs: u64,
+    pub(super) pushed: u64,
+    pub(super) pushed_again: u64,
 }
 
 impl Tally {
@@ -39,6 +41,8 @@ impl Tally {
         self.ledger_damaged += other.ledger_damaged;
         self.mended += other.mended;
         self.repairs += other.repairs;
+        self.pushed += other.pushed;
+        self.pushed_again += other.pushed_again;
     }
 
     /// Whether everything that can happen has.
@@ -56,6 +60,8 @@ impl Tally {
             self.ledger_damaged,
             self.mended,
             self.repairs,
+            self.pushed,
+            self.pushed_again,
         ]
         .iter()
         .all(|count| *count > 0)

@@ -6,7 +6,10 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::cli::{CommandError, load};
-use crate::config::{Authentication, Credentials, Secret, TlsConfig};
+use crate::config::{
+    Authentication, Credentials, ProxyConfig, Secret, TlsConfig, check_header_name,
+    may_stand_in_header,
+};
 use crate::taxii::client::{Client, Connection};
 use crate::taxii::directory::{Directory, Greeting, greet};
 use crate::taxii::fault::Fault;
@@ -52,6 +55,10 @@ struct Access {
     /// A file that holds a bearer token alone
     #[arg(long, value_name = "FILE", conflicts_with = "service")]
     bearer_token_file: Option<PathBuf>,
+    /// A header of each request, such as an API key: its name, and a file that holds its value
+    /// alone; may be repeated
+    #[arg(long, value_name = "NAME=FILE", conflicts_with = "service", value_parser = header)]
+    header: Vec<(String, PathBuf)>,
     /// PEM certificates of the authorities to trust instead of the system's
     #[arg(long, value_name = "FILE", conflicts_with = "service")]
     ca_file: Option<PathBuf>,
@@ -69,6 +76,12 @@ struct Access {
     /// http://, https://, socks5:// or socks5h:// proxy
     #[arg(long, value_name = "URL", conflicts_with = "service")]
     proxy: Option<String>,
+    /// Whom the proxy knows us as; the password is read from --proxy-password-file
+    #[arg(long, value_name = "USER", requires_all = ["proxy", "proxy_password_file"])]
+    proxy_username: Option<String>,
+    /// A file that holds the proxy's password alone
+    #[arg(long, value_name = "FILE", requires = "proxy_username")]
+    proxy_password_file: Option<PathBuf>,
     /// How long the whole request may take
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -78,6 +91,14 @@ fn version(text: &str) -> Result<Version, String> {
     let mut all = Version::ALL.into_iter();
     all.find(|version| version.to_string() == text)
         .ok_or_else(|| "write 1.0 or 1.1".to_owned())
+}
+
+fn header(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text
+        .split_once('=')
+        .ok_or("write NAME=FILE, the header and a file that holds its value")?;
+    check_header_name(name)?;
+    Ok((name.to_owned(), file.into()))
 }
 
 /// A service that is spoken to.
@@ -153,17 +174,39 @@ impl Access {
             (_, _, Some(file)) => Authentication::Bearer(read(file)?),
             _ => Authentication::None,
         };
+        let proxy_credentials = match (self.proxy_username, &self.proxy_password_file) {
+            (Some(username), Some(file)) => Some(Credentials {
+                username,
+                password: read(file)?,
+            }),
+            _ => None,
+        };
+        let mut headers = Vec::new();
+        for (name, file) in self.header {
+            let value = read(&file)?;
+            if !value.expose().chars().all(may_stand_in_header) {
+                let what = format!(
+                    "{}: it holds a character that cannot be sent",
+                    file.display()
+                );
+                return Err(CommandError::Failed(what));
+            }
+            headers.push((name, value));
+        }
         Ok(Connection {
             tls: TlsConfig {
                 ca_file: self.ca_file,
                 client_cert_file: self.client_cert_file,
                 client_key_file: self.client_key_file,
             },
-            proxy: self.proxy,
+            proxy: self.proxy.map(|url| ProxyConfig {
+                url,
+                credentials: proxy_credentials,
+            }),
             connect_timeout: self.timeout,
             request_timeout: self.timeout,
             authentication,
-            headers: Vec::new(),
+            headers,
         })
     }
 }

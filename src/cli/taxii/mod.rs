@@ -10,7 +10,8 @@ mod subscription;
 use std::path::Path;
 
 use super::{CommandError, Exit};
-use crate::taxii::fault::{Fault, Reaction};
+use crate::taxii::fault::Fault;
+use crate::taxii::mend::Configured;
 use crate::taxii::message::SubscriptionAction;
 use connection::At;
 use poll::PollArguments;
@@ -87,9 +88,6 @@ impl TaxiiCommand {
 impl From<Fault> for CommandError {
     /// What went wrong, and what to do.
     fn from(fault: Fault) -> Self {
-        Self::Failed(match fault.reaction() {
-            Reaction::Hold { mend } => format!("{fault}; {mend}"),
-            _ => fault.to_string(),
-        })
+        Self::Failed(fault.with_mend(&Configured::by_hand()))
     }
 }

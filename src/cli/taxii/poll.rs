@@ -39,6 +39,9 @@ pub(super) struct PollArguments {
     /// Only how much there is; TAXII 1.1
     #[arg(long, conflicts_with_all = ["subscription", "result_id"])]
     count_only: bool,
+    /// With --count-only: write one JSON object, for scripts
+    #[arg(long, requires = "count_only")]
+    json: bool,
     /// Content in this format alone, such as urn:stix.mitre.org:xml:1.1.1; may be repeated
     #[arg(long, value_name = "BINDING", conflicts_with = "subscription")]
     binding: Vec<String>,
@@ -89,14 +92,14 @@ impl PollArguments {
         };
         let peer = self.at.open(config).await?;
         let url = if peer.is_discovery() {
-            peer.directory().poll_service(&ask.collection).await?
+            peer.directory().poll_service(&ask.collection).await?.url
         } else {
             peer.url.clone()
         };
         let poll = HandPoll { peer, url };
         match self.result_id {
             Some(result_id) => poll.one_part(ask, &result_id, self.part).await,
-            None => poll.all_parts(ask).await,
+            None => poll.all_parts(ask, self.json).await,
         }
     }
 }
@@ -107,7 +110,7 @@ struct HandPoll {
 }
 
 impl HandPoll {
-    async fn all_parts(self, ask: PollAsk) -> Result<Exit, CommandError> {
+    async fn all_parts(self, ask: PollAsk, json: bool) -> Result<Exit, CommandError> {
         let is_counted = matches!(
             ask.terms,
             PollTerms::Parameters {
@@ -125,7 +128,7 @@ impl HandPoll {
             let request = exchange.request(id.clone()).map_err(Fault::from)?;
             let (part, date) = self.part(&request, &collection, &mut document).await?;
             if is_counted {
-                return print_count(&part);
+                return print_count(&collection, &part, json);
             }
             let now = date.unwrap_or_else(Utc::now);
             match exchange.received(part, &id, now)? {
@@ -205,11 +208,19 @@ fn print(document: &mut Document) -> Result<(), CommandError> {
     out.flush().map_err(CommandError::Print)
 }
 
-fn print_count(part: &PollPart) -> Result<Exit, CommandError> {
+fn print_count(collection: &str, part: &PollPart, json: bool) -> Result<Exit, CommandError> {
     let Some(count) = part.record_count else {
         let what = "the service does not say how much there is (Record_Count)";
         return Err(CommandError::Failed(what.to_owned()));
     };
+    if json {
+        print_line(serde_json::json!({
+            "collection": collection,
+            "records": count.records,
+            "is_partial": count.is_partial,
+        }))?;
+        return Ok(Exit::Success);
+    }
     let at_least = if count.is_partial { "at least " } else { "" };
     print_line(format_args!("{at_least}{}", count.records))?;
     Ok(Exit::Success)

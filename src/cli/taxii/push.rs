@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::connection::AtUrl;
-use crate::cli::{CommandError, Exit, complain};
+use crate::cli::{CommandError, Exit, complain, print_line};
 use crate::taxii::directory::unexpected;
 use crate::taxii::inquiry::inquire;
 use crate::taxii::message::{Ask, ContentBlock, InboxAsk};
@@ -32,6 +32,9 @@ pub(super) struct PushArguments {
     binding: String,
     #[command(flatten)]
     at: AtUrl,
+    /// Write one JSON object, for scripts
+    #[arg(long)]
+    json: bool,
 }
 
 impl PushArguments {
@@ -54,10 +57,17 @@ impl PushArguments {
         let inquired = inquire(&peer.client, &url, Ask::Inbox(&ask), peer.version).await?;
         match inquired.answer {
             Answer::Status(message) if message.status == StatusType::Success => {
-                complain(format_args!(
-                    "{} files were taken by {url}",
-                    self.files.len()
-                ));
+                let taken = self.files.len();
+                if self.json {
+                    print_line(serde_json::json!({
+                        "inbox": url,
+                        "collections": ask.destinations,
+                        "content_blocks": taken,
+                        "message": message.message,
+                    }))?;
+                } else {
+                    complain(format_args!("{taken} files were taken by {url}"));
+                }
                 Ok(Exit::Success)
             }
             answer => Err(unexpected(inquired.http, answer).into()),

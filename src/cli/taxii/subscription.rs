@@ -20,7 +20,7 @@ use crate::taxii::version::protocol_of;
 pub(super) struct SubscriptionArguments {
     /// The collection
     collection: String,
-    /// The subscription, as `subscribe` and `subscription-status` show it
+    /// The subscription, not with `subscribe`: as `subscribe` and `subscription-status` show it
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// With `subscribe`: the address of an inbox that content is pushed to; without it, it is polled
@@ -47,6 +47,10 @@ impl SubscriptionArguments {
         let needs_id = !is_new && action != SubscriptionAction::Status;
         if needs_id && self.id.is_none() {
             complain("which one? --id; `cta-forwarder taxii subscription-status` shows them");
+            return Ok(Exit::Usage);
+        }
+        if is_new && self.id.is_some() {
+            complain("the service gives a new subscription its id: leave --id out");
             return Ok(Exit::Usage);
         }
         if !is_new && (self.push_to.is_some() || !self.binding.is_empty()) {

@@ -68,7 +68,12 @@ impl Checker<'_> {
             }),
             subscriptions: self.subscriptions(&collections, raw.subscriptions),
             collections,
-            credentials: self.credentials(raw.username, raw.password, &table),
+            credentials: self.credentials(
+                ["username", "password"],
+                raw.username,
+                raw.password,
+                &table,
+            ),
             tls: raw.tls.map(|tls| self.server_tls(tls)),
             request_timeout: self.positive_period(raw.request_timeout, REQUEST_TIMEOUT),
             max_connections: self.limited_count(

@@ -3,6 +3,7 @@
 //! A value that is wrong is told and replaced by some other value, so that the search goes on; a
 //! `Config` with such a value never leaves this room.
 
+mod credentials;
 mod inbox;
 mod output;
 mod rights;

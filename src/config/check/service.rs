@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::header::HeaderName;
+use reqwest::Url;
 use toml::Spanned;
 
 use super::Checker;
 use crate::config::document::Span;
+use crate::config::header::{check_header_name, may_stand_in_header};
 use crate::config::raw::{RawLimits, RawSecret, RawService, Section, Setting, VersionChoice};
 use crate::config::value::{Count, shown};
 use crate::config::{
-    Authentication, Credentials, InitialLookback, Limits, PollLimitScope, Secret, ServiceAddress,
-    ServiceConfig,
+    Authentication, InitialLookback, Limits, PollLimitScope, Secret, ServiceAddress, ServiceConfig,
 };
+use crate::taxii::version::Version;
 use crate::xml::HIGHEST_DEPTH;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -30,6 +31,7 @@ impl Checker<'_> {
             let table = service.span();
             let service = self.service(service, &mut names);
             self.share_no_gate(&services, &service, &table);
+            self.warn_of_hidden_client(&services, &service, &table);
             services.push(service);
         }
         services
@@ -37,11 +39,6 @@ impl Checker<'_> {
 
     /// The provider counts the polls of a client, whatever we call it.
     fn share_no_gate(&mut self, others: &[ServiceConfig], service: &ServiceConfig, table: &Span) {
-        let user = |service: &ServiceConfig| match &service.authentication {
-            Authentication::None => None,
-            Authentication::Basic(credentials) => Some(credentials.username.clone()),
-            Authentication::Bearer(token) => Some(token.expose().to_owned()),
-        };
         let counts = |service: &ServiceConfig| service.poll_limit_scope == PollLimitScope::Service;
         let same = others.iter().find(|other| {
             !service.address.url().is_empty()
@@ -57,6 +54,40 @@ impl Checker<'_> {
                 other.name
             );
             self.refuse(table, what);
+        }
+    }
+
+    /// Where a discovery service leads is known only when it is asked: it may be to where another
+    /// service polls as the same user.
+    fn warn_of_hidden_client(
+        &mut self,
+        others: &[ServiceConfig],
+        service: &ServiceConfig,
+        table: &Span,
+    ) {
+        let host = |service: &ServiceConfig| {
+            let url = Url::parse(service.address.url()).ok()?;
+            Some((url.host_str()?.to_owned(), url.port_or_known_default()))
+        };
+        let is_found = |service: &ServiceConfig| {
+            matches!(service.address, ServiceAddress::Discovery(_))
+                && service.poll_limit_scope == PollLimitScope::Service
+        };
+        let same = others.iter().find(|other| {
+            (is_found(other) || is_found(service))
+                && other.address != service.address
+                && host(service).is_some()
+                && host(other) == host(service)
+                && user(other) == user(service)
+        });
+        if let Some(other) = same {
+            let what = format!(
+                "discovery may lead to where service {:?} polls too, on the same host as the same user: \
+                 if the provider counts their polls together, put all collections into one service, or \
+                 double min_poll_interval of both",
+                other.name
+            );
+            self.warn(table, what);
         }
     }
 
@@ -83,6 +114,7 @@ impl Checker<'_> {
         };
         let collections = self.polled_collections(raw.collections, &table);
         let data_sets = self.some_of(&collections, raw.data_sets);
+        let allow_asynch = raw.allow_asynch.as_ref().map(Spanned::span);
         let service = ServiceConfig {
             name: self.name(raw.name, &table, names),
             address: self.service_address(raw.poll_url, raw.discovery_url, &table, shows),
@@ -101,7 +133,7 @@ impl Checker<'_> {
             deduplicate: raw.deduplicate,
             subscriptions: self.subscriptions(&collections, raw.subscriptions),
             content_bindings: self.content_bindings(raw.content_bindings),
-            allow_asynch: raw.allow_asynch.unwrap_or(false),
+            allow_asynch: raw.allow_asynch.is_some_and(Spanned::into_inner),
             collections,
             schedule: self.schedule(raw.schedule),
             min_poll_interval: self.positive_period(raw.min_poll_interval, 10 * MINUTE),
@@ -122,13 +154,38 @@ impl Checker<'_> {
                 .splay
                 .map_or(Duration::ZERO, |splay| splay.into_inner().0),
             tls: self.tls(raw.tls.0),
-            proxy: self.proxy(raw.proxy),
+            proxy: self.proxy(raw.proxy, raw.proxy_username, raw.proxy_password, &table),
             connect_timeout: self.positive_period(raw.connect_timeout, Duration::from_secs(10)),
             request_timeout: self.positive_period(raw.request_timeout, 10 * MINUTE),
             limits: self.limits(raw.limits.0),
         };
         self.durations_agree(&service, &table, &places);
+        if let Some(at) = allow_asynch {
+            self.warn_of_idle_asynch(&service, &at);
+        }
         service
+    }
+
+    /// Only a poll of TAXII 1.1 that names its parameters can say that its answer may come later.
+    fn warn_of_idle_asynch(&mut self, service: &ServiceConfig, at: &Span) {
+        if !service.allow_asynch {
+            return;
+        }
+        if service.version == Some(Version::V1_0) {
+            let what = "does nothing: in TAXII 1.0 no answer comes later; leave it out, or write \
+                        taxii_version = \"1.1\" if the service speaks that";
+            self.warn(at, what);
+            return;
+        }
+        let subscribed: Vec<&str> = service.subscriptions.keys().map(String::as_str).collect();
+        if !subscribed.is_empty() {
+            let what = format!(
+                "does nothing for {}: what is in subscriptions is polled as the subscription says, which \
+                 has no word for it",
+                subscribed.join(", ")
+            );
+            self.warn(at, what);
+        }
     }
 
     /// `shows` is what a listener on the way would see.
@@ -170,7 +227,8 @@ impl Checker<'_> {
             let what = "username and password say already who asks: write one of the two";
             self.refuse(&token.span(), what);
         }
-        let basic = self.credentials(username, password, table);
+        let keys = ["username", "password"];
+        let basic = self.credentials(keys, username, password, table);
         let token = bearer_token.and_then(|token| self.secret(token, |c| c.is_ascii_graphic()));
         match (basic, token) {
             (Some(credentials), _) => Authentication::Basic(credentials),
@@ -183,42 +241,13 @@ impl Checker<'_> {
         let mut checked = Vec::new();
         for (name, value) in headers {
             let span = value.span();
-            if HeaderName::from_bytes(name.as_bytes()).is_err() {
-                self.refuse(&span, format!("{name:?} is not the name of a header"));
-            } else if is_ours(&name) {
-                let what = format!("the agent sends {name} itself");
+            if let Err(what) = check_header_name(&name) {
                 self.refuse(&span, what);
             }
-            let value = self.secret(value, |c| c == ' ' || c.is_ascii_graphic());
+            let value = self.secret(value, may_stand_in_header);
             checked.extend(value.map(|value| (name, value)));
         }
         checked
-    }
-
-    pub(super) fn credentials(
-        &mut self,
-        username: Setting<String>,
-        password: Setting<RawSecret>,
-        table: &Span,
-    ) -> Option<Credentials> {
-        match (&username, &password) {
-            (Some(_), None) => self.missing(Some(table), "password", "username needs it"),
-            (None, Some(_)) => self.missing(Some(table), "username", "password needs it"),
-            _ => {}
-        }
-        if let Some(username) = username
-            .as_ref()
-            .filter(|name| name.get_ref().contains(':'))
-        {
-            let what = "holds a colon, which HTTP Basic authentication cannot send";
-            self.refuse(&username.span(), what);
-        }
-        let username = self.text(username);
-        let password = self.secret(password?, |c| !c.is_control());
-        Some(Credentials {
-            username: username?,
-            password: password?,
-        })
     }
 
     fn polled_collections(
@@ -377,22 +406,13 @@ impl Checker<'_> {
     }
 }
 
-/// Headers that the agent sends itself, beside those of TAXII.
-const OWN_HEADERS: [&str; 8] = [
-    "accept",
-    "accept-encoding",
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "transfer-encoding",
-];
-
-/// Whether a header is the agent's own to send.
-fn is_ours(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    OWN_HEADERS.contains(&name.as_str()) || name.starts_with("x-taxii-")
+/// Whom the provider takes the agent for.
+fn user(service: &ServiceConfig) -> Option<String> {
+    match &service.authentication {
+        Authentication::None => None,
+        Authentication::Basic(credentials) => Some(credentials.username.clone()),
+        Authentication::Bearer(token) => Some(token.expose().to_owned()),
+    }
 }
 
 /// Where the durations that must agree are written, as far as they are.

@@ -169,12 +169,6 @@ impl Checker<'_> {
         Some(url)
     }
 
-    pub(super) fn proxy(&mut self, setting: Option<Spanned<String>>) -> Option<String> {
-        let setting = setting?;
-        self.url(&setting, &["http", "https", "socks5", "socks5h"]);
-        Some(setting.into_inner())
-    }
-
     /// Secrets go to this URL: not in the clear, if it leaves the machine.
     pub(super) fn warn_of_clear_text(&mut self, at: &Span, url: &Url, secret: &str) {
         if url.scheme() == "http" && !is_loopback(url.host_str().unwrap_or_default()) {

@@ -5,6 +5,7 @@ mod inbox_messages;
 mod output_messages;
 mod secrecy;
 mod secrets;
+mod service_messages;
 mod shape;
 mod splunk_messages;
 mod syslog_messages;

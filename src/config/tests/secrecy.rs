@@ -22,7 +22,10 @@ fn with_both(password: &str, token: &str) -> String {
     let service = table(
         "[[service]]",
         &SERVICE,
-        &format!("username = 'u'\npassword = {password}\nsettle = '1m'"),
+        &format!(
+            "username = 'u'\npassword = {password}\nproxy = 'https://proxy'\n\
+             proxy_username = 'u'\nproxy_password = {password}\nsettle = '1m'"
+        ),
     );
     let output = table(
         "[[output]]",

@@ -25,7 +25,7 @@ fn keys_that_nobody_knows() {
     check(
         &service("polling = true"),
         "
-            FILE:11: service[0].polling: unknown key; allowed are name, poll_url, discovery_url, taxii_version, username, password, bearer_token, headers, collections, data_sets, deduplicate, subscriptions, content_bindings, allow_asynch, schedule, min_poll_interval, poll_limit_scope, max_window, initial_lookback, retention, settle, splay, tls, proxy, connect_timeout, request_timeout, limits
+            FILE:11: service[0].polling: unknown key; allowed are name, poll_url, discovery_url, taxii_version, username, password, bearer_token, headers, collections, data_sets, deduplicate, subscriptions, content_bindings, allow_asynch, schedule, min_poll_interval, poll_limit_scope, max_window, initial_lookback, retention, settle, splay, tls, proxy, proxy_username, proxy_password, connect_timeout, request_timeout, limits
         ",
     );
     check(
@@ -53,7 +53,7 @@ fn keys_that_nobody_knows() {
     check(
         &file("\"odd key\" = 1\n[stat]\na = 1"),
         r#"
-            FILE:12: output[0]."odd key": unknown key; allowed are name, type, collections, when_spool_full, start_at, host, batch, retry, endpoints, token, index, source, sourcetype_flow, sourcetype_incident, sourcetype_indicator, sourcetype_observable, override, gzip, indexed_fields, acknowledge, ack_timeout, ack_interval, max_outstanding_acks, max_in_flight, proxy, request_timeout, tls, connect_timeout, addresses, transport, framing, server_name, window, format, facility, severity, app_name, structured_data, sd_id, bom, body, max_message_bytes, when_too_large, write_timeout, path, rotate_bytes, rotate_keep
+            FILE:12: output[0]."odd key": unknown key; allowed are name, type, collections, when_spool_full, start_at, host, batch, retry, endpoints, token, index, source, sourcetype_flow, sourcetype_incident, sourcetype_indicator, sourcetype_observable, override, gzip, indexed_fields, acknowledge, ack_timeout, ack_interval, max_outstanding_acks, max_in_flight, proxy, proxy_username, proxy_password, request_timeout, tls, connect_timeout, addresses, transport, framing, server_name, window, format, facility, severity, app_name, structured_data, sd_id, bom, body, max_message_bytes, when_too_large, write_timeout, path, rotate_bytes, rotate_keep
             FILE:13: stat: unknown key; did you mean "state"?
         "#,
     );

@@ -257,6 +257,10 @@ fn urls() {
         ),
         "",
     );
+}
+
+#[test]
+fn proxies() {
     check(
         &service("proxy = 'proxy:3128'"),
         "
@@ -269,6 +273,39 @@ fn urls() {
             FILE:11: service[0].proxy: a URL with a user or password in it would be logged; take them out of it
         ",
     );
+    check(
+        &service("proxy = 'socks5://proxy'\nproxy_username = 'u'\nproxy_password = { file = 'DIR/secret' }"),
+        "
+            warning: FILE:11: service[0].proxy: the password of the proxy goes over the network in clear text; use https:// if the proxy offers it
+        ",
+    );
+    check(
+        &service("proxy_username = 'mole'"),
+        "
+            FILE:7: service[0].proxy_password: missing; proxy_username needs it
+            FILE:11: service[0].proxy_username: needs proxy beside it, the URL of that proxy
+        ",
+    );
+    check(
+        &output(
+            &SPLUNK,
+            "proxy = 'http://127.0.0.1:1'\nproxy_password = { env = 'TOKEN' }",
+        ),
+        "
+            FILE:8: output[0].proxy_username: missing; proxy_password needs it
+        ",
+    );
+    check(
+        &service("proxy = 'https://proxy'\nproxy_username = 'a:b'\nproxy_password = {}"),
+        r#"
+            FILE:12: service[0].proxy_username: holds a colon, which HTTP Basic authentication cannot send
+            FILE:13: service[0].proxy_password: not a secret; write { file = "/path" }, { env = "NAME" } or { credential = "name" }, or the secret itself in quotes
+        "#,
+    );
+}
+
+#[test]
+fn endpoints() {
     check(
         &output(&SPLUNK, "endpoints = []"),
         r#"

@@ -90,7 +90,8 @@ fn what_is_written_counts() {
     assert_eq!(service.initial_lookback, InitialLookback::All);
     assert_eq!(service.settle, Duration::ZERO);
     assert!(service.tls.ca_file.as_ref().unwrap().ends_with("ca.pem"));
-    assert_eq!(service.proxy.as_deref(), Some("socks5h://127.0.0.1:1080"));
+    let proxy = service.proxy.as_ref().unwrap();
+    assert_eq!(proxy.url, "socks5h://127.0.0.1:1080");
     assert_eq!(service.limits.max_text_bytes, 1 << 20);
     assert_eq!(service.limits.max_package_bytes, 5);
     assert_eq!(service.limits.max_parts, 7);

@@ -12,9 +12,9 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 
 use super::super::{BuildOutputError, Channel, Problem};
 use super::lane;
-use super::reply::Answer;
+use super::reply::{Answer, MEND_PROXY};
 use crate::config::{Secret, SplunkHecConfig};
-use crate::tls::{BuildClientError, client_builder, fault};
+use crate::tls::{BuildClientError, client_builder, fault, proxy};
 
 /// Bytes of an answer that are read; the collector's own are below a hundred.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -53,7 +53,7 @@ impl HecClient {
     pub(super) fn new(config: &SplunkHecConfig) -> Result<Self, BuildOutputError> {
         let http = client_builder(
             &config.tls,
-            config.proxy.as_deref(),
+            config.proxy.as_ref(),
             config.connect_timeout,
             config.request_timeout,
         )?
@@ -138,8 +138,13 @@ fn authorization(token: &Secret) -> Result<HeaderValue, BuildOutputError> {
 }
 
 fn problem(what: &str, error: reqwest::Error) -> Problem {
+    let mend = if proxy::wants_credentials(&error) {
+        Some(MEND_PROXY)
+    } else {
+        fault::mend(&error)
+    };
     Problem {
-        mend: fault::mend(&error).map(str::to_owned),
+        mend: mend.map(str::to_owned),
         reason: format!("{what} failed: {}", story(error)),
         after: None,
     }

@@ -22,7 +22,7 @@ use self::reply::{Asked, Judgement};
 use super::{
     BatchOrigin, BuildOutputError, Channel, FlightId, Landing, Outgoing, Problem, Promise, Verdict,
 };
-use crate::config::SplunkHecConfig;
+use crate::config::{ProxyConfig, SplunkHecConfig};
 
 /// One token at a collector that has one or several endpoints.
 #[derive(Debug)]
@@ -204,7 +204,7 @@ impl SplunkHec {
         self.endpoints.get(peer)
     }
 
-    /// Reads the token and the certificates again.
+    /// Reads the token, the proxy's password and the certificates again.
     fn reload(&mut self) -> Result<(), Problem> {
         let problem = |reason: String, mend: &str| Problem {
             reason,
@@ -213,6 +213,11 @@ impl SplunkHec {
         };
         self.config.token.reload().map_err(|error| {
             let mend = "put the HEC token into its file, alone on one line";
+            problem(error.to_string(), mend)
+        })?;
+        let proxy = self.config.proxy.as_mut();
+        proxy.map_or(Ok(()), ProxyConfig::reload).map_err(|error| {
+            let mend = "put the password of the proxy into its file, alone on one line";
             problem(error.to_string(), mend)
         })?;
         self.client = HecClient::new(&self.config).map_err(|error| {

@@ -255,6 +255,9 @@ fn mend_of_missing_ack_id() -> String {
     )
 }
 
+/// For a proxy that wants to know who we are.
+pub(super) const MEND_PROXY: &str = "the proxy wants authentication: set proxy, proxy_username and proxy_password to what it accepts";
+
 fn mend_of_status(status: u16) -> String {
     match status {
         200..=299 => {
@@ -271,7 +274,7 @@ fn mend_of_status(status: u16) -> String {
             "there is no collector at this address: see `endpoints` (the base URL, by default port \
              8088) and that HEC is enabled under Global Settings"
         }
-        407 => "the proxy wants authentication: put user and password into `proxy`",
+        407 => MEND_PROXY,
         415 => "the receiver does not take compressed bodies: set gzip = false",
         _ => {
             "this answer is unknown: see what the receiver's log says about it; nothing is sent \

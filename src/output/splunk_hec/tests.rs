@@ -1,9 +1,15 @@
 use std::io::Read as _;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use super::super::loopback::{closed_port, http_answer, http_server, outgoing, outgoing_of};
 use super::*;
-use crate::config::{AcknowledgementConfig, CollectionOverride, Secret, SecretSource, TlsConfig};
+use crate::config::{
+    AcknowledgementConfig, CollectionOverride, Credentials, ProxyConfig, Secret, SecretSource,
+    TlsConfig,
+};
 use crate::event::RecordType;
 
 fn token(text: &str) -> Secret {
@@ -152,7 +158,13 @@ async fn a_proxy_is_asked_for_the_collector() {
     let (proxy, mut requests) = http_server(vec![success()]).await;
     let config = SplunkHecConfig {
         endpoints: vec!["http://splunk.invalid:8088".into()],
-        proxy: Some(format!("http://{proxy}")),
+        proxy: Some(ProxyConfig {
+            url: format!("http://{proxy}"),
+            credentials: Some(Credentials {
+                username: "mole".into(),
+                password: token("p@ss/w%rd:x"),
+            }),
+        }),
         ..config(&[])
     };
     let output = SplunkHec::new(&config, "agent").unwrap();
@@ -160,6 +172,31 @@ async fn a_proxy_is_asked_for_the_collector() {
     let request = requests.recv().await.unwrap();
     let line = "post http://splunk.invalid:8088/services/collector/event http/1.1\r\n";
     assert!(request.head.starts_with(line), "{}", request.head);
+    let basic = BASE64_STANDARD.encode("mole:p@ss/w%rd:x").to_lowercase();
+    let line = format!("proxy-authorization: basic {basic}\r\n");
+    assert!(request.head.contains(&line), "{}", request.head);
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_holds_whatever_it_leads_to() {
+    for scheme in ["http", "https"] {
+        let refusal = http_answer("407 Proxy Authentication Required", "", "");
+        let (proxy, _requests) = http_server(vec![refusal]).await;
+        let config = SplunkHecConfig {
+            endpoints: vec![format!("{scheme}://splunk.invalid:8088")],
+            proxy: Some(ProxyConfig {
+                url: format!("http://{proxy}"),
+                credentials: None,
+            }),
+            ..config(&[])
+        };
+        let output = SplunkHec::new(&config, "agent").unwrap();
+        let verdict = sent(&output, 0, &[outgoing("{}")]).await;
+        let Verdict::Hold { mend, .. } = &verdict else {
+            panic!("{scheme}: {verdict:?}");
+        };
+        assert!(mend.contains("proxy_username"), "{mend}");
+    }
 }
 
 #[tokio::test]

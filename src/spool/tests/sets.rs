@@ -157,3 +157,20 @@ fn a_damaged_one_is_as_none() {
     fs::write(&file, &bytes).unwrap();
     assert_eq!(new(&spool, &[6]), 1);
 }
+
+#[test]
+fn those_that_nobody_needs_are_removed() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let seq = commit_staged(&spool, stage(&spool, &[7]).0).seq;
+    spool.adopt_set(seq).unwrap();
+    assert_eq!(spool.keep_sets_of(&[key()]).unwrap(), 0);
+    assert_eq!(new(&spool, &[7]), 0);
+    let other = CollectionKey {
+        collection: "d".into(),
+        ..key()
+    };
+    assert_eq!(spool.keep_sets_of(&[other]).unwrap(), 1);
+    assert!(kept(&scene).is_empty());
+    assert_eq!(new(&spool, &[7]), 1);
+}

@@ -130,7 +130,11 @@ impl Life {
         let standing = &self.known.standing;
         let polled = self.published.iter();
         let polled = polled.filter(|(_, published)| !standing.has_passed_over(*published));
-        let published: BTreeSet<EventId> = polled.map(|(id, _)| *id).collect();
+        let mut published: BTreeSet<EventId> = polled.map(|(id, _)| *id).collect();
+        if self.unanswered.is_some() {
+            return Err("a message that is pushed is never taken".to_owned());
+        }
+        published.extend(&self.pushed);
         for (number, splunk) in self.splunk.iter().enumerate() {
             self.known
                 .judge(house, number, &counts(splunk), &published)?;

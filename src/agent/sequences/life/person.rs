@@ -17,14 +17,17 @@ use crate::poller::{Destination, ManualPoll};
 use crate::simulator::cta::CtaRules;
 use crate::taxii::Timestamp;
 use crate::taxii::response::ResponseSink as _;
+use crate::taxii::window::PollWindow;
 
 impl Life {
     pub(super) async fn poll_by_hand(&mut self, output: Option<usize>) -> Result<(), String> {
         let end = self.cta.now() - TimeDelta::seconds(90);
         let poll = ManualPoll {
             collection: CtaRules::COLLECTION.to_owned(),
-            begin: Timestamp::from(end - TimeDelta::hours(1)),
-            end: Timestamp::from(end),
+            window: PollWindow {
+                exclusive_begin: Some(Timestamp::from(end - TimeDelta::hours(1))),
+                inclusive_end: Some(Timestamp::from(end)),
+            },
             destination: match output {
                 Some(number) => Destination::Output(OUTPUTS[number].to_owned()),
                 None => Destination::Person,

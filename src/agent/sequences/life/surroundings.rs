@@ -23,7 +23,8 @@ pub(super) fn config(
          archive = {{ keep = \"{keep}\" }}\n\
          [[service]]\nname = \"cta\"\npoll_url = \"{}\"\nusername = \"user\"\n\
          password = {{ file = \"{path}/password\" }}\ntls = {{ ca_file = \"{authority}\" }}\n\
-         collections = [\"{}\"]\ninitial_lookback = \"12h\"\n",
+         collections = [\"{}\"]\ninitial_lookback = \"12h\"\n\
+         [inbox]\nlisten = \"127.0.0.1:0\"\ncollections = [\"pushed\"]\n",
         cta.poll_url(),
         CtaRules::COLLECTION,
     );

@@ -58,7 +58,7 @@ impl Checker<'_> {
             ),
             max_in_flight: self.limited_count(raw.max_in_flight, 4, MAX_IN_FLIGHT),
             tls: self.tls(raw.tls.0),
-            proxy: self.proxy(raw.proxy),
+            proxy: self.proxy(raw.proxy, raw.proxy_username, raw.proxy_password, table),
             connect_timeout: self.positive_period(raw.connect_timeout, Duration::from_secs(10)),
             request_timeout: self.positive_period(raw.request_timeout, Duration::from_secs(60)),
         }

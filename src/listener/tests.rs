@@ -1,0 +1,181 @@
+//! Bounds on what comes in, and an orderly end.
+
+use std::path::Path;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::config::ServerTlsConfig;
+use crate::tls::server_config;
+
+/// What does not come in this time does not come: only a failure waits for it.
+const LIMIT: Duration = Duration::from_secs(60);
+const NO_PATIENCE: Duration = Duration::from_millis(50);
+const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Answers a request when it may.
+struct Served {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    /// Requests that have come.
+    came: mpsc::UnboundedReceiver<()>,
+    may_answer: watch::Sender<bool>,
+}
+
+impl Served {
+    fn start(tls: bool, max_connections: usize, patience: Duration) -> Self {
+        let tls = tls.then(|| {
+            let fixture = |name| {
+                Path::new(env!("CARGO_MANIFEST_DIR"))
+                    .join("tests/fixtures/tls")
+                    .join(name)
+            };
+            server_config(&ServerTlsConfig {
+                cert_file: fixture("server.pem"),
+                key_file: fixture("server.key"),
+                client_ca_file: None,
+                client_names: Vec::new(),
+            })
+            .unwrap()
+        });
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), tls, max_connections);
+        let listener = Listener {
+            patience,
+            ..listener.unwrap()
+        };
+        let address = listener.address();
+        let (stop, stopped) = watch::channel(false);
+        let (comes, came) = mpsc::unbounded_channel();
+        let (may_answer, allowed) = watch::channel(true);
+        let handler = move |_, _| {
+            let (comes, mut allowed) = (comes.clone(), allowed.clone());
+            async move {
+                comes.send(()).unwrap();
+                allowed.wait_for(|may| *may).await.unwrap();
+                Response::new(Full::new(Bytes::from_static(b"hello")))
+            }
+        };
+        Self {
+            address,
+            stop,
+            server: tokio::spawn(listener.serve(handler, stopped)),
+            came,
+            may_answer,
+        }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// What is said up to the end of the connection, which the server closes.
+    async fn said(mut stream: TcpStream) -> String {
+        let mut said = Vec::new();
+        let read = stream.read_to_end(&mut said);
+        // A reset is an end too.
+        let _ = tokio::time::timeout(LIMIT, read)
+            .await
+            .expect("it is not closed");
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    async fn came(&mut self) {
+        tokio::time::timeout(LIMIT, self.came.recv())
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_asks_nothing_is_let_go() {
+    for (tls, sends) in [
+        (false, &b""[..]),
+        (false, b"POST /inbox HTTP/1.1\r\nHost"),
+        (false, b"rubbish\r\n\r\n"),
+        (true, b""),
+        (true, b"POST /inbox HTTP/1.1\r\n\r\n"),
+    ] {
+        let served = Served::start(tls, 8, NO_PATIENCE);
+        let mut stream = served.connect().await;
+        stream.write_all(sends).await.unwrap();
+        let said = Served::said(stream).await;
+        assert!(!said.contains("hello"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn after_an_answer_a_quiet_connection_is_let_go() {
+    let served = Served::start(false, 8, NO_PATIENCE);
+    let mut stream = served.connect().await;
+    stream.write_all(ASK).await.unwrap();
+    assert!(Served::said(stream).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_is_refused() {
+    let served = Served::start(false, 8, LIMIT);
+    let mut stream = served.connect().await;
+    let mut head = b"GET / HTTP/1.1\r\n".to_vec();
+    for _ in 0..20_000 {
+        head.extend(b"X-Header: value\r\n");
+    }
+    // It may be closed before all of it is sent.
+    let _ = stream.write_all(&head).await;
+    let said = Served::said(stream).await;
+    assert!(!said.contains("hello"), "{said}");
+}
+
+#[tokio::test]
+async fn who_comes_when_all_places_are_taken_waits() {
+    let mut served = Served::start(false, 2, LIMIT);
+    served.may_answer.send_replace(false);
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let mut stream = served.connect().await;
+        stream.write_all(ASK).await.unwrap();
+        streams.push(stream);
+    }
+    served.came().await;
+    served.came().await;
+    // The third has not: it gets the place of one that goes.
+    assert!(served.came.try_recv().is_err());
+    drop(streams.remove(0));
+    served.may_answer.send_replace(true);
+    served.came().await;
+}
+
+#[tokio::test]
+async fn what_is_being_answered_when_it_stops_is_finished() {
+    let mut served = Served::start(false, 8, LIMIT);
+    served.may_answer.send_replace(false);
+    let mut stream = served.connect().await;
+    stream.write_all(ASK).await.unwrap();
+    served.came().await;
+    let idle = served.connect().await;
+    served.stop.send_replace(true);
+    // Who has asked nothing yet is let go at once.
+    assert_eq!(Served::said(idle).await, "");
+    served.may_answer.send_replace(true);
+    let said = Served::said(stream).await;
+    assert!(said.ends_with("hello"), "{said}");
+    tokio::time::timeout(LIMIT, served.server)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(TcpStream::connect(served.address).await.is_err());
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named() {
+    let served = Served::start(false, 8, LIMIT);
+    let error = Listener::bind(served.address, None, 8).unwrap_err();
+    let said = error.to_string();
+    assert!(
+        said.starts_with(&format!("cannot listen on {}", served.address)),
+        "{said}"
+    );
+}
