@@ -176,7 +176,9 @@ fn rooms_know_only_what_they_may() {
         ("output", "crate::state"),
         ("taxii", "crate::spool"),
         ("taxii", "crate::state"),
+        ("simulator", "crate::inbox"),
         ("simulator", "crate::stix"),
+        ("simulator", "crate::taxii"),
         ("simulator", "crate::flatten"),
         ("simulator", "crate::xml"),
     ] {

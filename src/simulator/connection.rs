@@ -2,12 +2,17 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+/// The certificate of a client, as DER; requests carry it as an extension.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerCertificate(pub(crate) Arc<[u8]>);
 
 /// A connection of a client.
 #[derive(Debug)]
@@ -32,6 +37,17 @@ impl Connection {
         match self {
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+
+    /// The certificate that the client has shown, as DER.
+    pub(crate) fn peer_certificate(&self) -> Option<PeerCertificate> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => {
+                let shown = stream.get_ref().1.peer_certificates()?.first()?;
+                Some(PeerCertificate(shown.as_ref().into()))
+            }
         }
     }
 

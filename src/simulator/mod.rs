@@ -1,4 +1,5 @@
-//! A TAXII service like CTA's, a Splunk HTTP Event Collector and a syslog receiver, on loopback.
+//! A TAXII service like CTA's, a vendor with paid feeds that pushes, a Splunk HTTP Event Collector
+//! and a syslog receiver, on loopback.
 //!
 //! They behave as the real ones do, faults included, and remember what they were asked. The demo,
 //! the command `simulate`, the tests over HTTP and the benchmarks stand on them. They share no
@@ -22,6 +23,7 @@ pub mod content;
 pub mod cta;
 pub mod hec;
 pub mod syslog;
+pub mod vendor;
 
 pub use self::control::SimulatorControl;
 pub use self::fault::ArmedFault;

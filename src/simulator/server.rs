@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::body::Body;
-use super::connection::Connection;
+use super::connection::{Connection, PeerCertificate};
 use super::listener::{LoopbackListener, Stopped};
 use super::tls::ServerTls;
 
@@ -110,6 +110,7 @@ async fn serve(
     let Ok(connection) = accepted else {
         return;
     };
+    let handler = knowing(connection.peer_certificate(), handler);
     if connection.is_http2() {
         return serve_http2(connection, handler, stopped).await;
     }
@@ -133,6 +134,17 @@ async fn serve(
     if reset {
         http.into_parts().io.into_inner().reset();
     }
+}
+
+/// Each request of the connection brings the certificate that was shown.
+fn knowing(certificate: Option<PeerCertificate>, handler: Handler) -> Handler {
+    let Some(certificate) = certificate else {
+        return handler;
+    };
+    Arc::new(move |mut request| {
+        request.extensions_mut().insert(certificate.clone());
+        handler(request)
+    })
 }
 
 /// A request that is not answered ends its stream, whichever way it was to end.

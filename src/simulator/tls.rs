@@ -80,7 +80,7 @@ pub(crate) mod fixture {
 
     use super::*;
 
-    fn pem(name: &str) -> String {
+    pub(crate) fn pem(name: &str) -> String {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
         std::fs::read_to_string(folder.join(name)).unwrap()
     }
