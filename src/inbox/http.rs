@@ -1,6 +1,6 @@
 //! The inbox over HTTP: what is answered to which request.
 
-use std::io;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use crate::spool::SpoolError;
 use crate::tape::{Tape, TapeFull};
 use crate::taxii::client::new_message_id;
 use crate::taxii::message::{self, StatusReply};
+use crate::taxii::response::{InboxMessage, read_inbox_message};
 use crate::taxii::status::StatusType;
 use crate::taxii::version::{PROTOCOL_HTTP, PROTOCOL_HTTPS, Version};
 
@@ -30,6 +31,8 @@ const MESSAGE_MEMORY: usize = 256 << 10;
 const MAX_UNREAD_BYTES: u64 = 16 << 20;
 /// And for this long.
 const UNREAD_PATIENCE: Duration = Duration::from_secs(10);
+/// The beginning of a message, in which its id stands.
+const MAX_BEGINNING_BYTES: usize = 16 << 10;
 /// What is answered to a request whose message is not known.
 const UNKNOWN_ID: &str = "0";
 
@@ -66,24 +69,30 @@ impl Inbox {
             return answer;
         }
         if let Err(stranger) = self.doorkeeper.admit(peer, &head.headers) {
-            drain(body).await;
-            return self.turn_away(peer, stranger, version);
+            let message = self.unread(body).await;
+            return self.turn_away(peer, stranger, version, &message);
         }
         if let Err(reply) = self.admit(&head.headers, body.size_hint().lower()) {
-            drain(body).await;
+            let message = self.unread(body).await;
             let why = reply.message.clone().unwrap_or_default();
-            self.tell_of_refusal(&reply, &why, None);
-            return self.status(StatusCode::OK, &reply, version, UNKNOWN_ID);
+            self.tell_of_refusal(&reply, &why, message.message_id.as_deref());
+            return self.status(StatusCode::OK, &reply, version, &message);
         }
-        match self.message(body).await {
-            Ok(received) => {
-                let Received { message, reply } = received;
-                let version = version.or(message.version);
-                let id = message.message_id.as_deref().unwrap_or(UNKNOWN_ID);
-                self.status(StatusCode::OK, &reply, version, id)
-            }
-            Err((status, reply)) => self.status(status, &reply, version, UNKNOWN_ID),
-        }
+        let (status, Received { message, reply }) = self.message(body).await;
+        self.status(status, &reply, version, &message)
+    }
+
+    /// What is known of a message that is refused before it is read: an answer names what it is to.
+    async fn unread(&self, body: Incoming) -> InboxMessage {
+        let begin = drain(body).await;
+        self.beginning(&begin)
+    }
+
+    fn beginning(&self, begin: &[u8]) -> InboxMessage {
+        let mut message = InboxMessage::default();
+        // It is cut off, and no error of it matters.
+        let _ = read_inbox_message(&mut &*begin, &self.config.limits, &mut message);
+        message
     }
 
     /// What can be said before anything of the message is read.
@@ -127,42 +136,37 @@ impl Inbox {
     }
 
     /// Takes the message, and keeps it.
-    async fn message(&self, mut body: Incoming) -> Result<Received, (StatusCode, StatusReply)> {
+    async fn message(&self, mut body: Incoming) -> (StatusCode, Received) {
         let staging = match tokio::task::block_in_place(|| self.stage()) {
             Ok(staging) => staging,
             Err(error) => {
-                drain(body).await;
-                return Err((StatusCode::OK, self.refuse_unread(&error.into())));
+                let message = self.unread(body).await;
+                return (StatusCode::OK, self.refuse(&error.into(), message));
             }
         };
         let limit = self.config.limits.max_response_bytes;
         let mut tape = Tape::new(staging.scratch(), MESSAGE_MEMORY, limit);
         if let Err(error) = self.read(&mut body, &mut tape).await {
+            let begin = beginning_of(&mut tape);
+            let message = self.beginning(&begin);
             let is_late = matches!(error, BodyError::TimedOut(_));
-            let reply = match error {
-                BodyError::Keep(error) => {
-                    let error = SpoolError::staging(error, staging.folder());
-                    self.refuse_unread(&error.into())
-                }
-                error => {
-                    let reply = not_whole(&error);
-                    self.tell_of_refusal(&reply, &error.to_string(), None);
-                    reply
-                }
+            let refusal = match error {
+                BodyError::Keep(error) => SpoolError::staging(error, staging.folder()).into(),
+                error => Refusal::Message(not_whole(&error)),
             };
+            let received = self.refuse(&refusal, message);
             // What it has taken is free before the sender hears of it.
             drop((tape, staging));
             if is_late {
-                return Err((StatusCode::REQUEST_TIMEOUT, reply));
+                return (StatusCode::REQUEST_TIMEOUT, received);
             }
             drain(body).await;
-            return Err((StatusCode::OK, reply));
+            return (StatusCode::OK, received);
         }
         // It is never closed.
         let _turn = self.reading.acquire().await;
-        Ok(tokio::task::block_in_place(|| {
-            self.receive(&mut tape, staging)
-        }))
+        let received = tokio::task::block_in_place(|| self.receive(&mut tape, staging));
+        (StatusCode::OK, received)
     }
 
     async fn read(&self, body: &mut Incoming, tape: &mut Tape) -> Result<(), BodyError> {
@@ -193,13 +197,13 @@ impl Inbox {
         read.unwrap_or(Err(BodyError::TimedOut(patience)))
     }
 
-    fn refuse_unread(&self, refusal: &Refusal) -> StatusReply {
-        let reply = self.refusal(refusal);
-        self.tell_of_refusal(&reply, &refusal.to_string(), None);
-        reply
-    }
-
-    fn turn_away(&self, peer: &Peer, stranger: Stranger, version: Option<Version>) -> Answer {
+    fn turn_away(
+        &self,
+        peer: &Peer,
+        stranger: Stranger,
+        version: Option<Version>,
+        message: &InboxMessage,
+    ) -> Answer {
         tracing::warn!(
             inbox = self.config.name,
             peer = %peer.address,
@@ -222,7 +226,7 @@ impl Inbox {
             ),
         };
         let reply = StatusReply::new(StatusType::Unauthorized, what);
-        let mut answer = self.status(status, &reply, version, UNKNOWN_ID);
+        let mut answer = self.status(status, &reply, version, message);
         if stranger == Stranger::Credentials {
             let challenge =
                 HeaderValue::from_static("Basic realm=\"TAXII inbox\", charset=\"UTF-8\"");
@@ -236,9 +240,11 @@ impl Inbox {
         status: StatusCode,
         reply: &StatusReply,
         version: Option<Version>,
-        in_response_to: &str,
+        message: &InboxMessage,
     ) -> Answer {
+        let version = version.or(message.version);
         let version = version.unwrap_or(Version::PREFERRED);
+        let in_response_to = message.message_id.as_deref().unwrap_or(UNKNOWN_ID);
         let protocol = match self.tls {
             Some(_) => PROTOCOL_HTTPS,
             None => PROTOCOL_HTTP,
@@ -288,20 +294,34 @@ fn plain(status: StatusCode, text: &'static str) -> Answer {
     answer
 }
 
-/// Takes the rest of a request that is refused, as far as that makes sense.
-async fn drain(mut body: Incoming) {
-    if body.size_hint().lower() > MAX_UNREAD_BYTES {
-        return;
-    }
+/// Takes the rest of a request that is refused, as far as that makes sense; gives its beginning.
+async fn drain(mut body: Incoming) -> Vec<u8> {
+    let mut begin = Vec::new();
+    let is_too_much = body.size_hint().lower() > MAX_UNREAD_BYTES;
     let draining = async {
         let mut taken = 0;
         while let Some(Ok(frame)) = body.frame().await {
-            taken += frame.data_ref().map_or(0, |data| data.len() as u64);
-            if taken > MAX_UNREAD_BYTES {
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            let room = MAX_BEGINNING_BYTES - begin.len();
+            begin.extend_from_slice(data.get(..room).unwrap_or(data));
+            taken += data.len() as u64;
+            if taken > MAX_UNREAD_BYTES || (is_too_much && begin.len() >= MAX_BEGINNING_BYTES) {
                 return;
             }
         }
     };
     // Who takes longer gets his answer now.
     let _ = tokio::time::timeout(UNREAD_PATIENCE, draining).await;
+    begin
+}
+
+/// The beginning of what has come; nothing where it cannot be read again.
+fn beginning_of(tape: &mut Tape) -> Vec<u8> {
+    let mut begin = Vec::new();
+    if let Ok(reader) = tape.rewind() {
+        let most = MAX_BEGINNING_BYTES as u64;
+        // As much as can be read.
+        let _ = reader.take(most).read_to_end(&mut begin);
+    }
+    begin
 }

@@ -62,11 +62,13 @@ impl Inbox {
         let started = self.house.clock.now();
         let mut message = InboxMessage::default();
         let taken = self.take(body, staging, &mut message, started);
-        let reply = match taken {
-            Ok(()) => StatusReply::success(),
-            Err(refusal) => self.refuse(&refusal, &message),
-        };
-        Received { message, reply }
+        match taken {
+            Ok(()) => Received {
+                message,
+                reply: StatusReply::success(),
+            },
+            Err(refusal) => self.refuse(&refusal, message),
+        }
     }
 
     /// Makes room for a message before anything of it is read.
@@ -247,7 +249,7 @@ impl Inbox {
     }
 
     /// What the sender is told of a refusal; outputs that may are asked to make room.
-    pub(super) fn refusal(&self, refusal: &Refusal) -> StatusReply {
+    fn refusal(&self, refusal: &Refusal) -> StatusReply {
         let what = match refusal {
             Refusal::Message(reply) => return reply.clone(),
             Refusal::Spool(SpoolError::TooLarge { needed, .. }) => {
@@ -265,11 +267,12 @@ impl Inbox {
         StatusReply::retry(what, super::RETRY_WAIT, self.house.clock.now().utc)
     }
 
-    fn refuse(&self, refusal: &Refusal, message: &InboxMessage) -> StatusReply {
+    /// Refuses a message.
+    pub(super) fn refuse(&self, refusal: &Refusal, message: InboxMessage) -> Received {
         let reply = self.refusal(refusal);
         let id = message.message_id.as_deref();
         self.tell_of_refusal(&reply, &refusal.to_string(), id);
-        reply
+        Received { message, reply }
     }
 }
 

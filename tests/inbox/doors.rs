@@ -19,7 +19,7 @@ async fn without_the_password_nobody_gets_in() {
     let inboxed =
         Inboxed::new("username = \"vendor\"\npassword = { file = \"{folder}/password\" }");
     let answer = inboxed.post(message()).await;
-    assert_eq!(answer.http, 401);
+    assert_eq!((answer.http, answer.in_response_to.as_str()), (401, "3"));
     assert!(
         answer.headers["www-authenticate"]
             .to_str()

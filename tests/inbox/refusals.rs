@@ -153,6 +153,7 @@ async fn too_much_is_too_large() {
     );
     let long = message_1_1("1", TO_GOLD, &block(&"x".repeat(30_000)));
     let told_of_length = inboxed.post(long.clone()).await;
+    assert_eq!(told_of_length.in_response_to, "1");
     told_of_length
         .is("BAD_MESSAGE")
         .says("larger than 20480 bytes (inbox.limits.max_message_bytes)");

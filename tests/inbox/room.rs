@@ -28,6 +28,7 @@ async fn a_full_spool_takes_nothing_until_something_is_delivered() {
             pushes += 1;
             assert!(pushes < 1000, "the spool never fills");
         }
+        assert_eq!(told.in_response_to, "7");
         told.is("RETRY")
             .says("<taxii:Detail name=\"ESTIMATED_WAIT\">60</taxii:Detail>");
         told.says("there is no room");
@@ -84,6 +85,7 @@ async fn more_than_the_rate_is_told_when_to_come_again() {
         inboxed.push_to("gold").await.is("SUCCESS");
     }
     let told = inboxed.push_to("gold").await;
+    assert_eq!(told.in_response_to, "7");
     told.is("RETRY")
         .says("name=\"ESTIMATED_WAIT\">20<")
         .says("3 messages in a minute");
