@@ -5,8 +5,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -21,8 +21,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
+use crate::observe::seldom::Seldom;
 use crate::wake::told_to_stop;
 
 /// How long TLS may take to agree, and the head of a request to come; a connection on which nothing
@@ -30,6 +32,8 @@ use crate::wake::told_to_stop;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of the head of a request.
 const MAX_HEAD_BYTES: usize = 64 << 10;
+/// How long an answer that is made may take to go out when the agent stops.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long to wait for a file descriptor to come free when none can be had.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -104,10 +108,25 @@ impl Listener {
         F: Future<Output = Answer> + Send + 'static,
     {
         let mut connections = JoinSet::new();
+        let (mut is_full, failures) = (Seldom::default(), Arc::new(Mutex::new(Seldom::default())));
         loop {
+            if connections.len() >= self.max_connections
+                && let Some(left_out) = is_full.tell(Instant::now())
+            {
+                tracing::warn!(
+                    address = %self.address,
+                    connections = self.max_connections,
+                    left_out,
+                    "all places for connections are taken: who comes now waits (max_connections)"
+                );
+            }
             tokio::select! {
                 () = told_to_stop(&mut stopped) => break,
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(address = %self.address, %error, "a connection broke down");
+                    }
+                }
                 accepted = self.socket.accept(), if connections.len() < self.max_connections => {
                     match accepted {
                         Ok((stream, address)) => {
@@ -118,6 +137,7 @@ impl Listener {
                                 self.patience,
                                 handler.clone(),
                                 stopped.clone(),
+                                Arc::clone(&failures),
                             ));
                         }
                         Err(error) => {
@@ -141,6 +161,7 @@ async fn serve<H, F>(
     patience: Duration,
     handler: H,
     mut stopped: watch::Receiver<bool>,
+    failures: Arc<Mutex<Seldom>>,
 ) where
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
@@ -168,7 +189,15 @@ async fn serve<H, F>(
             talk(stream, peer, patience, handler, stopped).await;
         }
         Ok(Err(error)) => {
-            tracing::warn!(peer = %address, %error, "a connection was refused: TLS could not be agreed on");
+            let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(left_out) = failures.tell(Instant::now()) {
+                tracing::warn!(
+                    peer = %address,
+                    %error,
+                    left_out,
+                    "a connection was refused: TLS could not be agreed on"
+                );
+            }
         }
         Err(_) => tracing::debug!(peer = %address, "a connection was closed that did not begin"),
     }
@@ -186,27 +215,52 @@ async fn talk<S, H, F>(
     F: Future<Output = Answer> + Send + 'static,
 {
     let address = peer.address;
+    let (busy, is_busy) = watch::channel(0_usize);
+    let busy = Arc::new(busy);
     let service = service_fn(move |request| {
-        let answer = handler(peer.clone(), request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        let (answer, busy) = (handler(peer.clone(), request), Arc::clone(&busy));
+        async move {
+            busy.send_modify(|count| *count += 1);
+            let answer = answer.await;
+            busy.send_modify(|count| *count -= 1);
+            Ok::<_, Infallible>(answer)
+        }
     });
+    let mut stream = TimeoutStream::new(stream);
+    // Who reads nothing of what he has asked for keeps no place for ever.
+    stream.set_write_timeout(Some(patience));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
         .max_buf_size(MAX_HEAD_BYTES)
         // Who says that he has sent all may still be waiting for his answer.
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
     let served = tokio::select! {
         served = &mut connection => served,
         () = told_to_stop(&mut stopped) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                served = connection => served,
+                () = all_said(is_busy) => return,
+            }
         }
     };
     if let Err(error) = served {
         tracing::debug!(peer = %address, %error, "a connection ended in disorder");
+    }
+}
+
+/// Nothing is being answered, and what was has had its time to go out.
+async fn all_said(mut is_busy: watch::Receiver<usize>) {
+    loop {
+        // An error says that the connection is no more.
+        let _ = is_busy.wait_for(|count| *count == 0).await;
+        tokio::time::sleep(LAST_WORDS).await;
+        if *is_busy.borrow() == 0 {
+            return;
+        }
     }
 }
 

@@ -1,19 +1,21 @@
 //! The inbox over HTTP: what is answered to which request.
 
 use std::io::{self, Read};
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    self, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
+    self, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue,
     WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::authentication::Stranger;
 use super::keep::{Refusal, unsupported_message};
+use super::words::printable;
 use super::{Inbox, Received};
 use crate::listener::{Answer, Peer};
 use crate::spool::SpoolError;
@@ -48,6 +50,9 @@ enum BodyError {
     /// It takes too long.
     #[error("it did not come within {} seconds (inbox.request_timeout)", .0.as_secs_f64())]
     TimedOut(Duration),
+    /// The agent stops.
+    #[error("the agent stops")]
+    Stopping,
     /// It cannot be kept.
     #[error("it cannot be kept: {0}")]
     Keep(io::Error),
@@ -59,7 +64,6 @@ impl Inbox {
         let (head, body) = request.into_parts();
         let version = wanted_version(&head.headers);
         if head.uri.path() != self.config.path {
-            drain(body).await;
             return plain(StatusCode::NOT_FOUND, "there is no inbox at this path\n");
         }
         if head.method != Method::POST {
@@ -69,11 +73,11 @@ impl Inbox {
             return answer;
         }
         if let Err(stranger) = self.doorkeeper.admit(peer, &head.headers) {
-            let message = self.unread(body).await;
+            let message = self.unread_of(&head.headers, body).await;
             return self.turn_away(peer, stranger, version, &message);
         }
         if let Err(reply) = self.admit(&head.headers, body.size_hint().lower()) {
-            let message = self.unread(body).await;
+            let message = self.unread_of(&head.headers, body).await;
             let why = reply.message.clone().unwrap_or_default();
             self.tell_of_refusal(&reply, &why, message.message_id.as_deref());
             return self.status(StatusCode::OK, &reply, version, &message);
@@ -82,10 +86,24 @@ impl Inbox {
         self.status(status, &reply, version, &message)
     }
 
-    /// What is known of a message that is refused before it is read: an answer names what it is to.
+    /// What is known of a message that is refused before it is read: an answer names what it is to. Who
+    /// waits for leave to send it (`Expect: 100-continue`) gets none.
+    async fn unread_of(&self, headers: &HeaderMap, body: Incoming) -> InboxMessage {
+        if headers.contains_key(EXPECT) {
+            return InboxMessage::default();
+        }
+        self.unread(body).await
+    }
+
     async fn unread(&self, body: Incoming) -> InboxMessage {
-        let begin = drain(body).await;
+        let begin = self.drain(body).await;
         self.beginning(&begin)
+    }
+
+    /// Takes the rest of a request that is refused, as far as that makes sense; gives its beginning.
+    async fn drain(&self, body: Incoming) -> Vec<u8> {
+        let draining = self.stopping.run_until_cancelled(drain(body));
+        draining.await.unwrap_or_default()
     }
 
     fn beginning(&self, begin: &[u8]) -> InboxMessage {
@@ -111,7 +129,10 @@ impl Inbox {
         if let Some(binding) = text("X-TAXII-Content-Type")
             && Version::of_message_binding(binding).is_none()
         {
-            let what = format!("TAXII 1.0 and 1.1 are understood, not {binding:?}");
+            let what = format!(
+                "TAXII 1.0 and 1.1 are understood, not {:?}",
+                printable(binding)
+            );
             return Err(unsupported_message(&what));
         }
         let media = text(CONTENT_TYPE.as_str()).and_then(|media| media.split(';').next());
@@ -120,12 +141,15 @@ impl Inbox {
             ["application/xml", "text/xml"].contains(&media.as_str())
         };
         if let Some(media) = media.filter(|media| !is_xml(media)) {
-            let what = format!("application/xml is understood, not {media:?}");
+            let what = format!("application/xml is understood, not {:?}", printable(media));
             return Err(unsupported_message(&what));
         }
         let coding = text(CONTENT_ENCODING.as_str()).map(str::trim);
         if let Some(coding) = coding.filter(|coding| !coding.eq_ignore_ascii_case("identity")) {
-            let what = format!("no Content-Encoding is understood, this has {coding:?}");
+            let what = format!(
+                "no Content-Encoding is understood, this has {:?}",
+                printable(coding)
+            );
             return Err(StatusReply::new(StatusType::BadMessage, what));
         }
         let limit = self.config.limits.max_response_bytes;
@@ -137,11 +161,11 @@ impl Inbox {
 
     /// Takes the message, and keeps it.
     async fn message(&self, mut body: Incoming) -> (StatusCode, Received) {
-        let staging = match tokio::task::block_in_place(|| self.stage()) {
+        let staging = match tokio::task::block_in_place(|| self.make_room()) {
             Ok(staging) => staging,
-            Err(error) => {
+            Err(refusal) => {
                 let message = self.unread(body).await;
-                return (StatusCode::OK, self.refuse(&error.into(), message));
+                return (StatusCode::OK, self.refuse(&refusal, message));
             }
         };
         let limit = self.config.limits.max_response_bytes;
@@ -150,17 +174,21 @@ impl Inbox {
             let begin = beginning_of(&mut tape);
             let message = self.beginning(&begin);
             let is_late = matches!(error, BodyError::TimedOut(_));
+            let is_stopping = matches!(error, BodyError::Stopping);
             let refusal = match error {
                 BodyError::Keep(error) => SpoolError::staging(error, staging.folder()).into(),
+                BodyError::Stopping => Refusal::Stopping,
                 error => Refusal::Message(not_whole(&error)),
             };
             let received = self.refuse(&refusal, message);
             // What it has taken is free before the sender hears of it.
-            drop((tape, staging));
+            tokio::task::block_in_place(|| drop((tape, staging)));
             if is_late {
                 return (StatusCode::REQUEST_TIMEOUT, received);
             }
-            drain(body).await;
+            if !is_stopping {
+                self.drain(body).await;
+            }
             return (StatusCode::OK, received);
         }
         // It is never closed.
@@ -193,8 +221,11 @@ impl Inbox {
             Ok(())
         };
         let patience = self.config.request_timeout;
-        let read = tokio::time::timeout(patience, reading).await;
-        read.unwrap_or(Err(BodyError::TimedOut(patience)))
+        let reading = tokio::time::timeout(patience, reading);
+        match self.stopping.run_until_cancelled(reading).await {
+            Some(read) => read.unwrap_or(Err(BodyError::TimedOut(patience))),
+            None => Err(BodyError::Stopping),
+        }
     }
 
     fn turn_away(
@@ -204,11 +235,19 @@ impl Inbox {
         version: Option<Version>,
         message: &InboxMessage,
     ) -> Answer {
-        tracing::warn!(
-            inbox = self.config.name,
-            peer = %peer.address,
-            "somebody may not push: {stranger}"
-        );
+        let mut seldom = self
+            .strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(left_out) = seldom.tell(Instant::now()) {
+            tracing::warn!(
+                inbox = self.config.name,
+                peer = %peer.address,
+                left_out,
+                "somebody may not push: {stranger}"
+            );
+        }
+        drop(seldom);
         let now = self.house.clock.now().utc;
         self.house.board.inbox(|inbox| {
             inbox.strangers += 1;
@@ -261,7 +300,8 @@ impl Inbox {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        if status == StatusCode::REQUEST_TIMEOUT {
+        if reply.status != StatusType::Success {
+            // What may still come of the request is not for the next one.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer
@@ -271,7 +311,10 @@ impl Inbox {
 fn not_whole(error: &BodyError) -> StatusReply {
     let status = match error {
         BodyError::TooLarge { .. } => StatusType::BadMessage,
-        BodyError::BrokeOff(_) | BodyError::TimedOut(_) | BodyError::Keep(_) => StatusType::Failure,
+        BodyError::BrokeOff(_)
+        | BodyError::TimedOut(_)
+        | BodyError::Stopping
+        | BodyError::Keep(_) => StatusType::Failure,
     };
     StatusReply::new(status, error.to_string())
 }
@@ -289,6 +332,8 @@ fn wanted_version(headers: &HeaderMap) -> Option<Version> {
 fn plain(status: StatusCode, text: &'static str) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
     *answer.status_mut() = status;
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(CONNECTION, close);
     let media = HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().insert(header::CONTENT_TYPE, media);
     answer

@@ -5,10 +5,11 @@ use std::io;
 
 use super::Inbox;
 use super::destination::destinations;
+use super::words::printable;
 use crate::clock::Now;
 use crate::crash::{self, Point};
 use crate::flatten::Origin as EventOrigin;
-use crate::spool::{BatchHead, EventFile, SpoolError, Staging};
+use crate::spool::{BatchHead, SpoolError, Staging};
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, PolledCounts, Record};
 use crate::tape::Tape;
@@ -21,6 +22,12 @@ use crate::taxii::status::StatusType;
 use crate::taxii::version::Version;
 use crate::xml::XmlError;
 
+/// Batches that wait for their delivery when no more messages are taken: each is named in every snapshot
+/// of the ledger.
+const MAX_OPEN_BATCHES: usize = 50_000;
+/// Who stages what is pushed; nobody of this name ever wants room.
+const STAGED_BY: &str = "a pushed message";
+
 /// What the sender of a message is told, and what is known of the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
@@ -32,7 +39,7 @@ pub struct Received {
 
 /// Why a message is not taken.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// For what it is.
     #[error("{}", .0.message.as_deref().unwrap_or_default())]
     Message(StatusReply),
@@ -42,16 +49,24 @@ pub(super) enum Refusal {
     /// The ledger cannot be told.
     #[error(transparent)]
     Ledger(#[from] AppendError),
+    /// Each message is a batch, and so many wait already.
+    #[error(
+        "{MAX_OPEN_BATCHES} batches wait for their delivery, and each message is one: see why no output \
+         takes them"
+    )]
+    TooMany,
+    /// The agent stops, and the message is not whole.
+    #[error("the agent stops, and not all of the message has come")]
+    Stopping,
     /// What has come cannot be read again.
     #[error("what has come cannot be read again: {0}; mend the disk")]
     Scratch(#[source] io::Error),
 }
 
-/// A message's content for one collection, durable but not in place.
+/// A message's content for one collection, read to its end.
 struct Staged {
     key: CollectionKey,
     staging: Staging,
-    files: Vec<EventFile>,
     content: InboxContent,
 }
 
@@ -72,10 +87,14 @@ impl Inbox {
     }
 
     /// Makes room for a message before anything of it is read.
-    pub fn stage(&self) -> Result<Staging, SpoolError> {
-        // The message before wanted what it wanted: this is another one.
-        self.house.spool.want(&self.config.name, 0);
-        self.house.spool.stage(&self.config.name)
+    pub(crate) fn make_room(&self) -> Result<Staging, Refusal> {
+        let spool = &self.house.spool;
+        self.wanted.expire(spool, self.house.clock.now().monotonic);
+        if self.house.state.look(|picture| picture.batches.len()) >= MAX_OPEN_BATCHES {
+            return Err(Refusal::TooMany);
+        }
+        // What a larger message wants is no reason to refuse this one.
+        Ok(spool.stage(STAGED_BY)?)
     }
 
     fn take(
@@ -93,14 +112,20 @@ impl Inbox {
         if let Some(binding) = &message.foreign_binding {
             return Err(Refusal::Message(foreign(binding)));
         }
+        if let Some(name) = &message.strange {
+            tracing::warn!(
+                message_id = message.message_id.as_deref().map(printable),
+                "a pushed message holds an element {name:?}, which TAXII does not know: it is passed over"
+            );
+        }
         let mut staging = Some(staging);
         let mut all = Vec::new();
         for collection in collections {
             let own = match staging.take() {
                 Some(staging) => staging,
-                None => self.house.spool.stage(&self.config.name)?,
+                None => self.house.spool.stage(STAGED_BY)?,
             };
-            all.push(self.content(body, collection, own, started)?);
+            all.push(self.content(body, collection, own, message)?);
         }
         crash::point(Point::PushStaged);
         for staged in all {
@@ -115,7 +140,7 @@ impl Inbox {
         body: &mut Tape,
         collection: String,
         mut staging: Staging,
-        started: Now,
+        message: &InboxMessage,
     ) -> Result<Staged, Refusal> {
         let origin = EventOrigin {
             service: &self.config.name,
@@ -123,28 +148,34 @@ impl Inbox {
         };
         let scratch = staging.scratch();
         let mut whole = body.rewind().map_err(Refusal::Scratch)?;
-        let mut whole = staging.record_raw(&mut whole).map_err(Refusal::Scratch)?;
+        let not_staged = |error, staging: &Staging| SpoolError::staging(error, staging.folder());
+        let mut whole = match staging.record_raw(&mut whole) {
+            Ok(whole) => whole,
+            Err(error) => return Err(not_staged(error, &staging).into()),
+        };
         let limits = &self.config.limits;
         let read = read_inbox_content(&mut whole, origin, limits, &scratch, &mut staging);
-        let read = read.and_then(|content| {
-            whole.finish().map_err(ReadResponseError::Keep)?;
-            Ok(content)
-        });
+        // A copy that cannot be kept says nothing of the message.
+        whole
+            .finish()
+            .map_err(|error| not_staged(error, &staging))?;
         let content = read.map_err(|error| match error {
-            ReadResponseError::Keep(error) => SpoolError::staging(error, staging.folder()).into(),
+            ReadResponseError::Keep(error) => not_staged(error, &staging).into(),
+            ReadResponseError::Xml(XmlError::Read(error)) => {
+                Refusal::Scratch(io::Error::other(error))
+            }
             error => Refusal::Message(bad(error.to_string())),
         })?;
-        let name = &self.config.name;
-        let spool = &self.house.spool;
-        let files = spool.finish(&mut staging, started.utc, name, &collection)?;
+        if content.blocks != message.blocks {
+            return Err(Refusal::Message(bad("content blocks stand where none may")));
+        }
         let key = CollectionKey {
-            service: name.clone(),
+            service: self.config.name.clone(),
             collection,
         };
         Ok(Staged {
             key,
             staging,
-            files,
             content,
         })
     }
@@ -153,12 +184,12 @@ impl Inbox {
     fn commit(&self, staged: Staged, message: &InboxMessage, started: Now) -> Result<(), Refusal> {
         let Staged {
             key,
-            staging,
-            files,
+            mut staging,
             content,
         } = staged;
         let (spool, state) = (&self.house.spool, &self.house.state);
         let now = self.house.clock.now().utc;
+        let files = spool.finish(&mut staging, now, &key.service, &key.collection)?;
         let counts = PolledCounts {
             events: content.counts.events,
             incidents: content.counts.incidents,
@@ -230,7 +261,7 @@ impl Inbox {
         }
         tracing::info!(
             collection = %key,
-            message_id = message.message_id,
+            message_id = message.message_id.as_deref().map(printable),
             bytes = content.bytes,
             incidents = content.counts.incidents,
             events = content.counts.events,
@@ -250,21 +281,24 @@ impl Inbox {
 
     /// What the sender is told of a refusal; outputs that may are asked to make room.
     fn refusal(&self, refusal: &Refusal) -> StatusReply {
+        let now = self.house.clock.now();
         let what = match refusal {
             Refusal::Message(reply) => return reply.clone(),
             Refusal::Spool(SpoolError::TooLarge { needed, .. }) => {
-                self.house.spool.want(&self.config.name, *needed);
+                self.wanted.add(&self.house.spool, *needed, now.monotonic);
                 "there is no room for this message now"
             }
             Refusal::Spool(SpoolError::Full { .. }) => {
-                self.house.spool.want(&self.config.name, 1);
+                self.wanted.add(&self.house.spool, 1, now.monotonic);
                 "there is no room for messages now"
             }
+            Refusal::TooMany => "too many messages wait here for their delivery",
+            Refusal::Stopping => "this inbox is about to stop",
             Refusal::Spool(_) | Refusal::Ledger(_) | Refusal::Scratch(_) => {
                 "messages cannot be kept now"
             }
         };
-        StatusReply::retry(what, super::RETRY_WAIT, self.house.clock.now().utc)
+        StatusReply::retry(what, super::RETRY_WAIT, now.utc)
     }
 
     /// Refuses a message.

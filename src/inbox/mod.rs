@@ -6,8 +6,8 @@ mod destination;
 mod http;
 mod keep;
 mod rate;
-#[cfg(test)]
-mod tests;
+mod room;
+mod words;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -15,15 +15,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::InboxConfig;
 use crate::house::House;
 use crate::listener::{ListenError, Listener};
+use crate::observe::seldom::Seldom;
 use crate::taxii::message::StatusReply;
 use crate::tls::{self, BuildServerError};
+use crate::wake::told_to_stop;
 use authentication::Doorkeeper;
 pub use keep::Received;
 use rate::Rate;
+use room::Wanted;
+use words::printable;
 
 /// Messages that are read and kept at the same time: each may take some megabytes of memory meanwhile.
 const MESSAGES_AT_ONCE: usize = 4;
@@ -37,7 +42,11 @@ pub struct Inbox {
     config: InboxConfig,
     doorkeeper: Doorkeeper,
     rate: Mutex<Rate>,
+    wanted: Wanted,
     reading: Semaphore,
+    strangers: Mutex<Seldom>,
+    /// Cancelled when the agent stops: what is not whole by then comes again.
+    stopping: CancellationToken,
     tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -49,7 +58,10 @@ impl Inbox {
             house: house.clone(),
             doorkeeper: Doorkeeper::new(&config),
             rate: Mutex::new(Rate::new(config.max_messages_per_minute)),
+            wanted: Wanted::by(&config.name),
             reading: Semaphore::new(MESSAGES_AT_ONCE),
+            strangers: Mutex::default(),
+            stopping: CancellationToken::new(),
             config,
             tls,
         })
@@ -66,13 +78,33 @@ impl Inbox {
         let url = self.url(address);
         tracing::info!(%address, url, "inbox listens");
         self.house.board.inbox(|inbox| inbox.url = Some(url));
-        Ok(listener.serve(
-            move |peer, request| {
-                let inbox = Arc::clone(&self);
-                async move { inbox.answer(&peer, request).await }
-            },
-            stopped,
-        ))
+        let inbox = Arc::clone(&self);
+        let answer = move |peer, request| {
+            let inbox = Arc::clone(&inbox);
+            async move { inbox.answer(&peer, request).await }
+        };
+        let serving = listener.serve(answer, stopped.clone());
+        Ok(async move {
+            tokio::select! {
+                () = async { tokio::join!(serving, self.stop_reading(stopped)); } => {}
+                () = self.keep_no_want() => {}
+            }
+        })
+    }
+
+    /// What is not whole when the agent stops is not waited for.
+    async fn stop_reading(&self, mut stopped: watch::Receiver<bool>) {
+        told_to_stop(&mut stopped).await;
+        self.stopping.cancel();
+    }
+
+    /// Looks from time to time whether what messages wanted is wanted no more; it never ends.
+    async fn keep_no_want(&self) {
+        loop {
+            tokio::time::sleep(RETRY_WAIT).await;
+            let now = self.house.clock.now().monotonic;
+            self.wanted.expire(&self.house.spool, now);
+        }
     }
 
     fn url(&self, address: SocketAddr) -> String {
@@ -89,6 +121,7 @@ impl Inbox {
 
     fn tell_of_refusal(&self, reply: &StatusReply, why: &str, message_id: Option<&str>) {
         let status = reply.status.name();
+        let (why, message_id) = (printable(why), message_id.map(printable));
         tracing::warn!(
             inbox = self.config.name,
             message_id,

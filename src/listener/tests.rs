@@ -116,17 +116,34 @@ async fn after_an_answer_a_quiet_connection_is_let_go() {
 }
 
 #[tokio::test]
-async fn a_head_without_an_end_is_refused() {
-    let served = Served::start(false, 8, LIMIT);
-    let mut stream = served.connect().await;
-    let mut head = b"GET / HTTP/1.1\r\n".to_vec();
-    for _ in 0..20_000 {
-        head.extend(b"X-Header: value\r\n");
+async fn a_head_that_is_too_large_is_refused() {
+    for (kibibytes, status) in [(60, "200 OK"), (200, "431 ")] {
+        let served = Served::start(false, 8, NO_PATIENCE);
+        let mut stream = served.connect().await;
+        let value = "v".repeat(kibibytes << 10);
+        let head = format!("GET / HTTP/1.1\r\nX-Header: {value}\r\n\r\n");
+        // It may be closed before all of it is sent.
+        let _ = stream.write_all(head.as_bytes()).await;
+        let said = Served::said(stream).await;
+        assert!(
+            said.starts_with(&format!("HTTP/1.1 {status}")),
+            "{kibibytes}: {said}"
+        );
     }
-    // It may be closed before all of it is sent.
-    let _ = stream.write_all(&head).await;
-    let said = Served::said(stream).await;
-    assert!(!said.contains("hello"), "{said}");
+}
+
+#[tokio::test]
+async fn who_reads_nothing_is_let_go() {
+    let served = Served::start(false, 1, NO_PATIENCE);
+    let mut stream = served.connect().await;
+    // Until nothing goes out any more: then the server writes no more either, and ends it.
+    let asking = async { while stream.write_all(&ASK.repeat(1000)).await.is_ok() {} };
+    tokio::time::timeout(LIMIT, asking)
+        .await
+        .expect("it is kept for ever");
+    let mut other = served.connect().await;
+    other.write_all(ASK).await.unwrap();
+    assert!(Served::said(other).await.ends_with("hello"));
 }
 
 #[tokio::test]
@@ -141,7 +158,11 @@ async fn who_comes_when_all_places_are_taken_waits() {
     }
     served.came().await;
     served.came().await;
-    // The third has not: it gets the place of one that goes.
+    // The third has not, though it has all the time that the others had: it gets the place of one that
+    // goes.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
     assert!(served.came.try_recv().is_err());
     drop(streams.remove(0));
     served.may_answer.send_replace(true);
@@ -167,6 +188,24 @@ async fn what_is_being_answered_when_it_stops_is_finished() {
         .unwrap()
         .unwrap();
     assert!(TcpStream::connect(served.address).await.is_err());
+}
+
+#[tokio::test]
+async fn who_has_not_asked_whole_holds_up_no_stop() {
+    let served = Served::start(false, 8, LIMIT);
+    let mut half = served.connect().await;
+    half.write_all(b"POST /inbox HTTP/1.1\r\nHost")
+        .await
+        .unwrap();
+    let mut other = served.connect().await;
+    other.write_all(ASK).await.unwrap();
+    let mut answer = [0; 4];
+    other.read_exact(&mut answer).await.unwrap();
+    served.stop.send_replace(true);
+    tokio::time::timeout(LIMIT / 2, served.server)
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]

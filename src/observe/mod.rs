@@ -2,4 +2,5 @@
 
 pub mod board;
 pub mod logging;
+pub mod seldom;
 pub mod status;

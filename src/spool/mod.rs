@@ -18,6 +18,7 @@ mod staging;
 mod whereabouts;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -148,11 +149,10 @@ impl SpoolError {
     /// What was read could not be staged: there is no room, or the disk fails.
     #[must_use]
     pub fn staging(source: io::Error, folder: &Path) -> Self {
-        let inner = source.get_ref();
-        if let Some(error) = inner.and_then(|error| error.downcast_ref::<SetTooLarge>()) {
+        if let Some(error) = found_in::<SetTooLarge>(&source) {
             return Self::SetTooLarge(*error);
         }
-        match inner.and_then(|error| error.downcast_ref::<NoRoom>()) {
+        match found_in::<NoRoom>(&source) {
             Some(&NoRoom { needed, room }) => Self::TooLarge { needed, room },
             None => Self::Io {
                 action: "staging in",
@@ -636,6 +636,24 @@ impl Spool {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<BatchHead>>> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An error of this kind inside an I/O error, however deep: readers and writers wrap what they pass on.
+fn found_in<T: Error + 'static>(error: &io::Error) -> Option<&T> {
+    let mut cause: Option<&(dyn Error + 'static)> = error.get_ref().map(|inner| inner as _);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        // What an I/O error carries does not show as its source.
+        let carrier = error.downcast_ref::<io::Error>();
+        let shared = error.downcast_ref::<Arc<io::Error>>();
+        cause = match carrier.or(shared.map(|error| &**error)) {
+            Some(carrier) => carrier.get_ref().map(|inner| inner as _),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// The batch of which something with this name is.

@@ -201,7 +201,11 @@ impl Staging {
         } else {
             None
         };
-        Ok(RawReader { body, copy })
+        Ok(RawReader {
+            body,
+            copy,
+            failed: None,
+        })
     }
 
     /// Moves everything to a folder of its own in `quarantine`, for a person; gives its name.
@@ -302,12 +306,17 @@ impl Staging {
 pub struct RawReader<'b> {
     body: &'b mut dyn Read,
     copy: Option<Encoder<'static, Box<dyn DiskFile>>>,
+    /// Why the copy ended early: the answer itself may be well.
+    failed: Option<io::Error>,
 }
 
 impl RawReader<'_> {
     /// Ends the copy. What nobody read goes into it too: an answer that cannot be read is of use
     /// only when it is whole.
     pub fn finish(mut self) -> io::Result<()> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
         if self.copy.is_some() {
             // Where the connection fails, the copy ends.
             let _ = io::copy(&mut (&mut self).take(MAX_UNREAD_BYTES), &mut io::sink());
@@ -323,7 +332,10 @@ impl Read for RawReader<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.body.read(out)?;
         if let (Some(copy), Some(bytes)) = (&mut self.copy, out.get(..read)) {
-            copy.write_all(bytes)?;
+            if let Err(error) = copy.write_all(bytes) {
+                self.failed = Some(error);
+                return Err(io::Error::other("it cannot be kept"));
+            }
         }
         Ok(read)
     }

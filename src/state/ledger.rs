@@ -44,6 +44,8 @@ pub struct Ledger {
     /// None after a failed write: what lies on disk is not known, so a new segment is begun.
     file: Option<Box<dyn DiskFile>>,
     bytes: u64,
+    /// Of them, those of the snapshot that opens it.
+    snapshot_bytes: u64,
     segment_bytes: u64,
     number: u64,
 }
@@ -117,6 +119,7 @@ impl Ledger {
             segment: reading.last_segment,
             file: None,
             bytes: 0,
+            snapshot_bytes: 0,
             segment_bytes,
             number: picture.number,
         };
@@ -156,10 +159,19 @@ impl Ledger {
         record: &Record,
         before: &Picture,
     ) -> Result<u64, AppendError> {
-        if self.file.is_none() || self.bytes >= self.segment_bytes {
+        if self.file.is_none() || self.is_full() {
             self.begin_segment(now, before)?;
         }
         self.write(now, record)
+    }
+
+    /// Whether the segment has as many records as it may. A snapshot that is large by itself leaves
+    /// room for as much again: each record would come with a snapshot of its own otherwise.
+    fn is_full(&self) -> bool {
+        self.bytes
+            >= self
+                .segment_bytes
+                .max(self.snapshot_bytes.saturating_mul(2))
     }
 
     /// Begins a segment with what the records so far tell.
@@ -196,6 +208,7 @@ impl Ledger {
             let _ = self.disk.remove_file(&self.path(segment));
             return Err(error);
         }
+        self.snapshot_bytes = self.bytes;
         crash::point(Point::SnapshotWritten);
         self.remove_old_segments();
         Ok(())

@@ -1,9 +1,20 @@
 //! Writes the XML of a message.
 
+use std::borrow::Cow;
+
 use quick_xml::escape::escape;
 
 /// The prefix of every element.
 const PREFIX: &str = "taxii";
+
+/// The text without the characters that XML 1.0 cannot hold.
+fn allowed(text: &str) -> Cow<'_, str> {
+    let is_allowed = |c: char| !matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    if text.chars().all(is_allowed) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().filter(|c| is_allowed(*c)).collect())
+}
 
 /// A message that is being written.
 pub(super) struct Writer {
@@ -44,7 +55,13 @@ impl Writer {
     }
 
     pub(super) fn attribute(&mut self, name: &str, value: &str) {
-        for part in [" ", name, "=\"", &escape(value), "\""] {
+        let value = allowed(value);
+        // A line break as such would be read as a space.
+        let value = escape(&*value)
+            .replace('\n', "&#10;")
+            .replace('\t', "&#9;")
+            .replace('\r', "&#13;");
+        for part in [" ", name, "=\"", &value, "\""] {
             self.out.push_str(part);
         }
     }
@@ -76,7 +93,7 @@ impl Writer {
     /// The text of the element that has just started.
     pub(super) fn content(&mut self, text: &str) {
         self.end_tag();
-        self.out.push_str(&escape(text));
+        self.out.push_str(&escape(&*allowed(text)));
     }
 
     /// An element with XML inside, as it is.

@@ -35,6 +35,8 @@ pub struct InboxMessage {
     pub source: Option<SourceSubscription>,
     /// Content_Blocks.
     pub blocks: u64,
+    /// The first element that is none of an Inbox_Message.
+    pub strange: Option<String>,
     /// The first Content_Binding, if no block has one that STIX can be in.
     pub foreign_binding: Option<String>,
 }
@@ -132,21 +134,20 @@ pub fn read_inbox_message(
                         Some(name) => Some(name),
                         None => short(&tag, "feed_name")?,
                     };
-                    let id = short(&tag, "subscription_id")?;
+                    let id = match short(&tag, "subscription_id")? {
+                        Some(id) => Some(id),
+                        None => subscription_id(&mut xml)?,
+                    };
                     message.source = Some(SourceSubscription { collection, id });
+                    xml.skip_to_depth(depth)?;
                 }
-                // In TAXII 1.1 an element of Source_Subscription, whose end is passed like a text.
-                "Subscription_ID" => {
-                    let id = short_text(&mut xml, "Subscription_ID")?;
-                    if let Some(source) = &mut message.source {
-                        source.id = Some(id);
-                    }
+                "Message" | "Record_Count" | "Signature" => xml.skip()?,
+                name => {
+                    message.strange.get_or_insert_with(|| shortened(name));
+                    xml.skip()?;
                 }
-                _ => xml.skip()?,
             },
             Token::Text(_) => {}
-            // The end of Source_Subscription.
-            Token::End if depth > 1 => {}
             Token::End | Token::Eof => break,
         }
     }
@@ -257,6 +258,20 @@ fn is_foreign_binding(id: &str) -> bool {
         "|",
     ];
     !may_be_ours.iter().any(|known| id.contains(known))
+}
+
+/// The Subscription_ID inside a Source_Subscription of TAXII 1.1.
+fn subscription_id(xml: &mut Xml<'_>) -> Result<Option<String>, ReadInboxError> {
+    loop {
+        match xml.next()? {
+            Token::Start(tag) if tag.local() == "Subscription_ID" => {
+                return short_text(xml, "Subscription_ID").map(Some);
+            }
+            Token::Start(_) => xml.skip()?,
+            Token::Text(_) => {}
+            Token::End | Token::Eof => return Ok(None),
+        }
+    }
 }
 
 fn short_text(xml: &mut Xml<'_>, what: &'static str) -> Result<String, ReadInboxError> {

@@ -37,7 +37,7 @@ impl Life {
 
     fn pushed(&mut self, xml: &str) -> Option<StatusType> {
         let inbox = self.agent().inbox()?.clone();
-        let staging = inbox.stage().ok()?;
+        let staging = inbox.make_room().ok()?;
         let mut body = Tape::new(staging.scratch(), MEMORY, 1 << 20);
         for piece in xml.as_bytes().chunks(MEMORY / 2) {
             body.append(piece).ok()?;
