@@ -157,7 +157,7 @@ points! {
     /// One archived batch is evicted.
     Evicted = "archive.evicted",
 
-    /// All that a pushed message holds is durable, and not in place.
+    /// All that a pushed message holds is read and staged for each of its collections.
     PushStaged = "inbox.push_staged",
     /// The batch of a pushed message is in place; the ledger does not know it.
     PushCommitted = "inbox.push_committed",

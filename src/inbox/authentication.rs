@@ -1,6 +1,7 @@
 //! Who may push.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,11 +13,22 @@ use crate::config::{Credentials, InboxConfig};
 use crate::listener::Peer;
 use crate::tls;
 
+/// A password is read again from its file at most as often as this.
+const REREAD: Duration = Duration::from_secs(1);
+
 /// Knows whom to let in.
 #[derive(Debug)]
 pub(super) struct Doorkeeper {
-    credentials: Option<Mutex<Credentials>>,
+    credentials: Option<Mutex<Known>>,
     client_names: Vec<String>,
+}
+
+/// Whom it knows.
+#[derive(Debug)]
+struct Known {
+    credentials: Credentials,
+    /// When the password was last read again.
+    read: Option<Instant>,
 }
 
 /// Somebody is not let in.
@@ -34,7 +46,12 @@ impl Doorkeeper {
     pub(super) fn new(config: &InboxConfig) -> Self {
         let tls = config.tls.as_ref();
         Self {
-            credentials: config.credentials.clone().map(Mutex::new),
+            credentials: config.credentials.clone().map(|credentials| {
+                Mutex::new(Known {
+                    credentials,
+                    read: None,
+                })
+            }),
             client_names: tls.map(|tls| tls.client_names.clone()).unwrap_or_default(),
         }
     }
@@ -50,17 +67,21 @@ impl Doorkeeper {
         let Some(credentials) = &self.credentials else {
             return Ok(());
         };
-        let mut credentials = credentials.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = credentials.lock().unwrap_or_else(PoisonError::into_inner);
         let shown = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let shown = shown.and_then(basic).ok_or(Stranger::Credentials)?;
-        if is_same(&shown, &credentials) {
+        if is_same(&shown, &known.credentials) {
             return Ok(());
         }
-        // It may have been changed in its file.
-        if let Err(error) = credentials.password.reload() {
+        // It may have been changed in its file. Who guesses does not make it be read each time.
+        if known.read.is_some_and(|read| read.elapsed() < REREAD) {
+            return Err(Stranger::Credentials);
+        }
+        known.read = Some(Instant::now());
+        if let Err(error) = known.credentials.password.reload() {
             tracing::warn!(%error, "the password of the inbox cannot be read again: the old one counts");
         }
-        if is_same(&shown, &credentials) {
+        if is_same(&shown, &known.credentials) {
             return Ok(());
         }
         Err(Stranger::Credentials)
@@ -89,9 +110,12 @@ mod tests {
 
     fn keeper(password: Secret) -> Doorkeeper {
         Doorkeeper {
-            credentials: Some(Mutex::new(Credentials {
-                username: "vendor".to_owned(),
-                password,
+            credentials: Some(Mutex::new(Known {
+                credentials: Credentials {
+                    username: "vendor".to_owned(),
+                    password,
+                },
+                read: None,
             })),
             client_names: Vec::new(),
         }
@@ -136,9 +160,12 @@ mod tests {
         }
         assert!(!admits(&keeper, None));
         std::fs::write(&path, "new\n").unwrap();
+        let new = format!("Basic {}", encoded("vendor:new"));
+        assert!(!admits(&keeper, Some(&new)), "it was read a moment ago");
+        let known = keeper.credentials.as_ref().unwrap();
+        known.lock().unwrap().read = None;
         // Nobody has come with another one yet.
         assert!(admits(&keeper, Some(&format!("Basic {good}"))));
-        let new = format!("Basic {}", encoded("vendor:new"));
         assert!(admits(&keeper, Some(&new)));
         assert!(!admits(&keeper, Some(&format!("Basic {good}"))));
     }

@@ -112,12 +112,6 @@ impl Inbox {
         if let Some(binding) = &message.foreign_binding {
             return Err(Refusal::Message(foreign(binding)));
         }
-        if let Some(name) = &message.strange {
-            tracing::warn!(
-                message_id = message.message_id.as_deref().map(printable),
-                "a pushed message holds an element {name:?}, which TAXII does not know: it is passed over"
-            );
-        }
         let mut staging = Some(staging);
         let mut all = Vec::new();
         for collection in collections {
@@ -323,6 +317,7 @@ fn unreadable(error: &ReadInboxError) -> Refusal {
             Refusal::Message(StatusReply::new(StatusType::Failure, what))
         }
         ReadInboxError::Xml(_)
+        | ReadInboxError::Strange { .. }
         | ReadInboxError::NotTaxii { .. }
         | ReadInboxError::TooMuch { .. } => Refusal::Message(bad(what)),
     }

@@ -7,6 +7,8 @@ mod http;
 mod keep;
 mod rate;
 mod room;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::future::Future;

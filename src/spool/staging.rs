@@ -331,11 +331,11 @@ impl RawReader<'_> {
 impl Read for RawReader<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.body.read(out)?;
-        if let (Some(copy), Some(bytes)) = (&mut self.copy, out.get(..read)) {
-            if let Err(error) = copy.write_all(bytes) {
-                self.failed = Some(error);
-                return Err(io::Error::other("it cannot be kept"));
-            }
+        if let (Some(copy), Some(bytes)) = (&mut self.copy, out.get(..read))
+            && let Err(error) = copy.write_all(bytes)
+        {
+            self.failed = Some(error);
+            return Err(io::Error::other("it cannot be kept"));
         }
         Ok(read)
     }

@@ -55,6 +55,70 @@ async fn what_is_no_message_of_taxii_is_a_bad_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_content_is_passed_over() {
+    let mut inboxed = Inboxed::new("");
+    let (package, events) = inboxed.package();
+    let block = block(&package);
+    let source = |inside: &str| {
+        format!("<t:Source_Subscription collection_name=\"gold\">{inside}</t:Source_Subscription>")
+    };
+    for (before, says) in [
+        (source(&block), "&lt;Content_Block&gt;"),
+        (
+            block.replace("Content_Block", "Kontent_Block"),
+            "&lt;Kontent_Block&gt;",
+        ),
+    ] {
+        let told = inboxed
+            .post(message_1_1("4", &(TO_GOLD.to_owned() + &before), ""))
+            .await;
+        told.is("BAD_MESSAGE").says(says);
+    }
+    inboxed.assert_nothing_is_left();
+    let usual = "<t:Message>m</t:Message><t:Record_Count>1</t:Record_Count>";
+    let before = format!(
+        "{TO_GOLD}{}<t:Extended_Headers/>{usual}",
+        source(
+            "<t:Subscription_ID>s</t:Subscription_ID><t:Inclusive_End_Timestamp>x</t:Inclusive_End_Timestamp>"
+        )
+    );
+    inboxed
+        .post(message_1_1("4", &before, &block))
+        .await
+        .is("SUCCESS");
+    inboxed.taken = events;
+    inboxed
+        .world
+        .run_for(std::time::Duration::from_secs(60))
+        .await;
+    inboxed.assert_exactly_once();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_sender_writes_acts_on_no_terminal_and_breaks_no_answer() {
+    let inboxed = Inboxed::new("");
+    let to =
+        "<t:Destination_Collection_Name>a&#x1b;]0;b&#7;&#x202e;</t:Destination_Collection_Name>";
+    let told = inboxed.post(message_1_1("5&#1;&#10;6", to, "")).await;
+    told.is("NOT_FOUND");
+    assert_eq!(told.in_response_to, "5&#10;6");
+    assert!(!told.xml.contains(['\u{1b}', '\u{7}', '\u{1}']), "{told:?}");
+    let activity = inboxed.world.agent.house().board.inbox_activity();
+    let why = activity.last_refusal.unwrap();
+    assert!(
+        !why.contains(|c: char| c.is_control() || c == '\u{202e}'),
+        "{why:?}"
+    );
+    let long = "urn:".to_owned() + &"x".repeat(10_000);
+    let post = reqwest::Client::new()
+        .post(&inboxed.url)
+        .header("X-TAXII-Content-Type", long);
+    let told = crate::sender::told(post.body(message_1_1("5", TO_GOLD, ""))).await;
+    told.is("UNSUPPORTED_MESSAGE");
+    assert!(told.xml.len() < 2000, "{}", told.xml.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_messages_are_not_for_an_inbox() {
     let inboxed = Inboxed::new("");
     let discovery = format!("<t:Discovery_Request xmlns:t=\"{NAMESPACE_1_1}\" message_id=\"5\"/>");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::sender::Inboxed;
+use crate::sender::{Inboxed, block, message_1_1};
 use crate::world::Setup;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -111,4 +111,38 @@ async fn damage_to_what_was_pushed_is_told_since_nobody_can_be_polled_for_it() {
     inboxed.assert_exactly_once();
     let outputs = inboxed.world.status().outputs;
     assert_eq!(outputs[0].finished.lost, lost.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_finds_no_room_leaves_no_dead_letter_and_wants_nothing_for_ever() {
+    let mut inboxed = Inboxed::with("", small(""));
+    let mut told = inboxed.push_to("gold").await;
+    while told.status == "SUCCESS" {
+        told = inboxed.push_to("gold").await;
+    }
+    let spool = inboxed.world.agent.house().spool.clone();
+    assert!(
+        spool.bytes_to_release() > 0,
+        "outputs that may release make room"
+    );
+    // Two copies of more than there is room for, and a block that cannot be read.
+    let mut blocks = block("<no-stix/>");
+    for _ in 0..40 {
+        blocks += &block(&inboxed.package().0);
+    }
+    let to = ["gold", "tin"].map(|name| {
+        format!("<t:Destination_Collection_Name>{name}</t:Destination_Collection_Name>")
+    });
+    for _ in 0..3 {
+        inboxed
+            .post(message_1_1("1", &to.concat(), &blocks))
+            .await
+            .is("RETRY");
+    }
+    assert_eq!(inboxed.world.status().spool.dead_letters, 0);
+    inboxed.world.clock.advance(3 * MINUTE);
+    let _ = inboxed.push_to("lead").await;
+    assert_eq!(spool.bytes_to_release(), 0, "nobody comes again");
+    inboxed.world.run_for(MINUTE).await;
+    inboxed.assert_exactly_once();
 }

@@ -52,6 +52,15 @@ impl Checker<'_> {
                 Vec::new()
             }
         };
+        let mut ids: Vec<&String> = Vec::new();
+        for id in raw.subscriptions.values() {
+            if ids.contains(&id.get_ref()) {
+                let what =
+                    "stands for another collection already; each subscription has an id of its own";
+                self.refuse(&id.span(), what);
+            }
+            ids.push(id.get_ref());
+        }
         if let Some(default) = &raw.default_collection {
             self.is_polled(&collections, default);
         }
@@ -198,6 +207,10 @@ impl Checker<'_> {
     /// Whoever reaches an inbox that asks nobody who he is writes into the SIEM.
     fn somebody_is_known(&mut self, inbox: &InboxConfig, at: &Span) {
         let is_local = inbox.listen.ip().is_loopback();
+        if inbox.listen.port() == 0 && !is_local {
+            let what = "port 0 is another one at each start, and nobody could be told which";
+            self.refuse(at, what);
+        }
         let knows_certificates =
             (inbox.tls.as_ref()).is_some_and(|tls| tls.client_ca_file.is_some());
         match &inbox.credentials {

@@ -111,6 +111,17 @@ fn values_that_cannot_be() {
         "#,
     );
     check(
+        &inbox(
+            "listen = '0.0.0.0:0'\ncollections = ['gold', 'tin']\n\
+             subscriptions = { gold = 's1', tin = 's1' }\n\
+             [inbox.tls]\ncert_file = 'DIR/ca.pem'\nkey_file = 'DIR/secret'",
+        ),
+        "
+            FILE:10: inbox.listen: port 0 is another one at each start, and nobody could be told which
+            FILE:12: inbox.subscriptions.tin: stands for another collection already; each subscription has an id of its own
+        ",
+    );
+    check(
         &inbox("name = 'a b'\n[inbox.limits]\nmax_parts = 3"),
         r#"
             FILE:12: inbox.name: "a b" is not a name; write 1 to 64 letters, digits, dots, dashes or underscores

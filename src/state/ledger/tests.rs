@@ -386,3 +386,30 @@ fn many_starts_keep_a_bounded_number_of_segments() {
     let left = segments(&Disk::machine(), folder.path()).unwrap();
     assert_eq!(left.len(), MAX_SEGMENTS);
 }
+
+#[test]
+fn a_large_snapshot_does_not_come_with_each_record() {
+    let mut fixture = Fixture::new();
+    for seq in 1..=100 {
+        let record = Record::Pushed {
+            key: CollectionKey {
+                service: "s".into(),
+                collection: "c".into(),
+            },
+            message_id: None,
+            subscription: None,
+            seq: Some(seq),
+            outputs: vec!["o".into()],
+            counts: crate::state::PolledCounts::default(),
+            content: None,
+        };
+        fixture.append_record(1, &record);
+    }
+    // Each of them is in every snapshot, and a snapshot is larger than a segment.
+    let before = fixture.ledger.segment;
+    for second in 2..=100 {
+        fixture.append(second);
+    }
+    let begun = fixture.ledger.segment - before;
+    assert!((1..=10).contains(&begun), "{begun} segments for 99 records");
+}

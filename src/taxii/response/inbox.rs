@@ -35,8 +35,6 @@ pub struct InboxMessage {
     pub source: Option<SourceSubscription>,
     /// Content_Blocks.
     pub blocks: u64,
-    /// The first element that is none of an Inbox_Message.
-    pub strange: Option<String>,
     /// The first Content_Binding, if no block has one that STIX can be in.
     pub foreign_binding: Option<String>,
 }
@@ -87,6 +85,12 @@ pub enum ReadInboxError {
         /// What it is.
         found: String,
     },
+    /// An element that an Inbox_Message has not, or not there.
+    #[error("the message has an element <{name}> where TAXII has none")]
+    Strange {
+        /// Its name.
+        name: String,
+    },
     /// More than makes sense.
     #[error("{what}")]
     TooMuch {
@@ -106,7 +110,6 @@ pub fn read_inbox_message(
     read_root(&mut xml, message)?;
     let mut is_foreign = true;
     loop {
-        let depth = xml.depth();
         match xml.next()? {
             Token::Start(tag) => match tag.local() {
                 "Content_Block" => {
@@ -134,18 +137,12 @@ pub fn read_inbox_message(
                         Some(name) => Some(name),
                         None => short(&tag, "feed_name")?,
                     };
-                    let id = match short(&tag, "subscription_id")? {
-                        Some(id) => Some(id),
-                        None => subscription_id(&mut xml)?,
-                    };
+                    let id = short(&tag, "subscription_id")?;
+                    let id = subscription_id(&mut xml, id)?;
                     message.source = Some(SourceSubscription { collection, id });
-                    xml.skip_to_depth(depth)?;
                 }
-                "Message" | "Record_Count" | "Signature" => xml.skip()?,
-                name => {
-                    message.strange.get_or_insert_with(|| shortened(name));
-                    xml.skip()?;
-                }
+                "Extended_Headers" | "Message" | "Record_Count" | "Signature" => xml.skip()?,
+                name => return Err(strange(name)),
             },
             Token::Text(_) => {}
             Token::End | Token::Eof => break,
@@ -260,17 +257,30 @@ fn is_foreign_binding(id: &str) -> bool {
     !may_be_ours.iter().any(|known| id.contains(known))
 }
 
-/// The Subscription_ID inside a Source_Subscription of TAXII 1.1.
-fn subscription_id(xml: &mut Xml<'_>) -> Result<Option<String>, ReadInboxError> {
+/// Reads a Source_Subscription to its end; in TAXII 1.1 the id is an element of it.
+fn subscription_id(
+    xml: &mut Xml<'_>,
+    mut id: Option<String>,
+) -> Result<Option<String>, ReadInboxError> {
     loop {
         match xml.next()? {
-            Token::Start(tag) if tag.local() == "Subscription_ID" => {
-                return short_text(xml, "Subscription_ID").map(Some);
-            }
-            Token::Start(_) => xml.skip()?,
+            Token::Start(tag) => match tag.local() {
+                "Subscription_ID" => id = Some(short_text(xml, "Subscription_ID")?),
+                "Exclusive_Begin_Timestamp"
+                | "Inclusive_Begin_Timestamp"
+                | "Inclusive_End_Timestamp" => xml.skip()?,
+                name => return Err(strange(name)),
+            },
             Token::Text(_) => {}
-            Token::End | Token::Eof => return Ok(None),
+            Token::End | Token::Eof => return Ok(id),
         }
+    }
+}
+
+/// What is passed over might be content.
+fn strange(name: &str) -> ReadInboxError {
+    ReadInboxError::Strange {
+        name: shortened(name),
     }
 }
 
