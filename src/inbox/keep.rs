@@ -43,6 +43,9 @@ pub(crate) enum Refusal {
     /// For what it is.
     #[error("{}", .0.message.as_deref().unwrap_or_default())]
     Message(StatusReply),
+    /// It was no push: somebody asks what there is, before he pushes.
+    #[error("{}", .0.message.as_deref().unwrap_or_default())]
+    Question(StatusReply),
     /// The spool cannot take it now.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -277,7 +280,7 @@ impl Inbox {
     fn refusal(&self, refusal: &Refusal) -> StatusReply {
         let now = self.house.clock.now();
         let what = match refusal {
-            Refusal::Message(reply) => return reply.clone(),
+            Refusal::Message(reply) | Refusal::Question(reply) => return reply.clone(),
             Refusal::Spool(SpoolError::TooLarge { needed, .. }) => {
                 self.wanted.add(&self.house.spool, *needed, now.monotonic);
                 "there is no room for this message now"
@@ -299,7 +302,11 @@ impl Inbox {
     pub(super) fn refuse(&self, refusal: &Refusal, message: InboxMessage) -> Received {
         let reply = self.refusal(refusal);
         let id = message.message_id.as_deref();
-        self.tell_of_refusal(&reply, &refusal.to_string(), id);
+        if let Refusal::Question(_) = refusal {
+            tracing::debug!(message_id = id.map(printable), "{refusal}");
+        } else {
+            self.tell_of_refusal(&reply, &refusal.to_string(), id);
+        }
         Received { message, reply }
     }
 }
@@ -313,8 +320,12 @@ fn unreadable(error: &ReadInboxError) -> Refusal {
     match error {
         ReadInboxError::Xml(XmlError::Read(_)) => Refusal::Scratch(io::Error::other(what)),
         ReadInboxError::Draft => Refusal::Message(unsupported_message(&what)),
-        ReadInboxError::Other { .. } => {
-            Refusal::Message(StatusReply::new(StatusType::Failure, what))
+        ReadInboxError::Other { name } => {
+            let reply = StatusReply::new(StatusType::Failure, what);
+            match name.as_str() {
+                "Discovery_Request" => Refusal::Question(reply),
+                _ => Refusal::Message(reply),
+            }
         }
         ReadInboxError::Xml(_)
         | ReadInboxError::Strange { .. }

@@ -118,10 +118,10 @@ async fn after_an_answer_a_quiet_connection_is_let_go() {
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     for (kibibytes, status) in [(60, "200 OK"), (200, "431 ")] {
-        let served = Served::start(false, 8, NO_PATIENCE);
+        let served = Served::start(false, 8, LIMIT);
         let mut stream = served.connect().await;
         let value = "v".repeat(kibibytes << 10);
-        let head = format!("GET / HTTP/1.1\r\nX-Header: {value}\r\n\r\n");
+        let head = format!("GET / HTTP/1.1\r\nConnection: close\r\nX-Header: {value}\r\n\r\n");
         // It may be closed before all of it is sent.
         let _ = stream.write_all(head.as_bytes()).await;
         let said = Served::said(stream).await;

@@ -125,6 +125,9 @@ async fn other_messages_are_not_for_an_inbox() {
     let answer = inboxed.post(discovery).await;
     answer.is("FAILURE").says("this is a Discovery_Request");
     assert_eq!(answer.in_response_to, "5");
+    // Whoever pushes may ask first: that is no refusal to be told of.
+    let activity = inboxed.world.agent.house().board.inbox_activity();
+    assert_eq!(activity.refused, 0);
     let draft = "<Inbox_Message xmlns=\"http://taxii.mitre.org/messages/xml/1\" message-id=\"5\"/>";
     let answer = inboxed.post(draft).await;
     answer.is("UNSUPPORTED_MESSAGE").says("draft");
