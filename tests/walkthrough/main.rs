@@ -35,7 +35,8 @@ fn looks_around(scene: &Scene) {
     refused.assert_refused("UNAUTHORIZED: there is no contract for this certificate");
 
     let stranger = scene.taxii_of_a_stranger(&["discover", &discovery]);
-    stranger.assert_refused("CertificateRequired");
+    // That it lacks a certificate may come too late to be told.
+    stranger.assert_refused("the connection failed before the answer came");
 }
 
 fn named((name, is_available): (&str, bool)) -> (String, bool) {
