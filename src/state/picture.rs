@@ -8,7 +8,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::damage::{BatchSource, Damage, SettledLines};
-use super::record::{CollectionKey, Finished, LetterCount, Origin, Record, Removal, RemovedLetter};
+use super::record::{
+    CollectionKey, Finished, LetterCount, Origin, PolledCounts, Record, Removal, RemovedLetter,
+};
 use crate::delivery::{Cursor, Progress};
 use crate::taxii::Timestamp;
 
@@ -302,10 +304,7 @@ impl Picture {
                 window,
                 content,
             } => {
-                let collection = self.collections.entry(key.to_string()).or_default();
-                collection.polled_at = Some(at);
-                collection.events += counts.events;
-                self.block_letters += counts.refused_blocks;
+                let collection = self.came(at, key, counts);
                 collection.gaps += u64::from(gap.is_some());
                 if let Some(checkpoint) = checkpoint {
                     collection.checkpoint = Some(checkpoint.clone());
@@ -335,10 +334,7 @@ impl Picture {
                 content,
                 ..
             } => {
-                let collection = self.collections.entry(key.to_string()).or_default();
-                collection.polled_at = Some(at);
-                collection.events += counts.events;
-                self.block_letters += counts.refused_blocks;
+                self.came(at, key, counts);
                 if let Some(seq) = *seq {
                     let source = content.clone().map(|content| BatchSource {
                         key: key.clone(),
@@ -376,6 +372,20 @@ impl Picture {
             }
             _ => {}
         }
+    }
+
+    /// Content of a collection is here.
+    fn came(
+        &mut self,
+        at: DateTime<Utc>,
+        key: &CollectionKey,
+        counts: &PolledCounts,
+    ) -> &mut CollectionPicture {
+        self.block_letters += counts.refused_blocks;
+        let collection = self.collections.entry(key.to_string()).or_default();
+        collection.polled_at = Some(at);
+        collection.events += counts.events;
+        collection
     }
 
     fn set_checkpoint(&mut self, key: &CollectionKey, checkpoint: Option<Timestamp>) {
