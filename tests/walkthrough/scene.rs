@@ -138,24 +138,12 @@ impl Scene {
 
     /// `cta-forwarder taxii`, with the customer's certificate.
     pub(crate) fn taxii(&self, arguments: &[&str]) -> Ended {
-        let mut command = program();
-        command
-            .arg("taxii")
-            .args(arguments)
-            .arg("--ca-file")
-            .arg(fixture("vendor-ca.pem"));
-        self.run(with_certificate(command))
+        self.run(with_certificate(taxii_command(arguments)))
     }
 
     /// The same of somebody who has none.
     pub(crate) fn taxii_of_a_stranger(&self, arguments: &[&str]) -> Ended {
-        let mut command = program();
-        command
-            .arg("taxii")
-            .args(arguments)
-            .arg("--ca-file")
-            .arg(fixture("vendor-ca.pem"));
-        self.run(command)
+        self.run(taxii_command(arguments))
     }
 
     /// The customer buys Gold and subscribes to it; gives the id of the subscription.
@@ -369,6 +357,17 @@ fn program() -> Command {
     command
         .env("NO_PROXY", "127.0.0.1")
         .env_remove("CTA_FORWARDER_LOG");
+    command
+}
+
+/// A command that trusts the vendor.
+fn taxii_command(arguments: &[&str]) -> Command {
+    let mut command = program();
+    command
+        .arg("taxii")
+        .args(arguments)
+        .arg("--ca-file")
+        .arg(fixture("vendor-ca.pem"));
     command
 }
 

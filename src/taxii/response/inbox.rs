@@ -7,7 +7,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::block::ContentReader;
-use super::part::name;
+use super::part::{MAX_NAME_BYTES, name};
 use super::{
     BLOCK_MEMORY, DRAFT_NAMESPACE, ReadResponseError, ResponseSink, is_draft, namespace, shortened,
 };
@@ -19,8 +19,6 @@ use crate::xml::{Tag, Token, Xml, XmlError, XmlLimits};
 
 /// Destination_Collection_Name in one message: each of them gets the content.
 const MAX_DESTINATIONS: usize = 100;
-/// Of a name or an id that is an element's text.
-const MAX_NAME_BYTES: usize = 1024;
 
 /// An Inbox_Message, without its content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::xml::{Tag, Token};
 /// What is wrong in a thousand places is told for the first few.
 const MAX_WARNINGS: usize = 20;
 /// Of a name or an id. They are kept for every part, sent back, and stand in every event.
-const MAX_NAME_BYTES: usize = 1024;
+pub(super) const MAX_NAME_BYTES: usize = 1024;
 
 /// A Poll_Response, without its content.
 #[derive(Debug, Clone, Default, PartialEq)]
