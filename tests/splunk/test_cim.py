@@ -30,6 +30,7 @@ MORE = [
     WHOLE | {"csUrl": "/only/a/path", "sIP": None, "csUserAgent": "", "sCategory": None},
     WHOLE | {"csUrl": "http://[2001:db8::1]:80/", "sIP": None, "risk": None, "cUsername": None},
     WHOLE | {"victim": "198.51.100.77", "cUsername": None, "cIP": None, "scResultCode": "NONE"},
+    WHOLE | {"victim": "Jane Doe; 10.0.0.1; fe80::1; 10.0.0.2", "cUsername": None, "cIP": None},
     WHOLE | {"toolName": "A; B", "toolVendor": "Cisco", "risk": "2; 10"},
 ]
 
@@ -118,7 +119,7 @@ class CommonInformationModel(unittest.TestCase):
         self.assertEqual({name: event.get(name) for name in expected}, expected)
 
     def test_odd_values(self):
-        odd = [self.head.search("cisco:cta:flow", text)[0] for _, text in list(golden())[-5:]]
+        odd = [self.head.search("cisco:cta:flow", text)[0] for _, text in list(golden())[1 - len(MORE) :]]
         names = ("dest", "url_domain", "severity", "user", "src", "vendor_product", "action")
         found = [tuple(event.get(name) for name in names) for event in odd]
         cisco, ip = "Cisco Cognitive Threat Analytics", "198.51.100.9"
@@ -129,6 +130,7 @@ class CommonInformationModel(unittest.TestCase):
                 (None, None, "high", "EMEA\\jane", ip, cisco, "blocked"),
                 ("[2001:db8::1]", "[2001:db8::1]", None, "jane.doe", ip, cisco, "blocked"),
                 ("192.0.2.9", "b.example", "high", None, "198.51.100.77", cisco, None),
+                ("192.0.2.9", "b.example", "high", "Jane Doe", "10.0.0.1", cisco, "blocked"),
                 ("192.0.2.9", "b.example", "critical", "EMEA\\jane", ip, ["A", "B"], "blocked"),
             ],
         )
