@@ -131,7 +131,7 @@ class Search:
         self.fields = {"_time"}
 
     def _do_tstats(self, rest):
-        found = re.fullmatch(r"(.*?) WHERE (.*?)(?: BY (.*))?", rest)
+        found = re.fullmatch(r"(.*?) WHERE (.*?)(?: BY (.*))?", rest, re.IGNORECASE)
         if not found:
             raise SearchError(f"tstats without WHERE: {rest}")
         what, where, by = found.groups()
@@ -142,12 +142,14 @@ class Search:
         self._known = before
 
     def _aggregate(self, text):
-        what, _, by = text.partition(" BY ")
+        what, by, *more = [*re.split(r" BY ", text, flags=re.IGNORECASE), ""]
+        if len(more) > 1:
+            raise SearchError(f"by what? {text}")
         by = [name for name in re.split(r"[,\s]+", by) if name]
         self._read(by, text)
         made = set(by)
         for part in parts_of(what):
-            found = re.fullmatch(r"(\w+)(?:\((.*)\))?(?: AS (\w+))?", part)
+            found = re.fullmatch(r"(\w+)(?:\((.*)\))?(?: AS (\w+))?", part, re.IGNORECASE)
             if not found or found[1] not in AGGREGATES:
                 raise SearchError(f"no aggregate: {part}")
             function, of, name = found.groups()
