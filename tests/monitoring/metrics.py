@@ -14,6 +14,7 @@ OF_COLLECTION = "service collection"
 LABELS = {
     "cta_forwarder_build_info": "version",
     "cta_forwarder_start_timestamp_seconds": "",
+    "cta_forwarder_ready": "",
     "cta_forwarder_polls_total": OF_COLLECTION + " result",
     "cta_forwarder_poll_lag_seconds": OF_COLLECTION,
     "cta_forwarder_next_poll_timestamp_seconds": OF_COLLECTION,
@@ -25,6 +26,7 @@ LABELS = {
     "cta_forwarder_hold": "kind name reason",
     "cta_forwarder_output_pending_events": "output",
     "cta_forwarder_output_pending_batches": "output",
+    "cta_forwarder_output_missing_batches": "output",
     "cta_forwarder_output_latency_seconds_bucket": "output le",
     "cta_forwarder_output_retries_total": "output",
     "cta_forwarder_output_acks_outstanding": "output",
@@ -56,6 +58,14 @@ VALUES = {
 }
 # `sum by (le, output)`, `on (job)`: the words in the brackets are labels.
 GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
+
+
+def documented():
+    """The table of docs/metrics.md: the labels of each metric."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| \w+ \| ([^|]*) \|", DOCUMENTED.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
 
 
 def used(expression):
