@@ -62,7 +62,11 @@ class Configuration(unittest.TestCase):
             with self.subTest(name):
                 self.assertTrue(conf.read(name))
         meta = (conf.ADD_ON / "metadata" / "default.meta").read_text(encoding="utf-8")
-        exported = {name for name, keys in conf.parse(meta, "default.meta").items() if name}
+        objects = conf.parse(meta, "default.meta")
+        # Who writes on Splunk Cloud is sc_admin.
+        self.assertIn("sc_admin", objects[""]["access"])
+        self.assertLessEqual({keys["export"] for keys in objects.values()}, {"none", "system"})
+        exported = {name for name, keys in objects.items() if name}
         self.assertLessEqual({"props", "transforms", "eventtypes", "tags", "lookups"}, exported)
 
     def test_mistakes_are_found(self):
