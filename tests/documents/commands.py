@@ -85,6 +85,8 @@ def inline(text):
         if not re.fullmatch(r"[a-z][a-z-]*", word):
             break
         if not asked([*names, word]):
+            is_command = "\nCommands:\n" in asked(names)
+            assert not is_command, f"`{' '.join(['cta-forwarder', *names])}` has no {word}"
             break
         names.append(word)
     options = [word.strip("[]()…,.") for word in words if word.lstrip("[(").startswith("--")]
