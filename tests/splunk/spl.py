@@ -176,6 +176,9 @@ class Search:
     def _do_dedup(self, rest):
         self._read(self._names(rest), rest)
 
+    def _do_mvexpand(self, rest):
+        self._read({rest}, rest)
+
     def _do_head(self, rest):
         if not rest.isdigit():
             raise SearchError(f"head of how many? {rest}")
