@@ -60,8 +60,8 @@ class Stage:
         )
         told = json.loads(self._simulator.stdout.readline())
         fault = {"fault": "code", "code": 6, "event": 2, "times": 1}
-        control = told["control"]["url"].rstrip("/") + "/hec/fault"
-        self._put(control, fault)
+        self._control = told["control"]["url"].rstrip("/")
+        self.tell_simulator("/hec/fault", fault)
         self._configure(told)
         subprocess.run([self._bin / "systemctl", "start", "cta-forwarder"], check=True, cwd=self.work)
         self._until(self._has_delivered, "a delivery and a dead letter")
@@ -71,6 +71,7 @@ class Stage:
         if self._simulator:
             self._simulator.terminate()
             self._simulator.wait(10)
+            self._simulator.stdout.close()
         shutil.rmtree(self.folder)
 
     def _configure(self, told):
@@ -121,7 +122,9 @@ listen = "127.0.0.1:{self.port}"
                 raise AssertionError(f"no {what} within {START_SECONDS} seconds\n{log}")
             time.sleep(0.2)
 
-    def _put(self, url, body):
+    def tell_simulator(self, path, body):
+        """A fault, an outage or another rule of the simulated service or Splunk."""
+        url = self._control + path
         request = urllib.request.Request(url, json.dumps(body).encode(), method="PUT")
         with urllib.request.urlopen(request, timeout=10):
             pass
