@@ -101,14 +101,40 @@ def read_lookup(text):
 
 
 def condition(text):
-    """An event type's search: `field="text"`, `field=*`, side by side or with OR."""
+    """An event type's search: `field="text"` and `field=*`, side by side, with NOT, OR and brackets."""
+    words = re.findall(r'\(|\)|\bOR\b|\bNOT\b|\w+="[^"]*"|\w+=\*|\S+', text)
 
-    def term(word):
-        found = re.fullmatch(r'(\w+)=(?:"([^"]*)"|(\*))', word)
+    def all_of():
+        parts = [any_of()]
+        while words and words[0] != ")":
+            parts.append(any_of())
+        return lambda fields: all(holds(fields) for holds in parts)
+
+    # OR binds more tightly than what stands side by side.
+    def any_of():
+        parts = [single_term()]
+        while words and words[0] == "OR":
+            words.pop(0)
+            parts.append(single_term())
+        return lambda fields: any(holds(fields) for holds in parts)
+
+    def single_term():
+        word = words.pop(0)
+        if word == "NOT":
+            inner = single_term()
+            return lambda fields: not inner(fields)
+        if word == "(":
+            inner = all_of()
+            if not words or words.pop(0) != ")":
+                raise ValueError(f"a bracket is not closed in an event type: {text}")
+            return inner
+        found = re.fullmatch(r'(\w+)=(?:"([^"]*)"|\*)', word)
         if not found:
             raise ValueError(f"not understood in an event type: {word}")
-        name, value, _ = found.groups()
+        name, value = found.groups()
         return lambda fields: name in fields and value in (None, fields[name])
 
-    ways = [[term(word) for word in way.split()] for way in text.split(" OR ")]
-    return lambda fields: any(all(holds(fields) for holds in way) for way in ways)
+    whole = all_of()
+    if words:
+        raise ValueError(f"a bracket closes nothing in an event type: {text}")
+    return whole

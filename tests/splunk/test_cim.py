@@ -102,6 +102,11 @@ class CommonInformationModel(unittest.TestCase):
                 self.assertEqual({"alert", "ids", "attack"} <= tags, in_incident)
                 self.assertEqual({"web", "proxy"} <= tags, "csUrl" in event)
 
+    def test_an_event_of_send_test_is_no_detection(self):
+        text = json.dumps(WHOLE | {"ctaForwarderTest": "true"})
+        _, event_types, tags = self.head.search("cisco:cta:flow", text)
+        self.assertEqual((event_types, tags), ([], set()))
+
     def test_what_a_whole_flow_becomes(self):
         event, _, _ = self.head.search("cisco:cta:flow", json.dumps(WHOLE))
         expected = {
