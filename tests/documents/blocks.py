@@ -57,7 +57,7 @@ def read(path):
             notes.append(found[1])
         else:
             notes = notes if not line.strip() else []
-            for text in re.findall(r"`(cta-forwarder [^`]+)`", line):
+            for text in re.findall(r"`(cta-forwarder [^\s`]+(?<!:)(?: [^`]*)?)`", line):
                 inlines.append(Inline(name, number, text))
     if inside:
         raise ValueError(f"{name}:{inside[0]}: a fence is not closed")

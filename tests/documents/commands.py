@@ -100,7 +100,7 @@ def inline(text):
 def asked(names):
     """The help of a command, or nothing if there is no such command."""
     ran = subprocess.run([binary(), *names, "--help"], capture_output=True, text=True)
-    is_its_own = f"Usage: cta-forwarder {' '.join(names)}".strip() in ran.stdout
+    is_its_own = re.search(rf"^Usage: \S+ {' '.join(names)}", ran.stdout, re.MULTILINE)
     return ran.stdout if ran.returncode == 0 and is_its_own else ""
 
 

@@ -34,6 +34,9 @@ STAND_INS = {
         "restart rsyslog",
         "reload syslog-ng",
     },
+    # tests/packages installs what packaging/build makes.
+    "apt-get": {"install ./cta-forwarder_*.deb"},
+    "dnf": {"install ./cta-forwarder-*.rpm"},
     "journalctl": {"--unit cta-forwarder --priority err --since -1h"},
     # tests/interop has both servers read the files that are shipped.
     "rsyslogd": {"-N1"},
@@ -43,6 +46,10 @@ STAND_INS = {
         "--modify user:splunkfwd:rx --default --modify user:splunkfwd:r <root>/var/log/cta-forwarder"
     },
 }
+
+# What is run as it is, with the folders of the stage in place of the machine's. There is no other program:
+# a page that names one fails until somebody has looked at what it does to a machine.
+TOOLS = {"bash", "cat", "cp", "curl", "df", "du", "env", "grep", "install", "jq", "mkdir", "sleep", "wc"}
 
 
 def tested_elsewhere(block):

@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from blocks import ROOT
-from elsewhere import STAND_INS
+from elsewhere import STAND_INS, TOOLS
 
 CERTIFICATES = ROOT / "tests" / "fixtures" / "tls"
 COLLECTION = "webflows_1234567890_v0"
@@ -136,15 +136,16 @@ listen = "127.0.0.1:{self.port}"
         return self.run(" ".join(["cta-forwarder", *arguments]))
 
     def run(self, script):
-        """A script of a page in a shell that finds the stage's programs first."""
+        """A script of a page in a shell that finds the stage's programs, and no others."""
+        is_ours = script.startswith("packaging/")
         environment = {
-            "PATH": f"{self._bin}:{os.environ['PATH']}",
+            "PATH": os.environ["PATH"] if is_ours else str(self._bin),
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
         }
         environment |= {k: v for k, v in os.environ.items() if k.startswith("CARGO_TARGET_DIR")}
         return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", self.translated(script)],
+            [shutil.which("bash"), "-euo", "pipefail", "-c", self.translated(script)],
             cwd=self.work,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -179,6 +180,9 @@ listen = "127.0.0.1:{self.port}"
     # Its programs.
 
     def _programs(self):
+        for name in TOOLS:
+            if found := shutil.which(name):
+                (self._bin / name).symlink_to(found)
         config = self.root / "etc/cta-forwarder/cta-forwarder.toml"
         self._write(
             "cta-forwarder",
@@ -215,7 +219,9 @@ pid_file={self._pid} log={self.folder}/agent.log agent={self._bin}/cta-forwarder
 
     def _write(self, name, body):
         path = self._bin / name
-        path.write_text(f"#!/usr/bin/env bash\nset -euo pipefail\n{body}")
+        # The page's own shell finds nothing else; these are ours.
+        start = f"#!{shutil.which('bash')}\nset -euo pipefail\nPATH={os.environ['PATH']}\n"
+        path.write_text(start + body)
         path.chmod(0o755)
 
 
