@@ -244,7 +244,7 @@ case "$*" in
 "stop cta-forwarder" | "disable --now cta-forwarder") stop ;;
 "start cta-forwarder" | "enable --now cta-forwarder") start ;;
 "restart cta-forwarder") stop && start ;;
-"reload cta-forwarder") kill -0 "$(cat "$pid_file")" ;;
+"reload cta-forwarder") kill -HUP "$(cat "$pid_file")" ;;
 esac
 """
 

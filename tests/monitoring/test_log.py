@@ -6,13 +6,13 @@ import unittest
 import metrics
 
 OPERATE = metrics.ROOT / "docs" / "operate.md"
-# What no user runs, and what has no text of its own: the error of a start says it all.
+# What no user runs, and what has no text of its own: an error says it all.
 LEFT_OUT = ("simulator", "tests", "sequences", "bad_input")
-WITHOUT_TEXT = {"{error}", "{what}"}
+WITHOUT_TEXT = {"{error}"}
 
 
 def calls(level):
-    """The last text of each call of `tracing::<level>!`, with what `{what}` can be beside it."""
+    """The last text of each call of `tracing::<level>!`, with what it can be where it is a variable."""
     for path in sorted((metrics.ROOT / "src").rglob("*.rs")):
         if any(word in str(path.relative_to(metrics.ROOT / "src")) for word in LEFT_OUT):
             continue
@@ -22,8 +22,9 @@ def calls(level):
             texts = re.findall(r'"((?:[^"\\]|\\.)*)"', text[found.end() : end])
             if not texts:
                 raise ValueError(f"{path}: a call without a text")
-            if texts[-1] == "{what}":
-                before = text[: found.start()].rsplit("let what =", 1)[-1]
+            variable = re.fullmatch(r"\{(\w+)\}", texts[-1])
+            if texts[-1] not in WITHOUT_TEXT and variable:
+                before = text[: found.start()].rsplit(f"let {variable[1]} =", 1)[-1]
                 yield from re.findall(r'"((?:[^"\\]|\\.)*)"', before)
             elif texts[-1] not in WITHOUT_TEXT:
                 # What comes first may be filled in.
