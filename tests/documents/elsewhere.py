@@ -47,9 +47,23 @@ STAND_INS = {
     },
 }
 
-# What is run as it is, with the folders of the stage in place of the machine's. There is no other program:
-# a page that names one fails until somebody has looked at what it does to a machine.
-TOOLS = {"bash", "cat", "cp", "curl", "df", "du", "env", "grep", "install", "jq", "mkdir", "sleep", "wc"}
+# What is run as it is, with the folders of the stage in place of the machine's. There is no other
+# program: a page that names one fails until somebody has looked at what it does to a machine.
+TOOLS = {
+    "bash",
+    "cat",
+    "cp",
+    "curl",
+    "df",
+    "du",
+    "env",
+    "grep",
+    "install",
+    "jq",
+    "mkdir",
+    "sleep",
+    "wc",
+}
 
 
 def tested_elsewhere(block):

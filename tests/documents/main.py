@@ -39,7 +39,7 @@ def page(blocks, count):
                 stage = Stage()
                 if any(one.language in commands.KINDS for one in blocks if needs_agent(one)):
                     stage.start()
-            count[attempt(block, lambda block=block: run(block, stage))] += 1
+            count[attempt(block, lambda block=block, stage=stage: run(block, stage))] += 1
     finally:
         if stage:
             stage.stop()

@@ -1,5 +1,5 @@
-"""A machine as the pages describe one, in a folder: the agent runs, between a simulated service and a
-simulated Splunk, with the names and paths of the pages."""
+"""A machine as the pages describe one, in a folder: the agent runs between a simulated service and
+a simulated Splunk, with the names and paths of the pages."""
 
 import json
 import os
@@ -38,12 +38,25 @@ class Stage:
         self._bin = self.folder / "bin"
         self._simulator = None
         self._pid = self.folder / "agent.pid"
-        for path in ("etc/cta-forwarder", "etc/rsyslog.d", "etc/syslog-ng/conf.d", "etc/prometheus"):
+        for path in (
+            "etc/cta-forwarder",
+            "etc/rsyslog.d",
+            "etc/syslog-ng/conf.d",
+            "etc/prometheus",
+        ):
             (self.root / path).mkdir(parents=True)
         for path in ("var/lib/cta-forwarder", "var/log/cta-forwarder"):
             (self.root / path).mkdir(parents=True, mode=0o700)
         self.work.mkdir()
-        for name in ("packaging", "tests", "config", "LICENSE-APACHE", "Cargo.toml", "docs", "target"):
+        for name in (
+            "packaging",
+            "tests",
+            "config",
+            "LICENSE-APACHE",
+            "Cargo.toml",
+            "docs",
+            "target",
+        ):
             (self.work / name).symlink_to(ROOT / name)
         self._bin.mkdir()
         self._programs()
@@ -63,11 +76,15 @@ class Stage:
         self._control = told["control"]["url"].rstrip("/")
         self.tell_simulator("/hec/fault", fault)
         self._configure(told)
-        subprocess.run([self._bin / "systemctl", "start", "cta-forwarder"], check=True, cwd=self.work)
+        subprocess.run(
+            [self._bin / "systemctl", "start", "cta-forwarder"], check=True, cwd=self.work
+        )
         self._until(self._has_delivered, "a delivery and a dead letter")
 
     def stop(self):
-        subprocess.run([self._bin / "systemctl", "stop", "cta-forwarder"], cwd=self.work, check=False)
+        subprocess.run(
+            [self._bin / "systemctl", "stop", "cta-forwarder"], cwd=self.work, check=False
+        )
         if self._simulator:
             self._simulator.terminate()
             self._simulator.wait(10)
@@ -204,7 +221,9 @@ exec {shutil.which("tar")} "${{arguments[@]}}"
         )
         for name, lines in STAND_INS.items():
             allowed = self._bin / f".{name}"
-            allowed.write_text("".join(line.replace("<root>", str(self.root)) + "\n" for line in lines))
+            allowed.write_text(
+                "".join(line.replace("<root>", str(self.root)) + "\n" for line in lines)
+            )
             effect = SYSTEMCTL if name == "systemctl" else ""
             self._write(
                 name,

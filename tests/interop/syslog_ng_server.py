@@ -86,7 +86,9 @@ class SyslogNgServer(SyslogReceiver):
 
 def redefined(text, name, value):
     """One of the snippet's variables with another value."""
-    changed, count = re.subn(rf'^@define {name} ".*"$', f'@define {name} "{value}"', text, flags=re.M)
+    changed, count = re.subn(
+        rf'^@define {name} ".*"$', f'@define {name} "{value}"', text, flags=re.M
+    )
     if count != 1:
         raise AssertionError(f"@define {name} stands {count} times in the snippet")
     return changed

@@ -71,7 +71,9 @@ def documented():
 def used(expression):
     """Each metric of an expression with its matchers: `(name, {label: value})`."""
     bare = GROUPING.sub("", expression)
-    for name, matchers in re.findall(r"\b(up|(?:cta_forwarder|process)_\w+)\b(?:\{([^}]*)\})?", bare):
+    for name, matchers in re.findall(
+        r"\b(up|(?:cta_forwarder|process)_\w+)\b(?:\{([^}]*)\})?", bare
+    ):
         found = re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"', matchers)
         yield name, dict(found)
 

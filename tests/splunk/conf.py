@@ -1,4 +1,4 @@
-"""Splunk's .conf files, read strictly: what Splunk would pass over without a word is an error here."""
+"""Splunk's .conf files, read strictly: what Splunk would pass over is an error here."""
 
 import re
 from pathlib import Path

@@ -60,5 +60,11 @@ class Field:
         return None
 
 
+def forbidden_fields():
+    """What asset and identity correlation fills in, and no add-on may."""
+    path = LISTS.parent / "cim_tests" / "CommonFields.json"
+    return {field["name"] for field in json.loads(path.read_text(encoding="utf-8"))["fields"]}
+
+
 def all_models():
     return [Model(name) for name in NAMES]

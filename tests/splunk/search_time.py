@@ -45,7 +45,7 @@ class SearchHead:
         names = set()
         for sourcetype, calculated in self._calculated.items():
             names |= set(calculated) | set(self._aliases[sourcetype].values())
-            names |= {output for _, _, output, _ in self._lookups[sourcetype]}
+            names |= {output for _, output, _ in self._lookups[sourcetype]}
         return names
 
     def used_fields(self):
@@ -55,7 +55,7 @@ class SearchHead:
             for expression in calculated.values():
                 names |= expression.fields
             names |= set(self._aliases[sourcetype])
-            names |= {field for field, _, _, _ in self._lookups[sourcetype]}
+            names |= {field for field, _, _ in self._lookups[sourcetype]}
         return {name.removesuffix("{}") for name in names}
 
     def search(self, sourcetype, text):
@@ -66,7 +66,7 @@ class SearchHead:
                 fields[alias] = fields[name]
         computed = {name: one(fields) for name, one in self._calculated[sourcetype].items()}
         fields |= computed
-        for field, column, output, rows in self._lookups[sourcetype]:
+        for field, output, rows in self._lookups[sourcetype]:
             key = fields.get(field)
             row = rows.get(key.lower()) if isinstance(key, str) else None
             if row:
@@ -89,7 +89,7 @@ def extract_json(text):
 
 
 def read_lookup(text):
-    """`table field OUTPUT field`: the field that is looked up, its column, what it gives, the rows."""
+    """`table field OUTPUT field`: the field that is looked up, the one that is made, the rows."""
     table, field, output = re.fullmatch(r"(\S+) (\S+) OUTPUT (\S+)", text).groups()
     name = conf.read("transforms.conf")[table]["filename"]
     with open(conf.ADD_ON / "lookups" / name, newline="", encoding="utf-8") as file:
@@ -97,11 +97,11 @@ def read_lookup(text):
     keys = [row[field].lower() for row in rows]
     if len(set(keys)) != len(keys):
         raise ValueError(f"lookups/{name}: a {field} stands twice")
-    return field, field, output, {row[field].lower(): row[output] for row in rows}
+    return field, output, {row[field].lower(): row[output] for row in rows}
 
 
 def condition(text):
-    """An event type's search: `field="text"` and `field=*`, side by side, with NOT, OR and brackets."""
+    """An event type's search: `field="text"`, `field=*`, side by side, NOT, OR and brackets."""
     words = re.findall(r'\(|\)|\bOR\b|\bNOT\b|\w+="[^"]*"|\w+=\*|\S+', text)
 
     def all_of():

@@ -10,7 +10,17 @@ import conf
 from expression import FUNCTIONS, Expression
 
 # What Splunk has of every event.
-OF_SPLUNK = {"_time", "_indextime", "_raw", "host", "source", "sourcetype", "index", "eventtype", "tag"}
+OF_SPLUNK = {
+    "_time",
+    "_indextime",
+    "_raw",
+    "host",
+    "source",
+    "sourcetype",
+    "index",
+    "eventtype",
+    "tag",
+}
 OF_SPLUNK |= {"_index_earliest", "_index_latest", "earliest", "latest"}
 AGGREGATES = {
     "count", "dc", "sum", "min", "max", "avg", "median", "p95", "values", "list", "first", "last",

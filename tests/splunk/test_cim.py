@@ -124,7 +124,10 @@ class CommonInformationModel(unittest.TestCase):
         self.assertEqual({name: event.get(name) for name in expected}, expected)
 
     def test_odd_values(self):
-        odd = [self.head.search("cisco:cta:flow", text)[0] for _, text in list(golden())[1 - len(MORE) :]]
+        odd = [
+            self.head.search("cisco:cta:flow", text)[0]
+            for _, text in list(golden())[1 - len(MORE) :]
+        ]
         names = ("dest", "url_domain", "severity", "user", "src", "vendor_product", "action")
         found = [tuple(event.get(name) for name in names) for event in odd]
         cisco, ip = "Cisco Cognitive Threat Analytics", "198.51.100.9"
@@ -154,6 +157,11 @@ class CommonInformationModel(unittest.TestCase):
                 event, _, _ = self.head.search("cisco:cta:incident", json.dumps({"risk": text}))
                 with self.subTest(risk=text):
                     self.assertEqual(event.get("severity"), names[number])
+
+    def test_no_field_is_made_that_others_fill_in(self):
+        forbidden = models.forbidden_fields()
+        self.assertIn("tag", forbidden)
+        self.assertEqual(self.head.made_fields() & forbidden, set())
 
     def test_names_that_are_read_are_documented(self):
         self.assertEqual(self.head.used_fields() - documented.fields(), set())

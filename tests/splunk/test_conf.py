@@ -1,4 +1,4 @@
-"""The configuration files are well-formed, hang together, and do with our own messages what they say."""
+"""The configuration files are well-formed, hang together, and do with our messages what they say."""
 
 import json
 import re
@@ -49,7 +49,9 @@ def time_of(text, sourcetype):
 def samples():
     """The RFC 5424 messages with JSON of docs/formats.md, with and without structured data."""
     text = FORMATS.read_text(encoding="utf-8")
-    found = re.findall(r"^<!-- sample \w+ rfc5424 json[^>]*-->\n```text\n(.*?)\n```", text, re.M | re.S)
+    found = re.findall(
+        r"^<!-- sample \w+ rfc5424 json[^>]*-->\n```text\n(.*?)\n```", text, re.M | re.S
+    )
     assert len(found) >= 3, found
     return found
 
@@ -104,8 +106,12 @@ class Configuration(unittest.TestCase):
         for sourcetype in defaults:
             keys = conf.read("props.conf")[sourcetype]
             self.assertEqual((keys["KV_MODE"], keys["TRUNCATE"]), ("json", "0"))
-        fields = re.findall(r'"(cta_\w+)', (conf.ROOT / "src/output/splunk_hec/encode.rs").read_text())
-        self.assertEqual(set(conf.read("fields.conf")), {"cta_event_id", "cta_collection"} | set(fields))
+        fields = re.findall(
+            r'"(cta_\w+)', (conf.ROOT / "src/output/splunk_hec/encode.rs").read_text()
+        )
+        self.assertEqual(
+            set(conf.read("fields.conf")), {"cta_event_id", "cta_collection"} | set(fields)
+        )
 
     def test_a_syslog_message_becomes_the_event_that_hec_brings(self):
         for message in samples():
@@ -133,7 +139,9 @@ class Configuration(unittest.TestCase):
         self.assertEqual(made["MetaData:Sourcetype"], "sourcetype::cisco:cta:incident")
 
     def test_lines_of_a_file_have_their_time(self):
-        line = (conf.ROOT / "tests/golden/webflow.jsonl").read_text(encoding="utf-8").splitlines()[0]
+        line = (
+            (conf.ROOT / "tests/golden/webflow.jsonl").read_text(encoding="utf-8").splitlines()[0]
+        )
         self.assertEqual(time_of(line, "cisco:cta:json"), 1709544600.250)
         forged = '{"csUrl":"\\"timestamp\\":1111111111111","timestamp":1709544600250}'
         self.assertEqual(time_of(forged, "cisco:cta:json"), 1709544600.250)
