@@ -10,6 +10,7 @@ from blocks import ROOT
 # Whole pages that another test runs, block by block.
 PAGES = {
     "docs/install.md": ("tests/packages", "install.md"),
+    "docs/migrate-from-taxii-log-adapter.md": ("tests/cli", "migrate-from-taxii-log-adapter.md"),
 }
 # Blocks of a page, by their language, that another test reads.
 BLOCKS = {
