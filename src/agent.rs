@@ -281,7 +281,7 @@ impl Agent {
         running.tell_current();
         running.begin_lasting(keep_house(house.clone(), running.stopped()));
         running.begin_lasting(tell_service_manager(house.clone(), running.stopped()));
-        let (ask, mut asked) = mpsc::channel(1);
+        let (ask, mut wanted) = mpsc::channel(1);
         let control = Control::of_agent(house.clone(), running.current(), ask);
         let directory = &running.config().state.directory;
         running.begin_lasting(control::listen(directory, control, running.stopped())?);
@@ -289,7 +289,7 @@ impl Agent {
 
         let mut stop = pin!(stop);
         let died = loop {
-            let answer = tokio::select! {
+            let asked = tokio::select! {
                 () = &mut stop => break false,
                 is_well = running.next_over() => {
                     // A task ends when it is told to, or when it breaks.
@@ -298,10 +298,11 @@ impl Agent {
                     }
                     break true;
                 }
-                Some(answer) = asked.recv() => Some(answer),
+                Some(reload) = wanted.recv() => Some(reload),
                 Some(()) = reloads.recv() => None,
             };
-            let reloading = reload(&mut running, &house, source.as_ref());
+            let (file, answer) = asked.map(|asked| (asked.config, asked.answer)).unzip();
+            let reloading = reload(&mut running, &house, source.as_ref(), file.as_deref());
             let told = tokio::select! {
                 told = reloading => told,
                 () = &mut stop => break false,

@@ -101,8 +101,10 @@ impl Schedules {
     /// Changes whenever the schedule says that it is time.
     #[must_use]
     pub fn ticks(&self, schedule: &str) -> Option<watch::Receiver<u64>> {
-        let running = self.running.get(schedule);
-        running.map(|running| running.ticks.clone())
+        let mut ticks = self.running.get(schedule)?.ticks.clone();
+        // Those that were before are nobody's any more.
+        ticks.mark_unchanged();
+        Some(ticks)
     }
 
     /// Ticks no more.

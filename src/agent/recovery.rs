@@ -194,7 +194,6 @@ pub(super) fn add_new_outputs(house: &House, outputs: &[OutputConfig]) -> Result
                 taken.map(|head| head.seq).collect()
             }
         };
-        let owes_something = !owes.is_empty();
         let record = Record::OutputAdded {
             output: output.name.clone(),
             letters: letters::count_earlier(house, &output.name, &owes)?,
@@ -202,9 +201,8 @@ pub(super) fn add_new_outputs(house: &House, outputs: &[OutputConfig]) -> Result
         };
         house.state.append(now, &record)?;
         crash::point(Point::OutputAdded);
-        if owes_something {
-            letters::recover(house)?;
-        }
+        // Letters from when it was configured before may be of what it owes.
+        letters::catch_up_with(house, &output.name)?;
     }
     Ok(())
 }

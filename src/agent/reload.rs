@@ -1,9 +1,10 @@
 //! Another configuration for an agent that runs: what differs, and whether it can be had at all.
 //!
-//! Everything that can fail is done here, before anything of the old configuration is touched.
+//! Whatever cannot be set up is found here, before anything of the old configuration is touched.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,19 +21,25 @@ use crate::control::Reply;
 use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
 use crate::inbox::Inbox;
-use crate::observe::service_manager;
+use crate::observe::{logging, service_manager};
 use crate::poller::Poller;
 
 /// So long a reload waits for what is under way before it tells what it has done.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Of a file of certificates or keys only this much is compared.
+const MAX_PEM_BYTES: u64 = 16 << 20;
 
 /// How the process of an agent lets it have another configuration.
 pub trait ConfigSource: Send {
     /// Reads the configuration again.
     fn load(&self) -> Result<Loaded, LoadError>;
 
-    /// From now on so much is logged.
-    fn set_level(&self, level: &str);
+    /// From now on so much is logged; tells whether that is so, or something else has said how much.
+    fn set_level(&self, level: &str) -> bool;
+
+    /// Whether this is the file that it is read from.
+    fn is_at(&self, path: &Path) -> bool;
 }
 
 /// Another configuration cannot be had: the old one goes on.
@@ -137,9 +144,9 @@ impl Made {
 
 /// Two files are the same if what is in them is.
 fn digest(path: &Path) -> Option<[u8; 32]> {
-    fs::read(path)
-        .ok()
-        .map(|bytes| Sha256::digest(bytes).into())
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_PEM_BYTES).read_to_end(&mut bytes));
+    read.ok().map(|_| Sha256::digest(bytes).into())
 }
 
 /// A part of the agent broke down meanwhile.
@@ -151,7 +158,16 @@ pub(super) async fn reload(
     running: &mut Running,
     house: &House,
     source: &dyn ConfigSource,
+    file: Option<&Path>,
 ) -> Result<Reply, PartDied> {
+    if let Some(file) = file.filter(|file| !source.is_at(file)) {
+        let message = format!(
+            "the agent that runs on this state has another configuration file than {}: name its own, \
+             which stands in its command line, with --config",
+            file.display()
+        );
+        return Ok(Reply::Failed { message });
+    }
     service_manager::reloading();
     let changed = change(running, house, source).await;
     let changed = match changed {
@@ -211,9 +227,20 @@ async fn change(
         plan(house, running.config(), running.made(), loaded.config)
     })?;
     let mut changed = plan.told(running.config(), running.made());
-    let level = plan.config.log.level.clone();
+    let old_level = running.config().log.level.clone();
     running.change(plan).await?;
-    source.set_level(&level);
+    let level = &running.config().log.level;
+    let is_set = source.set_level(level);
+    if *level != old_level {
+        changed.push(if is_set {
+            format!("log level {level}")
+        } else {
+            format!(
+                "log level as before, since {} says so",
+                logging::LEVEL_VARIABLE
+            )
+        });
+    }
     super::tell_of_what_nobody_takes(house, running.config());
     if changed.is_empty() {
         changed.push("nothing changed".to_owned());
@@ -232,9 +259,6 @@ impl Plan {
             format!("{part} {what}")
         });
         let mut told: Vec<String> = parts.collect();
-        if old.log.level != self.config.log.level {
-            told.push(format!("log level {}", self.config.log.level));
-        }
         if old.shutdown_timeout != self.config.shutdown_timeout {
             told.push("shutdown_timeout changed".to_owned());
         }
@@ -249,7 +273,15 @@ pub(super) fn plan(
     made: &Made,
     new: Config,
 ) -> Result<Plan, ReloadError> {
+    let old_inbox = old.inbox.as_ref().map(|inbox| inbox.listen);
+    let new_inbox = new.inbox.as_ref().map(|inbox| inbox.listen);
+    // Both at once cannot have the port, and one after the other would refuse who comes between.
+    let is_same_port = match (old_inbox, new_inbox) {
+        (Some(old), Some(new)) => old != new && old.port() == new.port(),
+        _ => false,
+    };
     let for_a_start = [
+        ("inbox.listen at the same port", is_same_port),
         ("[state]", old.state != new.state),
         ("[log] file", old.log.file != new.log.file),
     ];

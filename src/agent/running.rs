@@ -1,8 +1,9 @@
 //! Everything that runs: a task for each poller, each forwarder and the inbox, and how one takes
 //! another's place while all others go on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -10,17 +11,18 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use super::recovery::add_new_outputs;
+use super::recovery::{add_new_outputs, forget_idle_sets};
 use super::reload::{Change, Made, New, Plan};
 use super::tasks::{Askable, make_askable, run_forwarder, run_poller};
-use crate::config::{Config, is_configured};
+use crate::config::Config;
 use crate::control::Current;
 use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
 use crate::inbox::Inbox;
 use crate::listener::Socket;
 use crate::poller::{Asked, Poller};
-use crate::schedule::{Schedules, StartScheduleError};
+use crate::schedule::Schedules;
+use crate::wake::Wake;
 
 /// What can be changed on its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,8 +68,8 @@ struct Slot {
     tasks: usize,
     /// The polls that may be under way in them.
     interrupts: Vec<CancellationToken>,
-    /// Its pollers that have left.
-    left: Vec<Poller>,
+    /// Its pollers that have left, by their gates.
+    left: BTreeMap<String, Poller>,
     /// What begins when all have left.
     successor: Option<Ready>,
 }
@@ -76,6 +78,13 @@ struct Slot {
 enum Ready {
     Service(Vec<(Poller, mpsc::Receiver<Asked>)>),
     Output(Box<Forwarder>),
+}
+
+/// An inbox that has its address and answers nobody yet.
+struct OpenInbox {
+    socket: Socket,
+    serving: Pin<Box<dyn Future<Output = ()> + Send>>,
+    leave: watch::Sender<bool>,
 }
 
 /// A task is over.
@@ -154,7 +163,9 @@ impl Running {
 
     pub(super) fn begin_inbox(&mut self, inbox: Arc<Inbox>) -> Result<(), StartError> {
         let socket = inbox.bind()?;
-        self.serve_inbox(inbox, socket)
+        let inbox = self.open_inbox(inbox, socket)?;
+        self.serve_inbox(inbox);
+        Ok(())
     }
 
     /// A task is over; tells whether it should be.
@@ -170,7 +181,7 @@ impl Running {
         let id = match over {
             Ok(Over::Poller(id, poller)) => {
                 if let Some(slot) = self.slots.get_mut(&id) {
-                    slot.left.push(*poller);
+                    slot.left.insert(poller.gate_name().to_owned(), *poller);
                 }
                 id
             }
@@ -210,20 +221,29 @@ impl Running {
                 tracing::info!(part = %slot.part, "goes on with the new configuration");
                 self.begin(slot.part, ready);
             }
-            None => self.forget_what_is_gone(),
+            None => {}
         }
+        self.forget_what_is_gone();
     }
 
-    /// What is configured no more is shown no more.
+    /// What is configured no more is shown no more, and wants nothing.
     fn forget_what_is_gone(&self) {
         let config = &self.config;
-        let is_collection = |key: &str| {
-            key.split_once('/').is_some_and(|(service, collection)| {
-                is_configured(&config.services, service, &collection.to_owned())
-            })
-        };
-        let is_output = |name: &str| config.outputs.iter().any(|output| output.name == name);
-        self.house.board.keep_only(is_collection, is_output);
+        let collections = config.services.iter().flat_map(|service| {
+            let names = service.collections.iter();
+            names.map(|name| format!("{}/{name}", service.name))
+        });
+        let collections: HashSet<String> = collections.collect();
+        let outputs = config.outputs.iter().map(|output| output.name.as_str());
+        let outputs: HashSet<&str> = outputs.collect();
+        let board = &self.house.board;
+        board.keep_only(
+            |key| collections.contains(key),
+            |name| outputs.contains(name),
+        );
+        let inbox = config.inbox.as_ref().map(|inbox| inbox.name.as_str());
+        let wants = |who: &str| collections.contains(who) || inbox == Some(who);
+        self.house.spool.keep_wants(wants);
     }
 
     /// The parts that have not left yet what another is to take over, or nobody.
@@ -240,18 +260,26 @@ impl Running {
             mut changes,
         } = plan;
         for service in &config.services {
-            let added: Result<(), StartScheduleError> =
-                self.schedules.add(service.schedule.clone()).await;
-            added?;
+            self.schedules.add(service.schedule.clone()).await?;
         }
         let inbox = changes.remove(&Part::Inbox);
-        let inbox_socket = match &inbox {
-            Some(Change::Begins(New::Inbox(inbox))) => Some(self.socket_for(inbox, &config)?),
+        let new_inbox = match inbox {
+            Some(Change::Begins(New::Inbox(ref inbox))) => {
+                let socket = self.socket_for(inbox, &config)?;
+                Some(self.open_inbox(Arc::clone(inbox), socket)?)
+            }
             _ => None,
         };
-        tokio::task::block_in_place(|| add_new_outputs(&self.house, &config.outputs))?;
+        // A disk that refuses this may have taken the record of an output: that one is known then, as
+        // one that has left the configuration is.
+        tokio::task::block_in_place(|| -> Result<(), StartError> {
+            // Every batch is owed to those that were before, or to those that come.
+            let _turn = self.house.spool.commit_turn();
+            add_new_outputs(&self.house, &config.outputs)?;
+            self.house.outputs.replace(config.outputs.clone());
+            Ok(())
+        })?;
         // From here on nothing is refused.
-        self.house.outputs.replace(config.outputs.clone());
         let needed = config
             .services
             .iter()
@@ -275,16 +303,15 @@ impl Running {
             };
             self.replace(part, ready);
         }
-        match (inbox, inbox_socket) {
-            (Some(Change::Begins(New::Inbox(inbox))), Some(socket)) => {
-                self.retire_inbox();
-                self.serve_inbox(inbox, socket)?;
-            }
-            (Some(_), _) => self.retire_inbox(),
-            (None, _) => {}
+        if inbox.is_some() {
+            self.retire_inbox();
+        }
+        if let Some(inbox) = new_inbox {
+            self.serve_inbox(inbox);
         }
         self.tell_current();
         self.forget_what_is_gone();
+        tokio::task::block_in_place(|| forget_idle_sets(&self.house, &self.config.services));
         Ok(())
     }
 
@@ -330,41 +357,38 @@ impl Running {
     }
 
     fn begin(&mut self, part: Part, ready: Ready) {
-        let id = self.next_slot;
-        self.next_slot += 1;
         let leave = watch::Sender::new(false);
-        let mut slot = Slot {
-            part,
-            leave,
-            tasks: 0,
-            interrupts: Vec::new(),
-            left: Vec::new(),
-            successor: None,
-        };
+        let (leaving, spool) = (leave.subscribe(), self.house.spool.changes());
         match ready {
             Ready::Service(pollers) => {
+                let interrupts = pollers.iter().map(|(poller, _)| poller.interrupt());
+                let interrupts = interrupts.collect();
+                let id = self.add_slot(part, leave, pollers.len());
+                if let Some(slot) = self.slots.get_mut(&id) {
+                    slot.interrupts = interrupts;
+                }
                 for (poller, asked) in pollers {
-                    slot.tasks += 1;
-                    slot.interrupts.push(poller.interrupt());
                     let ticks = self.schedules.ticks(&poller.service().schedule);
-                    let spool = self.house.spool.changes();
-                    let (leave, stopped) = (slot.leave.subscribe(), self.stopped());
+                    let (leave, spool) = (leaving.clone(), spool.clone());
+                    let stopped = self.stopped();
+                    poller.show();
                     self.tasks.spawn(async move {
                         let poller = run_poller(poller, ticks, asked, spool, leave, stopped).await;
+                        // It waits for the others of its service.
+                        poller.waits(Wake::Asked);
                         Over::Poller(id, Box::new(poller))
                     });
                 }
             }
             Ready::Output(forwarder) => {
-                slot.tasks = 1;
-                let (spool, leave) = (self.house.spool.changes(), slot.leave.subscribe());
+                let id = self.add_slot(part, leave, 1);
+                self.house.board.output(forwarder.name(), |_| {});
                 self.tasks.spawn(async move {
-                    run_forwarder(*forwarder, spool, leave).await;
+                    run_forwarder(*forwarder, spool, leaving).await;
                     Over::Other(id)
                 });
             }
         }
-        self.slots.insert(id, slot);
     }
 
     /// The address of an inbox: that of the one before if it is the same.
@@ -376,27 +400,43 @@ impl Running {
         }
     }
 
-    fn serve_inbox(&mut self, inbox: Arc<Inbox>, socket: Socket) -> Result<(), StartError> {
-        let shared = socket.share()?;
-        let id = self.next_slot;
-        self.next_slot += 1;
+    /// Nobody is answered yet.
+    fn open_inbox(&self, inbox: Arc<Inbox>, socket: Socket) -> Result<OpenInbox, StartError> {
         let leave = watch::Sender::new(false);
-        let serving = inbox.serve(socket, leave.subscribe(), self.stopped())?;
-        self.inbox_socket = Some(shared);
+        Ok(OpenInbox {
+            socket: socket.share()?,
+            serving: Box::pin(inbox.serve(socket, leave.subscribe(), self.stopped())?),
+            leave,
+        })
+    }
+
+    fn serve_inbox(&mut self, inbox: OpenInbox) {
+        let OpenInbox {
+            socket,
+            serving,
+            leave,
+        } = inbox;
+        self.inbox_socket = Some(socket);
+        let id = self.add_slot(Part::Inbox, leave, 1);
         self.tasks.spawn(async move {
             serving.await;
             Over::Other(id)
         });
+    }
+
+    fn add_slot(&mut self, part: Part, leave: watch::Sender<bool>, tasks: usize) -> u64 {
+        let id = self.next_slot;
+        self.next_slot += 1;
         let slot = Slot {
-            part: Part::Inbox,
+            part,
             leave,
-            tasks: 1,
+            tasks,
             interrupts: Vec::new(),
-            left: Vec::new(),
+            left: BTreeMap::new(),
             successor: None,
         };
         self.slots.insert(id, slot);
-        Ok(())
+        id
     }
 
     /// What comes in is finished, and nobody new gets in.

@@ -16,13 +16,16 @@ pub(super) async fn run(config: &Path) -> Result<Exit, CommandError> {
     };
     let Some(client) = Client::connect(&state).await? else {
         return Err(CommandError::Failed(format!(
-            "no agent runs on {}: the next start reads the configuration",
+            "no agent runs on {}: the next start reads the configuration. If one runs on another state \
+             folder, a change of that takes a restart",
             state.display()
         )));
     };
     let message = ask::hear_all(
         ask::Reached::Running(client),
-        Request::Reload,
+        Request::Reload {
+            config: std::path::absolute(config).unwrap_or_else(|_| config.to_owned()),
+        },
         |_: Reply| Ok(()),
     )
     .await?;

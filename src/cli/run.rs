@@ -50,8 +50,13 @@ impl ConfigSource for Source {
         load(&self.path)
     }
 
-    fn set_level(&self, level: &str) {
-        self.log.set_level(level);
+    fn set_level(&self, level: &str) -> bool {
+        self.log.set_level(level)
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().ok();
+        real(&self.path).is_some_and(|own| real(path) == Some(own))
     }
 }
 

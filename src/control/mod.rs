@@ -57,7 +57,13 @@ pub struct Current {
 }
 
 /// A person wants the configuration to be read again, and waits for what comes of it.
-pub type AskedReload = oneshot::Sender<Reply>;
+#[derive(Debug)]
+pub struct AskedReload {
+    /// The file that he means.
+    pub config: PathBuf,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Reply>,
+}
 
 /// Replies go here, to the socket or straight to a terminal; gone when the person has gone.
 pub type Replies = mpsc::Sender<Reply>;
@@ -100,8 +106,8 @@ impl Control {
                 reply(replies, Reply::Status(Box::new(status))).await;
                 Ok(String::new())
             }
-            Request::Reload => {
-                let last = self.reload().await;
+            Request::Reload { config } => {
+                let last = self.reload(config).await;
                 return reply(replies, last).await;
             }
             Request::ForgetOutput { name } => self.forget_output(&name),
@@ -155,10 +161,11 @@ impl Control {
         reply(replies, last).await;
     }
 
-    async fn reload(&self) -> Reply {
+    async fn reload(&self, config: PathBuf) -> Reply {
         let (answer, answered) = oneshot::channel();
+        let asked = AskedReload { config, answer };
         let asked = match &self.reload {
-            Some(reload) => reload.send(answer).await.is_ok(),
+            Some(reload) => reload.send(asked).await.is_ok(),
             None => false,
         };
         if asked && let Ok(reply) = answered.await {

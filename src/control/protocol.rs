@@ -1,5 +1,7 @@
 //! What travels over the control socket: JSON lines.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Audit;
@@ -30,7 +32,10 @@ pub enum Request {
         to: Option<String>,
     },
     /// Reads the configuration again.
-    Reload,
+    Reload {
+        /// The file that the person means.
+        config: PathBuf,
+    },
     /// Gives up what an output that is no longer configured owes.
     ForgetOutput {
         /// The output.

@@ -211,6 +211,8 @@ impl Forwarder {
     /// Waits for what is in flight and for answers that are given only once, writes down what became
     /// of it, and ends the connections in order.
     pub async fn close(&mut self) {
+        // What is under way has time limits of its own.
+        self.pulse.waits(None, self.house.clock.now().monotonic);
         while !self.flights.is_empty() || self.questions > 0 {
             if self.landed.is_empty() {
                 self.landing().await;

@@ -95,8 +95,6 @@ impl Inbox {
         let listener = Listener::on(socket, self.tls.clone(), most)?;
         let address = listener.address();
         let url = self.url(address);
-        tracing::info!(%address, url, "inbox listens");
-        self.house.board.inbox(|inbox| inbox.url = Some(url));
         let inbox = Arc::clone(&self);
         let answer = move |peer, request| {
             let inbox = Arc::clone(&inbox);
@@ -104,11 +102,15 @@ impl Inbox {
         };
         let serving = listener.serve(answer, leaving);
         Ok(async move {
+            tracing::info!(%address, url, "inbox listens");
+            self.house.board.inbox(|inbox| inbox.url = Some(url));
             tokio::select! {
                 () = serving => {}
                 () = self.stop_reading(stopped) => {}
                 () = self.keep_no_want() => {}
             }
+            // Another in its place asks for itself.
+            self.wanted.end(&self.house.spool);
         })
     }
 

@@ -35,6 +35,14 @@ impl Wanted {
         spool.want(&self.inbox, bytes);
     }
 
+    /// Nothing is wanted any more.
+    pub(super) fn end(&self, spool: &Spool) {
+        let mut most = self.most.lock().unwrap_or_else(PoisonError::into_inner);
+        if most.take().is_some() {
+            spool.want(&self.inbox, 0);
+        }
+    }
+
     /// Takes it back when no message has needed room for a while.
     pub(super) fn expire(&self, spool: &Spool, now: Duration) {
         let mut most = self.most.lock().unwrap_or_else(PoisonError::into_inner);

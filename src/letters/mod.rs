@@ -23,7 +23,7 @@ use crate::taxii::response::ReadResponseError;
 pub use choice::{Choice, MAX_IDS, each};
 pub use damage::mend;
 pub use found::FoundLetters;
-pub use recovery::{count_blocks, count_earlier, count_settled, recover};
+pub use recovery::{catch_up_with, count_blocks, count_earlier, count_settled, recover};
 pub use retry::{Retried, retry};
 pub use view::{export, list};
 

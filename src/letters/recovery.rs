@@ -19,12 +19,35 @@ pub fn recover(house: &House) -> Result<(), LettersError> {
         tracing::warn!(%error, "dead letters that are gone cannot be cleared away yet");
     }
     damage::recover(house)?;
+    for ((output, seq), lines) in behind(house, |_| true)? {
+        catch_up(house, &output, seq, &lines)?;
+    }
+    damage::count_again(house)
+}
+
+/// Lets the cursors of one output that has just been added catch up with its letters. Nobody delivers
+/// for it yet.
+pub fn catch_up_with(house: &House, output: &str) -> Result<(), LettersError> {
+    let _deciding = house.spool.dead_letters().decide();
+    let is_its_own = |place: &EventPlace| place.output == output;
+    for ((output, seq), lines) in behind(house, is_its_own)? {
+        catch_up(house, &output, seq, &lines)?;
+    }
+    Ok(())
+}
+
+/// The lines of owed events whose letters are there or dealt with.
+fn behind(
+    house: &House,
+    is_wanted: impl Fn(&EventPlace) -> bool,
+) -> Result<BTreeMap<(String, u64), BTreeSet<u64>>, LettersError> {
     let mut behind: BTreeMap<(String, u64), BTreeSet<u64>> = BTreeMap::new();
     let owed = house.state.look(owed);
     let mut note = |place: EventPlace| {
-        let key = (place.output, place.seq);
-        if owed.get(&key).is_some_and(|events| place.line < *events) {
-            behind.entry(key).or_default().insert(place.line);
+        let events = owed.get(&(place.output.clone(), place.seq));
+        if is_wanted(&place) && events.is_some_and(|events| place.line < *events) {
+            let lines = behind.entry((place.output, place.seq)).or_default();
+            lines.insert(place.line);
         }
     };
     each(house, |letter, _| {
@@ -36,10 +59,7 @@ pub fn recover(house: &House) -> Result<(), LettersError> {
     for place in house.state.look(removed_lines) {
         note(place);
     }
-    for ((output, seq), lines) in behind {
-        catch_up(house, &output, seq, &lines)?;
-    }
-    damage::count_again(house)
+    Ok(behind)
 }
 
 /// Whether a letter that was set aside then can be of the batch that has this number now. One from

@@ -99,16 +99,11 @@ impl LogGuard {
             .map_or(0, |(_, missed)| missed.dropped_lines())
     }
 
-    /// From now on so much is logged, unless the environment says how much.
-    pub fn set_level(&self, level: &str) {
-        if self.is_overridden {
-            return;
-        }
+    /// From now on so much is logged; tells whether that is so: [`LEVEL_VARIABLE`] has the last word.
+    pub fn set_level(&self, level: &str) -> bool {
         // It was checked with the rest of the configuration.
-        if let Ok(filter) = parse_filter(level) {
-            // An error would say that there is no log any more.
-            let _ = self.filter.reload(filter);
-        }
+        let filter = parse_filter(level).ok().filter(|_| !self.is_overridden);
+        filter.is_some_and(|filter| self.filter.reload(filter).is_ok())
     }
 }
 

@@ -65,12 +65,16 @@ pub fn status(what: &str) {
 /// How often to look whether the agent goes on: twice in the time after which systemd gives it up.
 #[must_use]
 pub fn interval() -> Duration {
-    sd_notify::watchdog_enabled().map_or(STATUS_INTERVAL, |patience| patience / 2)
+    let patience = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero());
+    patience.map_or(STATUS_INTERVAL, |patience| patience / 2)
 }
 
 /// The agent in one line: what it waits for a person for, or that all is well.
 #[must_use]
 pub fn summary(board: &Board) -> String {
+    if let Some(why) = board.reload_activity().last_refusal {
+        return why;
+    }
     let (collections, outputs) = (board.collections(), board.outputs());
     let of_collections = collections
         .iter()
@@ -82,8 +86,8 @@ pub fn summary(board: &Board) -> String {
         .chain(of_outputs)
         .map(|(name, hold)| format!("{name} is held: {}", hold.reason))
         .collect();
-    if !held.is_empty() {
-        return held.join("; ");
+    if let Some(told) = first_of(&held) {
+        return told;
     }
     let failing = outputs
         .iter()
@@ -91,8 +95,8 @@ pub fn summary(board: &Board) -> String {
     let failing: Vec<String> = failing
         .map(|(name, why)| format!("{name} is not reached: {why}"))
         .collect();
-    if !failing.is_empty() {
-        return failing.join("; ");
+    if let Some(told) = first_of(&failing) {
+        return told;
     }
     let count = |count: usize, one: &str, many: &str| match count {
         1 => format!("1 {one}"),
@@ -103,6 +107,15 @@ pub fn summary(board: &Board) -> String {
         count(collections.len(), "collection", "collections"),
         count(outputs.len(), "output", "outputs")
     )
+}
+
+/// The first of them, and how many there are.
+fn first_of(troubles: &[String]) -> Option<String> {
+    match troubles {
+        [] => None,
+        [one] => Some(one.clone()),
+        [first, others @ ..] => Some(format!("{first}; and {} more", others.len())),
+    }
 }
 
 fn tell(states: &[NotifyState<'_>]) {

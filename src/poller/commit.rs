@@ -53,17 +53,21 @@ impl Poller {
         reason: &Reason,
         completed: &Completed,
         mut staging: Staging,
-        takers: Vec<String>,
+        takers: impl FnOnce() -> Vec<String>,
         started: Now,
     ) -> Result<Option<u64>, KeepError> {
         crash::point(Point::AllStaged);
         let now = self.house.clock.now();
-        let mut record = self.record(key, reason.origin(), completed, takers, now);
+        let mut record = self.record(key, reason.origin(), completed, now);
         let house = &self.house;
         let outcome = tokio::task::block_in_place(|| -> Result<_, SpoolError> {
             let spool = &house.spool;
             let files = spool.finish(&mut staging, now.utc, &key.service, &key.collection)?;
             let _turn = spool.commit_turn();
+            // Who is configured now: an output that comes meanwhile counts on this batch, or on the next.
+            if let Record::Polled { outputs, .. } = &mut record {
+                *outputs = takers();
+            }
             if let Reason::Next(checkpoint) = reason
                 && !self.stands_at(key, checkpoint.as_ref())
             {
@@ -137,7 +141,6 @@ impl Poller {
         key: &CollectionKey,
         origin: Origin,
         completed: &Completed,
-        takers: Vec<String>,
         now: Now,
     ) -> Record {
         let totals = &completed.totals;
@@ -147,7 +150,7 @@ impl Poller {
             window: completed.window.clone(),
             checkpoint: (origin == Origin::Poll).then(|| completed.checkpoint.clone()),
             seq: None,
-            outputs: takers,
+            outputs: Vec::new(),
             counts: PolledCounts {
                 events: totals.counts.events,
                 incidents: totals.counts.incidents,

@@ -15,6 +15,7 @@ use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Record};
 use crate::taxii::Timestamp;
 use crate::taxii::client::{Reply, new_message_id};
+use crate::taxii::directory::MAX_REQUESTS;
 use crate::taxii::exchange::{Completed, Exchange, Progress};
 use crate::taxii::fault::{Fault, Reaction};
 use crate::taxii::message::{ContentBinding, PollAsk, PollTerms, ResponseType};
@@ -121,7 +122,7 @@ impl Poller {
     /// Where to poll. A service that does not tell is asked again when the gate opens, though it has
     /// counted nothing.
     async fn endpoint(&mut self, collection: &str) -> Result<Endpoint, PollError> {
-        self.gives_sign_of_life();
+        self.gives_sign_of_life_before(MAX_REQUESTS);
         let found = self.endpoints.of_collection(&self.client, collection).await;
         let fault = match found {
             Ok(endpoint) => return Ok(endpoint),

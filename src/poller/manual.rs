@@ -291,7 +291,7 @@ impl Poller {
             Destination::Output(name) => {
                 let takers = vec![name.clone()];
                 let reason = Reason::Manual;
-                let seq = self.commit(key, &reason, completed, staging, takers, started)?;
+                let seq = self.commit(key, &reason, completed, staging, || takers, started)?;
                 (None, seq)
             }
         };

@@ -13,6 +13,7 @@ mod pending;
 mod repair;
 mod server_clock;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -259,8 +260,18 @@ impl Poller {
 
     /// Goes on where the pollers left off that polled this service under another configuration: the
     /// gate keeps its time, and what the service has promised or asked for still holds.
-    pub fn take_over(&mut self, others: &mut [Self]) {
+    pub fn take_over(&mut self, others: &mut BTreeMap<String, Self>) {
         let now = self.house.clock.now();
+        if let Some(before) = others.get_mut(&self.gate_name) {
+            let interval = self.service.min_poll_interval;
+            self.gate = before.gate.clone().with_interval(interval);
+            if before.service.address == self.service.address {
+                self.promised = before.promised.take();
+                self.take_collections_of(before);
+            }
+            return;
+        }
+        // The scope has changed.
         let last_poll = self.house.state.look(|picture| {
             let (gate, service) = (&self.gate_name, &self.service);
             last_poll(
@@ -272,22 +283,37 @@ impl Poller {
             )
         });
         self.gate = Gate::restore(self.service.min_poll_interval, last_poll, now);
-        for other in others {
-            if other.gate_name == self.gate_name {
-                let interval = self.service.min_poll_interval;
-                self.gate = other.gate.clone().with_interval(interval);
-                self.promised = other.promised.take();
+        for before in others.values_mut() {
+            if before.service.address == self.service.address {
+                self.take_collections_of(before);
             }
-            if other.service.address != self.service.address {
-                continue;
+        }
+    }
+
+    /// What was held is tried at once: that may be why another configuration was read.
+    fn take_collections_of(&mut self, other: &mut Self) {
+        for collection in &mut self.collections {
+            let mut before = other.collections.iter_mut();
+            if let Some(before) = before.find(|before| before.key == collection.key) {
+                let new = Collection::new(collection.key.clone());
+                *collection = std::mem::replace(before, new);
+                collection.is_due |= collection.held().is_some();
             }
-            for collection in &mut self.collections {
-                let mut before = other.collections.iter_mut();
-                if let Some(before) = before.find(|before| before.key == collection.key) {
-                    collection.pending = before.pending.take();
-                    collection.wait_until = before.wait_until;
-                }
-            }
+        }
+    }
+
+    /// The name of its gate in the ledger.
+    #[must_use]
+    pub fn gate_name(&self) -> &str {
+        &self.gate_name
+    }
+
+    /// The board shows what it polls, also before its first turn.
+    pub fn show(&self) {
+        for collection in &self.collections {
+            self.house
+                .board
+                .collection(&collection.key.to_string(), |_| {});
         }
     }
 
@@ -308,8 +334,15 @@ impl Poller {
 
     /// It works, and takes no longer until its next sign of life than one request and our disk may.
     fn gives_sign_of_life(&self) {
+        self.gives_sign_of_life_before(1);
+    }
+
+    /// The same before so many requests that follow each other.
+    fn gives_sign_of_life_before(&self, requests: u32) {
         let request = self.service.connect_timeout + self.service.request_timeout;
-        let patience = request.saturating_add(DISK_PATIENCE);
+        let patience = request
+            .saturating_mul(requests)
+            .saturating_add(DISK_PATIENCE);
         self.pulse.works(patience, self.house.clock.now().monotonic);
     }
 
@@ -516,7 +549,8 @@ impl Poller {
                 return Wake::NOW;
             }
         };
-        let takers = self.house.takers(&key.collection);
+        let house = self.house.clone();
+        let takers = || house.takers(&key.collection);
         let reason = Reason::Next(known.checkpoint);
         match self.commit(&key, &reason, &completed, staging, takers, started) {
             Ok(_) => {

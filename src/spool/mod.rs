@@ -507,6 +507,19 @@ impl Spool {
         }
     }
 
+    /// Who is no more wants nothing more.
+    pub fn keep_wants(&self, is_there: impl Fn(&str) -> bool) {
+        let gone: Vec<String> = self
+            .wants()
+            .keys()
+            .cloned()
+            .filter(|who| !is_there(who))
+            .collect();
+        for who in gone {
+            self.want(&who, 0);
+        }
+    }
+
     /// How many bytes of what waits for delivery must go for a poll that waits for room.
     #[must_use]
     pub fn bytes_to_release(&self) -> u64 {

@@ -121,6 +121,16 @@ impl Forwarder {
         let Some(open) = self.open.get(&seq) else {
             return Ok(());
         };
+        let name = &self.config.name;
+        let is_owed = self.house.state.look(|picture| {
+            let batch = picture.batches.get(&seq);
+            batch.is_some_and(|batch| batch.outputs.contains(name))
+        });
+        if !is_owed {
+            // A person has given it up meanwhile.
+            self.open.remove(&seq);
+            return Ok(());
+        }
         let finished = open.progress.finished(open.head.events());
         let record = Record::OutputFinished {
             output: self.config.name.clone(),
