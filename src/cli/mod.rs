@@ -74,11 +74,7 @@ enum Command {
     Run,
     Demo(demo::Demo),
     Flatten(flatten::Flatten),
-    /// Check the configuration
-    ///
-    /// Reads it with the secrets that it names, connects to nothing, and shows in short what it
-    /// says; or tells every mistake with its line. The exit code is 78 if there is one.
-    Check,
+    Check(check::Check),
     Status(status::StatusCommand),
     Poll(poll::Poll),
     Taxii(Box<taxii::TaxiiCommand>),
@@ -113,7 +109,7 @@ impl Cli {
             Command::Run => run::run(config).await,
             Command::Demo(command) => command.run().await,
             Command::Flatten(command) => command.run(),
-            Command::Check => check::run(config),
+            Command::Check(command) => command.run(config).await,
             Command::Status(command) => command.run(config).await,
             Command::Poll(command) => command.run(config).await,
             Command::Taxii(command) => command.run(config).await,

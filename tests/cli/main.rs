@@ -10,6 +10,7 @@
 
 mod audit;
 mod check;
+mod check_online;
 mod checkpoint;
 mod dead_letters;
 mod demo;
