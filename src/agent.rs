@@ -232,7 +232,7 @@ impl Agent {
             poll_when_asked(poller, asked)
         });
         let polling = futures_util::future::join_all(polling);
-        let control = Control::new(self.house, &self.config, askable);
+        let control = Control::new(self.house, &self.config, askable).without_delivery();
         let answering = async {
             control.answer(request, &replies).await;
             // Without it nobody can ask the pollers any more, and they end too.

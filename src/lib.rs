@@ -26,6 +26,7 @@ pub mod observe;
 pub mod output;
 pub mod poller;
 pub mod repair;
+pub mod replay;
 pub mod schedule;
 pub mod simulator;
 pub mod spool;
@@ -35,6 +36,7 @@ pub mod storage;
 pub mod tape;
 pub mod taxii;
 pub mod tls;
+pub mod trial;
 pub mod wake;
 pub mod xml;
 

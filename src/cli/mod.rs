@@ -16,7 +16,9 @@ mod flatten;
 mod moment;
 mod output;
 mod poll;
+mod replay;
 mod run;
+mod send_test;
 mod signals;
 mod simulate;
 mod spool;
@@ -82,6 +84,8 @@ enum Command {
     Audit(audit::AuditCommand),
     Spool(spool::SpoolCommand),
     Checkpoint(checkpoint::CheckpointCommand),
+    Replay(replay::Replay),
+    SendTest(send_test::SendTest),
     Output(output::OutputCommand),
     Simulate(simulate::Simulate),
 }
@@ -117,6 +121,8 @@ impl Cli {
             Command::Audit(command) => command.run(config).await,
             Command::Spool(command) => command.run(config).await,
             Command::Checkpoint(command) => command.run(config).await,
+            Command::Replay(command) => command.run(config).await,
+            Command::SendTest(command) => command.run(config).await,
             Command::Output(command) => command.run(config).await,
             Command::Simulate(command) => command.run().await,
         };

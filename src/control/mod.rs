@@ -9,7 +9,9 @@ mod checkpoints;
 mod client;
 mod letters;
 mod protocol;
+mod replays;
 mod server;
+mod trials;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,6 +47,8 @@ pub struct Control {
     config: Config,
     /// Who polls a collection, by service and collection.
     pollers: BTreeMap<(String, String), mpsc::Sender<Asked>>,
+    /// Whether what lies in the spool is delivered meanwhile.
+    is_delivering: bool,
 }
 
 /// Replies go here, to the socket or straight to a terminal; gone when the person has gone.
@@ -62,6 +66,16 @@ impl Control {
             house,
             config: config.clone(),
             pollers,
+            is_delivering: true,
+        }
+    }
+
+    /// The same beside no agent: nothing is delivered meanwhile.
+    #[must_use]
+    pub fn without_delivery(self) -> Self {
+        Self {
+            is_delivering: false,
+            ..self
         }
     }
 
@@ -85,6 +99,11 @@ impl Control {
                 self.check_spool(archive, repair, replies).await
             }
             Request::AbandonDamage { seq } => self.abandon_damage(seq),
+            Request::PlanReplay { choice } => self.plan_replay(&choice, replies).await,
+            Request::Replay { choice } => self.replay(&choice, replies).await,
+            Request::SendTest { trial, timeout } => {
+                self.try_outputs(&trial, timeout, replies).await
+            }
             Request::ShowCheckpoints => self.show_checkpoints(replies).await,
             Request::PlanCheckpoint { change } => self.plan_checkpoint(&change, replies).await,
             Request::SetCheckpoint { change } => self.set_checkpoint(&change),
