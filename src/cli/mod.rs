@@ -13,6 +13,7 @@ mod demo;
 mod example;
 mod exit;
 mod flatten;
+mod import_config;
 mod moment;
 mod output;
 mod poll;
@@ -87,6 +88,7 @@ enum Command {
     Replay(replay::Replay),
     SendTest(send_test::SendTest),
     Output(output::OutputCommand),
+    ImportConfig(import_config::ImportConfig),
     Simulate(simulate::Simulate),
 }
 
@@ -124,6 +126,7 @@ impl Cli {
             Command::Replay(command) => command.run(config).await,
             Command::SendTest(command) => command.run(config).await,
             Command::Output(command) => command.run(config).await,
+            Command::ImportConfig(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
         };
         done.unwrap_or_else(|error| error.tell())

@@ -17,6 +17,8 @@ mod demo;
 mod discovery;
 mod flatten;
 mod forget;
+mod import_config;
+mod migration;
 mod poll;
 mod program;
 mod replay;
