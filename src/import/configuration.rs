@@ -4,8 +4,6 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use reqwest::Url;
-
 use super::application::{Adapter, SecretText};
 use super::logback::{Appender, AppenderKind};
 use crate::config::CheckCron;
@@ -398,15 +396,18 @@ fn body(stylesheet: Option<&str>) -> Body {
     }
 }
 
-/// A URL without a user and a password in it: they would be shown.
+/// A URL without a user and a password in it, which would be shown, and without a slash at its end.
 fn without_user(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text) else {
+    let text = text.trim_end_matches('/');
+    let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
     };
-    // Both fail only for URLs that have no host, and those are refused by `check`.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.as_str().trim_end_matches('/').to_owned()
+    let (authority, path) = match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, ""),
+    };
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    format!("{scheme}://{host}{path}")
 }
 
 fn quoted(text: &str) -> String {

@@ -127,6 +127,17 @@ fn all_is_well_beside_an_agent_and_without_one_and_nothing_is_spent() {
 }
 
 #[test]
+fn acknowledgement_that_the_token_does_not_give_is_told() {
+    let simulator = Simulator::start();
+    simulator.edit(|text| format!("{text}acknowledge = true\n"));
+    let (all, code) = rows(&simulator);
+    assert_eq!(code, Some(69), "{all:#?}");
+    let last = all.last().unwrap();
+    assert_eq!(last["result"], "failed", "{last:#}");
+    assert!(last.to_string().contains("acknowledge = false"), "{last:#}");
+}
+
+#[test]
 fn what_is_refused_is_told_with_its_mend_and_no_secret() {
     let simulator = Simulator::start();
     let secrets = ["wrong-pass-9c41e7", "wrong-token-7b1d9f"];

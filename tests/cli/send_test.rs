@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use cta_forwarder::simulator::hec::{AckPolicy, HecRules, HecServer};
+use cta_forwarder::simulator::syslog::{SyslogReceiver, SyslogRules, SyslogTransport};
 use serde_json::Value;
 
 use crate::program::{Ended, run, wait_until};
@@ -172,4 +174,55 @@ fn an_output_that_is_not_there_is_refused_with_a_reason() {
     let agent = simulator.start_agent();
     check();
     assert_eq!(agent.stop().code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_agent_confirmed_is_what_the_receiver_confirms() {
+    let simulator = Simulator::start();
+    let relp = SyslogTransport::Relp {
+        window: 128,
+        tls: None,
+    };
+    let siem = SyslogReceiver::start(SyslogRules::over(relp)).unwrap();
+    let acknowledging = |policy| {
+        HecServer::start(HecRules {
+            acknowledgement: Some(policy),
+            ..HecRules::default()
+        })
+        .unwrap()
+    };
+    let (at_once, never) = (
+        acknowledging(AckPolicy::AfterAsked(2)),
+        acknowledging(AckPolicy::Never),
+    );
+    simulator.edit(|text| {
+        let (head, _) = text.split_once("[[output]]").unwrap();
+        let collector = |name: &str, hec: &HecServer| {
+            let (url, token) = (hec.url(), HecRules::default().token);
+            format!(
+                "[[output]]\nname = {name:?}\ntype = \"splunk_hec\"\nendpoints = [{url:?}]\n\
+                 token = {token:?}\nacknowledge = true\nack_interval = \"100ms\"\n"
+            )
+        };
+        // The first receiver is away; the next takes its place.
+        format!(
+            "{head}[[output]]\nname = \"siem\"\ntype = \"syslog\"\ntransport = \"relp\"\n\
+             addresses = [\"127.0.0.1:1\", \"{}\"]\n{}{}",
+            siem.address(),
+            collector("indexed", &at_once),
+            collector("never", &never),
+        )
+    });
+    let told = report(&send_test(&simulator, &["--json", "--timeout", "3s"]));
+    assert_eq!(of(&told, "siem")["result"], "delivered", "{told:#}");
+    assert!(
+        of(&told, "siem")["what"]
+            .to_string()
+            .contains("127.0.0.1:1: "),
+        "{told:#}"
+    );
+    assert_eq!(of(&told, "indexed")["result"], "delivered", "{told:#}");
+    assert_eq!(of(&told, "never")["result"], "waiting", "{told:#}");
+    assert_eq!(siem.messages_taken(), 1);
+    assert_eq!(siem.violations(), []);
 }

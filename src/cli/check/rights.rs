@@ -26,6 +26,8 @@ pub(super) struct Rights {
     name: String,
     /// Whether it is this process's own user: the kernel is asked itself then.
     is_own: bool,
+    /// Whether nothing says who the agent's user is.
+    is_guess: bool,
 }
 
 impl Rights {
@@ -44,6 +46,7 @@ impl Rights {
             (None, Some(owner)) if own == ROOT && owner != ROOT => Self::user(owner),
             _ => Self::user(own),
         };
+        let is_guess = own == ROOT && name.is_none() && owner.is_none();
         let uid = user.uid.as_raw();
         let is_own = uid == own;
         let groups = if is_own {
@@ -59,6 +62,7 @@ impl Rights {
             groups,
             name: user.name,
             is_own,
+            is_guess,
         })
     }
 
@@ -82,6 +86,11 @@ impl Rights {
 
     pub(super) fn uid(&self) -> u32 {
         self.uid
+    }
+
+    /// Whether root has asked, and nothing says who the agent's user is.
+    pub(super) fn is_guess(&self) -> bool {
+        self.is_guess
     }
 
     /// Whether they are those of whoever runs this.
@@ -166,6 +175,7 @@ mod tests {
             groups: BTreeSet::from([990, 4]),
             name: "agent".to_owned(),
             is_own: false,
+            is_guess: false,
         };
         for (mode, owner, group, wanted, expect) in [
             (0o700, 990, 0, WRITE | ENTER, true),

@@ -64,6 +64,13 @@ impl RunningAgent {
 
 pub(super) fn check(config: &Config, rights: &Rights, agent: &RunningAgent) -> Vec<Row> {
     let mut rows = Rows::new("state");
+    if rights.is_guess() {
+        rows.skipped(
+            "user",
+            "there is no state folder that would tell the agent's user: rights are those of root; name \
+             the agent's user with --user",
+        );
+    }
     let there = check_folder(&mut rows, &config.state.directory, rights);
     match agent {
         RunningAgent::None => rows.ok("agent", "no agent runs on it"),
