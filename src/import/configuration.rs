@@ -465,7 +465,7 @@ server:
         let imported = imported(YAML, &Ok(vec![syslog]));
         let toml = &imported.toml;
         for line in [
-            "# Not taken over, since it has no counterpart: server.port (line 16)",
+            "# Not taken over, since it has no counterpart: server.port (line 15)",
             "collections = [\"flows\", \"more\"]",
             "schedule = \"0 0 4 * * *\"",
             "password = { file = \"/etc/cta-forwarder/taxii-password\" }",

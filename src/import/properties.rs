@@ -159,7 +159,7 @@ nested: { a: [ { b: c } ] }
     fn what_cannot_be_read_is_told_with_its_line() {
         let deep = format!("{}x", "- ".repeat(MAX_DEPTH + 1));
         for (text, expect) in [
-            ("a: b\n\tc: d\n", "line 2"),
+            ("a: b\nc: [\n", "line 3"),
             ("a: &x 1\nb: *x\n", "line 2: write the value"),
             (deep.as_str(), "nests deeper"),
         ] {
