@@ -67,6 +67,7 @@ mod tests {
             <feed name=\"one\" lastUpdate=\"2026-03-01T10:00:00.123+01:00\" ioErrorCount=\"1\"/>\n\
             <feed name=\"two\" lastUpdate=\"2026-03-01T00:00:00Z\" more=\"true\" resultId=\"r\" \
             resultPartNumber=\"1\"/>\n\
+            <feed name=\"half\" lastUpdate=\"2026-03-01T00:00:00Z\" more=\"true\"/>\n\
             <feed name=\"three\"/>\n<feed name=\"four\" lastUpdate=\"soon\"/>\n</taxii-status>";
         let feeds = read(text).unwrap();
         let stamp = |text| Timestamp::parse(text).unwrap();
@@ -78,8 +79,9 @@ mod tests {
             feeds[1].state,
             FeedState::Between(stamp("2026-03-01T00:00:00Z"))
         );
-        assert!(matches!(&feeds[2].state, FeedState::Unknown(why) if why.contains("never")));
-        assert!(matches!(&feeds[3].state, FeedState::Unknown(_)));
+        assert_eq!(feeds[2].state, feeds[1].state);
+        assert!(matches!(&feeds[3].state, FeedState::Unknown(why) if why.contains("never")));
+        assert!(matches!(&feeds[4].state, FeedState::Unknown(_)));
         assert!(read("<other/>").unwrap_err().contains("\"other\""));
         assert!(read("<taxii-status>").is_err());
     }

@@ -84,7 +84,8 @@ fn what_holds_an_output_is_told_with_its_mend_and_the_event_goes_out_later() {
         events.as_array().unwrap().len() == simulator.published().len()
     });
     simulator.put("/hec/fault", r#"{"fault": "code", "code": 1, "event": 0}"#);
-    let ended = send_test(&simulator, &["--json"]);
+    // What waits for a person is not waited for.
+    let ended = send_test(&simulator, &["--json", "--timeout", "10m"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let told = report(&ended);
     assert_eq!(of(&told, "second")["result"], "delivered");
