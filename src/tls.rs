@@ -3,6 +3,7 @@
 //! The ring provider, no redirects (they would turn a POST into a GET, or carry credentials to
 //! somebody else), our own authorities or the system's, and errors that name the file.
 
+pub mod certificate;
 pub mod fault;
 mod pem;
 pub mod proxy;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, ClientBuilder, Identity};
 use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::{ProxyConfig, TlsConfig};
@@ -108,6 +110,14 @@ pub fn client_config(tls: &TlsConfig) -> Result<Arc<ClientConfig>, BuildClientEr
         }
     };
     Ok(Arc::new(config))
+}
+
+/// The certificates in a file, which the configuration names by this key.
+pub fn certificates(
+    key: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    PemFile { key, path }.certificates()
 }
 
 fn system_authorities() -> RootCertStore {

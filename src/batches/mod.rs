@@ -5,6 +5,7 @@
 
 mod abandon;
 mod account;
+mod add;
 mod check;
 mod export;
 mod list;
@@ -24,6 +25,7 @@ use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Origin, Record};
 use crate::taxii::window::PollWindow;
 pub use abandon::abandon;
+pub use add::{AddError, Addition, add};
 pub use check::{Checked, Finding, check_batch, check_ledger, check_letters, numbers};
 pub use export::{Export, ExportChoice, export};
 pub use list::list;
@@ -177,7 +179,7 @@ fn owing(outputs: &[String]) -> String {
 }
 
 /// Why there is no such batch here.
-fn no_batch(house: &House, seq: u64) -> BatchesError {
+pub(crate) fn no_batch(house: &House, seq: u64) -> BatchesError {
     let (is_owed, next_seq) = house
         .state
         .look(|picture| (picture.batches.contains_key(&seq), picture.next_seq));

@@ -228,9 +228,11 @@ fn log_what_is_serious() -> Result<(), CommandError> {
 }
 
 /// What root writes into the state of another user, that user's agent can no longer open.
-fn refuse_another_ones_state(config: &Config) -> Result<(), CommandError> {
+pub(super) fn refuse_another_ones_state(config: &Config) -> Result<(), CommandError> {
     let state = &config.state.directory;
-    let Ok(lock) = fs::metadata(StateLock::path(state)) else {
+    // Before the first start there is the folder alone.
+    let lock = fs::metadata(StateLock::path(state)).or_else(|_| fs::metadata(state));
+    let Ok(lock) = lock else {
         return Ok(());
     };
     let (owner, user) = (lock.uid(), rustix::process::geteuid().as_raw());

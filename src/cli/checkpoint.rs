@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ask::{ask, ask_for_all, decide};
 use super::confirm::confirm;
-use super::moment::moment;
+use super::moment::{moment, span};
 use super::table::{Table, age};
 use super::terminal::{Paint, Style, printable};
 use super::{CommandError, Exit, complain, load_without_secrets, print_line};
@@ -240,12 +240,7 @@ fn to(text: &str) -> Result<To, String> {
         let moment = Timestamp::from(moment);
         return Ok(To::Moment { moment });
     };
-    // humantime reads "M" as a month, who writes it means a minute: better to ask.
-    let ago = humantime::parse_duration(ago)
-        .ok()
-        .filter(|_| !ago.contains('M'));
-    let ago = ago.ok_or("write how long ago as a number and a unit, such as -3d or -90m")?;
-    Ok(To::Ago { ago })
+    Ok(To::Ago { ago: span(ago)? })
 }
 
 fn key(text: &str) -> Result<CollectionKey, String> {

@@ -11,6 +11,9 @@ pub enum Exit {
     Failure,
     /// The command line is wrong.
     Usage,
+    /// Something that the configuration names does not answer as it must: `EX_UNAVAILABLE` of
+    /// `sysexits.h`.
+    Unavailable,
     /// The configuration is wrong: `EX_CONFIG` of `sysexits.h`, which tells systemd not to start
     /// again.
     Configuration,
@@ -22,6 +25,7 @@ Exit codes:
   0   all went well
   1   what was asked for did not succeed
   2   the command line is wrong
+  69  `check --online`: something that the configuration names does not answer as it must
   78  the configuration is wrong";
 
 impl Exit {
@@ -30,6 +34,7 @@ impl Exit {
             Self::Success => 0,
             Self::Failure => 1,
             Self::Usage => 2,
+            Self::Unavailable => 69,
             Self::Configuration => 78,
         }
     }
@@ -55,6 +60,7 @@ mod tests {
             Exit::Success,
             Exit::Failure,
             Exit::Usage,
+            Exit::Unavailable,
             Exit::Configuration,
         ];
         assert_eq!(named, exits.map(Exit::code));

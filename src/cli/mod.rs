@@ -13,11 +13,14 @@ mod demo;
 mod example;
 mod exit;
 mod flatten;
+mod import_config;
 mod moment;
 mod output;
 mod poll;
 mod reload;
+mod replay;
 mod run;
+mod send_test;
 mod signals;
 mod simulate;
 mod spool;
@@ -82,11 +85,7 @@ enum Command {
     Reload,
     Demo(demo::Demo),
     Flatten(flatten::Flatten),
-    /// Check the configuration
-    ///
-    /// Reads it with the secrets that it names, connects to nothing, and shows in short what it
-    /// says; or tells every mistake with its line. The exit code is 78 if there is one.
-    Check,
+    Check(check::Check),
     Status(status::StatusCommand),
     Poll(poll::Poll),
     Taxii(Box<taxii::TaxiiCommand>),
@@ -94,7 +93,10 @@ enum Command {
     Audit(audit::AuditCommand),
     Spool(spool::SpoolCommand),
     Checkpoint(checkpoint::CheckpointCommand),
+    Replay(replay::Replay),
+    SendTest(send_test::SendTest),
     Output(output::OutputCommand),
+    ImportConfig(import_config::ImportConfig),
     Simulate(simulate::Simulate),
 }
 
@@ -124,7 +126,7 @@ impl Cli {
             Command::Reload => reload::run(config).await,
             Command::Demo(command) => command.run().await,
             Command::Flatten(command) => command.run(),
-            Command::Check => check::run(config),
+            Command::Check(command) => command.run(config).await,
             Command::Status(command) => command.run(config).await,
             Command::Poll(command) => command.run(config).await,
             Command::Taxii(command) => command.run(config).await,
@@ -132,7 +134,10 @@ impl Cli {
             Command::Audit(command) => command.run(config).await,
             Command::Spool(command) => command.run(config).await,
             Command::Checkpoint(command) => command.run(config).await,
+            Command::Replay(command) => command.run(config).await,
+            Command::SendTest(command) => command.run(config).await,
             Command::Output(command) => command.run(config).await,
+            Command::ImportConfig(command) => command.run().await,
             Command::Simulate(command) => command.run().await,
         };
         done.unwrap_or_else(|error| error.tell())

@@ -1,36 +1,76 @@
 //! `status`: what is so and what is going on.
 
+mod rates;
+mod screen;
 mod table;
+mod verdict;
+mod watch;
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::ask::{Reached, reach, take_state};
 use super::terminal::Paint;
 use super::{CommandError, Exit, complain, load_without_secrets, print_line};
 use crate::config::Config;
-use crate::control::{Reply, Request};
+use crate::control::{Client, Reply, Request};
 use crate::observe::status::Status;
+use table::View;
 
 /// Show what is polled, delivered, waiting and held
 ///
-/// Asks the running agent; without one it reads the state that the last one left.
+/// The first lines say whether all is well, or what needs a person; the reason and what to do about
+/// it stand beneath each collection and output. Asks the running agent; without one it reads the
+/// state that the last one left.
+///
+/// With --watch it is shown again and again: on a terminal in place, with how fast events come and
+/// go, until q or Ctrl-C; elsewhere one after the other. An agent that is restarted meanwhile is
+/// asked again.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cta-forwarder status
+  cta-forwarder status --watch --interval 1s
+  cta-forwarder status --json | jq '.outputs[] | {name, pending_events, hold}'")]
 pub(super) struct StatusCommand {
-    /// Write one JSON object, for scripts: all times in UTC, all sizes in bytes
+    /// Write JSON, for scripts: one object, a line each with --watch; times in UTC, sizes in bytes
     #[arg(long)]
     json: bool,
+    /// Show it again and again
+    #[arg(long, short)]
+    watch: bool,
+    /// How often
+    #[arg(long, value_name = "TIME", default_value = "2s", requires = "watch", value_parser = interval)]
+    interval: Duration,
+}
+
+/// A shorter interval would keep the agent busy with telling.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if interval < MIN_INTERVAL {
+        return Err("write at least 100ms".to_owned());
+    }
+    Ok(interval)
 }
 
 impl StatusCommand {
     pub(super) async fn run(self, config: &Path) -> Result<Exit, CommandError> {
-        let status = take(load_without_secrets(config)?).await?;
+        let config = load_without_secrets(config)?;
+        if self.watch {
+            return watch::run(config, self.interval, self.json).await;
+        }
+        let status = take(config).await?;
         if self.json {
             let json = serde_json::to_string_pretty(&status)
                 .map_err(|error| CommandError::Failed(error.to_string()))?;
             print_line(json)?;
         } else {
-            print_line(table::text(&status, Paint::of(&io::stdout())).trim_end())?;
+            print_line(
+                table::text(&status, Paint::of(&io::stdout()), &View::default()).trim_end(),
+            )?;
         }
         Ok(Exit::Success)
     }
@@ -45,10 +85,21 @@ async fn take(config: Config) -> Result<Status, CommandError> {
         ));
         return of_nothing(config);
     }
-    let client = match reach(config.clone()).await? {
-        Reached::Stopped(agent) => return Ok(Status::take(agent.house(), &config, false)),
-        Reached::Running(client) => client,
-    };
+    match reach(config.clone()).await? {
+        Reached::Stopped(agent) => Ok(Status::take(agent.house(), &config, false)),
+        Reached::Running(client) => ask_client(client).await,
+    }
+}
+
+/// What a running agent says; none if none runs.
+async fn ask_running(state: &Path) -> Result<Option<Status>, CommandError> {
+    match Client::connect(state).await? {
+        Some(client) => ask_client(client).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn ask_client(client: Client) -> Result<Status, CommandError> {
     let mut call = client.call(&Request::Status).await?;
     while let Some(reply) = call.next().await? {
         match reply {

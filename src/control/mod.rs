@@ -9,7 +9,9 @@ mod checkpoints;
 mod client;
 mod letters;
 mod protocol;
+mod replays;
 mod server;
+mod trials;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -94,6 +96,11 @@ impl Control {
         }
     }
 
+    /// Whether what lies in the spool is delivered meanwhile: only by an agent.
+    fn is_delivering(&self) -> bool {
+        self.reload.is_some()
+    }
+
     fn current(&self) -> Arc<Current> {
         Arc::clone(&self.current.borrow())
     }
@@ -122,6 +129,11 @@ impl Control {
                 self.check_spool(archive, repair, replies).await
             }
             Request::AbandonDamage { seq } => self.abandon_damage(seq),
+            Request::PlanReplay { choice } => self.plan_replay(&choice, replies).await,
+            Request::Replay { choice } => self.replay(&choice, replies).await,
+            Request::SendTest { trial, timeout } => {
+                self.try_outputs(&trial, timeout, replies).await
+            }
             Request::ShowCheckpoints => self.show_checkpoints(replies).await,
             Request::PlanCheckpoint { change } => self.plan_checkpoint(&change, replies).await,
             Request::SetCheckpoint { change } => self.set_checkpoint(&change),

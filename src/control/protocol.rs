@@ -1,16 +1,20 @@
 //! What travels over the control socket: JSON lines.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Audit;
 use crate::batches::{BatchSummary, Checked, ExportChoice, ShownBatch};
 use crate::checkpoints::{CheckpointChange, CheckpointStatus, Plan};
+use crate::event::EventId;
 use crate::letters::Choice;
 use crate::observe::status::Status;
+use crate::replay;
 use crate::spool::{LetterHead, Place};
 use crate::taxii::Timestamp;
+use crate::trial::{Trial, Tried};
 
 /// One line from a command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,6 +98,23 @@ pub enum Request {
         /// The batch.
         seq: u64,
     },
+    /// Which batches a replay would send.
+    PlanReplay {
+        /// Which batches, and where to.
+        choice: replay::Choice,
+    },
+    /// Sends batches again.
+    Replay {
+        /// Which batches, and where to.
+        choice: replay::Choice,
+    },
+    /// Tries outputs with an event of ours.
+    SendTest {
+        /// Which of them.
+        trial: Trial,
+        /// How long is waited for them.
+        timeout: Duration,
+    },
     /// Where every collection is.
     ShowCheckpoints,
     /// What setting a checkpoint would do.
@@ -139,6 +160,17 @@ pub enum Reply {
     ShownBatch(Box<ShownBatch>),
     /// Something that was checked.
     Checked(Box<Checked>),
+    /// Which batches a replay would send.
+    ReplayPlan(Box<replay::Plan>),
+    /// The event of a trial is on its way.
+    TrialSent {
+        /// The event.
+        event_id: EventId,
+        /// Its batch.
+        seq: Option<u64>,
+    },
+    /// What has become of it at one output.
+    Tried(Box<Tried>),
     /// Where a collection is.
     Checkpoint(Box<CheckpointStatus>),
     /// What setting a checkpoint would do.

@@ -6,6 +6,7 @@
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod bad_input;
+mod examination;
 mod file;
 mod landing;
 mod splunk_hec;
@@ -28,6 +29,7 @@ use crate::config::{OutputConfig, OutputKind};
 use crate::event::Event;
 use crate::tls::BuildClientError;
 
+pub use examination::Step;
 use file::JsonLinesFile;
 pub use landing::{Channel, FlightId, Landing, Problem, Promise, Receipt, Verdict};
 use splunk_hec::SplunkHec;
@@ -186,6 +188,27 @@ impl Output {
             Kind::Stdout(output) => Box::pin(probed(peer, std::future::ready(output.probe()))),
         };
         self.under_way.push(landing);
+    }
+
+    /// Asks for a person what a probe asks, and tells each step of it. Nothing else may be under way.
+    pub async fn examine(&mut self, peer: usize) -> Vec<Step> {
+        if let Kind::SplunkHec(output) = &mut self.kind {
+            return output.examine(peer).await;
+        }
+        let name = match &self.kind {
+            Kind::Syslog(output) => output.step(),
+            _ => "file",
+        };
+        let probing = async {
+            self.probe(peer);
+            match self.landing().await {
+                Landing::Probed { result, .. } => result,
+                Landing::Sent { .. } | Landing::Acknowledged { .. } => Ok(()),
+            }
+        };
+        let step = Step::taken(name, probing).await;
+        self.close().await;
+        vec![step]
     }
 
     /// Asks a peer which of these receipts of one channel are good: what they stand for is

@@ -17,7 +17,6 @@ mod publisher;
 mod raw_client;
 mod server;
 mod tls;
-mod tree;
 
 pub mod content;
 pub mod cta;

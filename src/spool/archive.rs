@@ -74,11 +74,7 @@ impl Archive {
     pub(super) fn take(&self, from: &Path, seq: u64, now: DateTime<Utc>) -> io::Result<()> {
         let bytes = folder_bytes(&self.disk, from)?;
         if self.keep.is_zero() || bytes > self.max_bytes {
-            // Moved away first, and for good: half a batch must never be taken for a damaged one.
-            let trash = self.trash.join(format!("done-{seq:012}"));
-            self.disk.rename(from, &trash)?;
-            crash::point(Point::Trashed);
-            return self.disk.remove_folder(&trash);
+            return self.leave_out(from, seq);
         }
         if self.disk.exists(&self.path(seq))? {
             // It was here before, and came back since its record was lost or a person brought it.
@@ -92,6 +88,15 @@ impl Archive {
         self.lock().insert(seq, Archived { bytes, since: now });
         self.evict(now);
         Ok(())
+    }
+
+    /// Removes a batch that nobody owes any more and that is not kept.
+    pub(super) fn leave_out(&self, from: &Path, seq: u64) -> io::Result<()> {
+        // Moved away first, and for good: half a batch must never be taken for a damaged one.
+        let trash = self.trash.join(format!("done-{seq:012}"));
+        self.disk.rename(from, &trash)?;
+        crash::point(Point::Trashed);
+        self.disk.remove_folder(&trash)
     }
 
     /// The numbers in it, oldest first.

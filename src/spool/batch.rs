@@ -117,6 +117,19 @@ impl BatchHead {
         }
     }
 
+    /// Whether nobody has fetched it: its events lie elsewhere, or are of no use any more when they are
+    /// delivered.
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
+        matches!(
+            self.record,
+            Record::BatchAdded {
+                origin: Origin::Replay | Origin::Test,
+                ..
+            }
+        )
+    }
+
     /// Each file with its first line.
     pub fn places(&self) -> impl Iterator<Item = (u64, &EventFile)> {
         self.files.iter().scan(0_u64, |next, file| {

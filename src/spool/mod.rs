@@ -477,7 +477,12 @@ impl Spool {
         let Some(head) = self.lock().remove(&seq) else {
             return Ok(());
         };
-        let taken = self.archive.take(&folder, head.seq, now);
+        let taken = if head.is_copy() {
+            // It would push out of the archive what it is a copy of.
+            self.archive.leave_out(&folder, head.seq)
+        } else {
+            self.archive.take(&folder, head.seq, now)
+        };
         self.announce();
         taken.map_err(io_error("archiving", &folder))
     }
@@ -486,6 +491,13 @@ impl Spool {
     #[must_use]
     pub fn pending_bytes(&self) -> u64 {
         self.lock().values().map(|head| head.bytes()).sum()
+    }
+
+    /// Free bytes of disk beyond what must stay free.
+    pub fn spare_bytes(&self) -> Result<u64, SpoolError> {
+        let free = self.disk.free_bytes(&self.state);
+        let free = free.map_err(io_error("measuring", &self.state))?;
+        Ok(free.saturating_sub(self.min_free_disk))
     }
 
     /// Bytes that may wait for delivery.

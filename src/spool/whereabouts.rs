@@ -67,6 +67,20 @@ impl Spool {
             })
     }
 
+    /// Reads the events of a batch at a place from line `from`, without the files of which
+    /// `is_left_out`.
+    #[must_use]
+    pub fn read_at(
+        &self,
+        place: Place,
+        head: &BatchHead,
+        from: u64,
+        is_left_out: impl Fn(&str) -> bool,
+    ) -> BatchReader {
+        let folder = self.folder_at(place, head.seq);
+        BatchReader::open(&self.disk, &folder, head, from, is_left_out)
+    }
+
     /// Looks at what of a batch is physically there; none if it is not at this place any more.
     #[must_use]
     pub fn inspect_at(&self, place: Place, head: &BatchHead) -> Option<InspectedBatch> {

@@ -42,6 +42,10 @@ pub enum Origin {
     Repair,
     /// A message that was pushed to the inbox.
     Inbox,
+    /// A batch that was delivered before, which a person sends again.
+    Replay,
+    /// An event of ours by which a person tries an output.
+    Test,
 }
 
 /// What happened.

@@ -22,6 +22,18 @@ pub fn mend(error: &(dyn Error + 'static)) -> Option<&'static str> {
     None
 }
 
+/// Since when the certificate of a peer is not valid any more, in seconds since 1970, if that is the
+/// fault.
+#[must_use]
+pub fn expired_at(error: &(dyn Error + 'static)) -> Option<u64> {
+    match of_tls(error)? {
+        rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
+            not_after, ..
+        }) => Some(not_after.as_secs()),
+        _ => None,
+    }
+}
+
 /// What an I/O error carries does not show as its source.
 fn of_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     if let Some(tls) = error.downcast_ref() {

@@ -202,6 +202,9 @@ fn help_is_an_answer() {
         "dead-letters",
         "audit",
         "output",
+        "replay",
+        "send-test",
+        "import-config",
         "simulate",
     ];
     for command in commands {

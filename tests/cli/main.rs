@@ -10,20 +10,26 @@
 
 mod audit;
 mod check;
+mod check_online;
 mod checkpoint;
 mod dead_letters;
 mod demo;
 mod discovery;
 mod flatten;
 mod forget;
+mod import_config;
+mod migration;
 mod notify;
 mod poll;
 mod program;
 mod reload;
+mod replay;
 mod run;
+mod send_test;
 mod service;
 mod simulate;
 mod simulator;
 mod spool;
 mod status;
 mod taxii;
+mod watch;

@@ -118,8 +118,8 @@ const UNNOTICED: [(&str, &str); 24] = [
 /// Sequences that have noticed before: they are tried first. As the code changes they may notice no
 /// more, and others are searched for.
 const HAVE_NOTICED: [(&str, u64); 17] = [
-    ("spool/archive.rs, take: the new name", 320),
-    ("spool/archive.rs, take: the old name", 113),
+    ("spool/archive.rs, leave_out: the new name", 320),
+    ("spool/archive.rs, leave_out: the old name", 113),
     ("spool/dead_letters.rs, open_with: above a new folder", 68),
     ("spool/dead_letters.rs, append_to: a file", 44),
     ("spool/dead_letters.rs, append_to: a folder", 68),

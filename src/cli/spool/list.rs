@@ -117,6 +117,8 @@ pub(super) fn origin(origin: Origin) -> &'static str {
         Origin::Retry => "retry",
         Origin::Repair => "repair",
         Origin::Inbox => "inbox",
+        Origin::Replay => "replay",
+        Origin::Test => "test",
     }
 }
 

@@ -5,27 +5,46 @@ use std::fmt::{self, Write as _};
 use bytesize::ByteSize;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::rates::{Rates, shown};
+use super::verdict::Verdict;
 use crate::cli::table::{Table, age};
-use crate::cli::terminal::{Paint, Style};
+use crate::cli::terminal::{Paint, Style, printable};
 use crate::observe::board::{Hold, PeerActivity};
 use crate::observe::status::{CollectionStatus, InboxStatus, OutputStatus, SpoolStatus, Status};
 
+/// How a status is shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    /// With how fast events come and go.
+    pub(super) rates: Option<&'a Rates>,
+    /// What else is to be said of it.
+    pub(super) note: Option<&'a (Style, String)>,
+    /// Columns of the terminal: remarks go on in the next line.
+    pub(super) width: Option<usize>,
+    /// Whether it is as of now.
+    pub(super) is_live: bool,
+}
+
+impl Default for View<'_> {
+    fn default() -> Self {
+        Self {
+            rates: None,
+            note: None,
+            width: None,
+            is_live: true,
+        }
+    }
+}
+
 /// The whole status as text.
-pub(super) fn text(status: &Status, paint: Paint) -> String {
+pub(super) fn text(status: &Status, paint: Paint, view: &View<'_>) -> String {
     let mut page = Page {
         text: String::new(),
         now: status.at,
         paint,
+        view: *view,
     };
-    let version = &status.version;
-    if let Some(pid) = status.pid {
-        page.line(format_args!(
-            "cta-forwarder {version} runs as process {pid}"
-        ));
-    } else {
-        let stopped = paint.paint(Style::Doubtful, "no agent runs");
-        page.line(format_args!("{stopped}; this is where it would go on from"));
-    }
+    page.head(status);
     if !status.collections.is_empty() {
         page.collections(&status.collections);
     }
@@ -37,20 +56,51 @@ pub(super) fn text(status: &Status, paint: Paint) -> String {
     page.text
 }
 
-struct Page {
+struct Page<'a> {
     text: String,
     now: DateTime<Utc>,
     paint: Paint,
+    view: View<'a>,
 }
 
-impl Page {
+impl Page<'_> {
     fn line(&mut self, what: impl fmt::Display) {
         // Writing to a text does not fail.
         let _ = writeln!(self.text, "{what}");
     }
 
+    fn head(&mut self, status: &Status) {
+        let version = &status.version;
+        match status.pid {
+            Some(pid) if self.view.is_live => {
+                self.line(format_args!(
+                    "cta-forwarder {version} runs as process {pid}"
+                ));
+            }
+            Some(pid) => {
+                let ran = format!("cta-forwarder {version} ran as process {pid}");
+                let ran = self.paint.paint(Style::Faint, ran).to_string();
+                self.line(ran);
+            }
+            None => {
+                let stopped = self.paint.paint(Style::Bad, "no agent runs").to_string();
+                self.line(format_args!("{stopped}; this is where it would go on from"));
+            }
+        }
+        if let Some((style, note)) = self.view.note {
+            self.indented(*style, "", note);
+        }
+        for (style, line) in Verdict::of(status).lines() {
+            let is_praise = style == Style::Good;
+            // Of one that does not run, or not as far as is known, nobody knows that it is well.
+            if !is_praise || status.pid.is_some() && self.view.is_live {
+                self.indented(style, "", &line);
+            }
+        }
+    }
+
     fn collections(&mut self, collections: &[CollectionStatus]) {
-        let head = [
+        let mut head = vec![
             "COLLECTION",
             "CHECKPOINT",
             "LAG",
@@ -58,11 +108,18 @@ impl Page {
             "EVENTS",
             "GAPS",
         ];
-        let rows: Vec<[String; 6]> = collections
+        let rates = self.view.rates;
+        if rates.is_some() {
+            head.push("NOW");
+        }
+        let rows: Vec<Vec<String>> = collections
             .iter()
             .map(|collection| {
                 let next = collection.activity.next_poll_at;
-                [
+                let rate = rates.map(|rates| {
+                    shown(rates.of_collection(&collection.service, &collection.collection))
+                });
+                let mut row = vec![
                     format!("{}/{}", collection.service, collection.collection),
                     collection.checkpoint.clone().unwrap_or_else(none),
                     collection
@@ -71,10 +128,12 @@ impl Page {
                     next.map_or_else(none, |next| self.ahead(next)),
                     collection.events.to_string(),
                     collection.gaps.to_string(),
-                ]
+                ];
+                row.extend(rate);
+                row
             })
             .collect();
-        self.table(head, &rows, |page, index| {
+        self.table(&head, &rows, |page, index| {
             if let Some(collection) = collections.get(index) {
                 page.collection_remarks(collection);
             }
@@ -94,16 +153,16 @@ impl Page {
     fn inbox(&mut self, inbox: &InboxStatus) {
         let head = ["INBOX", "LAST MESSAGE", "EVENTS"];
         let collections = inbox.collections.iter();
-        let rows: Vec<[String; 3]> = collections
+        let rows: Vec<Vec<String>> = collections
             .map(|known| {
-                [
+                vec![
                     format!("{}/{}", inbox.name, known.collection),
                     known.pushed_at.map_or_else(none, |at| self.ago(at)),
                     known.events.to_string(),
                 ]
             })
             .collect();
-        self.table(head, &rows, |_, _| {});
+        self.table(&head, &rows, |_, _| {});
         let activity = &inbox.activity;
         let Some(url) = &activity.url else {
             return;
@@ -132,7 +191,7 @@ impl Page {
     }
 
     fn outputs(&mut self, outputs: &[OutputStatus]) {
-        let head = [
+        let mut head = vec![
             "OUTPUT",
             "TYPE",
             "PENDING",
@@ -140,21 +199,28 @@ impl Page {
             "DEAD LETTERS",
             "GIVEN UP",
         ];
-        let rows: Vec<[String; 6]> = outputs
+        let rates = self.view.rates;
+        if rates.is_some() {
+            head.push("NOW");
+        }
+        let rows: Vec<Vec<String>> = outputs
             .iter()
             .map(|output| {
                 let finished = &output.finished;
-                [
+                let rate = rates.map(|rates| shown(rates.of_output(&output.name)));
+                let mut row = vec![
                     output.name.clone(),
                     output.kind.clone().unwrap_or_else(none),
                     output.pending_events.to_string(),
                     finished.delivered.to_string(),
                     finished.dead_letters.to_string(),
                     (finished.discarded + finished.abandoned + finished.lost).to_string(),
-                ]
+                ];
+                row.extend(rate);
+                row
             })
             .collect();
-        self.table(head, &rows, |page, index| {
+        self.table(&head, &rows, |page, index| {
             if let Some(output) = outputs.get(index) {
                 page.output_remarks(output);
             }
@@ -277,18 +343,33 @@ impl Page {
     }
 
     fn remark(&mut self, style: Style, what: impl fmt::Display) {
-        let remark = self.paint.paint(style, format!("  {what}")).to_string();
-        self.line(remark);
+        self.indented(style, "  ", &what.to_string());
+    }
+
+    /// A text of which parts may be somebody else's, on as many lines as it needs.
+    fn indented(&mut self, style: Style, indent: &str, what: &str) {
+        let what = printable(what);
+        let width = self.view.width.unwrap_or(usize::MAX);
+        for line in wrap(&what, width.saturating_sub(indent.len())) {
+            let line = self
+                .paint
+                .paint(style, format!("{indent}{line}"))
+                .to_string();
+            self.line(line);
+        }
     }
 
     /// Columns as wide as they must be; numbers to the right. `after` a row its remarks follow.
-    fn table<const N: usize>(
+    fn table(
         &mut self,
-        head: [&str; N],
-        rows: &[[String; N]],
+        head: &[&str],
+        rows: &[Vec<String>],
         mut after: impl FnMut(&mut Self, usize),
     ) {
-        let table = Table::new(&head, rows);
+        let printable =
+            |row: &Vec<String>| -> Vec<String> { row.iter().map(|cell| printable(cell)).collect() };
+        let rows: Vec<Vec<String>> = rows.iter().map(printable).collect();
+        let table = Table::new(head, &rows);
         let titles = self.paint.paint(Style::Bold, table.titles).to_string();
         self.line(format_args!("\n{titles}"));
         for (index, row) in table.rows.into_iter().enumerate() {
@@ -307,6 +388,33 @@ impl Page {
         }
         format!("in {}", age(at - self.now))
     }
+}
+
+/// The text in lines of at most so many characters, broken at spaces where there are any.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    const MIN_WIDTH: usize = 20;
+    let width = width.max(MIN_WIDTH);
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if used > 0 && used + length > width {
+            lines.push(String::new());
+            used = 0;
+        }
+        for character in word.chars() {
+            if used == width && character != ' ' {
+                lines.push(String::new());
+                used = 0;
+            }
+            if let Some(line) = lines.last_mut() {
+                line.push(character);
+            }
+            used += 1;
+        }
+    }
+    let trim = |line: String| line.trim_end().to_owned();
+    lines.into_iter().map(trim).collect()
 }
 
 fn none() -> String {
@@ -376,6 +484,8 @@ mod tests {
         let status = serde_json::from_value(status).unwrap();
         let expect = "\
 cta-forwarder 1.2.3 runs as process 77
+needs you: cta/flows is held, batches of gone are missing
+have a look: gaps of cta/flows: 1, output gone fails, output gone is no longer configured, damage is repaired for gone, lost for gone: 4, peers of splunk that are not well: 2, dead letters: 1, quarantine
 
 COLLECTION  CHECKPOINT              LAG     NEXT POLL  EVENTS  GAPS
 cta/flows   2026-03-10T11:50:00.5Z  10m 0s  in 30s       1234     1
@@ -406,6 +516,16 @@ splunk  splunk_hec        9          7             0         0
 
 SPOOL  waiting batches: 2, 2.0 KiB of 4.0 MiB, the oldest 1h 0m ago; dead letters: 1; quarantine: 3.0 KiB, for you to look at
 ";
-        assert_eq!(text(&status, Paint::none()), expect);
+        assert_eq!(text(&status, Paint::none(), &View::default()), expect);
+    }
+
+    #[test]
+    fn long_remarks_go_on_in_the_next_line() {
+        let text = "one two three four five six seven";
+        let lines = ["one two three four", "five six seven"];
+        assert_eq!(wrap(text, 20), lines);
+        assert_eq!(wrap(&"x".repeat(45), 20).len(), 3);
+        assert_eq!(wrap("", 20), [""]);
+        assert_eq!(wrap(text, usize::MAX), [text]);
     }
 }

@@ -20,7 +20,8 @@ use self::endpoints::Endpoint;
 use self::lane::Lane;
 use self::reply::{Asked, Judgement};
 use super::{
-    BatchOrigin, BuildOutputError, Channel, FlightId, Landing, Outgoing, Problem, Promise, Verdict,
+    BatchOrigin, BuildOutputError, Channel, FlightId, Landing, Outgoing, Problem, Promise, Step,
+    Verdict,
 };
 use crate::config::{ProxyConfig, SplunkHecConfig};
 
@@ -144,25 +145,34 @@ impl SplunkHec {
             let Some((endpoint, _)) = way else {
                 return Err(no_such_peer(peer));
             };
-            let health = client.get(endpoint.health.clone()).await?;
-            reply::healthy(&health.answer(), Utc::now())?;
-            // On a channel of its own: an id that somebody waits for is told as done only once.
-            let lane = Lane::new();
-            let channel = acknowledge.then(|| lane.channel().clone());
-            let post = Post {
-                url: endpoint.events.clone(),
-                body: Vec::new(),
-                is_gzipped: false,
-                channel: channel.clone(),
-            };
-            let received = client.post(post).await?;
-            reply::probed(&received.answer(), acknowledge, Utc::now())?;
-            if let Some(channel) = channel {
-                let question = ask(&client, endpoint, channel, &[0]).await?;
-                reply::acknowledged(&question.answer(), Utc::now())?;
+            health(&client, &endpoint).await?;
+            let channel = new_channel(acknowledge);
+            token(&client, &endpoint, channel.clone()).await?;
+            match channel {
+                Some(channel) => acknowledgement(&client, endpoint, channel).await,
+                None => Ok(()),
             }
-            Ok(())
         }
+    }
+
+    /// The same step by step; the first that fails is the last.
+    pub(super) async fn examine(&self, peer: usize) -> Vec<Step> {
+        let Some((endpoint, _)) = self.way_to(peer).cloned() else {
+            return Vec::new();
+        };
+        let client = &self.client;
+        let mut steps = vec![Step::taken("health", health(client, &endpoint)).await];
+        if steps.iter().all(|step| step.result.is_ok()) {
+            let channel = new_channel(self.acknowledge);
+            let taken = token(client, &endpoint, channel.clone());
+            steps.push(Step::taken("token", taken).await);
+            let is_well = steps.iter().all(|step| step.result.is_ok());
+            if let Some(channel) = channel.filter(|_| is_well) {
+                let asked = acknowledgement(client, endpoint, channel);
+                steps.push(Step::taken("acknowledgement", asked).await);
+            }
+        }
+        steps
     }
 
     /// Asks which of these ids are acknowledged.
@@ -262,6 +272,44 @@ impl SharedLane {
             lane.leave();
         }
     }
+}
+
+/// How the collector says it is.
+async fn health(client: &HecClient, endpoint: &Endpoint) -> Result<(), Problem> {
+    let health = client.get(endpoint.health.clone()).await?;
+    reply::healthy(&health.answer(), Utc::now())
+}
+
+/// A channel of its own: an id that somebody waits for is told as done only once.
+fn new_channel(acknowledge: bool) -> Option<Channel> {
+    acknowledge.then(|| Lane::new().channel().clone())
+}
+
+/// Whether the token is taken: an empty request is refused for other reasons only.
+async fn token(
+    client: &HecClient,
+    endpoint: &Endpoint,
+    channel: Option<Channel>,
+) -> Result<(), Problem> {
+    let acknowledge = channel.is_some();
+    let post = Post {
+        url: endpoint.events.clone(),
+        body: Vec::new(),
+        is_gzipped: false,
+        channel,
+    };
+    let received = client.post(post).await?;
+    reply::probed(&received.answer(), acknowledge, Utc::now())
+}
+
+/// Whether the question for acknowledgements is answered.
+async fn acknowledgement(
+    client: &HecClient,
+    endpoint: Endpoint,
+    channel: Channel,
+) -> Result<(), Problem> {
+    let question = ask(client, endpoint, channel, &[0]).await?;
+    reply::acknowledged(&question.answer(), Utc::now()).map(drop)
 }
 
 async fn ask(

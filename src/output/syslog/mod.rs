@@ -55,6 +55,7 @@ const TOO_LARGE: &str = "syslog-too-large";
 /// A receiver at one or several addresses.
 #[derive(Debug)]
 pub(super) struct Syslog {
+    transport: SyslogTransport,
     formatter: Formatter,
     sequence_id: u32,
     /// How messages are told apart in a stream; none where the transport does it.
@@ -94,6 +95,7 @@ impl Syslog {
             .map(|address| Peer::new(config, address, tls.as_ref()))
             .collect::<Result<_, _>>()?;
         Ok(Self {
+            transport,
             formatter: Formatter::new(config, host, std::process::id()),
             sequence_id: 0,
             framing,
@@ -140,6 +142,15 @@ impl Syslog {
                     after: None,
                 }),
             }),
+        }
+    }
+
+    /// What a probe does, in a word.
+    pub(super) fn step(&self) -> &'static str {
+        match self.transport {
+            SyslogTransport::Udp => "name",
+            SyslogTransport::Tcp | SyslogTransport::Tls => "session",
+            SyslogTransport::Relp | SyslogTransport::RelpTls => "relp",
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::simulator::tree::Element;
+use crate::tree::Element;
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()

@@ -20,7 +20,7 @@ use super::{CtaRequest, CtaRequestKind, POLL_PATH, Shared};
 use crate::clock::Now;
 use crate::simulator::body::Pace;
 use crate::simulator::server::{Answer, NoAnswer};
-use crate::simulator::tree::Element;
+use crate::tree::Element;
 
 const LOGIN_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Login</title></head>\
     <body><form>Please sign in to the proxy.<br><input name=\"user\"></form></body></html>\n";

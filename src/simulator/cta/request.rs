@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use hyper::HeaderMap;
 
 use super::status::Status;
-use crate::simulator::tree::Element;
+use crate::tree::Element;
 
 pub(super) const NAMESPACE_1_1: &str = "http://taxii.mitre.org/messages/taxii_xml_binding-1.1";
 pub(super) const NAMESPACE_1_0: &str = "http://taxii.mitre.org/messages/taxii_xml_binding-1";

@@ -12,7 +12,7 @@ use super::*;
 use crate::clock::SimulatedClock;
 use crate::simulator::content::ContentGenerator;
 use crate::simulator::raw_client::{Failure, RawAnswer, open, send};
-use crate::simulator::tree::Element;
+use crate::tree::Element;
 
 const NS: &str = request::NAMESPACE_1_1;
 

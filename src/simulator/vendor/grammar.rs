@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use chrono::{DateTime, Utc};
 
 use super::status::Status;
-use crate::simulator::tree::Element;
+use crate::tree::Element;
 
 const SIGNATURES: &str = "http://www.w3.org/2000/09/xmldsig#";
 

@@ -16,7 +16,7 @@ use super::grammar::{Children, attribute, text};
 use super::rules::VendorRules;
 use super::subscription::DuePush;
 use super::version::{PROTOCOL_BINDING, TaxiiVersion};
-use crate::simulator::tree::Element;
+use crate::tree::Element;
 
 /// How long an inbox may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

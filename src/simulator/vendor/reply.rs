@@ -14,7 +14,7 @@ use super::version::{PROTOCOL_BINDING, TaxiiVersion};
 use super::{DISCOVERY_PATH, FEEDS_PATH, Shared, State, VendorRequest};
 use crate::simulator::body::{Body, whole};
 use crate::simulator::connection::PeerCertificate;
-use crate::simulator::tree::Element;
+use crate::tree::Element;
 
 /// Makes the reply and the entry of the journal; no `body` is one that was too long.
 pub(super) fn make(

@@ -6,7 +6,7 @@ use super::grammar::{Children, Label, attribute, label, text};
 use super::status::Status;
 use super::subscription::{Delivery, ResponseType, Terms};
 use super::version::{PROTOCOL_BINDING, TaxiiVersion};
-use crate::simulator::tree::Element;
+use crate::tree::Element;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]

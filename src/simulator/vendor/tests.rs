@@ -9,7 +9,7 @@ use crate::clock::SimulatedClock;
 use crate::simulator::content::ContentGenerator;
 use crate::simulator::raw_client::exchange;
 use crate::simulator::tls;
-use crate::simulator::tree::Element;
+use crate::tree::Element;
 
 use TaxiiVersion::{V1_0, V1_1};
 

@@ -1,34 +1,19 @@
-//! `check`: is the configuration right, and what does it say?
+//! What a configuration says, in short.
 
 use std::fmt::{self, Write as _};
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::terminal::{Paint, Style};
-use super::{CommandError, Exit, complain, load, print_line};
+use crate::cli::terminal::{Paint, Style};
 use crate::config::{
     AcknowledgementConfig, Authentication, Config, Credentials, InboxConfig, InitialLookback,
     OutputConfig, OutputKind, Secret, SecretSource, ServiceAddress, ServiceConfig, SplunkHecConfig,
     SyslogBody, SyslogConfig, SyslogFormat, SyslogFraming, SyslogTransport, WhenTooLarge,
 };
 
-pub(super) fn run(path: &Path) -> Result<Exit, CommandError> {
-    let loaded = load(path)?;
-    for warning in &loaded.warnings {
-        complain(format_args!("warning: {warning}"));
-    }
-    let paint = Paint::of(&io::stdout());
-    let verdict = paint.paint(Style::Good, "is right");
-    let summary = summary(&loaded.config, paint);
-    print_line(format_args!("{} {verdict}\n\n{summary}", path.display()))?;
-    Ok(Exit::Success)
-}
-
 /// The configuration in short: a heading for each part, with its facts beneath it.
-fn summary(config: &Config, paint: Paint) -> String {
+pub(super) fn summary(config: &Config, paint: Paint) -> String {
     let mut parts = Vec::new();
     for service in &config.services {
         parts.push(part(

@@ -1,4 +1,5 @@
-//! A small document as a tree: the simulated services read requests with it, the tests content.
+//! A small document as a tree: files that a person names, and what the simulated services are sent. What
+//! a service sends is read by `xml`.
 
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesStart, Event};
@@ -10,13 +11,13 @@ const MAX_DEPTH: usize = 64;
 
 /// An element.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Element {
+pub(crate) struct Element {
     /// Its local name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its namespace, or nothing.
-    pub(super) namespace: String,
+    pub(crate) namespace: String,
     /// Its attributes by their names as written, without the declarations of namespaces.
-    pub(super) attributes: Vec<(String, String)>,
+    pub(crate) attributes: Vec<(String, String)>,
     content: Vec<Node>,
 }
 
@@ -28,7 +29,7 @@ enum Node {
 
 /// The text is no document.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     #[error("not well-formed: {0}")]
     IllFormed(#[from] quick_xml::Error),
     #[error("not well-formed: {0}")]
@@ -49,7 +50,7 @@ pub(super) enum ReadError {
 
 impl Element {
     /// Reads a document.
-    pub(super) fn read(text: &str) -> Result<Self, ReadError> {
+    pub(crate) fn read(text: &str) -> Result<Self, ReadError> {
         let mut reader = NsReader::from_str(text.trim_start_matches('\u{feff}'));
         let mut open: Vec<Self> = Vec::new();
         let mut root = None;
@@ -122,7 +123,7 @@ impl Element {
     }
 
     /// The value of an attribute.
-    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
         let mut attributes = self.attributes.iter();
         attributes
             .find(|(key, _)| key == name)
@@ -130,7 +131,7 @@ impl Element {
     }
 
     /// The elements directly in it.
-    pub(super) fn elements(&self) -> impl Iterator<Item = &Self> {
+    pub(crate) fn elements(&self) -> impl Iterator<Item = &Self> {
         self.content.iter().filter_map(|node| match node {
             Node::Element(element) => Some(element),
             Node::Text(_) => None,
@@ -138,12 +139,24 @@ impl Element {
     }
 
     /// All text directly in it.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let texts = self.content.iter().filter_map(|node| match node {
             Node::Text(text) => Some(text.as_str()),
             Node::Element(_) => None,
         });
         texts.collect()
+    }
+
+    /// The elements of this name anywhere in it, in document order.
+    pub(crate) fn descendants(&self, name: &str) -> Vec<&Self> {
+        let mut found = Vec::new();
+        for child in self.elements() {
+            if child.name == name {
+                found.push(child);
+            }
+            found.extend(child.descendants(name));
+        }
+        found
     }
 }
 
@@ -165,7 +178,7 @@ fn predefined(name: &str) -> Result<char, ReadError> {
 #[cfg(test)]
 impl Element {
     /// Reads a document that must be good.
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         match Self::read(text) {
             Ok(element) => element,
             Err(error) => panic!("{error}: {text}"),
@@ -173,20 +186,8 @@ impl Element {
     }
 
     /// The elements of this name directly in it.
-    pub(super) fn children(&self, name: &str) -> Vec<&Self> {
+    pub(crate) fn children(&self, name: &str) -> Vec<&Self> {
         self.elements().filter(|child| child.name == name).collect()
-    }
-
-    /// The elements of this name anywhere in it, in document order.
-    pub(super) fn descendants(&self, name: &str) -> Vec<&Self> {
-        let mut found = Vec::new();
-        for child in self.elements() {
-            if child.name == name {
-                found.push(child);
-            }
-            found.extend(child.descendants(name));
-        }
-        found
     }
 }
 

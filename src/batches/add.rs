@@ -1,0 +1,81 @@
+//! A batch that no poll and no sender has brought: in place, then in the ledger.
+
+use chrono::{DateTime, Utc};
+
+use crate::house::House;
+use crate::spool::{BatchHead, SpoolError, Staging};
+use crate::state::ledger::AppendError;
+use crate::state::{CollectionKey, Origin, Record};
+
+/// What is to be said of such a batch.
+#[derive(Debug, Clone)]
+pub struct Addition {
+    /// Where its events once came from.
+    pub key: CollectionKey,
+    /// Why it is here.
+    pub origin: Origin,
+    /// Which outputs owe it.
+    pub outputs: Vec<String>,
+    /// The time of an event that states none.
+    pub window_end: DateTime<Utc>,
+}
+
+/// The batch could not be added; nothing of it is there.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// The spool cannot take it.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The ledger cannot be told.
+    #[error(transparent)]
+    Ledger(#[from] AppendError),
+}
+
+/// Puts what was staged in place, and gives its number. Blocks while the disk works.
+pub fn add(house: &House, mut staging: Staging, what: Addition) -> Result<u64, AddError> {
+    let (spool, state) = (&house.spool, &house.state);
+    let now = house.clock.now().utc;
+    let Addition {
+        key,
+        origin,
+        outputs,
+        window_end,
+    } = what;
+    let files = spool.finish(&mut staging, now, &key.service, &key.collection)?;
+    let turn = spool.commit_turn();
+    let seq = spool.next_seq();
+    let record = Record::BatchAdded {
+        key: key.clone(),
+        origin,
+        seq,
+        outputs,
+        events: files.iter().map(|file| file.events).sum(),
+        letters: Vec::new(),
+        window: None,
+        content: None,
+        settles: None,
+    };
+    let head = BatchHead {
+        seq,
+        staged_at: now,
+        service: key.service,
+        collection: key.collection,
+        window_end,
+        end: None,
+        message_ids: Vec::new(),
+        record,
+        files,
+    };
+    let record = head.told();
+    spool.commit(staging, head)?;
+    if let Err(error) = state.append(now, &record) {
+        // Where the record may be there after all, so must be the batch.
+        if state.retell(now).is_ok() {
+            spool.take_back(seq)?;
+        }
+        return Err(error.into());
+    }
+    drop(turn);
+    spool.announce();
+    Ok(seq)
+}

@@ -1,0 +1,226 @@
+//! Which batches are meant, and what a replay of them would send.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Choice, ReplayError};
+use crate::batches::no_batch;
+use crate::house::House;
+use crate::spool::BatchHead;
+use crate::state::{CollectionKey, Record};
+use crate::taxii::Timestamp;
+
+/// The batches that go out, oldest first, and what does not.
+#[derive(Debug, Default)]
+pub struct Planned {
+    /// What goes out.
+    pub batches: Vec<PlannedBatch>,
+    /// What a person is told of it.
+    pub plan: Plan,
+}
+
+/// A batch that goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedBatch {
+    /// Its number.
+    pub seq: u64,
+    /// Its events.
+    pub events: u64,
+    /// Bytes of them on disk.
+    pub bytes: u64,
+}
+
+/// What a replay would send.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// By collection.
+    pub collections: Vec<PlannedCollection>,
+    /// Batches.
+    pub batches: u64,
+    /// Their events.
+    pub events: u64,
+    /// Bytes of them on disk.
+    pub bytes: u64,
+    /// Batches with this number or a higher one are not meant.
+    pub below: u64,
+    /// Batches that are left out since the output still owes them: they go there anyway.
+    pub still_owed: Vec<u64>,
+    /// Batches that are left out since their head cannot be read, each with the reason.
+    pub unreadable: Vec<String>,
+}
+
+/// What goes out of one collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedCollection {
+    /// The configured name of the service.
+    pub service: String,
+    /// The collection.
+    pub collection: String,
+    /// Batches.
+    pub batches: u64,
+    /// Their events.
+    pub events: u64,
+    /// Bytes of them on disk.
+    pub bytes: u64,
+    /// Where the first window begins; none is open.
+    pub begin: Option<DateTime<Utc>>,
+    /// Where the last one ends.
+    pub end: DateTime<Utc>,
+}
+
+/// From when to when the events of a batch are, as far as it says.
+struct Span {
+    begin: Option<DateTime<Utc>>,
+    end: DateTime<Utc>,
+}
+
+/// Finds them. Reads heads alone; blocks while the disk works.
+pub fn plan(house: &House, choice: &Choice) -> Result<Planned, ReplayError> {
+    check_output(house, &choice.to)?;
+    let below = choice.below.unwrap_or_else(|| house.spool.unused_seq());
+    let mut planned = Planned::default();
+    planned.plan.below = below;
+    let mut by_collection: BTreeMap<CollectionKey, PlannedCollection> = BTreeMap::new();
+    for seq in numbers(house, choice)?
+        .into_iter()
+        .filter(|seq| *seq < below)
+    {
+        let Some(place) = house.spool.place(seq) else {
+            continue;
+        };
+        let head = match house.spool.head_at(place, seq) {
+            Ok(head) => head,
+            // It has gone meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                planned
+                    .plan
+                    .unreadable
+                    .push(format!("batch {seq}: {error}"));
+                continue;
+            }
+        };
+        if !choice.admits(&head) {
+            continue;
+        }
+        if still_owes(house, &choice.to, seq) {
+            planned.plan.still_owed.push(seq);
+            continue;
+        }
+        planned.add(&head, &mut by_collection);
+    }
+    planned.plan.collections = by_collection.into_values().collect();
+    Ok(planned)
+}
+
+fn check_output(house: &House, name: &str) -> Result<(), ReplayError> {
+    let outputs = house.outputs.now();
+    if outputs.iter().any(|output| output.name == name) {
+        return Ok(());
+    }
+    let known: Vec<&str> = outputs.iter().map(|one| one.name.as_str()).collect();
+    Err(ReplayError::UnknownOutput {
+        name: name.to_owned(),
+        known: known.join(", "),
+    })
+}
+
+/// The numbers that are named, or all, oldest first.
+fn numbers(house: &House, choice: &Choice) -> Result<Vec<u64>, ReplayError> {
+    let mut numbers = choice.batches.clone();
+    for seq in &numbers {
+        if house.spool.place(*seq).is_none() {
+            return Err(no_batch(house, *seq).into());
+        }
+    }
+    if numbers.is_empty() {
+        numbers = house.spool.archived();
+        if choice.with_spool {
+            numbers.extend(house.spool.batches().iter().map(|head| head.seq));
+        }
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(numbers)
+}
+
+fn still_owes(house: &House, output: &str, seq: u64) -> bool {
+    house.state.look(|picture| {
+        let batch = picture.batches.get(&seq);
+        batch.is_some_and(|batch| batch.outputs.contains(output))
+    })
+}
+
+impl Choice {
+    fn admits(&self, head: &BatchHead) -> bool {
+        let is = |wanted: &Option<String>, found: &String| {
+            wanted.as_ref().is_none_or(|wanted| wanted == found)
+        };
+        let span = Span::of(head);
+        // What a replay has sent is in the archive under its first number.
+        (!self.batches.is_empty() || !head.is_copy())
+            && is(&self.service, &head.service)
+            && is(&self.collection, &head.collection)
+            && self.begin.is_none_or(|begin| span.end >= begin)
+            && self
+                .end
+                .is_none_or(|end| span.begin.is_none_or(|begin| begin < end))
+    }
+}
+
+impl Span {
+    fn of(head: &BatchHead) -> Self {
+        let window = match &head.record {
+            Record::Polled { window, .. } => Some(window),
+            Record::BatchAdded { window, .. } => window.as_ref(),
+            _ => None,
+        };
+        match window {
+            Some(window) => Self {
+                begin: window.exclusive_begin.as_ref().map(Timestamp::time),
+                end: head.window_end,
+            },
+            None => Self {
+                begin: Some(head.staged_at),
+                end: head.staged_at,
+            },
+        }
+    }
+}
+
+impl Planned {
+    fn add(
+        &mut self,
+        head: &BatchHead,
+        by_collection: &mut BTreeMap<CollectionKey, PlannedCollection>,
+    ) {
+        let (events, bytes, span) = (head.events(), head.bytes(), Span::of(head));
+        self.batches.push(PlannedBatch {
+            seq: head.seq,
+            events,
+            bytes,
+        });
+        self.plan.batches += 1;
+        self.plan.events += events;
+        self.plan.bytes += bytes;
+        let of = by_collection
+            .entry(head.key())
+            .or_insert_with(|| PlannedCollection {
+                service: head.service.clone(),
+                collection: head.collection.clone(),
+                batches: 0,
+                events: 0,
+                bytes: 0,
+                begin: span.begin,
+                end: span.end,
+            });
+        of.batches += 1;
+        of.events += events;
+        of.bytes += bytes;
+        of.begin = of.begin.min(span.begin);
+        of.end = of.end.max(span.end);
+    }
+}

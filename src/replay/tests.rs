@@ -1,0 +1,211 @@
+//! Replays in a simulated world: a batch goes out again once or not at all, wherever the disk refuses,
+//! and nothing else moves.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+use crate::disk::refusal;
+use crate::event::EventId;
+use crate::simulator::ArmedFault;
+use crate::simulator::hec::HecFault;
+use crate::spool::Place;
+use crate::world::{Setup, World};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A world in which everything that was published is delivered and lies in the archive.
+async fn delivered(state: &str) -> World {
+    let splunk = "[[output]]\nname = \"splunk\"\ntype = \"splunk_hec\"\nendpoints = [\"{hec}\"]\n\
+                  token = { file = \"{folder}/token\" }\nbatch = { max_wait = \"1s\" }\n";
+    let mut world = World::new(Setup {
+        service: "initial_lookback = \"1h\"\n".to_owned(),
+        outputs: splunk.to_owned(),
+        state: state.to_owned(),
+        ..Setup::default()
+    });
+    for _ in 0..8 {
+        world.publish();
+    }
+    world.run_for(HOUR).await;
+    assert_eq!(world.status().spool.batches, 0);
+    world
+}
+
+fn choice() -> Choice {
+    Choice {
+        to: "splunk".to_owned(),
+        ..Choice::default()
+    }
+}
+
+fn all(world: &World) -> Vec<PlannedBatch> {
+    plan(world.agent.house(), &choice()).unwrap().batches
+}
+
+fn replay_all(world: &World) -> Result<Vec<Replayed>, ReplayError> {
+    let house = world.agent.house();
+    let batches = all(world).into_iter();
+    let sent = batches.map(|batch| send(house, &batch, "splunk"));
+    sent.collect()
+}
+
+/// How often each published event is at Splunk.
+fn times(world: &World) -> BTreeSet<usize> {
+    let sent = world.hec.event_ids();
+    let count = |id: &EventId| sent.iter().filter(|other| *other == id).count();
+    world.cta.published_ids().iter().map(count).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_was_delivered_goes_out_again_and_nothing_else_moves() {
+    let mut world = delivered("").await;
+    let (checkpoint, polls) = (world.checkpoint(), world.polls().len());
+    let archived = world.agent.house().spool.archived();
+    let sent = replay_all(&world).unwrap();
+    assert!(
+        sent.iter()
+            .all(|one| one.seq.is_some() && one.left_out.is_empty())
+    );
+    assert_eq!(world.checkpoint(), checkpoint);
+    assert_eq!(world.polls().len(), polls);
+    // It still owes them: once more is enough.
+    assert_eq!(all(&world).len(), archived.len());
+    world.run_for(HOUR).await;
+    assert_eq!(times(&world), BTreeSet::from([2]));
+    // A copy is not kept beside what it is a copy of.
+    let kept = world.agent.house().spool.archived();
+    assert_eq!(
+        kept.iter().filter(|seq| archived.contains(seq)).count(),
+        archived.len()
+    );
+    let copies: BTreeSet<u64> = sent.iter().filter_map(|one| one.seq).collect();
+    assert!(kept.iter().all(|seq| !copies.contains(seq)));
+    world.assert_adds_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn wherever_the_disk_refuses_each_batch_goes_out_once_or_not_at_all() {
+    let mut step = 0;
+    loop {
+        let mut world = delivered("").await;
+        let checkpoint = world.checkpoint();
+        refusal::refuse(step, 0);
+        let done = replay_all(&world);
+        let is_over = refusal::end() <= step;
+        let place = format!("step {step}, {done:?}");
+        world.restart();
+        assert_eq!(world.checkpoint(), checkpoint, "{place}");
+        world.run_for(HOUR).await;
+        let times = times(&world);
+        assert!(
+            times.iter().all(|times| (1..=2).contains(times)),
+            "{place}: {times:?}"
+        );
+        if done.is_ok() && is_over {
+            assert_eq!(times, BTreeSet::from([2]), "{place}");
+        }
+        let audit = world.audit();
+        assert!(audit.ok, "{place}: {audit:#?}");
+        if is_over {
+            break;
+        }
+        step += 1;
+    }
+    assert!(step > 5, "{step} steps");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn replays_leave_polls_their_room_and_the_archive_what_it_has() {
+    let world = delivered("max_spool_bytes = \"1MiB\"\n").await;
+    let house = world.agent.house();
+    let batch = all(&world)[0];
+    room(house, &batch).unwrap();
+    // Nothing waits: however large it is, it could never go out otherwise.
+    let large = PlannedBatch {
+        bytes: 900 << 10,
+        ..batch
+    };
+    room(house, &large).unwrap();
+    send(house, &batch, "splunk").unwrap();
+    let error = room(house, &large).unwrap_err().to_string();
+    assert!(
+        error.contains("of which replays may fill 524288"),
+        "{error}"
+    );
+    room(house, &batch).unwrap();
+    refusal::pretend_free(Some(0));
+    let error = room(house, &batch).unwrap_err();
+    refusal::pretend_free(None);
+    assert!(
+        matches!(error, ReplayError::NoRoom { free: 0, .. }),
+        "{error}"
+    );
+    assert!(!house.spool.archived().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn batches_are_chosen_by_what_they_are() {
+    let mut world = delivered("").await;
+    let count = |world: &World, choice: Choice| {
+        plan(world.agent.house(), &choice).map(|planned| planned.batches.len())
+    };
+    let seqs: Vec<u64> = all(&world).iter().map(|batch| batch.seq).collect();
+    let head = |seq| {
+        world
+            .agent
+            .house()
+            .spool
+            .head_at(Place::Archive, seq)
+            .unwrap()
+    };
+    let (first, last) = (head(seqs[0]), head(*seqs.last().unwrap()));
+    let end = last.window_end;
+    let begin = first.window_end;
+    let is = |change: &dyn Fn(&mut Choice), expect: usize| {
+        let mut choice = choice();
+        change(&mut choice);
+        assert_eq!(count(&world, choice.clone()).unwrap(), expect, "{choice:?}");
+    };
+    let second = chrono::TimeDelta::seconds(1);
+    is(&|choice| choice.begin = Some(end), 1);
+    is(&|choice| choice.begin = Some(end + second), 0);
+    is(&|choice| choice.end = Some(begin), 1);
+    is(&|choice| choice.service = Some("other".to_owned()), 0);
+    is(
+        &|choice| choice.collection = Some(first.collection.clone()),
+        seqs.len(),
+    );
+    is(&|choice| choice.batches = vec![seqs[0], seqs[0]], 1);
+    is(&|choice| choice.below = Some(seqs[0]), 0);
+    let unknown = Choice {
+        batches: vec![999],
+        ..choice()
+    };
+    assert!(count(&world, unknown).is_err());
+    let nowhere = Choice {
+        to: "nowhere".to_owned(),
+        ..choice()
+    };
+    let error = count(&world, nowhere).unwrap_err().to_string();
+    assert!(error.contains("there are: file, splunk"), "{error}");
+
+    // What waits for an output is left out for that output.
+    world
+        .hec
+        .set_fault(ArmedFault::until_cleared(HecFault::Code {
+            code: 9,
+            event: 0,
+        }));
+    world.publish();
+    world.run_for(HOUR).await;
+    let waiting = world.agent.house().spool.batches();
+    assert!(!waiting.is_empty());
+    let with_spool = Choice {
+        with_spool: true,
+        ..choice()
+    };
+    let planned = plan(world.agent.house(), &with_spool).unwrap();
+    assert_eq!(planned.plan.still_owed.len(), waiting.len());
+    assert_eq!(planned.batches.len(), all(&world).len());
+}

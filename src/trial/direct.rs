@@ -1,0 +1,178 @@
+//! The event of a trial without an agent: sent once, by the output itself, past spool and state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{TrialResult, Tried};
+use crate::config::{OutputConfig, OutputKind};
+use crate::event::Event;
+use crate::output::{BatchOrigin, Landing, Outgoing, Output, Promise, Receipt, Verdict};
+
+/// How often is asked whether the event is acknowledged, if the output does not say.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What came of one peer.
+struct Answer {
+    result: TrialResult,
+    what: String,
+    mend: Option<String>,
+}
+
+/// Sends the event to the first peer that takes it; tells what became of it within that time.
+pub async fn send_directly(
+    config: &OutputConfig,
+    origin: BatchOrigin,
+    event: &Event,
+    timeout: Duration,
+) -> Tried {
+    let tried = |Answer { result, what, mend }| Tried {
+        output: config.name.clone(),
+        result,
+        what,
+        mend,
+    };
+    let mut output = match Output::new(config) {
+        Ok(output) => output,
+        Err(error) => {
+            return tried(Answer {
+                result: TrialResult::Held,
+                what: error.to_string(),
+                mend: Some("mend the configuration".to_owned()),
+            });
+        }
+    };
+    let outgoing = Outgoing {
+        origin: Arc::new(origin),
+        event: event.clone(),
+    };
+    let deadline = Instant::now() + timeout;
+    let mut failed: Vec<String> = Vec::new();
+    let mut last = None;
+    for (peer, name) in config.peers().iter().enumerate() {
+        let sending = send(&mut output, config, peer, &outgoing, deadline);
+        let mut answer = sending.await;
+        answer.what = format!("{name}: {}", answer.what);
+        let is_over = matches!(answer.result, TrialResult::Delivered | TrialResult::Refused);
+        if is_over {
+            for other in failed.drain(..) {
+                answer.what = format!("{}; {other}", answer.what);
+            }
+            last = Some(answer);
+            break;
+        }
+        failed.push(answer.what.clone());
+        last = Some(answer);
+    }
+    // Whoever does not hear our goodbye has had his time.
+    let _ = tokio::time::timeout(timeout, output.close()).await;
+    let nobody = || Answer {
+        result: TrialResult::Held,
+        what: "there is nobody to send to".to_owned(),
+        mend: None,
+    };
+    let mut answer = last.unwrap_or_else(nobody);
+    if !failed.is_empty() {
+        answer.what = failed.join("; ");
+    }
+    tried(answer)
+}
+
+async fn send(
+    output: &mut Output,
+    config: &OutputConfig,
+    peer: usize,
+    outgoing: &Outgoing,
+    deadline: Instant,
+) -> Answer {
+    output.launch(peer, 1, std::slice::from_ref(outgoing));
+    let Ok(Landing::Sent {
+        verdict, promise, ..
+    }) = timeout_at(deadline, output.landing()).await
+    else {
+        return waiting("nothing was said of it in time");
+    };
+    match (answer(verdict), promise) {
+        (answer, Promise::Given(receipt)) if answer.result == TrialResult::Delivered => {
+            acknowledged(output, config, peer, &receipt, deadline).await
+        }
+        (answer, _) => answer,
+    }
+}
+
+async fn acknowledged(
+    output: &mut Output,
+    config: &OutputConfig,
+    peer: usize,
+    receipt: &Receipt,
+    deadline: Instant,
+) -> Answer {
+    let interval = match &config.kind {
+        OutputKind::SplunkHec(hec) => hec
+            .acknowledgement
+            .map(|acknowledgement| acknowledgement.interval),
+        _ => None,
+    };
+    let interval = interval.unwrap_or(ASK_INTERVAL);
+    let is_indexed = |acks: &BTreeMap<u64, bool>| acks.get(&receipt.ack_id) == Some(&true);
+    let mut said =
+        "it was accepted, and is not acknowledged yet: Splunk may take two minutes".to_owned();
+    loop {
+        output.ask(peer, &receipt.channel, vec![receipt.ack_id]);
+        match timeout_at(deadline, output.landing()).await {
+            Ok(Landing::Acknowledged {
+                answer: Ok(acks), ..
+            }) if is_indexed(&acks) => {
+                return Answer {
+                    result: TrialResult::Delivered,
+                    what: "it is indexed, as the acknowledgement says".to_owned(),
+                    mend: None,
+                };
+            }
+            Ok(Landing::Acknowledged {
+                answer: Err(problem),
+                ..
+            }) => said = problem.to_string(),
+            Ok(_) => {}
+            Err(_) => return waiting(&said),
+        }
+        if Instant::now() + interval >= deadline {
+            return waiting(&said);
+        }
+        sleep(interval).await;
+    }
+}
+
+fn waiting(what: &str) -> Answer {
+    Answer {
+        result: TrialResult::Waiting,
+        what: what.to_owned(),
+        mend: None,
+    }
+}
+
+/// What a verdict says of the only event.
+fn answer(verdict: Verdict) -> Answer {
+    let (result, what, mend) = match verdict {
+        Verdict::Delivered { .. } => (
+            TrialResult::Delivered,
+            "the receiver has confirmed it".to_owned(),
+            None,
+        ),
+        Verdict::Scattered { delivered, then } => {
+            if delivered.iter().any(|places| places.contains(&0)) {
+                return answer(Verdict::Delivered { slow_down: false });
+            }
+            return answer(*then);
+        }
+        Verdict::Retry { reason, .. } => (TrialResult::Failing, reason, None),
+        Verdict::Hold { reason, mend, .. } => (TrialResult::Held, reason, Some(mend)),
+        Verdict::Refused { code, reason, .. } => {
+            (TrialResult::Refused, format!("{code}: {reason}"), None)
+        }
+        Verdict::TooLarge { reason } => (TrialResult::Refused, reason, None),
+    };
+    Answer { result, what, mend }
+}
