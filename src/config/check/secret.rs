@@ -98,7 +98,8 @@ impl Checker<'_> {
         let Some(directory) = self.environment.credentials_directory() else {
             let what = format!(
                 "the credential {name:?} needs $CREDENTIALS_DIRECTORY; run under systemd with \
-                 LoadCredential={name}:/path"
+                 LoadCredential={name}:/path, or set it to the folder of the secrets, such as \
+                 /etc/cta-forwarder/secrets"
             );
             self.refuse(span, what);
             return None;
