@@ -23,6 +23,7 @@ use crate::house::House;
 use crate::inbox::Inbox;
 use crate::letters::LettersError;
 use crate::listener::ListenError;
+use crate::observe::service_manager;
 use crate::poller::Poller;
 use crate::repair::{self, RepairError};
 use crate::schedule::{Schedules, StartScheduleError};
@@ -32,7 +33,10 @@ use crate::state::{LockError, OpenStateError, StateLock, StoreError};
 use crate::storage::Storage;
 use crate::tls::{BuildClientError, BuildServerError};
 use recovery::{add_new_outputs, forget_idle_sets, take_house};
-use tasks::{Askable, keep_house, make_askable, poll_when_asked, run_forwarder, run_poller};
+use tasks::{
+    Askable, keep_house, make_askable, poll_when_asked, run_forwarder, run_poller,
+    tell_service_manager,
+};
 
 /// Everything that runs, before it runs.
 #[derive(Debug)]
@@ -256,7 +260,8 @@ impl Agent {
             .services
             .iter()
             .map(|service| service.schedule.clone());
-        let schedules = Schedules::start(schedules).await?;
+        let schedules =
+            Schedules::start(schedules, &house.watchdog, Arc::clone(&house.clock)).await?;
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut askable = Askable::new();
@@ -292,14 +297,17 @@ impl Agent {
             ));
         }
         tasks.spawn(keep_house(house.clone(), stopped.clone()));
+        tasks.spawn(tell_service_manager(house.clone(), stopped.clone()));
         let control = Control::new(house.clone(), &config, askable);
         tasks.spawn(control::listen(&config.state.directory, control, stopped)?);
+        service_manager::ready(&service_manager::summary(&house.board));
 
         let died = tokio::select! {
             () = stop => false,
             // A task ends when it is told to, or when it breaks.
             _ = tasks.join_next() => true,
         };
+        service_manager::stopping(config.shutdown_timeout);
         tracing::info!(
             at_most_s = config.shutdown_timeout.as_secs(),
             "stopping: what is in flight is finished, a poll if that does not take long"

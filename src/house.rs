@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::clock::Clock;
 use crate::config::OutputConfig;
 use crate::observe::board::Board;
+use crate::observe::watchdog::Watchdog;
 use crate::spool::Spool;
 use crate::state::{Picture, State};
 
@@ -21,6 +22,8 @@ pub struct House {
     pub spool: Arc<Spool>,
     /// What everybody is doing.
     pub board: Arc<Board>,
+    /// Whether everybody goes on.
+    pub watchdog: Arc<Watchdog>,
     /// The outputs: who takes which collection.
     pub outputs: Arc<Vec<OutputConfig>>,
 }

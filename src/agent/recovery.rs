@@ -34,6 +34,7 @@ pub(super) fn take_house(
         state,
         spool,
         board: Arc::new(Board::default()),
+        watchdog: Arc::default(),
         outputs: Arc::new(config.outputs.clone()),
     };
     recover(&house, &config.services)?;

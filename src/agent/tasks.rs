@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
+use crate::observe::service_manager;
 use crate::poller::{Asked, Poller};
 use crate::repair;
 use crate::wake::{Wake, told_to_stop};
@@ -55,6 +56,7 @@ pub(super) async fn run_poller(
             }
             _ => poller.turn().await,
         };
+        poller.waits(wake);
         tokio::select! {
             biased;
             () = told_to_stop(&mut stopped) => return,
@@ -127,6 +129,38 @@ pub(super) async fn keep_house(house: House, mut stopped: watch::Receiver<bool>)
         tokio::select! {
             () = told_to_stop(&mut stopped) => return,
             () = tokio::time::sleep(JANITOR_INTERVAL) => {}
+        }
+    }
+}
+
+/// Tells systemd that the agent goes on, as long as every part of it does.
+pub(super) async fn tell_service_manager(house: House, mut stopped: watch::Receiver<bool>) {
+    let interval = service_manager::interval();
+    let mut last = String::new();
+    let mut is_stalled = false;
+    loop {
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => return,
+            () = tokio::time::sleep(interval) => {}
+        }
+        match house.watchdog.stall(house.clock.now().monotonic) {
+            None => {
+                is_stalled = false;
+                service_manager::alive();
+            }
+            Some(stall) if !is_stalled => {
+                is_stalled = true;
+                tracing::error!(
+                    "{stall}: the agent is not said to be alive any more, so that systemd starts it \
+                     anew; without systemd restart it, nothing is lost"
+                );
+            }
+            Some(_) => {}
+        }
+        let summary = service_manager::summary(&house.board);
+        if summary != last {
+            service_manager::status(&summary);
+            last = summary;
         }
     }
 }

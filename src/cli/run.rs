@@ -10,6 +10,7 @@ use super::{CommandError, Exit, load};
 use crate::agent::{Ended, StartError};
 use crate::config::Config;
 use crate::observe::logging::{self, InitLogError, Surroundings};
+use crate::observe::service_manager;
 
 pub(super) async fn run(config: &Path) -> Result<Exit, CommandError> {
     let loaded = load(config)?;
@@ -41,11 +42,18 @@ fn refuse(error: &InitLogError) -> Exit {
 }
 
 async fn serve(config: Config, mut signals: Signals) -> Result<Exit, StartError> {
-    let agent = tokio::select! {
-        built = ask::build(config) => built?,
-        name = signals.next() => {
-            tracing::info!(signal = name, "told to stop before the start was done");
-            return Ok(Exit::Success);
+    let building = ask::build(config);
+    tokio::pin!(building);
+    let agent = loop {
+        tokio::select! {
+            built = &mut building => break built?,
+            name = signals.next() => {
+                tracing::info!(signal = name, "told to stop before the start was done");
+                return Ok(Exit::Success);
+            }
+            () = tokio::time::sleep(service_manager::START_SIGN) => {
+                service_manager::starting("starting: what was kept is looked through");
+            }
         }
     };
     let (stop, stopped) = oneshot::channel::<()>();

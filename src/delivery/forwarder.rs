@@ -22,6 +22,7 @@ use crate::config::{AcknowledgementConfig, OutputConfig, OutputKind};
 use crate::crash::{self, Point};
 use crate::house::House;
 use crate::observe::board::Hold;
+use crate::observe::watchdog::{DISK_PATIENCE, Pulse};
 use crate::output::{BuildOutputError, FlightId, Landing, Output, PeerOrder, Receipt};
 use crate::state::WorkChanges;
 use crate::wake::Wake;
@@ -34,6 +35,7 @@ use reading::Reading;
 #[derive(Debug)]
 pub struct Forwarder {
     house: House,
+    pulse: Pulse,
     config: OutputConfig,
     output: Output,
     peers: Peers,
@@ -103,6 +105,9 @@ impl Forwarder {
             size: BatchSize::new(config.batch.max_events),
             random: fastrand::Rng::new(),
             house: house.clone(),
+            pulse: house
+                .watchdog
+                .watch(format!("the forwarder of {}", config.name)),
             config,
             open: BTreeMap::new(),
             reading: None,
@@ -135,6 +140,7 @@ impl Forwarder {
     /// Takes in what has landed, writes it down, and launches what can be launched.
     pub fn turn(&mut self) -> Wake {
         let now = self.house.clock.now();
+        self.pulse.works(DISK_PATIENCE, now.monotonic);
         self.take_in_repairs();
         self.take_in_landed(now);
         let wait = self.go_on(now).unwrap_or_else(|error| {
@@ -143,7 +149,36 @@ impl Forwarder {
                 .map_or(Duration::MAX, |until| until.saturating_sub(now.monotonic))
         });
         self.tell();
+        self.waits(wait);
         Wake::SpoolChange(wait)
+    }
+
+    fn waits(&self, wait: Duration) {
+        let now = self.house.clock.now().monotonic;
+        if self.is_stuck(wait) {
+            self.pulse.is_stuck(now);
+        } else {
+            // What is under way has time limits of its own.
+            self.pulse.waits(Some(wait), now);
+        }
+    }
+
+    /// Whether it would wait for ever beside events that it has opened and that nobody has.
+    fn is_stuck(&self, wait: Duration) -> bool {
+        if wait < Duration::MAX || self.is_under_way() || self.disk_hold.is_some() {
+            return false;
+        }
+        let name = &self.config.name;
+        self.open.iter().any(|(seq, open)| {
+            self.house.state.look(|picture| {
+                let batch = picture.batches.get(seq);
+                let batch = batch.filter(|batch| batch.outputs.contains(name));
+                batch.is_some_and(|batch| {
+                    let (so_far, _) = batch.settle_so_far(name, &open.progress);
+                    so_far.abandoned > batch.lacks(&open.progress)
+                })
+            })
+        })
     }
 
     /// Whether something is under way.

@@ -3,4 +3,6 @@
 pub mod board;
 pub mod logging;
 pub mod seldom;
+pub mod service_manager;
 pub mod status;
+pub mod watchdog;

@@ -121,6 +121,7 @@ impl Poller {
     /// Where to poll. A service that does not tell is asked again when the gate opens, though it has
     /// counted nothing.
     async fn endpoint(&mut self, collection: &str) -> Result<Endpoint, PollError> {
+        self.gives_sign_of_life();
         let found = self.endpoints.of_collection(&self.client, collection).await;
         let fault = match found {
             Ok(endpoint) => return Ok(endpoint),
@@ -212,6 +213,7 @@ impl Poller {
         exchange: &mut Exchange,
         staging: &mut Staging,
     ) -> Result<Progress, PollError> {
+        self.gives_sign_of_life();
         let id = new_message_id();
         let request = exchange.request(id.clone()).map_err(Fault::from)?;
         let sent = self.client.send(url, &request).await;

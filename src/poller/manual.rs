@@ -15,6 +15,7 @@ use crate::state::CollectionKey;
 use crate::taxii::exchange::{Completed, Exchange, Later};
 use crate::taxii::mend::Configured;
 use crate::taxii::window::PollWindow;
+use crate::wake::Wake;
 
 /// Who asks the spool for room.
 const BY_HAND: &str = "by hand";
@@ -144,6 +145,13 @@ impl Poller {
         &mut self,
         poll: &ManualPoll,
     ) -> Result<ManualResult, ManualPollError> {
+        self.gives_sign_of_life();
+        let polled = self.take_poll(poll).await;
+        self.waits(Wake::Asked);
+        polled
+    }
+
+    async fn take_poll(&mut self, poll: &ManualPoll) -> Result<ManualResult, ManualPollError> {
         self.check_window(poll)?;
         if let Destination::Output(name) = &poll.destination {
             let outputs = &self.house.outputs;

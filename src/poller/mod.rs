@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Now;
 use crate::config::{PollLimitScope, ServiceConfig};
 use crate::house::House;
+use crate::observe::watchdog::{DISK_PATIENCE, Pulse};
 use crate::spool::{SpoolError, Staging};
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, CollectionPicture, Picture, Record};
@@ -54,6 +55,7 @@ const SLOW_RECORD: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Poller {
     house: House,
+    pulse: Pulse,
     service: Arc<ServiceConfig>,
     client: Client,
     endpoints: Endpoints,
@@ -209,6 +211,7 @@ impl Poller {
             .collect();
         Self {
             house: house.clone(),
+            pulse: house.watchdog.watch(format!("the poller of {gate_name}")),
             endpoints: Endpoints::of(&service),
             service,
             client,
@@ -257,6 +260,26 @@ impl Poller {
 
     /// Does what can be done now.
     pub async fn turn(&mut self) -> Wake {
+        self.gives_sign_of_life();
+        let wake = self.take_turn().await;
+        self.waits(wake);
+        wake
+    }
+
+    /// It works, and takes no longer until its next sign of life than one request and our disk may.
+    fn gives_sign_of_life(&self) {
+        let request = self.service.connect_timeout + self.service.request_timeout;
+        let patience = request.saturating_add(DISK_PATIENCE);
+        self.pulse.works(patience, self.house.clock.now().monotonic);
+    }
+
+    /// Nothing is asked of it for so long.
+    pub fn waits(&self, wake: Wake) {
+        let now = self.house.clock.now().monotonic;
+        self.pulse.waits(wake.after(), now);
+    }
+
+    async fn take_turn(&mut self) -> Wake {
         if let Some(wake) = self.still_unrecorded() {
             return wake;
         }

@@ -16,6 +16,7 @@ mod demo;
 mod discovery;
 mod flatten;
 mod forget;
+mod notify;
 mod poll;
 mod program;
 mod run;

@@ -398,6 +398,7 @@ impl World {
                 turned = true;
             }
             if !turned {
+                assert_eq!(self.agent.house().watchdog.stuck(), None);
                 return;
             }
             turns += 1;

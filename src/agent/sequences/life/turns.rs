@@ -100,7 +100,10 @@ impl Life {
                 turned = true;
             }
             if !turned {
-                return Ok(());
+                return match self.agent().house().watchdog.stuck() {
+                    Some(part) => Err(format!("{part} has something to do and waits for nothing")),
+                    None => Ok(()),
+                };
             }
         }
         Err("somebody turns in circles".to_owned())

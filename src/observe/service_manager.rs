@@ -1,0 +1,160 @@
+//! What systemd is told: that the agent has started, goes on, reloads and stops. Without systemd
+//! nobody is told.
+//!
+//! The protocol is that of `sd_notify(3)`: a datagram to `$NOTIFY_SOCKET`.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use super::board::Board;
+
+/// How often a start that takes its time asks for more of it.
+pub const START_SIGN: Duration = Duration::from_secs(15);
+/// How much more it asks for: several signs may be late.
+const START_PATIENCE: Duration = Duration::from_secs(90);
+/// A stop may take this much longer than what is in flight.
+const STOP_SLACK: Duration = Duration::from_secs(10);
+/// Bytes of a status line: a person reads it in `systemctl status`.
+const MAX_STATUS_BYTES: usize = 300;
+/// How often the status line is looked at where no watchdog is wanted.
+const STATUS_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The start is not done, and goes on.
+pub fn starting(what: &str) {
+    tell(&[
+        NotifyState::Status(&one_line(what)),
+        NotifyState::ExtendTimeoutUsec(microseconds(START_PATIENCE)),
+    ]);
+}
+
+/// Everything runs, with the configuration that is told.
+pub fn ready(what: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(&one_line(what))]);
+}
+
+/// Another configuration is read; [`ready`] follows, whatever becomes of it.
+pub fn reloading() {
+    // systemd 253 and later tells by the time which reload is meant.
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "the monotonic clock cannot be read"),
+    }
+}
+
+/// What is in flight is finished, for so long at most.
+pub fn stopping(at_most: Duration) {
+    let at_most = at_most.saturating_add(STOP_SLACK);
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status("stopping: what is in flight is finished"),
+        NotifyState::ExtendTimeoutUsec(microseconds(at_most)),
+    ]);
+}
+
+/// The agent goes on.
+pub fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+/// What `systemctl status` shows.
+pub fn status(what: &str) {
+    tell(&[NotifyState::Status(&one_line(what))]);
+}
+
+/// How often to look whether the agent goes on: twice in the time after which systemd gives it up.
+#[must_use]
+pub fn interval() -> Duration {
+    sd_notify::watchdog_enabled().map_or(STATUS_INTERVAL, |patience| patience / 2)
+}
+
+/// The agent in one line: what it waits for a person for, or that all is well.
+#[must_use]
+pub fn summary(board: &Board) -> String {
+    let (collections, outputs) = (board.collections(), board.outputs());
+    let of_collections = collections
+        .iter()
+        .filter_map(|(name, activity)| Some((name, activity.hold.as_ref()?)));
+    let of_outputs = outputs
+        .iter()
+        .filter_map(|(name, activity)| Some((name, activity.hold.as_ref()?)));
+    let held: Vec<String> = of_collections
+        .chain(of_outputs)
+        .map(|(name, hold)| format!("{name} is held: {}", hold.reason))
+        .collect();
+    if !held.is_empty() {
+        return held.join("; ");
+    }
+    let failing = outputs
+        .iter()
+        .filter_map(|(name, activity)| Some((name, activity.last_failure.as_ref()?)));
+    let failing: Vec<String> = failing
+        .map(|(name, why)| format!("{name} is not reached: {why}"))
+        .collect();
+    if !failing.is_empty() {
+        return failing.join("; ");
+    }
+    let count = |count: usize, one: &str, many: &str| match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {many}"),
+    };
+    format!(
+        "polls {}, delivers to {}",
+        count(collections.len(), "collection", "collections"),
+        count(outputs.len(), "output", "outputs")
+    )
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd cannot be told");
+    }
+}
+
+fn microseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+/// A line break would begin another message, and what a peer wrote may hold one.
+fn one_line(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect();
+    line.truncate(line.floor_char_boundary(MAX_STATUS_BYTES));
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::board::Hold;
+
+    #[test]
+    fn the_summary_says_what_needs_a_person_first() {
+        let board = Board::default();
+        board.collection("cta/a", |_| {});
+        board.collection("cta/b", |_| {});
+        board.output("splunk", |_| {});
+        assert_eq!(summary(&board), "polls 2 collections, delivers to 1 output");
+        board.output("splunk", |output| {
+            output.last_failure = Some("refused".into())
+        });
+        assert_eq!(summary(&board), "splunk is not reached: refused");
+        board.collection("cta/b", |collection| {
+            collection.hold = Some(Hold {
+                reason: "401".into(),
+                mend: String::new(),
+                since: chrono::DateTime::UNIX_EPOCH,
+            });
+        });
+        assert_eq!(summary(&board), "cta/b is held: 401");
+    }
+
+    #[test]
+    fn what_a_peer_wrote_begins_no_message() {
+        assert_eq!(one_line("a\nWATCHDOG=1\r\u{1b}[1m"), "a WATCHDOG=1  [1m");
+        let long = "é".repeat(MAX_STATUS_BYTES);
+        assert_eq!(one_line(&long).len(), MAX_STATUS_BYTES);
+    }
+}
