@@ -8,6 +8,7 @@ use super::Checker;
 use super::rights::Rights;
 use crate::config::document::Span;
 use crate::config::raw::RawSecret;
+use crate::config::secret::ReadSecretError;
 use crate::config::{Secret, SecretSource};
 
 impl Checker<'_> {
@@ -110,6 +111,15 @@ impl Checker<'_> {
                 SecretSource::Credential(path),
                 secret.expose().to_owned(),
             )),
+            // What our unit hands over in the place of a file that is not there.
+            Err(ReadSecretError::Empty { .. }) => {
+                let what = format!(
+                    "the credential {name:?} is empty; put the secret into the file that the unit's \
+                     LoadCredential={name}: names, such as /etc/cta-forwarder/secrets/{name}"
+                );
+                self.refuse(span, what);
+                None
+            }
             Err(error) => {
                 self.refuse(span, error.to_string());
                 None
