@@ -26,7 +26,11 @@ TRACES = [
     "/var/log/cta-forwarder",
     "/var/log/cta-forwarder-instances",
 ]
-INSTALLED = ["/usr/bin/cta-forwarder", "/usr/local/bin/cta-forwarder"]
+# And below these, what bears the name.
+INSTALLED_BELOW = [
+    *(f"{prefix}/{place}" for prefix in ("/usr", "/usr/local") for place in ("bin", "lib", "share")),
+    "/var/lib/systemd",
+]
 WAIT_SECONDS = 60
 
 
@@ -78,7 +82,7 @@ class Borrowed:
     """The machine, which gets back what it had: nothing of ours must be on it before."""
 
     def __enter__(self):
-        here = [path for path in TRACES + INSTALLED if os.path.lexists(path)]
+        here = traces()
         if os.geteuid() != 0 or here:
             raise SystemExit(
                 "packages: needs root, and a machine without cta-forwarder, since it is purged at "
@@ -100,7 +104,8 @@ class Borrowed:
 
     def __exit__(self, *_):
         run("dpkg", "--purge", "--force-all", USER, check=False)
-        for path in TRACES + INSTALLED:
+        # After a test that failed there is more.
+        for path in traces():
             if os.path.islink(path) or os.path.isfile(path):
                 os.remove(path)
             else:
@@ -113,6 +118,13 @@ class Borrowed:
             self._made.rmdir()
             if not self._had_run:
                 self._made.parent.rmdir()
+
+
+def traces():
+    """What is on the machine of us, the innermost last."""
+    there = [path for path in TRACES if os.path.lexists(path)]
+    below = run("find", *INSTALLED_BELOW, "-name", "*cta-forwarder*", "-prune", check=False)[1]
+    return there + [line for line in below.splitlines() if line.startswith("/")]
 
 
 def has_user():
