@@ -2,20 +2,22 @@
 //! The only room that spawns.
 
 mod recovery;
+mod reload;
+mod running;
 mod tasks;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig};
-use crate::control::{self, Control, Replies, Request};
+use crate::control::{self, Control, Current, Replies, Request};
 use crate::crash::{self, Point};
 use crate::delivery::forwarder::{BuildForwarderError, Forwarder, abandoned_outputs};
 use crate::disk;
@@ -26,17 +28,17 @@ use crate::listener::ListenError;
 use crate::observe::service_manager;
 use crate::poller::Poller;
 use crate::repair::{self, RepairError};
-use crate::schedule::{Schedules, StartScheduleError};
+use crate::schedule::StartScheduleError;
 use crate::spool::SpoolError;
 use crate::state::ledger::AppendError;
 use crate::state::{LockError, OpenStateError, StateLock, StoreError};
 use crate::storage::Storage;
 use crate::tls::{BuildClientError, BuildServerError};
 use recovery::{add_new_outputs, forget_idle_sets, take_house};
-use tasks::{
-    Askable, keep_house, make_askable, poll_when_asked, run_forwarder, run_poller,
-    tell_service_manager,
-};
+pub use reload::ConfigSource;
+use reload::{PartDied, output_of, reload, service_of};
+use running::Running;
+use tasks::{Askable, keep_house, make_askable, poll_when_asked, tell_service_manager};
 
 /// Everything that runs, before it runs.
 #[derive(Debug)]
@@ -159,24 +161,16 @@ impl Agent {
         storage: &Storage,
     ) -> Result<Self, StartError> {
         let (lock, house) = take_house(&config, clock, storage)?;
-        add_new_outputs(&house)?;
+        add_new_outputs(&house, &config.outputs)?;
         forget_idle_sets(&house, &config.services);
         crash::point(Point::Built);
         let mut pollers = Vec::new();
         for service in &config.services {
-            let of_service = Poller::of_service(&house, service.clone());
-            pollers.extend(of_service.map_err(|source| StartError::Service {
-                name: service.name.clone(),
-                source,
-            })?);
+            pollers.extend(service_of(&house, service)?);
         }
         let mut forwarders = Vec::new();
         for output in &config.outputs {
-            let forwarder = Forwarder::new(&house, output.clone());
-            forwarders.push(forwarder.map_err(|source| StartError::Output {
-                name: output.name.clone(),
-                source,
-            })?);
+            forwarders.push(output_of(&house, output)?);
         }
         let inbox = config.inbox.clone();
         let inbox = inbox.map(|inbox| Inbox::new(&house, inbox)).transpose()?;
@@ -236,7 +230,11 @@ impl Agent {
             poll_when_asked(poller, asked)
         });
         let polling = futures_util::future::join_all(polling);
-        let control = Control::new(self.house, &self.config, askable);
+        let current = Current {
+            config: self.config,
+            pollers: askable,
+        };
+        let control = Control::new(self.house, current);
         let answering = async {
             control.answer(request, &replies).await;
             // Without it nobody can ask the pollers any more, and they end too.
@@ -246,8 +244,8 @@ impl Agent {
         drop(self.lock);
     }
 
-    /// Runs until `stop` is done, then finishes what is in flight.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Ended, StartError> {
+    /// Runs until it is told to stop, then finishes what is in flight.
+    pub async fn run(self, orders: Orders) -> Result<Ended, StartError> {
         let Self {
             house,
             pollers,
@@ -256,15 +254,13 @@ impl Agent {
             config,
             lock,
         } = self;
-        let schedules = config
-            .services
-            .iter()
-            .map(|service| service.schedule.clone());
-        let schedules =
-            Schedules::start(schedules, &house.watchdog, Arc::clone(&house.clock)).await?;
-        let (stopping, stopped) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        let mut askable = Askable::new();
+        let Orders {
+            stop,
+            mut reloads,
+            source,
+        } = orders;
+        let mut running = Running::new(&house, config).await?;
+        let config = running.config();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             state = %config.state.directory.display(),
@@ -272,66 +268,73 @@ impl Agent {
             outputs = config.outputs.len(),
             "started"
         );
-        tell_of_abandoned_outputs(&house);
-        tell_of_orphans(&house, &config.services);
+        tell_of_what_nobody_takes(&house, config);
         if let Some(inbox) = inbox {
-            tasks.spawn(inbox.listen(stopped.clone())?);
+            running.begin_inbox(inbox)?;
         }
-        let interrupts: Vec<_> = pollers.iter().map(Poller::interrupt).collect();
-        for poller in pollers {
-            let asked = make_askable(&poller, &mut askable);
-            let ticks = schedules.ticks(&poller.service().schedule);
-            tasks.spawn(run_poller(
-                poller,
-                ticks,
-                asked,
-                house.spool.changes(),
-                stopped.clone(),
-            ));
+        for (service, pollers) in pollers_by_service(pollers) {
+            running.begin_service(&service, pollers);
         }
         for forwarder in forwarders {
-            tasks.spawn(run_forwarder(
-                forwarder,
-                house.spool.changes(),
-                stopped.clone(),
-            ));
+            running.begin_output(forwarder);
         }
-        tasks.spawn(keep_house(house.clone(), stopped.clone()));
-        tasks.spawn(tell_service_manager(house.clone(), stopped.clone()));
-        let control = Control::new(house.clone(), &config, askable);
-        tasks.spawn(control::listen(&config.state.directory, control, stopped)?);
+        running.tell_current();
+        running.begin_lasting(keep_house(house.clone(), running.stopped()));
+        running.begin_lasting(tell_service_manager(house.clone(), running.stopped()));
+        let (ask, mut asked) = mpsc::channel(1);
+        let control = Control::of_agent(house.clone(), running.current(), ask);
+        let directory = &running.config().state.directory;
+        running.begin_lasting(control::listen(directory, control, running.stopped())?);
         service_manager::ready(&service_manager::summary(&house.board));
 
-        let died = tokio::select! {
-            () = stop => false,
-            // A task ends when it is told to, or when it breaks.
-            _ = tasks.join_next() => true,
+        let mut stop = pin!(stop);
+        let died = loop {
+            let answer = tokio::select! {
+                () = &mut stop => break false,
+                is_well = running.next_over() => {
+                    // A task ends when it is told to, or when it breaks.
+                    if is_well {
+                        continue;
+                    }
+                    break true;
+                }
+                Some(answer) = asked.recv() => Some(answer),
+                Some(()) = reloads.recv() => None,
+            };
+            let reloading = reload(&mut running, &house, source.as_ref());
+            let told = tokio::select! {
+                told = reloading => told,
+                () = &mut stop => break false,
+            };
+            match told {
+                Ok(reply) => {
+                    // Nobody waits for it if it was a signal, or if the person has gone.
+                    answer.map(|answer| answer.send(reply));
+                }
+                Err(PartDied) => break true,
+            }
         };
-        service_manager::stopping(config.shutdown_timeout);
+        let shutdown_timeout = running.config().shutdown_timeout;
+        service_manager::stopping(shutdown_timeout);
         tracing::info!(
-            at_most_s = config.shutdown_timeout.as_secs(),
+            at_most_s = shutdown_timeout.as_secs(),
             "stopping: what is in flight is finished, a poll if that does not take long"
         );
-        // Nobody listens only if every task has ended.
-        let _ = stopping.send(true);
+        running.stop();
         crash::point(Point::Stopping);
         // A service that takes its time is waited for half of that.
+        let interrupt = running.interrupt();
         let interrupting = async {
-            tokio::time::sleep(config.shutdown_timeout / 2).await;
-            interrupts.iter().for_each(CancellationToken::cancel);
+            tokio::time::sleep(shutdown_timeout / 2).await;
+            interrupt();
             std::future::pending().await
         };
-        let draining = async {
-            schedules.stop().await;
-            while tasks.join_next().await.is_some() {}
-            Ended::Drained
-        };
         let ended = tokio::select! {
-            ended = draining => ended,
+            () = running.drain() => Ended::Drained,
             ended = interrupting => ended,
-            () = tokio::time::sleep(config.shutdown_timeout) => Ended::TimeUp,
+            () = tokio::time::sleep(shutdown_timeout) => Ended::TimeUp,
         };
-        tasks.abort_all();
+        running.end().await;
         crash::point(Point::Drained);
         tracing::info!(?ended, "stopped");
         drop(lock);
@@ -341,6 +344,32 @@ impl Agent {
         }
         Ok(ended)
     }
+}
+
+/// What an agent that runs is told.
+pub struct Orders {
+    /// Done when it shall stop.
+    pub stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Each of these has it read its configuration again.
+    pub reloads: mpsc::Receiver<()>,
+    /// Where it reads that.
+    pub source: Box<dyn ConfigSource>,
+}
+
+/// The pollers of each service together.
+fn pollers_by_service(pollers: Vec<Poller>) -> BTreeMap<String, Vec<Poller>> {
+    let mut services: BTreeMap<String, Vec<Poller>> = BTreeMap::new();
+    for poller in pollers {
+        let service = poller.service().name.clone();
+        services.entry(service).or_default().push(poller);
+    }
+    services
+}
+
+/// What is kept and owed, and nobody is configured for.
+fn tell_of_what_nobody_takes(house: &House, config: &Config) {
+    tell_of_abandoned_outputs(house);
+    tell_of_orphans(house, &config.services);
 }
 
 /// What they owe is kept until a person decides.

@@ -1,6 +1,6 @@
 //! What all pollers and forwarders share.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 
@@ -25,7 +25,30 @@ pub struct House {
     /// Whether everybody goes on.
     pub watchdog: Arc<Watchdog>,
     /// The outputs: who takes which collection.
-    pub outputs: Arc<Vec<OutputConfig>>,
+    pub outputs: Arc<Outputs>,
+}
+
+/// The outputs that are configured, until another configuration is read.
+#[derive(Debug)]
+pub struct Outputs(RwLock<Arc<Vec<OutputConfig>>>);
+
+impl Outputs {
+    /// As the configuration says.
+    #[must_use]
+    pub fn new(outputs: Vec<OutputConfig>) -> Self {
+        Self(RwLock::new(Arc::new(outputs)))
+    }
+
+    /// Those of now.
+    #[must_use]
+    pub fn now(&self) -> Arc<Vec<OutputConfig>> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on it is these.
+    pub fn replace(&self, outputs: Vec<OutputConfig>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(outputs);
+    }
 }
 
 impl House {
@@ -44,10 +67,8 @@ impl House {
     /// The outputs that take a collection.
     #[must_use]
     pub fn takers(&self, collection: &str) -> Vec<String> {
-        let takers = self
-            .outputs
-            .iter()
-            .filter(|output| output.takes(collection));
+        let outputs = self.outputs.now();
+        let takers = outputs.iter().filter(|output| output.takes(collection));
         takers.map(|output| output.name.clone()).collect()
     }
 }

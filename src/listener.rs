@@ -32,12 +32,21 @@ use crate::wake::told_to_stop;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of the head of a request.
 const MAX_HEAD_BYTES: usize = 64 << 10;
+/// How long who has just connected may take to ask when the agent stops, or another takes the address.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
 /// How long an answer that is made may take to go out when the agent stops.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long to wait for a file descriptor to come free when none can be had.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// An address that listens.
+/// An address that is taken: who connects waits until somebody [serves](Listener::serve).
+#[derive(Debug)]
+pub struct Socket {
+    socket: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+/// Serves who connects to an address.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
@@ -70,8 +79,30 @@ pub struct Peer {
 /// What is answered.
 pub type Answer = Response<Full<Bytes>>;
 
+impl Socket {
+    /// Takes an address.
+    pub fn bind(address: SocketAddr) -> Result<Self, ListenError> {
+        let bind = || -> io::Result<Self> {
+            let socket = std::net::TcpListener::bind(address)?;
+            socket.set_nonblocking(true)?;
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
+        };
+        bind().map_err(|source| ListenError { address, source })
+    }
+
+    /// The same address for another that serves: nobody who connects between the two is refused.
+    pub fn share(&self) -> Result<Self, ListenError> {
+        let address = self.address;
+        match self.socket.try_clone() {
+            Ok(socket) => Ok(Self { socket, address }),
+            Err(source) => Err(ListenError { address, source }),
+        }
+    }
+}
+
 impl Listener {
-    /// Listens; who connects waits until somebody [serves](Self::serve).
+    /// Takes an address.
     ///
     /// Must be called within a tokio runtime.
     pub fn bind(
@@ -79,13 +110,20 @@ impl Listener {
         tls: Option<Arc<ServerConfig>>,
         max_connections: usize,
     ) -> Result<Self, ListenError> {
-        let bind = || -> io::Result<(TcpListener, SocketAddr)> {
-            let socket = std::net::TcpListener::bind(address)?;
-            socket.set_nonblocking(true)?;
-            let address = socket.local_addr()?;
-            Ok((TcpListener::from_std(socket)?, address))
-        };
-        let (socket, address) = bind().map_err(|source| ListenError { address, source })?;
+        Self::on(Socket::bind(address)?, tls, max_connections)
+    }
+
+    /// With an address that is taken.
+    ///
+    /// Must be called within a tokio runtime.
+    pub fn on(
+        socket: Socket,
+        tls: Option<Arc<ServerConfig>>,
+        max_connections: usize,
+    ) -> Result<Self, ListenError> {
+        let Socket { socket, address } = socket;
+        let socket =
+            TcpListener::from_std(socket).map_err(|source| ListenError { address, source })?;
         Ok(Self {
             socket,
             address,
@@ -177,7 +215,10 @@ async fn serve<H, F>(
     };
     let shaken = tokio::select! {
         shaken = tokio::time::timeout(patience, tls.accept(stream)) => shaken,
-        () = told_to_stop(&mut stopped) => return,
+        () = async {
+            told_to_stop(&mut stopped).await;
+            tokio::time::sleep(FIRST_WORDS).await;
+        } => return,
     };
     match shaken {
         Ok(Ok(stream)) => {
@@ -215,14 +256,14 @@ async fn talk<S, H, F>(
     F: Future<Output = Answer> + Send + 'static,
 {
     let address = peer.address;
-    let (busy, is_busy) = watch::channel(0_usize);
-    let busy = Arc::new(busy);
+    let (talk, heard) = watch::channel(Talk::default());
+    let talk = Arc::new(talk);
     let service = service_fn(move |request| {
-        let (answer, busy) = (handler(peer.clone(), request), Arc::clone(&busy));
+        let (answer, talk) = (handler(peer.clone(), request), Arc::clone(&talk));
         async move {
-            busy.send_modify(|count| *count += 1);
+            talk.send_modify(Talk::asked);
             let answer = answer.await;
-            busy.send_modify(|count| *count -= 1);
+            talk.send_modify(Talk::answered);
             Ok::<_, Infallible>(answer)
         }
     });
@@ -240,10 +281,15 @@ async fn talk<S, H, F>(
     let served = tokio::select! {
         served = &mut connection => served,
         () = told_to_stop(&mut stopped) => {
+            // Who has just come is asking: he would find the connection closed without a word.
+            tokio::select! {
+                _ = &mut connection => return,
+                () = first_asked(heard.clone()) => {}
+            }
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 served = connection => served,
-                () = all_said(is_busy) => return,
+                () = all_said(heard) => return,
             }
         }
     };
@@ -252,13 +298,40 @@ async fn talk<S, H, F>(
     }
 }
 
+/// What was said on a connection.
+#[derive(Debug, Clone, Copy, Default)]
+struct Talk {
+    /// Something was asked.
+    has_begun: bool,
+    /// Requests that are being answered.
+    answering: usize,
+}
+
+impl Talk {
+    fn asked(&mut self) {
+        self.has_begun = true;
+        self.answering += 1;
+    }
+
+    fn answered(&mut self) {
+        self.answering -= 1;
+    }
+}
+
+/// Something was asked, or has had its time to be.
+async fn first_asked(mut heard: watch::Receiver<Talk>) {
+    let begun = heard.wait_for(|talk| talk.has_begun);
+    // An error says that the connection is no more.
+    let _ = tokio::time::timeout(FIRST_WORDS, begun).await;
+}
+
 /// Nothing is being answered, and what was has had its time to go out.
-async fn all_said(mut is_busy: watch::Receiver<usize>) {
+async fn all_said(mut heard: watch::Receiver<Talk>) {
     loop {
         // An error says that the connection is no more.
-        let _ = is_busy.wait_for(|count| *count == 0).await;
+        let _ = heard.wait_for(|talk| talk.answering == 0).await;
         tokio::time::sleep(LAST_WORDS).await;
-        if *is_busy.borrow() == 0 {
+        if heard.borrow().answering == 0 {
             return;
         }
     }

@@ -57,9 +57,8 @@ impl Schedules {
         watchdog: &Watchdog,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartScheduleError> {
-        let scheduler = JobScheduler::new().await.map_err(failed(""))?;
         let mut all = Self {
-            scheduler,
+            scheduler: JobScheduler::new().await.map_err(failed(""))?,
             running: BTreeMap::new(),
         };
         for schedule in schedules {
@@ -88,8 +87,11 @@ impl Schedules {
 
     /// Those that nobody needs any more tick no more.
     pub async fn keep_only(&mut self, needed: &BTreeSet<String>) {
-        let idle = |schedule: &String, _: &mut Running| !needed.contains(schedule);
-        for (schedule, running) in self.running.extract_if(.., idle) {
+        let running = std::mem::take(&mut self.running).into_iter();
+        let (kept, idle): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            running.partition(|(schedule, _)| needed.contains(schedule));
+        self.running = kept;
+        for (schedule, running) in idle {
             if let Err(error) = self.scheduler.remove(&running.job).await {
                 tracing::debug!(%error, schedule, "a schedule that nobody needs goes on ticking");
             }

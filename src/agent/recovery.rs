@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::StartError;
 use crate::clock::Clock;
-use crate::config::{Config, ServiceConfig, StartAt};
+use crate::config::{Config, OutputConfig, ServiceConfig, StartAt};
 use crate::crash::{self, Point};
-use crate::house::House;
+use crate::house::{House, Outputs};
 use crate::letters;
 use crate::observe::board::Board;
 use crate::poller;
@@ -35,7 +35,7 @@ pub(super) fn take_house(
         spool,
         board: Arc::new(Board::default()),
         watchdog: Arc::default(),
-        outputs: Arc::new(config.outputs.clone()),
+        outputs: Arc::new(Outputs::new(config.outputs.clone())),
     };
     recover(&house, &config.services)?;
     Ok((lock, house))
@@ -177,9 +177,9 @@ fn take_checkpoint(house: &House, record: Record, now: DateTime<Utc>) -> Result<
 }
 
 /// An output that the state does not know starts with the next batch, or with the oldest.
-pub(super) fn add_new_outputs(house: &House) -> Result<(), StartError> {
+pub(super) fn add_new_outputs(house: &House, outputs: &[OutputConfig]) -> Result<(), StartError> {
     let now = house.clock.now().utc;
-    for output in house.outputs.iter() {
+    for output in outputs {
         let is_known = house
             .state
             .look(|picture| picture.outputs.contains_key(&output.name));

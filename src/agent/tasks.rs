@@ -34,8 +34,9 @@ pub(super) async fn run_poller(
     ticks: Option<watch::Receiver<u64>>,
     mut asked: mpsc::Receiver<Asked>,
     mut spool: watch::Receiver<u64>,
+    mut leave: watch::Receiver<bool>,
     mut stopped: watch::Receiver<bool>,
-) {
+) -> Poller {
     let splay = poller.service().splay;
     let mut ticks = ticks;
     let mut splayed: Option<tokio::time::Instant> = None;
@@ -59,7 +60,9 @@ pub(super) async fn run_poller(
         poller.waits(wake);
         tokio::select! {
             biased;
-            () = told_to_stop(&mut stopped) => return,
+            () = told_to_stop(&mut stopped) => return poller,
+            // A batch that the ledger does not know is for this poller alone.
+            () = told_to_stop(&mut leave), if !poller.owes_record() => return poller,
             Some(asked) = asked.recv(), if person.is_none() => {
                 if asked.may_wait {
                     person = Some(asked);

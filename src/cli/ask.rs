@@ -87,7 +87,7 @@ pub(super) async fn ask_to_poll(
     hear_all(reached, request, hear).await
 }
 
-async fn hear_all(
+pub(super) async fn hear_all(
     reached: Reached,
     request: Request,
     mut hear: impl FnMut(Reply) -> Result<(), CommandError>,
@@ -259,6 +259,7 @@ fn hear_one(
     match reply {
         Reply::Done { message } => Ok(Some(message)),
         Reply::Failed { message } => Err(CommandError::Failed(message)),
+        Reply::Misconfigured { message } => Err(CommandError::Misconfigured(message)),
         reply => hear(reply).map(|()| None),
     }
 }

@@ -16,6 +16,7 @@ mod flatten;
 mod moment;
 mod output;
 mod poll;
+mod reload;
 mod run;
 mod signals;
 mod simulate;
@@ -72,6 +73,13 @@ enum Command {
     /// at most `shutdown_timeout`; a second signal stops it at once. Whatever is not finished goes
     /// on with the next start.
     Run,
+    /// Have the running agent read its configuration again
+    ///
+    /// What differs is changed, and all else goes on: services, outputs, the inbox, the log level, and
+    /// the secrets and certificates in files. A poll or a delivery that is under way is finished first.
+    /// A configuration with a mistake is refused as a whole, and the old one goes on (exit code 78);
+    /// what takes a restart, such as the state folder, is named. SIGHUP does the same without an answer.
+    Reload,
     Demo(demo::Demo),
     Flatten(flatten::Flatten),
     /// Check the configuration
@@ -103,6 +111,8 @@ enum CommandError {
     Print(#[source] io::Error),
     #[error("{0}")]
     Failed(String),
+    #[error("{0}")]
+    Misconfigured(String),
 }
 
 impl Cli {
@@ -111,6 +121,7 @@ impl Cli {
         let config = self.config.as_path();
         let done = match self.command {
             Command::Run => run::run(config).await,
+            Command::Reload => reload::run(config).await,
             Command::Demo(command) => command.run().await,
             Command::Flatten(command) => command.run(),
             Command::Check => check::run(config),
@@ -139,7 +150,7 @@ impl CommandError {
         match self {
             // Who closes the pipe has seen enough.
             Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
-            Self::Configuration(_) => {
+            Self::Configuration(_) | Self::Misconfigured(_) => {
                 complain(self);
                 Exit::Configuration
             }

@@ -1,20 +1,20 @@
 //! `run`: the agent, until it is told to stop.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::ask;
-use super::signals::Signals;
+use super::signals::{HangUps, Signals};
 use super::{CommandError, Exit, load};
-use crate::agent::{Ended, StartError};
-use crate::config::Config;
-use crate::observe::logging::{self, InitLogError, Surroundings};
+use crate::agent::{ConfigSource, Ended, Orders, StartError};
+use crate::config::{Config, LoadError, Loaded};
+use crate::observe::logging::{self, InitLogError, LogGuard, Surroundings};
 use crate::observe::service_manager;
 
 pub(super) async fn run(config: &Path) -> Result<Exit, CommandError> {
     let loaded = load(config)?;
-    let _log = match logging::init(&loaded.config.log, &Surroundings::of_process()) {
+    let log = match logging::init(&loaded.config.log, &Surroundings::of_process()) {
         Ok(log) => log,
         Err(error) => return Ok(refuse(&error)),
     };
@@ -22,13 +22,34 @@ pub(super) async fn run(config: &Path) -> Result<Exit, CommandError> {
         tracing::warn!("{warning}");
     }
     // Before anything is opened, so that a signal finds the agent ready for it.
-    let signals = Signals::listen()?;
-    match serve(loaded.config, signals).await {
+    let (signals, hang_ups) = (Signals::listen()?, HangUps::listen()?);
+    let source = Source {
+        path: config.to_owned(),
+        log,
+    };
+    match serve(loaded.config, source, signals, hang_ups).await {
         Ok(exit) => Ok(exit),
         Err(error) => {
             tracing::error!("{error}");
             Ok(Exit::Failure)
         }
+    }
+}
+
+/// Where the agent reads its configuration again.
+struct Source {
+    path: PathBuf,
+    /// The log ends with it.
+    log: LogGuard,
+}
+
+impl ConfigSource for Source {
+    fn load(&self) -> Result<Loaded, LoadError> {
+        load(&self.path)
+    }
+
+    fn set_level(&self, level: &str) {
+        self.log.set_level(level);
     }
 }
 
@@ -41,7 +62,12 @@ fn refuse(error: &InitLogError) -> Exit {
     }
 }
 
-async fn serve(config: Config, mut signals: Signals) -> Result<Exit, StartError> {
+async fn serve(
+    config: Config,
+    source: Source,
+    mut signals: Signals,
+    mut hang_ups: HangUps,
+) -> Result<Exit, StartError> {
     let building = ask::build(config);
     tokio::pin!(building);
     let agent = loop {
@@ -57,14 +83,28 @@ async fn serve(config: Config, mut signals: Signals) -> Result<Exit, StartError>
         }
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let run = agent.run(async {
-        // An error would say that the sender is gone, and with it the agent.
-        let _ = stopped.await;
+    let (reload, reloads) = mpsc::channel(1);
+    let run = agent.run(Orders {
+        stop: Box::pin(async {
+            // An error would say that the sender is gone, and with it the agent.
+            let _ = stopped.await;
+        }),
+        reloads,
+        source: Box::new(source),
     });
     tokio::pin!(run);
-    tokio::select! {
-        ended = &mut run => return ended.map(exit_of),
-        name = signals.next() => tracing::info!(signal = name, "told to stop"),
+    loop {
+        tokio::select! {
+            ended = &mut run => return ended.map(exit_of),
+            () = hang_ups.next() => {
+                // Where one waits already, that reads what this one would.
+                let _ = reload.try_send(());
+            }
+            name = signals.next() => {
+                tracing::info!(signal = name, "told to stop");
+                break;
+            }
+        }
     }
     // It listens until it has ended.
     let _ = stop.send(());

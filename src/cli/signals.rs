@@ -1,4 +1,4 @@
-//! The signals that end a command.
+//! The signals that end a command, and the one that has it read its configuration again.
 
 use std::io;
 
@@ -11,6 +11,9 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
+
+/// SIGHUP, as long as this lives.
+pub(super) struct HangUps(Signal);
 
 impl Signals {
     /// From now on they no longer end the process.
@@ -30,5 +33,18 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+impl HangUps {
+    /// From now on it no longer ends the process.
+    pub(super) fn listen() -> Result<Self, CommandError> {
+        let hang_ups = signal(SignalKind::hangup()).map(Self);
+        hang_ups.map_err(CommandError::failed("SIGHUP cannot be listened to"))
+    }
+
+    /// Waits for the next one.
+    pub(super) async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -20,7 +20,7 @@ mod word;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::taxii::version::Version;
@@ -30,7 +30,7 @@ pub use problem::Problem;
 pub use secret::{ReadSecretError, Secret, SecretSource};
 
 /// The whole configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where the state lies, and how much of it.
     pub state: StateConfig,
@@ -47,7 +47,7 @@ pub struct Config {
 }
 
 /// `[state]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateConfig {
     /// The folder that holds everything that must survive.
     pub directory: PathBuf,
@@ -64,7 +64,7 @@ pub struct StateConfig {
 }
 
 /// `[state] archive`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveConfig {
     /// How long a delivered batch is kept; zero keeps none.
     pub keep: Duration,
@@ -75,7 +75,7 @@ pub struct ArchiveConfig {
 }
 
 /// `[[service]]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// The name in events, logs and the state; unique.
     pub name: String,
@@ -170,7 +170,7 @@ impl ServiceAddress {
 }
 
 /// What a service is shown with each request; a client certificate is a part of `tls`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Authentication {
     /// Nothing.
     #[default]
@@ -212,7 +212,7 @@ impl Authentication {
 }
 
 /// `username` and `password` of a service, or those of a proxy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The user.
     pub username: String,
@@ -221,7 +221,7 @@ pub struct Credentials {
 }
 
 /// `proxy`, `proxy_username` and `proxy_password`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProxyConfig {
     /// `http://`, `https://`, `socks5://` or `socks5h://`
     pub url: String,
@@ -263,7 +263,7 @@ pub enum InitialLookback {
 }
 
 /// `tls` of a service or an output.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsConfig {
     /// PEM certificates of the authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
@@ -273,8 +273,16 @@ pub struct TlsConfig {
     pub client_key_file: Option<PathBuf>,
 }
 
+impl TlsConfig {
+    /// All files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let files = [&self.ca_file, &self.client_cert_file, &self.client_key_file];
+        files.into_iter().flatten().map(PathBuf::as_path)
+    }
+}
+
 /// `limits` of a service.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one answer, after decompression.
     pub max_response_bytes: u64,
@@ -316,7 +324,7 @@ impl Default for Limits {
 }
 
 /// `[inbox]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboxConfig {
     /// The name in events, logs and the state; no service has it.
     pub name: String,
@@ -345,7 +353,7 @@ pub struct InboxConfig {
 }
 
 /// `tls` of something that listens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerTlsConfig {
     /// PEM certificate chain to show.
     pub cert_file: PathBuf,
@@ -357,8 +365,18 @@ pub struct ServerTlsConfig {
     pub client_names: Vec<String>,
 }
 
+impl ServerTlsConfig {
+    /// All files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let own = [&self.cert_file, &self.key_file];
+        own.into_iter()
+            .chain(&self.client_ca_file)
+            .map(PathBuf::as_path)
+    }
+}
+
 /// `[[output]]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputConfig {
     /// The name in logs and the state; unique.
     pub name: String,
@@ -434,7 +452,7 @@ pub enum StartAt {
 }
 
 /// `batch` of an output: a request is sent when one of these is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchConfig {
     /// Bytes before compression.
     pub max_bytes: usize,
@@ -445,7 +463,7 @@ pub struct BatchConfig {
 }
 
 /// `retry` of an output: exponential, with full jitter, for ever.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryConfig {
     /// Ceiling of the first wait.
     pub initial: Duration,
@@ -454,7 +472,7 @@ pub struct RetryConfig {
 }
 
 /// `type` of an output.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutputKind {
     /// `splunk_hec`
     SplunkHec(Box<SplunkHecConfig>),
@@ -467,7 +485,7 @@ pub enum OutputKind {
 }
 
 /// A `splunk_hec` output.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplunkHecConfig {
     /// Base URLs, without `/services/collector`.
     pub endpoints: Vec<String>,
@@ -517,7 +535,7 @@ pub struct AcknowledgementConfig {
 }
 
 /// `[[output.override]]`: index, source and sourcetype of one collection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectionOverride {
     /// The collection.
     pub collection: String,
@@ -530,7 +548,7 @@ pub struct CollectionOverride {
 }
 
 /// A `syslog` output.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyslogConfig {
     /// `host:port` of each receiver, the preferred one first.
     pub addresses: Vec<String>,
@@ -634,7 +652,7 @@ pub enum WhenTooLarge {
 }
 
 /// A `file` output: JSON lines.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileConfig {
     /// The file.
     pub path: PathBuf,
@@ -645,7 +663,7 @@ pub struct FileConfig {
 }
 
 /// `[log]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
     /// A level or a filter such as `info,cta_forwarder::taxii=debug`.
     pub level: String,
@@ -654,7 +672,7 @@ pub struct LogConfig {
 }
 
 /// `[log] file`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFileConfig {
     /// Its folder.
     pub directory: PathBuf,

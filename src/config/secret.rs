@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use super::Credentials;
 
 /// A password or token, and where it came from.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
     source: SecretSource,
     value: String,

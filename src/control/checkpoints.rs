@@ -7,7 +7,8 @@ use crate::checkpoints::{self, CheckpointChange};
 
 impl Control {
     pub(super) async fn show_checkpoints(&self, replies: &Replies) -> Result<String, String> {
-        let all = block_in_place(|| checkpoints::show(&self.house, &self.config.services));
+        let all =
+            block_in_place(|| checkpoints::show(&self.house, &self.current().config.services));
         let all = all.map_err(|error| format!("the ledger cannot be read: {error}"))?;
         for checkpoint in all {
             reply(replies, Reply::Checkpoint(Box::new(checkpoint))).await;
@@ -20,14 +21,16 @@ impl Control {
         change: &CheckpointChange,
         replies: &Replies,
     ) -> Result<String, String> {
-        let plan = checkpoints::plan(&self.house, &self.config.services, change);
+        let plan = checkpoints::plan(&self.house, &self.current().config.services, change);
         let plan = plan.map_err(|error| error.to_string())?;
         reply(replies, Reply::CheckpointPlan(Box::new(plan))).await;
         Ok(String::new())
     }
 
     pub(super) fn set_checkpoint(&self, change: &CheckpointChange) -> Result<String, String> {
-        let set = block_in_place(|| checkpoints::set(&self.house, &self.config.services, change));
+        let set = block_in_place(|| {
+            checkpoints::set(&self.house, &self.current().config.services, change)
+        });
         let plan = set.map_err(|error| error.to_string())?;
         let key = plan.key();
         tracing::info!(

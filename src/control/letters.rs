@@ -50,7 +50,7 @@ impl Control {
     ) -> Result<String, String> {
         let mut told = Vec::new();
         let retried = block_in_place(|| {
-            let services = &self.config.services;
+            let services = &self.current().config.services;
             letters::retry(&self.house, services, choice, to, |what| told.push(what))
         });
         for message in told {

@@ -13,9 +13,10 @@ mod server;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::audit::audit;
 use crate::config::Config;
@@ -42,10 +43,21 @@ pub fn socket_path(state: &Path) -> PathBuf {
 #[derive(Debug, Clone)]
 pub struct Control {
     house: House,
-    config: Config,
-    /// Who polls a collection, by service and collection.
-    pollers: BTreeMap<(String, String), mpsc::Sender<Asked>>,
+    current: watch::Receiver<Arc<Current>>,
+    reload: Option<mpsc::Sender<AskedReload>>,
 }
+
+/// What a reload changes.
+#[derive(Debug)]
+pub struct Current {
+    /// The configuration.
+    pub config: Config,
+    /// Who polls a collection, by service and collection.
+    pub pollers: BTreeMap<(String, String), mpsc::Sender<Asked>>,
+}
+
+/// A person wants the configuration to be read again, and waits for what comes of it.
+pub type AskedReload = oneshot::Sender<Reply>;
 
 /// Replies go here, to the socket or straight to a terminal; gone when the person has gone.
 pub type Replies = mpsc::Sender<Reply>;
@@ -53,25 +65,44 @@ pub type Replies = mpsc::Sender<Reply>;
 impl Control {
     /// Answers for a house whose pollers can be asked.
     #[must_use]
-    pub fn new(
+    pub fn new(house: House, current: Current) -> Self {
+        let (_, current) = watch::channel(Arc::new(current));
+        Self {
+            house,
+            current,
+            reload: None,
+        }
+    }
+
+    /// Answers for an agent that can read its configuration again.
+    #[must_use]
+    pub fn of_agent(
         house: House,
-        config: &Config,
-        pollers: BTreeMap<(String, String), mpsc::Sender<Asked>>,
+        current: watch::Receiver<Arc<Current>>,
+        reload: mpsc::Sender<AskedReload>,
     ) -> Self {
         Self {
             house,
-            config: config.clone(),
-            pollers,
+            current,
+            reload: Some(reload),
         }
+    }
+
+    fn current(&self) -> Arc<Current> {
+        Arc::clone(&self.current.borrow())
     }
 
     /// Answers a request; the last reply is [`Reply::Done`] or [`Reply::Failed`].
     pub async fn answer(&self, request: Request, replies: &Replies) {
         let last = match request {
             Request::Status => {
-                let status = Status::take(&self.house, &self.config, true);
+                let status = Status::take(&self.house, &self.current().config, true);
                 reply(replies, Reply::Status(Box::new(status))).await;
                 Ok(String::new())
+            }
+            Request::Reload => {
+                let last = self.reload().await;
+                return reply(replies, last).await;
             }
             Request::ForgetOutput { name } => self.forget_output(&name),
             Request::ListLetters { choice } => self.list_letters(&choice, replies).await,
@@ -99,6 +130,7 @@ impl Control {
                 to,
             } => match self.find_poller(service.as_deref(), &collection) {
                 Ok(poller) => {
+                    let poller = &poller;
                     let destination = match to {
                         Some(name) => Destination::Output(name),
                         None => Destination::Person,
@@ -123,6 +155,21 @@ impl Control {
         reply(replies, last).await;
     }
 
+    async fn reload(&self) -> Reply {
+        let (answer, answered) = oneshot::channel();
+        let asked = match &self.reload {
+            Some(reload) => reload.send(answer).await.is_ok(),
+            None => false,
+        };
+        if asked && let Ok(reply) = answered.await {
+            return reply;
+        }
+        Reply::Failed {
+            message: "no agent runs that could read its configuration again, or it is stopping"
+                .to_owned(),
+        }
+    }
+
     async fn audit(&self, replies: &Replies) -> Result<String, String> {
         let audit = tokio::task::block_in_place(|| audit(&self.house));
         let audit = audit.map_err(|error| error.to_string())?;
@@ -134,16 +181,17 @@ impl Control {
         &self,
         service: Option<&str>,
         collection: &str,
-    ) -> Result<&mpsc::Sender<Asked>, String> {
-        let found: Vec<_> = self
-            .pollers
+    ) -> Result<mpsc::Sender<Asked>, String> {
+        let current = self.current();
+        let pollers = &current.pollers;
+        let found: Vec<_> = pollers
             .iter()
             .filter(|((of, name), _)| name == collection && service.is_none_or(|s| s == of))
             .collect();
         match found.as_slice() {
-            [(_, poller)] => Ok(poller),
+            [(_, poller)] => Ok((*poller).clone()),
             [] => {
-                let known: Vec<&str> = self.pollers.keys().map(|(_, name)| name.as_str()).collect();
+                let known: Vec<&str> = pollers.keys().map(|(_, name)| name.as_str()).collect();
                 Err(format!(
                     "there is no collection {collection:?} in the configuration; there are: {}",
                     known.join(", ")
@@ -174,7 +222,9 @@ impl Control {
                 may_wait,
                 answer,
             };
-            let stopping = "the agent is stopping".to_owned();
+            let stopping =
+                "the agent is stopping, or has just read another configuration: ask again"
+                    .to_owned();
             poller.send(asked).await.map_err(|_| stopping.clone())?;
             let answered = tokio::select! {
                 answered = answered => answered.map_err(|_| stopping)?,
@@ -211,10 +261,16 @@ impl Control {
     }
 
     fn forget_output(&self, name: &str) -> Result<String, String> {
-        if self.config.outputs.iter().any(|output| output.name == name) {
+        let current = self.current();
+        if current
+            .config
+            .outputs
+            .iter()
+            .any(|output| output.name == name)
+        {
             return Err(format!(
                 "the output {name:?} is still configured: take it out of the configuration and \
-                 restart the agent first"
+                 reload the agent first"
             ));
         }
         let owed: Vec<u64> = self.house.state.look(|picture| {

@@ -29,6 +29,8 @@ pub enum Request {
         /// The output that gets the events; none gives them back.
         to: Option<String>,
     },
+    /// Reads the configuration again.
+    Reload,
     /// Gives up what an output that is no longer configured owes.
     ForgetOutput {
         /// The output.
@@ -101,7 +103,7 @@ pub enum Request {
     },
 }
 
-/// One line to a command; the last is `done` or `failed`.
+/// One line to a command; the last is `done`, `misconfigured` or `failed`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
@@ -139,6 +141,11 @@ pub enum Reply {
     /// All went well.
     Done {
         /// For a person; may be empty.
+        message: String,
+    },
+    /// It did not, since the configuration is wrong.
+    Misconfigured {
+        /// What is wrong.
         message: String,
     },
     /// It did not.

@@ -71,6 +71,8 @@ pub struct Forwarder {
     careful_until: BTreeMap<usize, Duration>,
     /// The ledger's last word about repairs that was taken in.
     mended: u64,
+    /// It has looked for what another left waiting for acknowledgement.
+    has_begun: bool,
 }
 
 /// A forwarder cannot be set up.
@@ -85,7 +87,8 @@ pub enum BuildForwarderError {
 }
 
 impl Forwarder {
-    /// Sets up the output; connects to nothing.
+    /// Sets up the output; connects to nothing. It begins with its first turn: until then another may
+    /// deliver what this output owes.
     pub fn new(house: &House, config: OutputConfig) -> Result<Self, BuildForwarderError> {
         let backoff = Backoff::new(config.retry.initial, config.retry.max)?;
         let acknowledgement = acknowledgement(&config);
@@ -97,7 +100,7 @@ impl Forwarder {
             // A token that does not acknowledge would only show once it has taken events.
             acknowledgement.is_some(),
         );
-        let mut forwarder = Self {
+        Ok(Self {
             output: Output::new(&config)?,
             peers,
             acks: acknowledgement.map(|acks| Acks::new(acks.timeout, acks.interval)),
@@ -126,9 +129,8 @@ impl Forwarder {
             doubted: BTreeSet::new(),
             careful_until: BTreeMap::new(),
             mended: house.state.look(|picture| picture.mended),
-        };
-        forwarder.restore_receipts();
-        Ok(forwarder)
+            has_begun: false,
+        })
     }
 
     /// The output's name.
@@ -141,6 +143,9 @@ impl Forwarder {
     pub fn turn(&mut self) -> Wake {
         let now = self.house.clock.now();
         self.pulse.works(DISK_PATIENCE, now.monotonic);
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.restore_receipts();
+        }
         self.take_in_repairs();
         self.take_in_landed(now);
         let wait = self.go_on(now).unwrap_or_else(|error| {
@@ -395,7 +400,8 @@ fn order(config: &OutputConfig) -> PeerOrder {
 /// The outputs that the configuration no longer has, with the number of batches that they owe.
 #[must_use]
 pub fn abandoned_outputs(house: &House) -> BTreeMap<String, usize> {
-    let configured: BTreeSet<&str> = house.outputs.iter().map(|o| o.name.as_str()).collect();
+    let outputs = house.outputs.now();
+    let configured: BTreeSet<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
     house.state.look(|picture| {
         let mut owed = BTreeMap::new();
         for output in picture.batches.values().flat_map(|batch| &batch.outputs) {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::InboxConfig;
 use crate::house::House;
-use crate::listener::{ListenError, Listener};
+use crate::listener::{ListenError, Listener, Socket};
 use crate::observe::seldom::Seldom;
 use crate::taxii::message::StatusReply;
 use crate::tls::{self, BuildServerError};
@@ -69,13 +69,30 @@ impl Inbox {
         })
     }
 
-    /// Listens, and answers until the agent stops.
+    /// Takes the address that it is configured for, and answers until the agent stops.
     pub fn listen(
         self: Arc<Self>,
         stopped: watch::Receiver<bool>,
     ) -> Result<impl Future<Output = ()> + Send + use<>, ListenError> {
+        let socket = self.bind()?;
+        self.serve(socket, stopped.clone(), stopped)
+    }
+
+    /// Takes the address that it is configured for.
+    pub fn bind(&self) -> Result<Socket, ListenError> {
+        Socket::bind(self.config.listen)
+    }
+
+    /// Answers until another takes its place, `leaving`, or the agent stops, which `stopped` says: then
+    /// nothing is waited for that is not whole.
+    pub fn serve(
+        self: Arc<Self>,
+        socket: Socket,
+        leaving: watch::Receiver<bool>,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<impl Future<Output = ()> + Send + use<>, ListenError> {
         let most = usize::try_from(self.config.max_connections).unwrap_or(usize::MAX);
-        let listener = Listener::bind(self.config.listen, self.tls.clone(), most)?;
+        let listener = Listener::on(socket, self.tls.clone(), most)?;
         let address = listener.address();
         let url = self.url(address);
         tracing::info!(%address, url, "inbox listens");
@@ -85,19 +102,21 @@ impl Inbox {
             let inbox = Arc::clone(&inbox);
             async move { inbox.answer(&peer, request).await }
         };
-        let serving = listener.serve(answer, stopped.clone());
+        let serving = listener.serve(answer, leaving);
         Ok(async move {
             tokio::select! {
-                () = async { tokio::join!(serving, self.stop_reading(stopped)); } => {}
+                () = serving => {}
+                () = self.stop_reading(stopped) => {}
                 () = self.keep_no_want() => {}
             }
         })
     }
 
-    /// What is not whole when the agent stops is not waited for.
+    /// What is not whole when the agent stops is not waited for. It never ends.
     async fn stop_reading(&self, mut stopped: watch::Receiver<bool>) {
         told_to_stop(&mut stopped).await;
         self.stopping.cancel();
+        std::future::pending::<()>().await;
     }
 
     /// Looks from time to time whether what messages wanted is wanted no more; it never ends.

@@ -49,7 +49,8 @@ impl Choice {
         let Some(name) = &self.output else {
             return Ok(());
         };
-        let configured = house.outputs.iter().map(|output| output.name.clone());
+        let configured = house.outputs.now();
+        let configured = configured.iter().map(|output| output.name.clone());
         let mut known: BTreeSet<String> = configured.collect();
         house
             .state

@@ -89,7 +89,7 @@ pub fn retry(
 }
 
 fn check_output(house: &House, name: &str) -> Result<(), LettersError> {
-    let outputs = &house.outputs;
+    let outputs = house.outputs.now();
     if outputs.iter().any(|output| output.name == name) {
         return Ok(());
     }

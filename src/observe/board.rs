@@ -17,6 +17,37 @@ struct Inner {
     collections: BTreeMap<String, CollectionActivity>,
     outputs: BTreeMap<String, OutputActivity>,
     inbox: InboxActivity,
+    reload: ReloadActivity,
+}
+
+/// How often the configuration was read again, since the start.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReloadActivity {
+    /// With success.
+    pub taken: u64,
+    /// When that was last.
+    pub taken_at: Option<DateTime<Utc>>,
+    /// In vain: the old one went on.
+    pub refused: u64,
+    /// Why the last of them was; none once another is taken.
+    pub last_refusal: Option<String>,
+    /// When that was.
+    pub last_refusal_at: Option<DateTime<Utc>>,
+}
+
+impl ReloadActivity {
+    /// Another configuration holds.
+    pub fn taken(&mut self, now: DateTime<Utc>) {
+        self.taken += 1;
+        self.taken_at = Some(now);
+        (self.last_refusal, self.last_refusal_at) = (None, None);
+    }
+
+    /// The old one goes on.
+    pub fn refused(&mut self, now: DateTime<Utc>, why: &str) {
+        self.refused += 1;
+        (self.last_refusal, self.last_refusal_at) = (Some(why.to_owned()), Some(now));
+    }
 }
 
 /// What the inbox is doing.
@@ -139,6 +170,30 @@ impl Board {
     pub fn inbox(&self, write: impl FnOnce(&mut InboxActivity)) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         write(&mut inner.inbox);
+    }
+
+    /// What is configured no more, and has stopped, does nothing.
+    pub fn keep_only(
+        &self,
+        is_collection: impl Fn(&str) -> bool,
+        is_output: impl Fn(&str) -> bool,
+    ) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.collections.retain(|key, _| is_collection(key));
+        inner.outputs.retain(|name, _| is_output(name));
+    }
+
+    /// Writes what became of a reload.
+    pub fn reload(&self, write: impl FnOnce(&mut ReloadActivity)) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        write(&mut inner.reload);
+    }
+
+    /// What became of reloads.
+    #[must_use]
+    pub fn reload_activity(&self) -> ReloadActivity {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.reload.clone()
     }
 
     /// What the inbox does.

@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::{LogConfig, LogFileConfig};
@@ -84,6 +85,9 @@ fn leads_to_journal() -> bool {
 #[must_use = "the log file ends with its guard"]
 pub struct LogGuard {
     file: Option<(WorkerGuard, ErrorCounter)>,
+    filter: reload::Handle<EnvFilter, Registry>,
+    /// [`LEVEL_VARIABLE`] says what is logged, whatever is configured.
+    is_overridden: bool,
 }
 
 impl LogGuard {
@@ -93,6 +97,18 @@ impl LogGuard {
         self.file
             .as_ref()
             .map_or(0, |(_, missed)| missed.dropped_lines())
+    }
+
+    /// From now on so much is logged, unless the environment says how much.
+    pub fn set_level(&self, level: &str) {
+        if self.is_overridden {
+            return;
+        }
+        // It was checked with the rest of the configuration.
+        if let Ok(filter) = parse_filter(level) {
+            // An error would say that there is no log any more.
+            let _ = self.filter.reload(filter);
+        }
     }
 }
 
@@ -165,9 +181,11 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let (from, level) = match &surroundings.level {
-        Some(level) if !level.is_empty() => (LEVEL_VARIABLE, level),
-        _ => ("log.level", &config.level),
+    let level = surroundings.level.as_ref().filter(|text| !text.is_empty());
+    let is_overridden = level.is_some();
+    let (from, level) = match level {
+        Some(level) => (LEVEL_VARIABLE, level),
+        None => ("log.level", &config.level),
     };
     let filter = parse_filter(level).map_err(|what| InitLogError::Level { from, what })?;
     let file = config.file.as_ref().map(open_file).transpose()?;
@@ -178,11 +196,17 @@ where
         }
         None => (None, None),
     };
+    let (filter, handle) = reload::Layer::new(filter);
     let subscriber = Registry::default()
+        .with(filter)
         .with(file_layer)
-        .with(line_layer(surroundings.stderr, stderr))
-        .with(filter);
-    Ok((subscriber, LogGuard { file }))
+        .with(line_layer(surroundings.stderr, stderr));
+    let guard = LogGuard {
+        file,
+        filter: handle,
+        is_overridden,
+    };
+    Ok((subscriber, guard))
 }
 
 fn open_file(config: &LogFileConfig) -> Result<(NonBlocking, WorkerGuard), InitLogError> {

@@ -117,12 +117,10 @@ fn microseconds(time: Duration) -> u32 {
 
 /// A line break would begin another message, and what a peer wrote may hold one.
 fn one_line(text: &str) -> String {
-    let mut line: String = text
-        .chars()
-        .map(|char| if char.is_control() { ' ' } else { char })
-        .collect();
-    line.truncate(line.floor_char_boundary(MAX_STATUS_BYTES));
-    line
+    let fits = |(at, char): &(usize, char)| at + char.len_utf8() <= MAX_STATUS_BYTES;
+    let fitting = text.char_indices().take_while(fits);
+    let printable = |(_, char): (usize, char)| if char.is_control() { ' ' } else { char };
+    fitting.map(printable).collect()
 }
 
 #[cfg(test)]
@@ -138,7 +136,7 @@ mod tests {
         board.output("splunk", |_| {});
         assert_eq!(summary(&board), "polls 2 collections, delivers to 1 output");
         board.output("splunk", |output| {
-            output.last_failure = Some("refused".into())
+            output.last_failure = Some("refused".into());
         });
         assert_eq!(summary(&board), "splunk is not reached: refused");
         board.collection("cta/b", |collection| {

@@ -154,7 +154,7 @@ impl Poller {
     async fn take_poll(&mut self, poll: &ManualPoll) -> Result<ManualResult, ManualPollError> {
         self.check_window(poll)?;
         if let Destination::Output(name) = &poll.destination {
-            let outputs = &self.house.outputs;
+            let outputs = self.house.outputs.now();
             if outputs.iter().all(|output| output.name != *name) {
                 let known: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
                 return Err(ManualPollError::UnknownOutput {

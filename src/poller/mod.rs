@@ -251,6 +251,46 @@ impl Poller {
             .any(|known| known.key.collection == collection)
     }
 
+    /// Whether a batch is in place that the ledger does not know yet: nobody else would tell it.
+    #[must_use]
+    pub fn owes_record(&self) -> bool {
+        self.unrecorded.is_some()
+    }
+
+    /// Goes on where the pollers left off that polled this service under another configuration: the
+    /// gate keeps its time, and what the service has promised or asked for still holds.
+    pub fn take_over(&mut self, others: &mut [Self]) {
+        let now = self.house.clock.now();
+        let last_poll = self.house.state.look(|picture| {
+            let (gate, service) = (&self.gate_name, &self.service);
+            last_poll(
+                picture,
+                gate,
+                &service.name,
+                service.connect_timeout,
+                now.utc,
+            )
+        });
+        self.gate = Gate::restore(self.service.min_poll_interval, last_poll, now);
+        for other in others {
+            if other.gate_name == self.gate_name {
+                let interval = self.service.min_poll_interval;
+                self.gate = other.gate.clone().with_interval(interval);
+                self.promised = other.promised.take();
+            }
+            if other.service.address != self.service.address {
+                continue;
+            }
+            for collection in &mut self.collections {
+                let mut before = other.collections.iter_mut();
+                if let Some(before) = before.find(|before| before.key == collection.key) {
+                    collection.pending = before.pending.take();
+                    collection.wait_until = before.wait_until;
+                }
+            }
+        }
+    }
+
     /// The schedule says that it is time. A tick before the gate opens waits for it.
     pub fn tick(&mut self) {
         for collection in &mut self.collections {

@@ -27,8 +27,7 @@ impl Gate {
         last_poll: Option<DateTime<Utc>>,
         now: Now,
     ) -> Self {
-        // A tenth is enough where polls are seconds apart, as in tests and demonstrations.
-        let interval = min_poll_interval + MAX_MARGIN.min(min_poll_interval / 10);
+        let interval = with_margin(min_poll_interval);
         let closed_for = last_poll.map_or(Duration::ZERO, |last| {
             match (now.utc - last).to_std() {
                 Ok(passed) => interval.saturating_sub(passed),
@@ -40,6 +39,16 @@ impl Gate {
             interval,
             opens: now.monotonic + closed_for,
         }
+    }
+
+    /// The same gate where the provider allows another interval: it opens that long after the last poll.
+    #[must_use]
+    pub fn with_interval(self, min_poll_interval: Duration) -> Self {
+        let interval = with_margin(min_poll_interval);
+        let shorter = self.interval.saturating_sub(interval);
+        let longer = interval.saturating_sub(self.interval);
+        let opens = self.opens.saturating_sub(shorter) + longer;
+        Self { interval, opens }
     }
 
     /// A request is sent, or the head of its answer has come: the latest moment that the service
@@ -66,6 +75,11 @@ impl Gate {
     }
 }
 
+/// A tenth is enough where polls are seconds apart, as in tests and demonstrations.
+fn with_margin(min_poll_interval: Duration) -> Duration {
+    min_poll_interval + MAX_MARGIN.min(min_poll_interval / 10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +92,18 @@ mod tests {
         Now {
             utc: DateTime::from_timestamp(1_400_000_000 + utc_s, 0).unwrap(),
             monotonic: Duration::from_secs(monotonic_s),
+        }
+    }
+
+    #[test]
+    fn another_interval_counts_from_the_same_poll() {
+        let mut gate = Gate::restore(INTERVAL, None, now(0, 0));
+        assert_eq!(gate.clone().with_interval(INTERVAL), gate);
+        gate.polled(now(0, 1000));
+        for interval in [INTERVAL / 2, INTERVAL, INTERVAL * 2] {
+            let mut other = Gate::restore(interval, None, now(0, 0));
+            other.polled(now(0, 1000));
+            assert_eq!(gate.clone().with_interval(interval), other);
         }
     }
 

@@ -19,6 +19,7 @@ mod forget;
 mod notify;
 mod poll;
 mod program;
+mod reload;
 mod run;
 mod service;
 mod simulate;

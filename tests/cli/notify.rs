@@ -80,6 +80,26 @@ fn it_is_told_of_start_life_and_stop() {
 }
 
 #[test]
+fn a_reload_is_told_from_its_begin_to_its_end() {
+    let (simulator, manager) = (Simulator::start(), ServiceManager::new());
+    let agent = manager.start(&simulator, None);
+    manager.wait_for("READY=1");
+    let right = std::fs::read_to_string(simulator.config()).unwrap();
+    for text in [right.clone(), format!("nonsense = 1\n{right}")] {
+        simulator.edit(|_| text);
+        agent.signal(Signal::HUP);
+        let (reloading, _) = manager.wait_for("RELOADING=1");
+        let time = reloading
+            .lines()
+            .find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+        time.unwrap().parse::<u64>().unwrap();
+        // Also where the old configuration goes on.
+        manager.wait_for("READY=1");
+    }
+    assert_eq!(agent.stop().code, Some(0));
+}
+
+#[test]
 fn a_held_output_stands_in_the_status_line() {
     let (simulator, manager) = (Simulator::start(), ServiceManager::new());
     simulator.put("/hec/fault", r#"{"fault": "code", "code": 4}"#);

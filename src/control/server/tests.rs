@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::batches::ExportChoice;
+use crate::control::Current;
 use crate::world::{Setup, World};
 
 /// What does not come in this time does not come: only a failure waits for it.
@@ -57,7 +58,11 @@ impl Served {
         let listener = UnixListener::bind(&path).unwrap();
         let (stop, stopped) = watch::channel(false);
         let house = world.agent.house().clone();
-        let control = Control::new(house, world.config(), BTreeMap::new());
+        let current = Current {
+            config: world.config().clone(),
+            pollers: BTreeMap::new(),
+        };
+        let control = Control::new(house, current);
         let patience = Patience {
             request: LIMIT,
             reply: Duration::ZERO,

@@ -33,7 +33,8 @@ impl Forwarder {
     /// give those up here would make no room. Every such output comes to the same choice, so that
     /// none gives up more than the others.
     fn to_release(&self, wanted: u64) -> Vec<u64> {
-        let outputs = self.house.outputs.iter();
+        let outputs = self.house.outputs.now();
+        let outputs = outputs.iter();
         let releasing: BTreeSet<&str> = outputs
             .filter(|output| output.when_spool_full == WhenSpoolFull::Release)
             .map(|output| output.name.as_str())
