@@ -97,7 +97,7 @@ class Install(unittest.TestCase):
         self.assertIn("RELOADING=1", before)
         good = CONFIG.read_text()
         said = service.said()
-        CONFIG.write_text(good.replace("[state]", "[state]\nno_such_key = 1"))
+        CONFIG.write_text(good.replace("\n[state]\n", "\n[state]\nno_such_key = 1\n"))
         code, told = service.reload()
         CONFIG.write_text(good)
         self.assertEqual(code, WRONG_CONFIGURATION, told)
