@@ -165,6 +165,12 @@ def odd_values(number):
     return package(number, incident(number, indicator(number, composition("AND", flows))))
 
 
+def large(number, size):
+    """One event that is longer than what many a receiver takes."""
+    flow = observable("cta:webflow", csUrl="http://example.com/" + "l" * size)
+    return package(number, incident(number, indicator(number, composition("AND", [flow]))))
+
+
 def odd_structure(number):
     """Nothing where the schema puts it: the header last, no composition, one inside another."""
     alone = f"<ind:Observable>{content_of(web_flow(number, 0))}</ind:Observable>"

@@ -41,9 +41,13 @@ class Received:
         return self._counted
 
     def messages(self):
-        if not self.path.exists():
-            return []
-        return [_message(line) for line in self.path.read_bytes().split(b"\n")[:-1]]
+        return [_message(line) for line in self._complete_lines()]
+
+    def lines(self):
+        return [line.decode() for line in self._complete_lines()]
+
+    def _complete_lines(self):
+        return self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
 
 
 def _message(line):

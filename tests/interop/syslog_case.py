@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 import cta
 import expected
-from agent import SERVICE, Agent
+from agent import SERVICE, Agent, read_event
 from case import InteropTest
 from syslog_receiver import CERTIFICATES
 from taxii_server import COLLECTION, TaxiiServer
@@ -14,6 +14,9 @@ APP_NAME = "cta-interop"
 # RFC 3164 allows letters and digits.
 TAG = "ctainterop"
 LOCAL0, INFORMATIONAL = "16", "6"
+# Longer than what receivers take by themselves, shorter than what the snippets let them take.
+LARGE_BYTES = 100_000
+LONG = {"max_message_bytes": "120KiB"}
 
 COUNTED = {"framing": "octet_counting"}
 LINES = {"framing": "lf"}
@@ -59,7 +62,19 @@ class SyslogTest(InteropTest):
 
     def deliver(self, ways):
         """Sends events of every kind by all ways; returns the events, and for each way what came."""
-        packages = cta.packages(14)
+        events, receivers = self.deliver_packages(cta.packages(14), ways)
+        return events, {name: receiver.messages() for name, receiver in receivers.items()}
+
+    def check_as_shipped(self, ways):
+        """What the shipped configuration writes is a line for each event, its JSON, however long."""
+        packages = [*cta.packages(14), cta.large(14, LARGE_BYTES)]
+        events, receivers = self.deliver_packages(packages, ways)
+        self.assertGreater(max(len(event.get("csUrl", "")) for event in events), LARGE_BYTES)
+        for name, receiver in receivers.items():
+            with self.subTest(name):
+                self.assert_same_events([read_event(line) for line in receiver.lines()], events)
+
+    def deliver_packages(self, packages, ways):
         events = [
             event for package in packages for event in expected.events(package, SERVICE, COLLECTION)
         ]
@@ -70,7 +85,7 @@ class SyslogTest(InteropTest):
                 lambda: receiver.count() >= len(events), f"{len(events)} messages of {name}"
             )
         self.finish(process, receivers)
-        return events, {name: receiver.messages() for name, receiver in receivers.items()}
+        return events, receivers
 
     def finish(self, process, receivers):
         """Ends the agent, then the servers when they have read what it left behind."""

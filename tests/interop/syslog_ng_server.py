@@ -1,9 +1,10 @@
 """A real syslog-ng on loopback with one source, and what it understood of each message."""
 
 import os
+import re
 from pathlib import Path
 
-from syslog_receiver import CERTIFICATES, SyslogReceiver
+from syslog_receiver import CERTIFICATES, SHIPPED, SyslogReceiver, exchanged
 
 # The columns of `Message`.
 MACROS = [
@@ -17,18 +18,16 @@ MACROS = [
     "$SDATA",
     "$MESSAGE",
 ]
-TLS = (
-    f'tls(ca-file("{CERTIFICATES}/ca.pem") cert-file("{CERTIFICATES}/server.pem")'
-    f' key-file("{CERTIFICATES}/server.key") peer-verify(required-trusted))'
-)
-# `network()` reads lines, by RFC 3164 unless it is told otherwise; `syslog()` reads frames of RFC
-# 5424 with their length before them.
+# By name the source of the snippet and the variable with its port. `lines` reads RFC 5424 in lines,
+# and RFC 3164 where its flag is taken away; the others read frames with their length before them.
 SOURCES = {
-    "network": 'network(transport("tcp")',
-    "network_5424": 'network(transport("tcp") flags(syslog-protocol)',
-    "syslog": 'syslog(transport("tcp")',
-    "syslog_tls": f'syslog(transport("tls") {TLS}',
+    "network": ("s_cta_lines", "cta_lines_port"),
+    "network_5424": ("s_cta_lines", "cta_lines_port"),
+    "syslog": ("s_cta_tcp", "cta_tcp_port"),
+    "syslog_tls": ("s_cta_tls", "cta_tls_port"),
 }
+SNIPPET = SHIPPED / "syslog-ng" / "cta-forwarder.conf"
+TEMPLATE = 'template("$MESSAGE\\n")'
 # What the kernel keeps for a source that does not read; by itself it grows with the traffic.
 BUFFER_BYTES = 256 << 10
 
@@ -59,16 +58,37 @@ class SyslogNgServer(SyslogReceiver):
         return command, {"LD_LIBRARY_PATH": ":".join(map(str, libraries)), "TZ": "UTC"}
 
     def _configuration(self, received):
-        columns = "\\t".join(MACROS)
-        source = (
-            f'{SOURCES[self._transport]} ip("127.0.0.1") port({self._port.number})'
-            f" so-rcvbuf({BUFFER_BYTES}) log-msg-size(65536) keep-hostname(yes) use-dns(no))"
-        )
-        lines = [
-            "@version: 3.38",
-            'options { stats-freq(0); dns-cache(no); frac-digits(3); time-zone("UTC"); };',
-            f"source received {{ {source}; }};",
-            f'destination file {{ file("{received}" template("{columns}\\n") flush-lines(1)); }};',
-            "log { source(received); destination(file); flags(flow-control); };",
-        ]
-        return "\n".join(lines) + "\n"
+        source, port = SOURCES[self._transport]
+        variables = {
+            "cta_address": "127.0.0.1",
+            "cta_file": received,
+            "cta_ca_file": CERTIFICATES / "ca.pem",
+            "cta_cert_file": CERTIFICATES / "server.pem",
+            "cta_key_file": CERTIFICATES / "server.key",
+            port: self._port.number,
+        }
+        snippet = SNIPPET.read_text(encoding="utf-8")
+        for name, value in variables.items():
+            snippet = redefined(snippet, name, value)
+        for other in {one for one, _ in SOURCES.values()} - {source}:
+            snippet = exchanged(snippet, f"    source({other});\n", "")
+        changes = {"keep-hostname(yes)": f"keep-hostname(yes) so-rcvbuf({BUFFER_BYTES})"}
+        if self._transport == "network":
+            changes[" flags(syslog-protocol)"] = ""
+        if not self.as_shipped:
+            columns = "\\t".join(MACROS)
+            changes[TEMPLATE] = f'template("{columns}\\n") flush-lines(1)'
+        for before, after in changes.items():
+            snippet = exchanged(snippet, before, after)
+        options = 'options { stats-freq(0); dns-cache(no); frac-digits(3); time-zone("UTC"); };'
+        return f"@version: 3.38\n{options}\n{snippet}"
+
+
+def redefined(text, name, value):
+    """One of the snippet's variables with another value."""
+    changed, count = re.subn(
+        rf'^@define {name} ".*"$', f'@define {name} "{value}"', text, flags=re.M
+    )
+    if count != 1:
+        raise AssertionError(f"@define {name} stands {count} times in the snippet")
+    return changed

@@ -8,11 +8,16 @@ from received import Received
 
 # A certificate for 127.0.0.1, the authority of both sides, and a client's certificate.
 CERTIFICATES = Path(__file__).absolute().parent.parent / "fixtures" / "tls"
+# The configuration that is shipped for receivers; what runs here is that and nothing else.
+SHIPPED = Path(__file__).absolute().parent.parent.parent / "packaging"
 
 
 class SyslogReceiver:
     """One server process with one input. It may live several times, on a port that stays the same;
     what came in each life is kept apart."""
+
+    # Whether what it writes is as the shipped configuration wants it, instead of columns.
+    as_shipped = False
 
     def __init__(self, name, folder, transport):
         self.name = name
@@ -70,6 +75,24 @@ class SyslogReceiver:
     def messages(self):
         return [message for life in self.lives() for message in life]
 
+    def lines(self):
+        """What was written in all lives, as text."""
+        return [line for life in self._lives for line in life.lines()]
+
     def _command(self, received):
         """The command that has each message written to this file as a line, and its environment."""
         raise NotImplementedError
+
+
+def replaced(path, changes):
+    """A shipped file with what whoever installs it changes there."""
+    text = path.read_text(encoding="utf-8")
+    for before, after in changes.items():
+        text = exchanged(text, before, after)
+    return text
+
+
+def exchanged(text, before, after):
+    if before not in text:
+        raise AssertionError(f"{before!r} is not in what is shipped:\n{text}")
+    return text.replace(before, after)

@@ -1,9 +1,10 @@
 """A real rsyslogd on loopback with one input, and what it understood of each message."""
 
 import os
+import re
 from pathlib import Path
 
-from syslog_receiver import CERTIFICATES, SyslogReceiver
+from syslog_receiver import CERTIFICATES, SHIPPED, SyslogReceiver, exchanged, replaced
 
 # The columns of `Message`.
 PROPERTIES = [
@@ -18,24 +19,20 @@ PROPERTIES = [
     "msg",
 ]
 
-# TCP takes both framings, as rsyslog does by itself.
-TLS_OF_TCP = (
-    ' StreamDriver.Name="gtls" StreamDriver.Mode="1" StreamDriver.AuthMode="x509/name"'
-    ' PermittedPeer=["client"]'
-)
-TLS_OF_RELP = (
-    ' tls="on" tls.authMode="name" tls.permittedPeer=["client"]'
-    f' tls.caCert="{CERTIFICATES}/ca.pem" tls.myCert="{CERTIFICATES}/server.pem"'
-    f' tls.myPrivKey="{CERTIFICATES}/server.key"'
-)
-# By transport the module, what is said to it, and what is said to its input.
+# By transport the snippet that is shipped for it.
+SNIPPETS = SHIPPED / "rsyslog"
 INPUTS = {
-    "udp": ("imudp", "", ' rcvbufSize="4m"'),
-    "tcp": ("imtcp", "", ""),
-    "tls": ("imtcp", TLS_OF_TCP, ""),
-    "relp": ("imrelp", "", ""),
-    "relp_tls": ("imrelp", ' tls.tlslib="gnutls"', TLS_OF_RELP),
+    "tcp": "20-cta-forwarder-tcp.conf",
+    "tls": "20-cta-forwarder-tls.conf",
+    "relp": "20-cta-forwarder-relp.conf",
+    "relp_tls": "20-cta-forwarder-relp-tls.conf",
 }
+RULESET = "10-cta-forwarder.conf"
+# What of a snippet is replaced, as whoever installs it does; each must be there.
+TEMPLATE = 'string="%msg%\\n"'
+FILE = 'file="/var/log/cta-forwarder-events.jsonl"'
+PEER = '"cta-forwarder.example.com"'
+CERTIFICATE_FOLDER = "/etc/rsyslog.d/tls/"
 
 
 class SyslogServer(SyslogReceiver):
@@ -58,23 +55,36 @@ class SyslogServer(SyslogReceiver):
         return command, {"LD_LIBRARY_PATH": str(libraries), "TZ": "UTC"}
 
     def _configuration(self, received):
-        module, of_module, of_input = INPUTS[self._transport]
         columns = "\\t".join(f"%{name}%" for name in PROPERTIES)
+        ruleset = replaced(SNIPPETS / RULESET, {FILE: f'file="{received}"'})
+        if not self.as_shipped:
+            ruleset = exchanged(ruleset, TEMPLATE, f'string="{columns}\\n"')
         lines = [
-            "global(",
-            f'  workDirectory="{self._folder}" maxMessageSize="64k" net.enableDNS="off"',
-            '  parser.escapeControlCharactersOnReceive="off"',
-            f'  defaultNetstreamDriverCAFile="{CERTIFICATES}/ca.pem"',
-            f'  defaultNetstreamDriverCertFile="{CERTIFICATES}/server.pem"',
-            f'  defaultNetstreamDriverKeyFile="{CERTIFICATES}/server.key"',
-            ")",
-            'main_queue(queue.type="Direct")',
-            f'module(load="{module}"{of_module})',
-            f'template(name="columns" type="string" string="{columns}\\n")',
-            'ruleset(name="received") {',
-            f'  action(type="omfile" file="{received}" template="columns")',
-            "}",
-            f'input(type="{module}" address="127.0.0.1" port="{self._port.number}"'
-            f' ruleset="received"{of_input})',
+            # Of bodies other than JSON, and of names that are looked up, the snippets say nothing.
+            f'global(workDirectory="{self._folder}" net.enableDNS="off"',
+            '  parser.escapeControlCharactersOnReceive="off")',
+            ruleset,
+            self._input(),
         ]
         return "\n".join(lines) + "\n"
+
+    def _input(self):
+        if self._transport == "udp":
+            return (
+                'module(load="imudp")\n'
+                f'input(type="imudp" address="127.0.0.1" port="{self._port.number}"'
+                ' ruleset="cta_forwarder" rcvbufSize="4m")'
+            )
+        snippet = SNIPPETS / INPUTS[self._transport]
+        changes = {'address="0.0.0.0"': 'address="127.0.0.1"'}
+        if "tls" in self._transport:
+            changes |= {PEER: '"client"', CERTIFICATE_FOLDER: f"{CERTIFICATES}/"}
+        return with_port(replaced(snippet, changes), self._port.number)
+
+
+def with_port(text, number):
+    """The only port of a snippet is this one."""
+    changed, count = re.subn(r'\bport="\d+"', f'port="{number}"', text)
+    if count != 1:
+        raise AssertionError(f"{count} ports in:\n{text}")
+    return changed

@@ -10,6 +10,7 @@ from syslog_case import (
     INFORMATIONAL,
     LINES,
     LOCAL0,
+    LONG,
     RFC3164,
     TAG,
     TLS,
@@ -50,7 +51,21 @@ BODIES = {
 }
 
 
+class AsShipped(SyslogServer):
+    as_shipped = True
+
+
+SHIPPED = {
+    name: Way(AsShipped, way.input, way.output | LONG)
+    for name, way in TRANSPORTS.items()
+    if way.input != "udp"
+}
+
+
 class Rsyslog(SyslogTest):
+    def test_the_shipped_configuration(self):
+        self.check_as_shipped(SHIPPED)
+
     def test_every_event_arrives_by_every_transport(self):
         events, messages = self.deliver(TRANSPORTS)
         for name in TRANSPORTS:

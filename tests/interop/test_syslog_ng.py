@@ -9,6 +9,7 @@ from syslog_case import (
     INFORMATIONAL,
     LINES,
     LOCAL0,
+    LONG,
     RFC3164,
     TAG,
     TLS,
@@ -26,7 +27,22 @@ WAYS = {
 }
 
 
+class AsShipped(SyslogNgServer):
+    as_shipped = True
+
+
+# Of RFC 3164 the shipped sources know nothing.
+SHIPPED = {
+    name: Way(AsShipped, way.input, way.output | LONG)
+    for name, way in WAYS.items()
+    if way.input != "network"
+}
+
+
 class SyslogNg(SyslogTest):
+    def test_the_shipped_configuration(self):
+        self.check_as_shipped(SHIPPED)
+
     def test_every_event_arrives_by_every_source(self):
         events, messages = self.deliver(WAYS)
         for name in WAYS:
