@@ -68,10 +68,10 @@ class Unit:
 class Service:
     """A unit that runs, and what it has said."""
 
-    def __init__(self, unit):
+    def __init__(self, unit, home):
         self.unit = unit
         self.messages = []
-        self.folder = Path(tempfile.mkdtemp(prefix="cta-service-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="service-", dir=home))
         self.folder.chmod(0o755)
         self._heard = threading.Condition()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -209,6 +209,7 @@ class ServiceManager:
         self.services = {}
         self.calls = []
         self.folder = Path(tempfile.mkdtemp(prefix="cta-systemctl-"))
+        self.folder.chmod(0o755)
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._server.bind(str(self.folder / "socket"))
         self._server.listen()
@@ -284,7 +285,7 @@ class ServiceManager:
         unit = Unit(name)
         if unit.path is None:
             raise AssertionError(f"there is no {name}")
-        service = Service(unit)
+        service = Service(unit, self.folder)
         try:
             service.wait_for("READY=1")
         except AssertionError:
@@ -304,6 +305,7 @@ class ServiceManager:
         for service in self.services.values():
             service.close()
         self._server.close()
+        shutil.rmtree(self.folder)
 
 
 def with_suffix(name):
