@@ -211,10 +211,7 @@ fn one_room_names_what_may_be_replaced() {
                 "cli",
             ],
         ),
-        (
-            "spawn_blocking",
-            &["cli/ask.rs", "output/file.rs", "output/stdout.rs"],
-        ),
+        ("spawn_blocking", &["output/file.rs", "output/stdout.rs"]),
         ("thread::spawn", &["cli"]),
         ("process::exit", &["main.rs"]),
     ] {

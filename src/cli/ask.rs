@@ -159,19 +159,12 @@ async fn reach_with(config: Config, build: Build) -> Result<Reached, CommandErro
 /// Starts an agent. Where only a command has the state, it waits until that is done with it; where
 /// the disk takes nothing, until it does; where something cannot be read, for a while.
 pub(super) async fn build(config: Config) -> Result<Agent, StartError> {
-    let directory = config.state.directory.clone();
     let mut patience = Patience::new();
     let mut waiting = Waiting::default();
     loop {
         let storage = waiting.storage(Instant::now());
         let clock = Arc::new(SystemClock::new());
-        let config = config.clone();
-        let building =
-            tokio::task::spawn_blocking(move || Agent::build_on(config, clock, &storage));
-        let built = match building.await {
-            Ok(built) => built,
-            Err(broken) => std::panic::resume_unwind(broken.into_panic()),
-        };
+        let built = Agent::build_on(config.clone(), clock, &storage);
         match &built {
             Err(error) if error.is_of_the_disk() => {
                 waiting.refused(error, Instant::now());
@@ -182,7 +175,7 @@ pub(super) async fn build(config: Config) -> Result<Agent, StartError> {
             Err(_) => {}
         }
         let is_in_use = built.as_ref().err().is_some_and(is_in_use);
-        let is_running = || Client::connect(&directory);
+        let is_running = || Client::connect(&config.state.directory);
         if !is_in_use || matches!(is_running().await, Ok(Some(_))) || !patience.wait().await {
             return built;
         }

@@ -1,6 +1,8 @@
 //! `run`: the agent, until it is told to stop.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -10,7 +12,7 @@ use super::{CommandError, Exit, load};
 use crate::agent::{ConfigSource, Ended, Orders, StartError};
 use crate::config::{Config, LoadError, Loaded};
 use crate::observe::logging::{self, InitLogError, LogGuard, Surroundings};
-use crate::observe::service_manager;
+use crate::observe::service_manager::{self, START_SIGN};
 
 pub(super) async fn run(config: &Path) -> Result<Exit, CommandError> {
     let loaded = load(config)?;
@@ -53,6 +55,25 @@ impl ConfigSource for Source {
     }
 }
 
+/// Tells systemd that a start which takes its time goes on, until this is dropped.
+///
+/// From a thread of its own: what was kept is looked through without a pause.
+struct StartSigns {
+    _over: std::sync::mpsc::Sender<()>,
+}
+
+impl StartSigns {
+    fn begin() -> Self {
+        let (over, is_over) = std::sync::mpsc::channel::<()>();
+        thread::spawn(move || {
+            while is_over.recv_timeout(START_SIGN) == Err(RecvTimeoutError::Timeout) {
+                service_manager::starting("starting: what was kept is looked through");
+            }
+        });
+        Self { _over: over }
+    }
+}
+
 /// There is no log yet that could say so.
 fn refuse(error: &InitLogError) -> Exit {
     super::complain(error);
@@ -68,20 +89,15 @@ async fn serve(
     mut signals: Signals,
     mut hang_ups: HangUps,
 ) -> Result<Exit, StartError> {
-    let building = ask::build(config);
-    tokio::pin!(building);
-    let agent = loop {
-        tokio::select! {
-            built = &mut building => break built?,
-            name = signals.next() => {
-                tracing::info!(signal = name, "told to stop before the start was done");
-                return Ok(Exit::Success);
-            }
-            () = tokio::time::sleep(service_manager::START_SIGN) => {
-                service_manager::starting("starting: what was kept is looked through");
-            }
+    let signs = StartSigns::begin();
+    let agent = tokio::select! {
+        built = ask::build(config) => built?,
+        name = signals.next() => {
+            tracing::info!(signal = name, "told to stop before the start was done");
+            return Ok(Exit::Success);
         }
     };
+    drop(signs);
     let (stop, stopped) = oneshot::channel::<()>();
     let (reload, reloads) = mpsc::channel(1);
     let run = agent.run(Orders {
