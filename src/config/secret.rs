@@ -41,7 +41,13 @@ pub enum ReadSecretError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file holds nothing, or more than one line.
+    /// The file holds nothing.
+    #[error("the secret file {path:?} is empty; put the secret into it, alone on one line")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds more than one line.
     #[error("the secret file {path:?} must hold the secret alone, on one line")]
     Shape {
         /// The file.
@@ -123,8 +129,13 @@ fn read(path: &Path) -> Result<String, ReadSecretError> {
             source,
         })?;
     let value = text.trim_end_matches(['\n', '\r']);
+    if value.is_empty() {
+        return Err(ReadSecretError::Empty {
+            path: path.to_owned(),
+        });
+    }
     let is_too_long = text.len() as u64 > MAX_SECRET_BYTES;
-    if is_too_long || value.is_empty() || value.contains(['\n', '\r', '\0']) {
+    if is_too_long || value.contains(['\n', '\r', '\0']) {
         return Err(ReadSecretError::Shape {
             path: path.to_owned(),
         });

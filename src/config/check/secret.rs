@@ -8,6 +8,7 @@ use super::Checker;
 use super::rights::Rights;
 use crate::config::document::Span;
 use crate::config::raw::RawSecret;
+use crate::config::secret::ReadSecretError;
 use crate::config::{Secret, SecretSource};
 
 impl Checker<'_> {
@@ -98,7 +99,8 @@ impl Checker<'_> {
         let Some(directory) = self.environment.credentials_directory() else {
             let what = format!(
                 "the credential {name:?} needs $CREDENTIALS_DIRECTORY; run under systemd with \
-                 LoadCredential={name}:/path"
+                 LoadCredential={name}:/path, or set it to the folder of the secrets, such as \
+                 /etc/cta-forwarder/secrets"
             );
             self.refuse(span, what);
             return None;
@@ -109,6 +111,15 @@ impl Checker<'_> {
                 SecretSource::Credential(path),
                 secret.expose().to_owned(),
             )),
+            // What our unit hands over in the place of a file that is not there.
+            Err(ReadSecretError::Empty { .. }) => {
+                let what = format!(
+                    "the credential {name:?} is empty; put the secret into the file that the unit's \
+                     LoadCredential={name}: names, such as /etc/cta-forwarder/secrets/{name}"
+                );
+                self.refuse(span, what);
+                None
+            }
             Err(error) => {
                 self.refuse(span, error.to_string());
                 None

@@ -65,7 +65,7 @@ fn a_secret_that_is_not_there() {
     check(
         &output(&SPLUNK, "token = { file = 'DIR/empty-secret' }"),
         r#"
-            FILE:12: output[0].token: the secret file "DIR/empty-secret" must hold the secret alone, on one line
+            FILE:12: output[0].token: the secret file "DIR/empty-secret" is empty; put the secret into it, alone on one line
         "#,
     );
     check(
@@ -84,6 +84,12 @@ fn a_secret_that_is_not_there() {
         &output(&SPLUNK, "token = { credential = 'nowhere' }"),
         r#"
             FILE:12: output[0].token: the secret file "DIR/nowhere" cannot be read: No such file or directory (os error 2)
+        "#,
+    );
+    check(
+        &output(&SPLUNK, "token = { credential = 'empty-secret' }"),
+        r#"
+            FILE:12: output[0].token: the credential "empty-secret" is empty; put the secret into the file that the unit's LoadCredential=empty-secret: names, such as /etc/cta-forwarder/secrets/empty-secret
         "#,
     );
     check(
