@@ -150,7 +150,8 @@ impl Trial {
 
 /// Puts the event into the spool, from where the agent delivers it. Blocks while the disk works.
 pub fn send(house: &House, trial: &Trial) -> Result<OnItsWay, TrialError> {
-    let outputs = trial.outputs(&house.outputs.now())?.into_iter();
+    let configured = house.outputs.now();
+    let outputs = trial.outputs(&configured)?.into_iter();
     let outputs: Vec<String> = outputs.map(|output| output.name.clone()).collect();
     let now = house.clock.now().utc;
     let event = trial.event(now)?;
