@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::{Admin, Pulse};
 use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig};
 use crate::control::{self, Control, Replies, Request};
@@ -41,6 +42,7 @@ pub struct Agent {
     pollers: Vec<Poller>,
     forwarders: Vec<Forwarder>,
     inbox: Option<Arc<Inbox>>,
+    admin: Option<Arc<Admin>>,
     config: Config,
     lock: StateLock,
 }
@@ -85,6 +87,9 @@ pub enum StartError {
     /// The inbox cannot be set up.
     #[error("the inbox cannot be set up: {0}")]
     Inbox(#[from] BuildServerError),
+    /// The status page cannot be set up.
+    #[error("the status page ([admin]) cannot be set up: {0}")]
+    Admin(#[source] BuildServerError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -176,11 +181,14 @@ impl Agent {
         }
         let inbox = config.inbox.clone();
         let inbox = inbox.map(|inbox| Inbox::new(&house, inbox)).transpose()?;
+        let admin = Admin::of(&house, &config, Pulse::unwatched());
+        let admin = admin.map_err(StartError::Admin)?;
         Ok(Self {
             house,
             pollers,
             forwarders,
             inbox: inbox.map(Arc::new),
+            admin: admin.map(Arc::new),
             config,
             lock,
         })
@@ -196,6 +204,7 @@ impl Agent {
             pollers: Vec::new(),
             forwarders: Vec::new(),
             inbox: None,
+            admin: None,
             config,
             lock,
         })
@@ -249,6 +258,7 @@ impl Agent {
             pollers,
             forwarders,
             inbox,
+            admin,
             config,
             lock,
         } = self;
@@ -271,6 +281,9 @@ impl Agent {
         tell_of_orphans(&house, &config.services);
         if let Some(inbox) = inbox {
             tasks.spawn(inbox.listen(stopped.clone())?);
+        }
+        if let Some(admin) = admin {
+            tasks.spawn(admin.listen(stopped.clone())?);
         }
         let interrupts: Vec<_> = pollers.iter().map(Poller::interrupt).collect();
         for poller in pollers {

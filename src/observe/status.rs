@@ -17,6 +17,9 @@ pub struct Status {
     pub at: DateTime<Utc>,
     /// The running agent's process; none if no agent runs.
     pub pid: Option<u32>,
+    /// Where the status page is, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
     /// The collections.
     pub collections: Vec<CollectionStatus>,
     /// The inbox, if there is one.
@@ -125,6 +128,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at: now,
             pid: is_running.then(std::process::id),
+            page: house.board.page(),
             collections: collections(house, config, now),
             inbox: config.inbox.as_ref().map(|config| inbox(house, config)),
             outputs: outputs(house, config),
