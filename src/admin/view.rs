@@ -10,8 +10,8 @@ use super::troubles::{self, Trouble};
 use crate::observe::board::Figures;
 use crate::observe::status::Status;
 use crate::spool::LetterHead;
+use crate::state::DiaryEntry;
 use crate::state::day::begin_of_day;
-use crate::state::{DiaryEntry, Tally};
 
 /// Dead letters that are shown.
 const NEWEST_LETTERS: usize = 10;
@@ -33,8 +33,6 @@ pub(super) struct View {
     pub(super) letters: Vec<LetterHead>,
     #[serde(skip)]
     pub(super) figures: Figures,
-    #[serde(skip)]
-    pub(super) tally: Tally,
 }
 
 /// Events of the last day, by quarters of an hour, oldest first.
@@ -60,10 +58,10 @@ impl Admin {
             (output.name.clone(), quarters)
         });
         let delivered = delivered.collect();
-        let (fetched, records, tally) = self.house.state.look_back(|diary| {
+        let (fetched, records) = self.house.state.look_back(|diary| {
             let records = diary.newest().take(NEWEST_RECORDS).cloned();
             let fetched = diary.fetched().quarters(now);
-            (fetched, records.collect(), diary.tally().clone())
+            (fetched, records.collect())
         });
         View {
             troubles: troubles::find(&status, standstill.as_deref()),
@@ -76,7 +74,6 @@ impl Admin {
             records,
             letters: self.newest_letters(),
             figures,
-            tally,
             status,
         }
     }

@@ -177,6 +177,7 @@ pub(super) struct Samples<'a> {
 impl Samples<'_> {
     /// Writes one.
     pub(super) fn put(&mut self, labels: Labels<'_>, value: impl Display) -> &mut Self {
+        self.check(labels);
         let name = self.family.sample_name();
         self.to.sample(&name, labels, value);
         self
@@ -197,6 +198,7 @@ impl Samples<'_> {
         cumulated: &[u64],
         sum: f64,
     ) {
+        self.check(labels);
         let name = self.family.name;
         let bounds = bounds.iter().map(|bound| format!("{bound:?}"));
         let bounds = bounds.chain(std::iter::once("+Inf".to_owned()));
@@ -208,6 +210,18 @@ impl Samples<'_> {
         let all = cumulated.last().copied().unwrap_or(0);
         self.to.sample(&format!("{name}_count"), labels, all);
         self.to.sample(&format!("{name}_sum"), labels, sum);
+    }
+}
+
+impl Samples<'_> {
+    /// What is documented of a family is all that it has.
+    fn check(&self, labels: Labels<'_>) {
+        let known = |(name, _): &(&str, &str)| self.family.labels.contains(name);
+        debug_assert!(
+            labels.iter().all(known),
+            "{} has other labels",
+            self.family.name
+        );
     }
 }
 
@@ -249,7 +263,7 @@ mod tests {
         name: "took_seconds",
         kind: Kind::Histogram,
         unit: Some("seconds"),
-        labels: &[],
+        labels: &["o"],
         help: "How long.",
     };
 

@@ -96,7 +96,7 @@ impl Page<'_> {
             events.put(&labels(known), known.events);
         }
         // The inbox has collections of its own.
-        for inbox in &status.inbox {
+        if let Some(inbox) = &status.inbox {
             for known in &inbox.collections {
                 let labels = [
                     ("service", inbox.name.as_str()),
