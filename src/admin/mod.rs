@@ -4,6 +4,8 @@ mod host;
 mod http;
 mod metrics;
 mod page;
+#[cfg(test)]
+mod specimen;
 mod troubles;
 mod view;
 

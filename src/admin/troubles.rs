@@ -228,3 +228,112 @@ fn is_long(failures: u32, since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> b
     let long = TimeDelta::from_std(LONG).unwrap_or(TimeDelta::MAX);
     failures >= MANY && since.is_some_and(|since| now - since >= long)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::admin::specimen::{hold, now, output, peer, well};
+
+    /// What is found of a status with these changes, and whether each is in the way.
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Value), expect: &[(Severity, Kind, &str, bool)]) {
+        let mut status = serde_json::to_value(well()).unwrap();
+        change(&mut status);
+        let status: Status = serde_json::from_value(status).unwrap();
+        let found = find(&status, None);
+        let found: Vec<_> = found
+            .iter()
+            .map(|one| (one.severity, one.kind, one.name.as_str(), one.is_in_the_way))
+            .collect();
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn of_an_agent_that_is_well_nothing() {
+        check(|_| {}, &[]);
+    }
+
+    #[test]
+    fn holds_are_in_the_way() {
+        check(
+            |status| {
+                status["collections"][0]["hold"] = hold("DENIED", "ask");
+                status["inbox"]["hold"] = hold("full", "make room");
+                status["outputs"][1]["hold"] = hold("HTTP 403", "enable it");
+                status["spool"]["bytes"] = json!(4_194_304);
+            },
+            &[
+                (Severity::Held, Kind::Collection, "cta/flows", true),
+                (Severity::Held, Kind::Inbox, "vendor", true),
+                (Severity::Held, Kind::Output, "archive", true),
+                (Severity::Held, Kind::Spool, "spool", true),
+            ],
+        );
+        let standstill = find(&well(), Some("no turn for 5m"));
+        assert_eq!(standstill[0].reason, "no turn for 5m");
+        assert!(standstill[0].is_in_the_way && standstill[0].kind == Kind::Agent);
+    }
+
+    #[test]
+    fn failing_is_in_the_way_when_it_lasts() {
+        let since = |minutes| json!(now() - TimeDelta::minutes(minutes));
+        for (failures, minutes, is_in_the_way) in [(1, 60, false), (3, 4, false), (3, 5, true)] {
+            check(
+                |status| {
+                    status["collections"][0]["failures"] = json!(failures);
+                    status["collections"][0]["failing_since"] = since(minutes);
+                },
+                &[(
+                    Severity::Failing,
+                    Kind::Collection,
+                    "cta/flows",
+                    is_in_the_way,
+                )],
+            );
+            let mut failing = peer("https://a", "failing");
+            failing["since"] = since(minutes);
+            let values = json!({"failures": failures, "peers": [failing]});
+            check(
+                |status| status["outputs"][0] = output("splunk", &values),
+                &[(Severity::Failing, Kind::Output, "splunk", is_in_the_way)],
+            );
+        }
+    }
+
+    #[test]
+    fn as_long_as_a_peer_is_well_its_output_is() {
+        let peers = json!([
+            peer("https://a", "held"),
+            peer("https://b", "failing"),
+            peer("https://c", "ready"),
+        ]);
+        let values = json!({"peers": peers, "failures": 9});
+        check(
+            |status| status["outputs"][0] = output("splunk", &values),
+            &[
+                (Severity::Held, Kind::Peer, "splunk https://a", false),
+                (Severity::Failing, Kind::Peer, "splunk https://b", false),
+            ],
+        );
+    }
+
+    #[test]
+    fn remarks() {
+        let values = json!({"type": null, "missing_batches": 2});
+        check(
+            |status| {
+                status["outputs"][0] = output("gone", &values);
+                status["spool"]["bytes"] = json!(3_400_000);
+                status["spool"]["dead_letters"] = json!(1);
+            },
+            &[
+                (Severity::Remark, Kind::Output, "gone", false),
+                (Severity::Remark, Kind::Output, "gone", false),
+                (Severity::Remark, Kind::Spool, "spool", false),
+                (Severity::Remark, Kind::Spool, "dead letters", false),
+            ],
+        );
+    }
+}

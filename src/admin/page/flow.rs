@@ -45,13 +45,12 @@ fn collection(html: &mut Html, view: &View, known: &CollectionStatus) {
     });
     begin_node(html, &state);
     html.put(
-        "<p class=\"kind\">{}</p><h3>{}</h3><p class=\"figure\"><b>{}</b> {}</p>\
+        "<p class=\"kind\">{}</p><h3>{}</h3><p class=\"figure\"><b>{}</b> events</p>\
          <p class=\"note\">{}{}</p>",
         &[
             &known.service,
             &known.collection,
             &Count(known.events),
-            &"events",
             &lag,
             &next,
         ],
@@ -77,15 +76,17 @@ fn pushed(html: &mut Html, view: &View, inbox: &InboxStatus, known: &InboxCollec
 fn spool(html: &mut Html, view: &View) {
     let spool = &view.status.spool;
     let state = State::of(view, Kind::Spool, "spool");
-    let oldest = spool.oldest_at.map_or_else(
-        || "nothing waits".to_owned(),
-        |at| format!("the oldest from {}", ago(at, view.status.at)),
+    let oldest = spool.oldest_at.map_or_else(String::new, |at| {
+        format!(", the oldest from {}", ago(at, view.status.at))
+    });
+    html.put(
+        "<div class=\"spool node {}\"><span class=\"enters\"></span>",
+        &[&state.class],
     );
-    html.put("<div class=\"spool node {}\">", &[&state.class]);
     html.put(
         "<p class=\"kind\">spool</p><h3>{}</h3>\
          <meter min=\"0\" max=\"{}\" high=\"{}\" value=\"{}\" aria-label=\"how full the spool is\">\
-         </meter><p class=\"note\">{} of {}, {}</p>",
+         </meter><p class=\"note\">{} of {}{}</p>",
         &[
             &counted(spool.batches, "batch waits", "batches wait"),
             &spool.max_bytes,
@@ -158,7 +159,10 @@ impl State {
 }
 
 fn begin_node(html: &mut Html, state: &State) {
-    html.put("<li class=\"node {}\">", &[&state.class]);
+    html.put(
+        "<li class=\"node {}\"><span class=\"enters\"></span>",
+        &[&state.class],
+    );
 }
 
 fn end_node(html: &mut Html, state: &State) {

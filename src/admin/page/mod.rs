@@ -12,7 +12,7 @@ mod words;
 use super::troubles::{Severity, Trouble};
 use super::view::View;
 use html::Html;
-use words::{ago, counted, moment, stamp};
+use words::{counted, moment, stamp};
 
 /// Its looks.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -99,14 +99,21 @@ impl Verdict {
     fn put(&self, html: &mut Html, view: &View) {
         let status = &view.status;
         let pending: u64 = status.outputs.iter().map(|one| one.pending_events).sum();
+        let has_nothing = status.collections.iter().all(|known| known.events == 0)
+            && status
+                .inbox
+                .iter()
+                .flat_map(|inbox| &inbox.collections)
+                .all(|known| known.events == 0);
         let waits = match pending {
+            0 if has_nothing => "Nothing was fetched yet".to_owned(),
             0 => "Everything that was fetched is delivered".to_owned(),
             1 => "1 event waits for its delivery".to_owned(),
             more => format!("{} events wait for their delivery", words::Count(more)),
         };
         html.put(
             "<section class=\"verdict {}\"><h1 role=\"status\">{}</h1>\
-             <p>{}. {}, {}; running since {} (started {}).</p></section>",
+             <p>{}. {}, {}; running for {} (since {}).</p></section>",
             &[
                 &self.class,
                 &self.title,
@@ -121,8 +128,8 @@ impl Verdict {
                     "collections",
                 ),
                 &counted(status.outputs.len() as u64, "output", "outputs"),
+                &words::length(status.at - view.started_at),
                 &moment(view.started_at),
-                &ago(view.started_at, status.at),
             ],
         );
     }
@@ -148,7 +155,7 @@ fn troubles(html: &mut Html, view: &View) {
         );
         if let Some(since) = trouble.since {
             html.put(
-                " <time datetime=\"{}\" title=\"{}\">since {}</time>",
+                " <time datetime=\"{}\" title=\"{}\">for {}</time>",
                 &[
                     &stamp(since),
                     &moment(since),

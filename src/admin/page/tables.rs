@@ -12,6 +12,8 @@ use crate::spool::{About, LetterHead};
 use crate::state::DiaryEntry;
 
 const NONE: &str = "–";
+/// Records of the ledger that are on the page; `/status` has more.
+const SHOWN_RECORDS: usize = 20;
 
 pub(super) fn tables(html: &mut Html, view: &View) {
     if !view.status.collections.is_empty() {
@@ -43,10 +45,10 @@ fn collection(html: &mut Html, known: &CollectionStatus, now: DateTime<Utc>) {
     let activity = &known.activity;
     let next = activity.next_poll_at;
     html.put(
-        "<tr><th scope=\"row\">{}/<wbr>{}</th><td data-label=\"Checkpoint\">{}</td>\
+        "<tr><th scope=\"row\">{}/<wbr>{}</th><td class=\"stamp\" data-label=\"Checkpoint\">{}</td>\
          <td class=\"n\" data-label=\"Behind\">{}</td><td class=\"n\" data-label=\"Next poll\">{}</td>\
          <td class=\"n\" data-label=\"Events\">{}</td><td class=\"n\" data-label=\"Gaps\">{}</td>\
-         <td data-label=\"Last poll\">",
+         <td data-label=\"Last poll\"><div>",
         &[
             &known.service,
             &known.collection,
@@ -66,7 +68,7 @@ fn collection(html: &mut Html, known: &CollectionStatus, now: DateTime<Utc>) {
         }
         _ => html.put("{}", &[&NONE]),
     }
-    html.put("</td></tr>", &[]);
+    html.put("</div></td></tr>", &[]);
 }
 
 fn inbox(html: &mut Html, view: &View, inbox: &InboxStatus) {
@@ -132,7 +134,7 @@ fn output(html: &mut Html, view: &View, output: &OutputStatus) {
          <td class=\"n\" data-label=\"Pending\">{}</td><td class=\"n\" data-label=\"Delivered\">{}</td>\
          <td class=\"n\" data-label=\"Dead letters\">{}</td>\
          <td class=\"n\" data-label=\"Given up\">{}</td><td class=\"n\" data-label=\"Sent\">{}</td>\
-         <td data-label=\"Goes to\"><ul class=\"peers\">",
+         <td data-label=\"Goes to\"><div><ul class=\"peers\">",
         &[
             &output.name,
             &output.kind.as_deref().unwrap_or("no longer configured"),
@@ -167,7 +169,7 @@ fn output(html: &mut Html, view: &View, output: &OutputStatus) {
             &[&events],
         );
     }
-    html.put("</td></tr>", &[]);
+    html.put("</div></td></tr>", &[]);
 }
 
 fn peer(html: &mut Html, peer: &PeerActivity, now: DateTime<Utc>) {
@@ -193,13 +195,14 @@ fn peer(html: &mut Html, peer: &PeerActivity, now: DateTime<Utc>) {
 }
 
 fn records(html: &mut Html, view: &View) {
-    begin(html, "ledger", "What the ledger says");
     html.put(
-        "<tr><th class=\"n\">Record</th><th>When</th><th>What</th><th>Of</th><th class=\"n\">Events</th>\
-         <th>Window and remark</th></tr></thead><tbody>",
+        "<section aria-labelledby=\"ledger\"><h2 id=\"ledger\">What the ledger says</h2>\
+         <div class=\"card\"><table class=\"ledger\"><thead>\
+         <tr><th class=\"n\">Record</th><th>When</th><th>What</th><th>Of</th>\
+         <th class=\"n\">Events</th><th>Window and remark</th></tr></thead><tbody>",
         &[],
     );
-    for entry in &view.records {
+    for entry in view.records.iter().take(SHOWN_RECORDS) {
         record(html, entry, view.status.at);
     }
     if view.records.is_empty() {
@@ -213,30 +216,28 @@ fn records(html: &mut Html, view: &View) {
 
 fn record(html: &mut Html, entry: &DiaryEntry, now: DateTime<Utc>) {
     html.put(
-        "<tr><td class=\"n\" data-label=\"Record\">{}</td><td data-label=\"When\">",
+        "<tr><td class=\"n number\">{}</td><td class=\"when\">",
         &[&entry.number],
     );
     time_ago(html, entry.at, now);
     let of = entry.collection.as_deref().or(entry.output.as_deref());
-    let batch = entry
-        .batch
-        .map_or_else(String::new, |batch| format!("batch {batch}"));
+    let batch = entry.batch;
+    let batch = batch.map_or_else(String::new, |batch| format!("batch {batch}"));
+    let events = entry.events.map(|events| Count(events).to_string());
     html.put(
-        "</td><td data-label=\"What\">{}</td><td data-label=\"Of\">{} <span class=\"kind\">{}</span></td>\
-         <td class=\"n\" data-label=\"Events\">{}</td><td data-label=\"Window and remark\">",
+        "</td><td class=\"what\">{}</td><td class=\"of\">{} <span class=\"kind\">{}</span></td>\
+         <td class=\"n events\">{}</td><td class=\"rest\">",
         &[
             &entry.what.replace('_', " "),
             &of.unwrap_or(NONE),
             &batch,
-            &entry
-                .events
-                .map_or_else(|| NONE.to_owned(), |events| Count(events).to_string()),
+            &events.as_deref().unwrap_or_default(),
         ],
     );
     if let Some(end) = &entry.end {
         let begin = entry.begin.as_deref().unwrap_or("the beginning");
         html.put(
-            "<span class=\"window\">{} to <wbr>{}</span> ",
+            "<span class=\"stamp\">{}</span> to <span class=\"stamp\">{}</span> ",
             &[&begin, end],
         );
     }
