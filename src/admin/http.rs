@@ -7,6 +7,7 @@ use hyper::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderMap,
     HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
@@ -95,12 +96,9 @@ impl Admin {
             return Some(text(StatusCode::BAD_REQUEST, what));
         };
         // What stands in the request line goes before the header.
-        let authority = request
-            .uri()
-            .authority()
-            .map(|authority| authority.as_str());
-        let foreign = [Some(host), authority].into_iter().flatten();
-        let foreign = foreign.filter(|name| !self.hosts.allows(name)).next()?;
+        let authority = request.uri().authority().map(Authority::as_str);
+        let mut names = [Some(host), authority].into_iter().flatten();
+        let foreign = names.find(|name| !self.hosts.allows(name))?;
         let foreign: String = foreign.chars().take(MAX_NAME).collect();
         let what = format!(
             "{foreign:?} is no name of this agent: ask for localhost or for the address that it \

@@ -45,7 +45,8 @@ pub(in crate::state) fn history(
     folder: &Path,
     visit: impl FnMut(HistoryLine),
 ) -> io::Result<()> {
-    read(disk, folder, segments(disk, folder)?, visit)
+    read(disk, folder, segments(disk, folder)?, visit);
+    Ok(())
 }
 
 /// Reads the last segments, as many as are not larger together than `most_bytes` and at least the very
@@ -67,15 +68,11 @@ pub(in crate::state) fn recent(
         last.push(segment);
     }
     last.reverse();
-    read(disk, folder, last, visit)
+    read(disk, folder, last, visit);
+    Ok(())
 }
 
-fn read(
-    disk: &Disk,
-    folder: &Path,
-    segments: Vec<u64>,
-    mut visit: impl FnMut(HistoryLine),
-) -> io::Result<()> {
+fn read(disk: &Disk, folder: &Path, segments: Vec<u64>, mut visit: impl FnMut(HistoryLine)) {
     let mut last = 0;
     for segment in segments {
         let file = segment_name(segment);
@@ -126,5 +123,4 @@ fn read(
             }
         }
     }
-    Ok(())
 }
