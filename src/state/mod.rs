@@ -13,7 +13,7 @@ mod store;
 mod tally;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -265,6 +265,27 @@ impl State {
     #[must_use]
     pub fn progress(&self, output: &str, seq: u64) -> Progress {
         self.lock().progress(output, seq)
+    }
+
+    /// Looks at the picture and at how far outputs are inside batches, at one moment.
+    pub fn look_at_work<T>(
+        &self,
+        look: impl FnOnce(&Picture, &dyn Fn(&str, u64, &BatchPicture) -> Progress) -> T,
+    ) -> T {
+        let inner = self.lock();
+        let outputs = inner.picture.outputs.keys();
+        let begun: BTreeMap<&str, BTreeSet<u64>> = outputs
+            .map(|name| (name.as_str(), inner.store.begun(name)))
+            .collect();
+        // Thousands may wait of which nothing is done yet.
+        look(&inner.picture, &|output, seq, batch| {
+            let is_begun = begun.get(output).is_some_and(|begun| begun.contains(&seq));
+            if is_begun || batch.settled.contains_key(output) {
+                inner.progress(output, seq)
+            } else {
+                Progress::default()
+            }
+        })
     }
 
     /// The batches with damaged files of which some output lacks lines, oldest first.
