@@ -116,12 +116,12 @@ impl Admin {
             "/style.css" => with_type(StatusCode::OK, "text/css; charset=utf-8", STYLE),
             "/script.js" => with_type(StatusCode::OK, "text/javascript; charset=utf-8", SCRIPT),
             "/icon.svg" => with_type(StatusCode::OK, "image/svg+xml", ICON),
-            "/metrics" => self.metrics(headers),
+            "/metrics" => tokio::task::block_in_place(|| self.metrics(headers)),
             "/healthz" => match self.pulse.standstill() {
                 None => text(StatusCode::OK, "ok\n"),
                 Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
             },
-            "/readyz" => self.readiness(),
+            "/readyz" => tokio::task::block_in_place(|| self.readiness()),
             "/status" => {
                 let view = tokio::task::block_in_place(|| self.view());
                 json(StatusCode::OK, &view)

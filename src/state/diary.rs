@@ -357,3 +357,154 @@ fn not_delivered(finished: &Finished) -> Option<String> {
         .collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
+
+#[cfg(test)]
+pub(super) mod specimens {
+    //! Records for tests.
+
+    use super::*;
+    use crate::state::{BatchContent, EventFile, EventPlace, Origin, PolledCounts, RemovedLetter};
+
+    pub(in crate::state) fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_400_000_000 + second, 0).unwrap()
+    }
+
+    pub(in crate::state) fn key() -> CollectionKey {
+        CollectionKey {
+            service: "cta".to_owned(),
+            collection: "flows".to_owned(),
+        }
+    }
+
+    /// A poll of so many events; each answer has a thousand bytes, each batch fifty.
+    pub(in crate::state) fn polled(seq: Option<u64>, events: u64) -> Record {
+        let file = EventFile {
+            name: "events-0001.jsonl.zst".to_owned(),
+            events,
+            bytes: 50,
+            crc32: "00000000".to_owned(),
+        };
+        Record::Polled {
+            key: key(),
+            origin: Origin::Poll,
+            window: PollWindow {
+                exclusive_begin: Some(at(0).into()),
+                inclusive_end: Some(at(60).into()),
+            },
+            checkpoint: Some(at(50).into()),
+            seq,
+            outputs: vec!["splunk".to_owned()],
+            counts: PolledCounts {
+                events,
+                bytes: 1000,
+                ..PolledCounts::default()
+            },
+            clock_offset_ms: None,
+            gap: None,
+            content: seq.map(|_| BatchContent {
+                staged_at: at(60),
+                window_end: at(60),
+                end: None,
+                files: vec![file],
+            }),
+        }
+    }
+
+    pub(in crate::state) fn finished(output: &str, delivered: u64, abandoned: u64) -> Record {
+        Record::OutputFinished {
+            output: output.to_owned(),
+            seq: 7,
+            finished: Finished {
+                delivered,
+                abandoned,
+                ..Finished::default()
+            },
+        }
+    }
+
+    pub(in crate::state) fn dropped(output: &str, letters: u64) -> Record {
+        let letter = |line: u64| RemovedLetter {
+            id: line.to_string(),
+            event: Some(EventPlace {
+                output: output.to_owned(),
+                seq: 7,
+                line,
+            }),
+            is_block: false,
+        };
+        Record::LettersRemoved {
+            why: Removal::Dropped,
+            letters: (0..letters).map(letter).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::specimens::{at, dropped, finished, key, polled};
+    use super::*;
+
+    #[track_caller]
+    fn check(record: &Record, expect: &serde_json::Value) {
+        let entry = DiaryEntry::of(3, at(70), record).unwrap();
+        let mut found = serde_json::to_value(entry).unwrap();
+        let fields = found.as_object_mut().unwrap();
+        assert_eq!(fields.remove("number").unwrap(), 3);
+        assert_eq!(fields.remove("at").unwrap(), "2014-05-13T16:54:30Z");
+        assert_eq!(found, *expect);
+    }
+
+    #[test]
+    fn records_in_short() {
+        check(
+            &polled(Some(7), 100),
+            &serde_json::json!({
+                "type": "polled", "collection": "cta/flows", "batch": 7, "events": 100,
+                "begin": "2014-05-13T16:53:20Z", "end": "2014-05-13T16:54:10Z",
+            }),
+        );
+        check(
+            &finished("splunk", 90, 4),
+            &serde_json::json!({
+                "type": "output_finished", "output": "splunk", "batch": 7, "events": 90,
+                "remark": "abandoned: 4",
+            }),
+        );
+        check(
+            &dropped("splunk", 3),
+            &serde_json::json!({"type": "letters_dropped", "events": 3}),
+        );
+        let reason = "x".repeat(1000);
+        let failed = Record::PollFailed {
+            key: key(),
+            failures: 1,
+            span: None,
+            reason: reason.clone(),
+        };
+        check(
+            &failed,
+            &serde_json::json!({
+                "type": "poll_failed", "collection": "cta/flows", "remark": &reason[..MAX_REMARK],
+            }),
+        );
+        assert_eq!(DiaryEntry::of(1, at(0), &Record::LettersCleared), None);
+    }
+
+    #[test]
+    fn the_last_ones_stay_and_those_from_before_stand_in_front() {
+        let mut earlier = Earlier::default();
+        for number in 1..=150 {
+            earlier.take_in(number, at(0), &polled(None, 0));
+        }
+        let mut diary = Diary::beginning_after(150);
+        // It is read while more is written.
+        for number in 151..=170 {
+            diary.take_in(number, at(0), &polled(Some(number), 2));
+        }
+        diary.remember(earlier);
+        let numbers: Vec<u64> = diary.newest().map(|entry| entry.number).collect();
+        assert_eq!(numbers, (71..=170).rev().collect::<Vec<_>>());
+        assert_eq!(diary.fetched().quarters(at(0)).last(), Some(&40));
+        assert_eq!(diary.tally().fetched.events, 40);
+    }
+}

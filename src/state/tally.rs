@@ -81,3 +81,34 @@ impl Tally {
         self.given_up.entry(output.to_owned()).or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::diary::specimens;
+
+    #[test]
+    fn what_is_brought_and_given_up() {
+        let mut tally = Tally::default();
+        for record in [
+            specimens::polled(Some(7), 100),
+            specimens::polled(None, 0),
+            specimens::finished("splunk", 90, 4),
+            specimens::dropped("splunk", 3),
+        ] {
+            tally.take_in(&record);
+        }
+        let events = 100;
+        let fetched = Amount {
+            events,
+            bytes: 2000,
+        };
+        assert_eq!(tally.fetched, fetched);
+        assert_eq!(tally.spooled, Amount { events, bytes: 50 });
+        let given_up = GivenUp {
+            discarded: 3,
+            abandoned: 4,
+        };
+        assert_eq!(tally.given_up["splunk"], given_up);
+    }
+}

@@ -108,8 +108,8 @@ impl Verdict {
         let waits = match pending {
             0 if has_nothing => "Nothing was fetched yet".to_owned(),
             0 => "Everything that was fetched is delivered".to_owned(),
-            1 => "1 event waits for its delivery".to_owned(),
-            more => format!("{} events wait for their delivery", words::Count(more)),
+            1 => "1 delivery is pending".to_owned(),
+            more => format!("{} deliveries are pending", words::Count(more)),
         };
         html.put(
             "<section class=\"verdict {}\"><h1 role=\"status\">{}</h1>\

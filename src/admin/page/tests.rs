@@ -46,7 +46,7 @@ fn all_is_well() {
         &view(well()),
         &[
             "All is well – cta-forwarder",
-            "18 events wait for their delivery. 2 collections, 2 outputs; running for 1d 6h",
+            "18 deliveries are pending. 2 collections, 2 outputs; running for 1d 6h",
             "cta flows 1,234 events 10m behind, next poll in 30s well",
             "vendor (inbox) gold 70 events nothing pushed yet well",
             "2 batches wait 2.0 KiB of 4.0 MiB, the oldest from 1h ago",
