@@ -436,7 +436,7 @@ fn the_last_segments_alone_are_read_back() {
     let some = read(3000);
     assert!(some.len() < all.len() && all.ends_with(&some), "{some:?}");
     // However large it is, the last one is read.
-    let least = read(0);
-    assert!(!least.is_empty() && some.ends_with(&least) && least.len() < some.len());
-    assert_eq!(least.last(), Some(&last));
+    let shortest = read(0);
+    assert!(!shortest.is_empty() && some.ends_with(&shortest) && shortest.len() < some.len());
+    assert_eq!(shortest.last(), Some(&last));
 }
