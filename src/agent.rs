@@ -13,8 +13,9 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ServiceConfig};
 use crate::control::{self, Control, Current, Replies, Request};
@@ -36,8 +37,8 @@ use crate::storage::Storage;
 use crate::tls::{BuildClientError, BuildServerError};
 use recovery::{add_new_outputs, forget_idle_sets, take_house};
 pub use reload::ConfigSource;
-use reload::{PartDied, output_of, reload, service_of};
-use running::Running;
+use reload::{PartDied, admin_of, output_of, reload, service_of};
+use running::{Listening, Running};
 use tasks::{Askable, keep_house, make_askable, poll_when_asked, tell_service_manager};
 
 /// Everything that runs, before it runs.
@@ -47,6 +48,9 @@ pub struct Agent {
     pollers: Vec<Poller>,
     forwarders: Vec<Forwarder>,
     inbox: Option<Arc<Inbox>>,
+    admin: Option<Arc<Admin>>,
+    /// What a reload changes, for who tells of it.
+    current: watch::Sender<Arc<Current>>,
     config: Config,
     lock: StateLock,
 }
@@ -91,6 +95,9 @@ pub enum StartError {
     /// The inbox cannot be set up.
     #[error("the inbox cannot be set up: {0}")]
     Inbox(#[from] BuildServerError),
+    /// The status page cannot be set up.
+    #[error("the status page ([admin]) cannot be set up: {0}")]
+    Admin(#[source] BuildServerError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -174,11 +181,17 @@ impl Agent {
         }
         let inbox = config.inbox.clone();
         let inbox = inbox.map(|inbox| Inbox::new(&house, inbox)).transpose()?;
+        let current = nobody_asked(&config);
+        let admin = config.admin.clone();
+        let admin = admin.map(|admin| admin_of(&house, admin, current.subscribe()));
+        let admin = admin.transpose()?;
         Ok(Self {
             house,
             pollers,
             forwarders,
             inbox: inbox.map(Arc::new),
+            admin,
+            current,
             config,
             lock,
         })
@@ -194,6 +207,8 @@ impl Agent {
             pollers: Vec::new(),
             forwarders: Vec::new(),
             inbox: None,
+            admin: None,
+            current: nobody_asked(&config),
             config,
             lock,
         })
@@ -251,6 +266,8 @@ impl Agent {
             pollers,
             forwarders,
             inbox,
+            admin,
+            current,
             config,
             lock,
         } = self;
@@ -259,7 +276,7 @@ impl Agent {
             mut reloads,
             source,
         } = orders;
-        let mut running = Running::new(&house, config).await?;
+        let mut running = Running::new(&house, config, current).await?;
         let config = running.config();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -270,7 +287,11 @@ impl Agent {
         );
         tell_of_what_nobody_takes(&house, config);
         if let Some(inbox) = inbox {
-            running.begin_inbox(inbox)?;
+            running.begin_listener(Listening::Inbox(inbox))?;
+        }
+        let is_watched = admin.is_some();
+        if let Some(admin) = admin {
+            running.begin_listener(Listening::Admin(admin))?;
         }
         for (service, pollers) in pollers_by_service(pollers) {
             running.begin_service(&service, pollers);
@@ -279,7 +300,7 @@ impl Agent {
             running.begin_output(forwarder);
         }
         running.tell_current();
-        running.begin_lasting(keep_house(house.clone(), running.stopped()));
+        running.begin_lasting(keep_house(house.clone(), is_watched, running.stopped()));
         running.begin_lasting(tell_service_manager(house.clone(), running.stopped()));
         let (ask, mut wanted) = mpsc::channel(1);
         let control = Control::of_agent(house.clone(), running.current(), ask);
@@ -315,27 +336,7 @@ impl Agent {
                 Err(PartDied) => break true,
             }
         };
-        let shutdown_timeout = running.config().shutdown_timeout;
-        service_manager::stopping(shutdown_timeout);
-        tracing::info!(
-            at_most_s = shutdown_timeout.as_secs(),
-            "stopping: what is in flight is finished, a poll if that does not take long"
-        );
-        running.stop();
-        crash::point(Point::Stopping);
-        // A service that takes its time is waited for half of that.
-        let interrupt = running.interrupt();
-        let interrupting = async {
-            tokio::time::sleep(shutdown_timeout / 2).await;
-            interrupt();
-            std::future::pending().await
-        };
-        let ended = tokio::select! {
-            () = running.drain() => Ended::Drained,
-            ended = interrupting => ended,
-            () = tokio::time::sleep(shutdown_timeout) => Ended::TimeUp,
-        };
-        running.end().await;
+        let ended = finish(running).await;
         crash::point(Point::Drained);
         tracing::info!(?ended, "stopped");
         drop(lock);
@@ -347,6 +348,32 @@ impl Agent {
     }
 }
 
+/// Finishes what is in flight.
+async fn finish(mut running: Running) -> Ended {
+    let shutdown_timeout = running.config().shutdown_timeout;
+    service_manager::stopping(shutdown_timeout);
+    tracing::info!(
+        at_most_s = shutdown_timeout.as_secs(),
+        "stopping: what is in flight is finished, a poll if that does not take long"
+    );
+    running.stop();
+    crash::point(Point::Stopping);
+    // A service that takes its time is waited for half of that.
+    let interrupt = running.interrupt();
+    let interrupting = async {
+        tokio::time::sleep(shutdown_timeout / 2).await;
+        interrupt();
+        std::future::pending().await
+    };
+    let ended = tokio::select! {
+        () = running.drain() => Ended::Drained,
+        ended = interrupting => ended,
+        () = tokio::time::sleep(shutdown_timeout) => Ended::TimeUp,
+    };
+    running.end().await;
+    ended
+}
+
 /// What an agent that runs is told.
 pub struct Orders {
     /// Done when it shall stop.
@@ -355,6 +382,14 @@ pub struct Orders {
     pub reloads: mpsc::Receiver<()>,
     /// Where it reads that.
     pub source: Box<dyn ConfigSource>,
+}
+
+/// What a reload changes, before there are pollers that can be asked.
+fn nobody_asked(config: &Config) -> watch::Sender<Arc<Current>> {
+    watch::Sender::new(Arc::new(Current {
+        config: config.clone(),
+        pollers: Askable::new(),
+    }))
 }
 
 /// The pollers of each service together.

@@ -16,6 +16,8 @@ use crate::state::{Picture, State};
 pub struct House {
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// When the agent started.
+    pub started_at: DateTime<Utc>,
     /// What must survive.
     pub state: Arc<State>,
     /// The queue.

@@ -3,6 +3,7 @@
 //!
 //! `docs/architecture.md` draws the rooms and the invariants between them.
 
+pub mod admin;
 pub mod agent;
 pub mod audit;
 #[cfg(any(test, fuzzing))]

@@ -33,6 +33,8 @@ const PASSWORD: &str = "swordfish-9c41e7";
 const TOKEN: &str = "7b1d9f20-token-4c1c-a9d2-55e0c3d2ab17";
 const PROXY_USER: &str = "mole";
 const PROXY_PASSWORD: &str = "badger-0d52aa";
+/// All that is told of the agent over HTTP.
+const ADMIN_PATHS: [&str; 5] = ["/", "/status", "/metrics", "/readyz", "/healthz"];
 /// How long anything may take: only a failure waits for it.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -169,6 +171,8 @@ impl Place {
             directory = "{path}/state"
             min_free_disk = "1MiB"
             archive = {{ keep_raw = true }}
+            [admin]
+            listen = "127.0.0.1:0"
             [log.file]
             directory = "{path}/logs"
             [[service]]
@@ -226,6 +230,23 @@ impl Place {
         said.extend_from_slice(&output.stdout);
         said.extend_from_slice(&output.stderr);
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// What somebody gets who watches the agent.
+    fn look_at(&self, path: &str) -> String {
+        let said = String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned();
+        let (_, url) = said.rsplit_once("status page url=\"http://").unwrap();
+        let (address, _) = url.split_once("/\"").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let accept = "Accept: application/openmetrics-text";
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\n{accept}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        self.said.lock().unwrap().extend_from_slice(&answer);
+        String::from_utf8(answer).unwrap()
     }
 
     fn start(&self, environment: &[(&str, String)]) -> Agent<'_> {
@@ -330,6 +351,12 @@ impl Agent<'_> {
             &["check"],
         ] {
             said.push_str(&self.place.run(question));
+        }
+        for path in ADMIN_PATHS {
+            let answer = self.place.look_at(path);
+            let is_an_answer = ["HTTP/1.1 200", "HTTP/1.1 503"].contains(&&answer[..12]);
+            assert!(is_an_answer, "{answer}");
+            said.push_str(&answer);
         }
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         self.child.wait().unwrap();

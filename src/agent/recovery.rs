@@ -31,6 +31,7 @@ pub(super) fn take_house(
     let spool = Arc::new(Spool::open(&storage.disk, &config.state)?);
     let house = House {
         clock,
+        started_at: now,
         state,
         spool,
         board: Arc::new(Board::default()),

@@ -5,19 +5,22 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use super::StartError;
-use super::running::{Part, Running};
+use super::running::{Listening, Part, Running};
+use crate::admin::Admin;
 use crate::config::{
-    Config, InboxConfig, LoadError, Loaded, OutputConfig, OutputKind, ServerTlsConfig,
+    AdminConfig, Config, InboxConfig, LoadError, Loaded, OutputConfig, OutputKind, ServerTlsConfig,
     ServiceConfig,
 };
-use crate::control::Reply;
+use crate::control::{Current, Reply};
 use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
 use crate::inbox::Inbox;
@@ -78,6 +81,7 @@ enum PartConfig {
     Service(Box<ServiceConfig>),
     Output(Box<OutputConfig>),
     Inbox(Box<InboxConfig>),
+    Admin(AdminConfig),
 }
 
 /// What takes the place of what runs.
@@ -103,7 +107,7 @@ pub(super) enum Change {
 pub(super) enum New {
     Service(Vec<Poller>),
     Output(Box<Forwarder>),
-    Inbox(Arc<Inbox>),
+    Listening(Listening),
 }
 
 impl Made {
@@ -136,8 +140,17 @@ impl Made {
             };
             (Part::Inbox, material)
         });
+        let admin = config.admin.iter().map(|admin| {
+            let files = admin.tls.iter().flat_map(ServerTlsConfig::files);
+            let material = Material {
+                files: files.map(digest).collect(),
+                config: PartConfig::Admin(admin.clone()),
+            };
+            (Part::Admin, material)
+        });
+        let parts = services.chain(outputs).chain(inbox).chain(admin);
         Self {
-            parts: services.chain(outputs).chain(inbox).collect(),
+            parts: parts.collect(),
         }
     }
 }
@@ -223,9 +236,7 @@ async fn change(
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let plan = tokio::task::block_in_place(|| {
-        plan(house, running.config(), running.made(), loaded.config)
-    })?;
+    let plan = tokio::task::block_in_place(|| plan(running, house, loaded.config))?;
     let mut changed = plan.told(running.config(), running.made());
     let old_level = running.config().log.level.clone();
     running.change(plan).await?;
@@ -267,21 +278,19 @@ impl Plan {
 }
 
 /// What has to be done for another configuration; everything new is set up, and begins nothing.
-pub(super) fn plan(
-    house: &House,
-    old: &Config,
-    made: &Made,
-    new: Config,
-) -> Result<Plan, ReloadError> {
-    let old_inbox = old.inbox.as_ref().map(|inbox| inbox.listen);
-    let new_inbox = new.inbox.as_ref().map(|inbox| inbox.listen);
-    // Both at once cannot have the port, and one after the other would refuse who comes between.
-    let is_same_port = match (old_inbox, new_inbox) {
-        (Some(old), Some(new)) => old != new && old.port() == new.port(),
-        _ => false,
-    };
+fn plan(running: &Running, house: &House, new: Config) -> Result<Plan, ReloadError> {
+    let (old, made) = (running.config(), running.made());
+    let inboxes = (&old.inbox, &new.inbox);
+    let admins = (&old.admin, &new.admin);
     let for_a_start = [
-        ("inbox.listen at the same port", is_same_port),
+        (
+            "inbox.listen at the same port",
+            both(inboxes).is_some_and(|(old, new)| is_in_the_way(old.listen, new.listen)),
+        ),
+        (
+            "admin.listen at the same port",
+            both(admins).is_some_and(|(old, new)| is_in_the_way(old.listen, new.listen)),
+        ),
         ("[state]", old.state != new.state),
         ("[log] file", old.log.file != new.log.file),
     ];
@@ -294,7 +303,7 @@ pub(super) fn plan(
     let mut changes = BTreeMap::new();
     for (part, material) in &will_be_made.parts {
         if made.parts.get(part) != Some(material) {
-            let new = set_up(house, &material.config)?;
+            let new = set_up(house, &material.config, &running.current())?;
             changes.insert(part.clone(), Change::Begins(new));
         }
     }
@@ -310,7 +319,20 @@ pub(super) fn plan(
     })
 }
 
-fn set_up(house: &House, config: &PartConfig) -> Result<New, StartError> {
+/// Both at once cannot have the port, and one after the other would refuse who comes between.
+fn is_in_the_way(old: SocketAddr, new: SocketAddr) -> bool {
+    old != new && old.port() == new.port()
+}
+
+fn both<'a, T>((old, new): (&'a Option<T>, &'a Option<T>)) -> Option<(&'a T, &'a T)> {
+    old.as_ref().zip(new.as_ref())
+}
+
+fn set_up(
+    house: &House,
+    config: &PartConfig,
+    current: &watch::Receiver<Arc<Current>>,
+) -> Result<New, StartError> {
     match config {
         PartConfig::Service(service) => service_of(house, service).map(New::Service),
         PartConfig::Output(output) => {
@@ -318,7 +340,11 @@ fn set_up(house: &House, config: &PartConfig) -> Result<New, StartError> {
         }
         PartConfig::Inbox(inbox) => {
             let inbox = Inbox::new(house, (**inbox).clone())?;
-            Ok(New::Inbox(Arc::new(inbox)))
+            Ok(New::Listening(Listening::Inbox(Arc::new(inbox))))
+        }
+        PartConfig::Admin(admin) => {
+            let admin = admin_of(house, admin.clone(), current.clone())?;
+            Ok(New::Listening(Listening::Admin(admin)))
         }
     }
 }
@@ -340,4 +366,14 @@ pub(super) fn output_of(house: &House, output: &OutputConfig) -> Result<Forwarde
         name: output.name.clone(),
         source,
     })
+}
+
+/// The status page.
+pub(super) fn admin_of(
+    house: &House,
+    admin: AdminConfig,
+    current: watch::Receiver<Arc<Current>>,
+) -> Result<Arc<Admin>, StartError> {
+    let admin = Admin::new(house, admin, current).map_err(StartError::Admin)?;
+    Ok(Arc::new(admin))
 }

@@ -14,12 +14,13 @@ use super::StartError;
 use super::recovery::{add_new_outputs, forget_idle_sets};
 use super::reload::{Change, Made, New, Plan};
 use super::tasks::{Askable, make_askable, run_forwarder, run_poller};
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::control::Current;
 use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
 use crate::inbox::Inbox;
-use crate::listener::Socket;
+use crate::listener::{ListenError, Socket};
 use crate::poller::{Asked, Poller};
 use crate::schedule::Schedules;
 use crate::wake::Wake;
@@ -30,6 +31,7 @@ pub(super) enum Part {
     Service(String),
     Output(String),
     Inbox,
+    Admin,
 }
 
 impl fmt::Display for Part {
@@ -38,6 +40,7 @@ impl fmt::Display for Part {
             Self::Service(name) => write!(f, "service {name}"),
             Self::Output(name) => write!(f, "output {name}"),
             Self::Inbox => f.write_str("inbox"),
+            Self::Admin => f.write_str("admin"),
         }
     }
 }
@@ -51,8 +54,8 @@ pub(super) struct Running {
     tasks: JoinSet<Over>,
     slots: BTreeMap<u64, Slot>,
     next_slot: u64,
-    /// The address that the inbox has; another inbox at the same one shares it.
-    inbox_socket: Option<Socket>,
+    /// The addresses that are listened on; what takes a place at the same one shares it.
+    sockets: BTreeMap<Part, Socket>,
     askable: Askable,
     current: watch::Sender<Arc<Current>>,
     /// The agent stops.
@@ -80,10 +83,36 @@ enum Ready {
     Output(Box<Forwarder>),
 }
 
-/// An inbox that has its address and answers nobody yet.
-struct OpenInbox {
+/// What listens on an address of its own.
+#[derive(Debug, Clone)]
+pub(super) enum Listening {
+    Inbox(Arc<Inbox>),
+    Admin(Arc<Admin>),
+}
+
+impl Listening {
+    fn part(&self) -> Part {
+        match self {
+            Self::Inbox(_) => Part::Inbox,
+            Self::Admin(_) => Part::Admin,
+        }
+    }
+
+    fn bind(&self) -> Result<Socket, ListenError> {
+        match self {
+            Self::Inbox(inbox) => inbox.bind(),
+            Self::Admin(admin) => admin.bind(),
+        }
+    }
+}
+
+type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What has its address and answers nobody yet.
+struct OpenListener {
+    part: Part,
     socket: Socket,
-    serving: Pin<Box<dyn Future<Output = ()> + Send>>,
+    serving: Serving,
     leave: watch::Sender<bool>,
 }
 
@@ -99,17 +128,17 @@ enum Over {
 
 impl Running {
     /// Nothing runs yet.
-    pub(super) async fn new(house: &House, config: Config) -> Result<Self, StartError> {
+    pub(super) async fn new(
+        house: &House,
+        config: Config,
+        current: watch::Sender<Arc<Current>>,
+    ) -> Result<Self, StartError> {
         let schedules = config
             .services
             .iter()
             .map(|service| service.schedule.clone());
         let clock = Arc::clone(&house.clock);
         let schedules = Schedules::start(schedules, &house.watchdog, clock).await?;
-        let current = Current {
-            config: config.clone(),
-            pollers: Askable::new(),
-        };
         Ok(Self {
             house: house.clone(),
             made: Made::of(&config),
@@ -118,9 +147,9 @@ impl Running {
             tasks: JoinSet::new(),
             slots: BTreeMap::new(),
             next_slot: 0,
-            inbox_socket: None,
+            sockets: BTreeMap::new(),
             askable: Askable::new(),
-            current: watch::Sender::new(Arc::new(current)),
+            current,
             stopping: watch::Sender::new(false),
         })
     }
@@ -161,10 +190,10 @@ impl Running {
         self.begin(part, Ready::Output(Box::new(forwarder)));
     }
 
-    pub(super) fn begin_inbox(&mut self, inbox: Arc<Inbox>) -> Result<(), StartError> {
-        let socket = inbox.bind()?;
-        let inbox = self.open_inbox(inbox, socket)?;
-        self.serve_inbox(inbox);
+    pub(super) fn begin_listener(&mut self, listening: Listening) -> Result<(), StartError> {
+        let socket = listening.bind()?;
+        let listener = self.open(listening, socket)?;
+        self.serve(listener);
         Ok(())
     }
 
@@ -262,14 +291,17 @@ impl Running {
         for service in &config.services {
             self.schedules.add(service.schedule.clone()).await?;
         }
-        let inbox = changes.remove(&Part::Inbox);
-        let new_inbox = match inbox {
-            Some(Change::Begins(New::Inbox(ref inbox))) => {
-                let socket = self.socket_for(inbox, &config)?;
-                Some(self.open_inbox(Arc::clone(inbox), socket)?)
+        let mut listeners = Vec::new();
+        for part in [Part::Inbox, Part::Admin] {
+            match changes.remove(&part) {
+                Some(Change::Begins(New::Listening(listening))) => {
+                    let socket = self.socket_for(&listening, &config)?;
+                    listeners.push((part, Some(self.open(listening, socket)?)));
+                }
+                Some(_) => listeners.push((part, None)),
+                None => {}
             }
-            _ => None,
-        };
+        }
         // A disk that refuses this may have taken the record of an output: that one is known then, as
         // one that has left the configuration is.
         tokio::task::block_in_place(|| -> Result<(), StartError> {
@@ -295,7 +327,7 @@ impl Running {
                     Some(Ready::Service(self.make_ready(pollers)))
                 }
                 Change::Begins(New::Output(forwarder)) => Some(Ready::Output(forwarder)),
-                Change::Begins(New::Inbox(_)) => continue,
+                Change::Begins(New::Listening(_)) => continue,
                 Change::Ends => {
                     self.forget_askable(&part);
                     None
@@ -303,11 +335,11 @@ impl Running {
             };
             self.replace(part, ready);
         }
-        if inbox.is_some() {
-            self.retire_inbox();
-        }
-        if let Some(inbox) = new_inbox {
-            self.serve_inbox(inbox);
+        for (part, listener) in listeners {
+            self.retire(&part);
+            if let Some(listener) = listener {
+                self.serve(listener);
+            }
         }
         self.tell_current();
         self.forget_what_is_gone();
@@ -391,33 +423,46 @@ impl Running {
         }
     }
 
-    /// The address of an inbox: that of the one before if it is the same.
-    fn socket_for(&self, inbox: &Inbox, config: &Config) -> Result<Socket, StartError> {
-        let address = |config: &Config| config.inbox.as_ref().map(|inbox| inbox.listen);
-        match &self.inbox_socket {
-            Some(socket) if address(&self.config) == address(config) => Ok(socket.share()?),
-            _ => Ok(inbox.bind()?),
+    /// The address of what listens: that of the one before if it is the same.
+    fn socket_for(&self, listening: &Listening, config: &Config) -> Result<Socket, ListenError> {
+        let part = listening.part();
+        let address = |config: &Config| match part {
+            Part::Admin => config.admin.as_ref().map(|admin| admin.listen),
+            _ => config.inbox.as_ref().map(|inbox| inbox.listen),
+        };
+        match self.sockets.get(&part) {
+            Some(socket) if address(&self.config) == address(config) => socket.share(),
+            _ => listening.bind(),
         }
     }
 
     /// Nobody is answered yet.
-    fn open_inbox(&self, inbox: Arc<Inbox>, socket: Socket) -> Result<OpenInbox, StartError> {
-        let leave = watch::Sender::new(false);
-        Ok(OpenInbox {
-            socket: socket.share()?,
-            serving: Box::pin(inbox.serve(socket, leave.subscribe(), self.stopped())?),
+    fn open(&self, listening: Listening, socket: Socket) -> Result<OpenListener, StartError> {
+        let (part, leave) = (listening.part(), watch::Sender::new(false));
+        let shared = socket.share()?;
+        let serving: Serving = match listening {
+            Listening::Inbox(inbox) => {
+                Box::pin(inbox.serve(socket, leave.subscribe(), self.stopped())?)
+            }
+            Listening::Admin(admin) => Box::pin(admin.serve(socket, leave.subscribe())?),
+        };
+        Ok(OpenListener {
+            part,
+            socket: shared,
+            serving,
             leave,
         })
     }
 
-    fn serve_inbox(&mut self, inbox: OpenInbox) {
-        let OpenInbox {
+    fn serve(&mut self, listener: OpenListener) {
+        let OpenListener {
+            part,
             socket,
             serving,
             leave,
-        } = inbox;
-        self.inbox_socket = Some(socket);
-        let id = self.add_slot(Part::Inbox, leave, 1);
+        } = listener;
+        self.sockets.insert(part.clone(), socket);
+        let id = self.add_slot(part, leave, 1);
         self.tasks.spawn(async move {
             serving.await;
             Over::Other(id)
@@ -440,10 +485,9 @@ impl Running {
     }
 
     /// What comes in is finished, and nobody new gets in.
-    fn retire_inbox(&mut self) {
-        self.inbox_socket = None;
-        let inboxes = self.slots.values().filter(|slot| slot.part == Part::Inbox);
-        for slot in inboxes {
+    fn retire(&mut self, part: &Part) {
+        self.sockets.remove(part);
+        for slot in self.slots.values().filter(|slot| slot.part == *part) {
             slot.leave.send_replace(true);
         }
     }

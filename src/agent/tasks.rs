@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use crate::admin;
 use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
 use crate::observe::service_manager;
@@ -122,7 +123,10 @@ pub(super) async fn run_forwarder(
     forwarder.close().await;
 }
 
-pub(super) async fn keep_house(house: House, mut stopped: watch::Receiver<bool>) {
+pub(super) async fn keep_house(house: House, is_watched: bool, mut stopped: watch::Receiver<bool>) {
+    if is_watched {
+        tokio::task::block_in_place(|| admin::remember(&house));
+    }
     loop {
         let now = house.clock.now().utc;
         tokio::task::block_in_place(|| {

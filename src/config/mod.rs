@@ -38,6 +38,8 @@ pub struct Config {
     pub services: Vec<ServiceConfig>,
     /// Where TAXII services push to; none takes nothing.
     pub inbox: Option<InboxConfig>,
+    /// Where it can be watched; none listens to nobody.
+    pub admin: Option<AdminConfig>,
     /// Where events go.
     pub outputs: Vec<OutputConfig>,
     /// What is logged, and where to.
@@ -350,6 +352,19 @@ pub struct InboxConfig {
     pub max_messages_per_minute: u32,
     /// Bounds on one message, of which `max_response_bytes` is its `max_message_bytes`.
     pub limits: Limits,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// The address that it listens on.
+    pub listen: SocketAddr,
+    /// Names, in lower case, by which it may be asked for beside those of this machine.
+    pub allowed_hosts: Vec<String>,
+    /// Connections at once; who comes when all are taken waits.
+    pub max_connections: u32,
+    /// TLS; none listens in the clear.
+    pub tls: Option<ServerTlsConfig>,
 }
 
 /// `tls` of something that listens.

@@ -40,6 +40,7 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub service: Vec<Spanned<Section<RawService>>>,
     pub inbox: Setting<Section<RawInbox>>,
+    pub admin: Setting<Section<RawAdmin>>,
     #[serde(default)]
     pub output: Vec<Spanned<Section<RawOutput>>>,
     #[serde(default)]
@@ -161,6 +162,15 @@ pub(super) struct RawServerTls {
     pub key_file: Setting<PathBuf>,
     pub client_ca_file: Setting<PathBuf>,
     pub client_names: Setting<Vec<Spanned<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAdmin {
+    pub listen: Setting<String>,
+    pub allowed_hosts: Setting<Vec<Spanned<String>>>,
+    pub max_connections: Setting<Count>,
+    pub tls: Setting<Section<RawServerTls>>,
 }
 
 /// Those of a service that mean something for one message.

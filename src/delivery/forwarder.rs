@@ -310,8 +310,10 @@ impl Forwarder {
         self.next_flight += 1;
         crash::point(Point::BeforeLaunch);
         // A body is compressed here.
-        let channel = tokio::task::block_in_place(|| self.output.launch(peer, id, flight.events()));
-        if let (Some(acks), Some(channel)) = (&mut self.acks, channel) {
+        let launched =
+            tokio::task::block_in_place(|| self.output.launch(peer, id, flight.events()));
+        flight.bytes = launched.bytes;
+        if let (Some(acks), Some(channel)) = (&mut self.acks, launched.channel) {
             acks.launched(peer, &channel, now.monotonic);
             flight.channel = Some(channel.guid);
             self.careful_until.retain(|_, until| *until > now.monotonic);

@@ -9,6 +9,7 @@ use super::words::printable;
 use crate::clock::Now;
 use crate::crash::{self, Point};
 use crate::flatten::Origin as EventOrigin;
+use crate::observe::board::Hold;
 use crate::spool::{BatchHead, SpoolError, Staging};
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, PolledCounts, Record};
@@ -27,6 +28,10 @@ use crate::xml::XmlError;
 const MAX_OPEN_BATCHES: usize = 50_000;
 /// Who stages what is pushed; nobody of this name ever wants room.
 const STAGED_BY: &str = "a pushed message";
+
+const MEND_DISK: &str = "free space or mend the disk of the state folder";
+const MEND_ROOM: &str = "mend the outputs that hold what they owe (see status), or give the spool \
+                         more room (state.max_spool_bytes, state.min_free_disk)";
 
 /// What the sender of a message is told, and what is known of the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -268,6 +273,7 @@ impl Inbox {
         );
         self.house.board.inbox(|inbox| {
             inbox.messages += 1;
+            inbox.hold = None;
             inbox.last_message_at = Some(now.utc);
             inbox.last_message = Some(format!(
                 "{} events of {} incidents for {}",
@@ -298,6 +304,25 @@ impl Inbox {
         StatusReply::retry(what, super::RETRY_WAIT, now.utc)
     }
 
+    /// Tells the board that messages are not taken, whatever is in them.
+    fn tell_of_hold(&self, refusal: &Refusal) {
+        let mend = match refusal {
+            Refusal::Message(_) | Refusal::Question(_) | Refusal::Stopping => return,
+            Refusal::Spool(SpoolError::TooLarge { .. } | SpoolError::Full { .. })
+            | Refusal::TooMany => MEND_ROOM,
+            Refusal::Spool(_) | Refusal::Ledger(_) | Refusal::Scratch(_) => MEND_DISK,
+        };
+        let now = self.house.clock.now().utc;
+        self.house.board.inbox(|inbox| {
+            let since = inbox.hold.as_ref().map_or(now, |hold| hold.since);
+            inbox.hold = Some(Hold {
+                reason: refusal.to_string(),
+                mend: mend.to_owned(),
+                since,
+            });
+        });
+    }
+
     /// Refuses a message.
     pub(super) fn refuse(&self, refusal: &Refusal, message: InboxMessage) -> Received {
         let reply = self.refusal(refusal);
@@ -306,6 +331,7 @@ impl Inbox {
             tracing::debug!(message_id = id.map(printable), "{refusal}");
         } else {
             self.tell_of_refusal(&reply, &refusal.to_string(), id);
+            self.tell_of_hold(refusal);
         }
         Received { message, reply }
     }

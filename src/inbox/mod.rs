@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,9 @@ use words::printable;
 const MESSAGES_AT_ONCE: usize = 4;
 /// When a sender may try again for which there is no room.
 const RETRY_WAIT: Duration = Duration::from_secs(60);
+
+/// How long it is told that messages are not taken, when none has come any more.
+const HOLD_KEPT: TimeDelta = TimeDelta::minutes(3);
 
 /// An inbox.
 #[derive(Debug)]
@@ -125,8 +129,15 @@ impl Inbox {
     async fn keep_no_want(&self) {
         loop {
             tokio::time::sleep(RETRY_WAIT).await;
-            let now = self.house.clock.now().monotonic;
-            self.wanted.expire(&self.house.spool, now);
+            let now = self.house.clock.now();
+            self.wanted.expire(&self.house.spool, now.monotonic);
+            self.house.board.inbox(|inbox| {
+                // No sender has come again to see whether it is so still.
+                let is_old = |at| now.utc - at >= HOLD_KEPT;
+                if inbox.last_refusal_at.is_none_or(is_old) {
+                    inbox.hold = None;
+                }
+            });
         }
     }
 

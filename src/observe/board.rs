@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::figures::{OutputFigures, PollFigures};
+
 /// Where pollers and forwarders write what they do.
 #[derive(Debug, Default)]
 pub struct Board {
@@ -18,6 +20,8 @@ struct Inner {
     outputs: BTreeMap<String, OutputActivity>,
     inbox: InboxActivity,
     reload: ReloadActivity,
+    figures: Figures,
+    page: Option<String>,
 }
 
 /// How often the configuration was read again, since the start.
@@ -50,6 +54,15 @@ impl ReloadActivity {
     }
 }
 
+/// What is counted since the start.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// Polls, by `service/collection`.
+    pub polls: BTreeMap<String, PollFigures>,
+    /// Outputs, by name.
+    pub outputs: BTreeMap<String, OutputFigures>,
+}
+
 /// What the inbox is doing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InboxActivity {
@@ -73,6 +86,9 @@ pub struct InboxActivity {
     pub last_stranger: Option<String>,
     /// When that was.
     pub last_stranger_at: Option<DateTime<Utc>>,
+    /// Why it takes nothing; not of a message that is at fault itself.
+    #[serde(default)]
+    pub hold: Option<Hold>,
 }
 
 /// What the poller of a collection is doing.
@@ -84,6 +100,12 @@ pub struct CollectionActivity {
     pub last_result: Option<String>,
     /// When that was.
     pub last_result_at: Option<DateTime<Utc>>,
+    /// Failures in a row.
+    #[serde(default)]
+    pub failures: u32,
+    /// Since when it fails; none after a success.
+    #[serde(default)]
+    pub failing_since: Option<DateTime<Utc>>,
     /// Why it waits for a person, or for room.
     pub hold: Option<Hold>,
 }
@@ -194,6 +216,43 @@ impl Board {
     pub fn reload_activity(&self) -> ReloadActivity {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.reload.clone()
+    }
+
+    /// Counts a poll of a collection.
+    pub fn polled(&self, key: &str, has_succeeded: bool) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let polls = inner.figures.polls.entry(key.to_owned()).or_default();
+        if has_succeeded {
+            polls.succeeded += 1;
+        } else {
+            polls.failed += 1;
+        }
+    }
+
+    /// Counts what an output does.
+    pub fn count(&self, output: &str, count: impl FnOnce(&mut OutputFigures)) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        count(inner.figures.outputs.entry(output.to_owned()).or_default());
+    }
+
+    /// All that is counted.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.figures.clone()
+    }
+
+    /// Writes where the status page is.
+    pub fn set_page(&self, url: String) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.page = Some(url);
+    }
+
+    /// Where the status page is, while something listens.
+    #[must_use]
+    pub fn page(&self) -> Option<String> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.page.clone()
     }
 
     /// What the inbox does.

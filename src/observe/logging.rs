@@ -100,6 +100,7 @@ impl LogGuard {
     }
 
     /// From now on so much is logged; tells whether that is so: [`LEVEL_VARIABLE`] has the last word.
+    #[must_use]
     pub fn set_level(&self, level: &str) -> bool {
         // It was checked with the rest of the configuration.
         let filter = parse_filter(level).ok().filter(|_| !self.is_overridden);

@@ -1,12 +1,15 @@
 //! The status: what is so and what is going on, for people and scripts. No secrets.
 
+use std::collections::{BTreeMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::board::{CollectionActivity, InboxActivity, OutputActivity};
+use super::board::{CollectionActivity, InboxActivity, OutputActivity, ReloadActivity};
 use crate::config::{Config, InboxConfig, OutputKind};
+use crate::delivery::Progress;
 use crate::house::House;
-use crate::state::{CollectionKey, Finished, Picture};
+use crate::state::{BatchPicture, CollectionKey, Finished, Picture};
 
 /// The whole status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +20,12 @@ pub struct Status {
     pub at: DateTime<Utc>,
     /// The running agent's process; none if no agent runs.
     pub pid: Option<u32>,
+    /// Where the status page is, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
+    /// How often its configuration was read again.
+    #[serde(default)]
+    pub reload: ReloadActivity,
     /// The collections.
     pub collections: Vec<CollectionStatus>,
     /// The inbox, if there is one.
@@ -125,6 +134,8 @@ impl Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at: now,
             pid: is_running.then(std::process::id),
+            page: house.board.page(),
+            reload: house.board.reload_activity(),
             collections: collections(house, config, now),
             inbox: config.inbox.as_ref().map(|config| inbox(house, config)),
             outputs: outputs(house, config),
@@ -187,44 +198,75 @@ fn inbox(house: &House, config: &InboxConfig) -> InboxStatus {
 
 fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
     let mut activities = house.board.outputs();
-    let (mut known, owed) = house
-        .state
-        .look(|picture| (picture.outputs.clone(), picture.batches.clone()));
+    let batches = house.spool.batches();
+    let there: HashSet<u64> = batches.iter().map(|head| head.seq).collect();
+    let mut debts = house.state.look_at_work(|picture, progress| {
+        let known = picture.outputs.iter();
+        let mut debts: BTreeMap<String, Debt> = known
+            .map(|(name, output)| (name.clone(), Debt::with(output.finished)))
+            .collect();
+        for (seq, batch) in &picture.batches {
+            for name in &batch.outputs {
+                if let Some(debt) = debts.get_mut(name) {
+                    debt.add(name, batch, &progress(name, *seq, batch));
+                    if !there.contains(seq) {
+                        debt.absent.push(*seq);
+                    }
+                }
+            }
+        }
+        debts
+    });
     for output in &config.outputs {
         // The next start adds it.
-        known.entry(output.name.clone()).or_default();
+        debts.entry(output.name.clone()).or_default();
     }
-    known
+    debts
         .into_iter()
-        .map(|(name, output)| {
-            let (mut pending_batches, mut pending_events, mut missing_batches) = (0, 0, 0);
-            let mut repairing_events = 0;
-            let mut finished = output.finished;
-            for (seq, batch) in &owed {
-                if !batch.outputs.contains(&name) {
-                    continue;
-                }
-                let progress = house.state.progress(&name, *seq);
-                let (mut so_far, _) = batch.settle_so_far(&name, &progress);
-                pending_batches += 1;
-                pending_events += std::mem::take(&mut so_far.abandoned);
-                repairing_events += batch.lacks(&progress);
-                finished.add(&so_far);
-                missing_batches += u64::from(is_missing(house, &name, *seq));
-            }
+        .map(|(name, debt)| {
             let configured = config.outputs.iter().find(|output| output.name == name);
+            let missing = debt.absent.iter();
+            let missing = missing.filter(|seq| is_missing(house, &name, **seq));
             OutputStatus {
                 kind: configured.map(|output| kind_name(&output.kind).to_owned()),
-                pending_batches,
-                pending_events,
-                missing_batches,
-                repairing_events,
-                finished,
+                pending_batches: debt.batches,
+                pending_events: debt.events,
+                missing_batches: missing.count() as u64,
+                repairing_events: debt.repairing,
+                finished: debt.finished,
                 activity: activities.remove(&name).unwrap_or_default(),
                 name,
             }
         })
         .collect()
+}
+
+/// What an output owes, and what has become of the rest.
+#[derive(Debug, Default)]
+struct Debt {
+    batches: u64,
+    events: u64,
+    repairing: u64,
+    finished: Finished,
+    /// Batches that are not in the spool, or were not a moment ago.
+    absent: Vec<u64>,
+}
+
+impl Debt {
+    fn with(finished: Finished) -> Self {
+        Self {
+            finished,
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, output: &str, batch: &BatchPicture, progress: &Progress) {
+        let (mut so_far, _) = batch.settle_so_far(output, progress);
+        self.batches += 1;
+        self.events += std::mem::take(&mut so_far.abandoned);
+        self.repairing += batch.lacks(progress);
+        self.finished.add(&so_far);
+    }
 }
 
 /// Whether a batch is owed and not there. It leaves the spool only when it is owed no more.

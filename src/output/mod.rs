@@ -112,6 +112,15 @@ enum Kind {
     Stdout(Stdout),
 }
 
+/// What was launched.
+#[derive(Debug)]
+pub struct Launched {
+    /// Where it goes, where the peer acknowledges.
+    pub channel: Option<Channel>,
+    /// Its bytes as they travel: compressed, without headers and TLS.
+    pub bytes: u64,
+}
+
 /// How several peers share the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerOrder {
@@ -150,29 +159,31 @@ impl Output {
         }
     }
 
-    /// Starts sending these events, in order, to a peer. There must be at least one. Gives the
-    /// channel that they go to, where the peer acknowledges.
-    pub fn launch(
-        &mut self,
-        peer: usize,
-        flight: FlightId,
-        events: &[Outgoing],
-    ) -> Option<Channel> {
+    /// Starts sending these events, in order, to a peer. There must be at least one.
+    pub fn launch(&mut self, peer: usize, flight: FlightId, events: &[Outgoing]) -> Launched {
         let mut channel = None;
-        let landing: BoxFuture<'static, Landing> = match &mut self.kind {
+        let (bytes, landing): (usize, BoxFuture<'static, Landing>) = match &mut self.kind {
             Kind::SplunkHec(output) => {
                 channel = output.channel(peer);
-                Box::pin(output.send(peer, flight, events))
+                let (bytes, landing) = output.send(peer, flight, events);
+                (bytes, Box::pin(landing))
             }
             Kind::Syslog(output) => {
-                output.launch(peer, flight, events);
-                return None;
+                let bytes = output.launch(peer, flight, events) as u64;
+                return Launched { channel, bytes };
             }
-            Kind::File(output) => Box::pin(sent(flight, peer, output.send(events))),
-            Kind::Stdout(output) => Box::pin(sent(flight, peer, output.send(events))),
+            Kind::File(output) => {
+                let landing = sent(flight, peer, output.send(events));
+                (json_lines_bytes(events), Box::pin(landing))
+            }
+            Kind::Stdout(output) => {
+                let landing = sent(flight, peer, output.send(events));
+                (json_lines_bytes(events), Box::pin(landing))
+            }
         };
         self.under_way.push(landing);
-        channel
+        let bytes = bytes as u64;
+        Launched { channel, bytes }
     }
 
     /// Asks a peer whether what was in the way is mended; a secret that lies in a file is read
@@ -277,13 +288,16 @@ async fn probed(peer: usize, probing: impl Future<Output = Result<(), Problem>>)
 
 /// The events as JSON lines.
 fn json_lines(events: &[Outgoing]) -> Vec<u8> {
-    let bytes = events.iter().map(|out| out.event.json.len() + 1).sum();
-    let mut lines = Vec::with_capacity(bytes);
+    let mut lines = Vec::with_capacity(json_lines_bytes(events));
     for out in events {
         lines.extend_from_slice(one_line(&out.event.json).as_bytes());
         lines.push(b'\n');
     }
     lines
+}
+
+fn json_lines_bytes(events: &[Outgoing]) -> usize {
+    events.iter().map(|out| out.event.json.len() + 1).sum()
 }
 
 /// JSON without raw line breaks: in valid JSON they only ever stand between tokens, so a space says

@@ -239,6 +239,10 @@ impl Poller {
             tracing::info!(collection = %key, since = %hold.since, "polling goes on");
         }
         collection.succeeded();
+        self.house.board.collection(&key.to_string(), |activity| {
+            activity.failures = 0;
+            activity.failing_since = None;
+        });
         self.house.spool.want(&key.to_string(), 0);
         let known = self
             .house

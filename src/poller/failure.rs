@@ -49,6 +49,10 @@ impl Poller {
         // Whatever the schedule says: this window is owed.
         collection.is_due = true;
         self.endpoints.failed(&key.collection, fault);
+        self.house.board.collection(&key.to_string(), |activity| {
+            activity.failures = activity.failures.saturating_add(1);
+            activity.failing_since.get_or_insert(now.utc);
+        });
         let mut wake = Wake::NOW;
         match fault.reaction() {
             Reaction::SameSlot => wake = self.not_connected(&key, fault),

@@ -50,7 +50,14 @@ impl Poller {
     ) -> Result<Completed, PollError> {
         let settle = TimeDelta::from_std(self.service.settle).unwrap_or_default();
         let max_parts = self.service.limits.max_parts;
-        let endpoint = self.endpoint(&key.collection).await?;
+        let endpoint = match self.endpoint(&key.collection).await {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                let failed = Err(error);
+                self.count(key, &failed);
+                return failed;
+            }
+        };
         let allow_asynch = manner.may_wait && self.service.allow_asynch;
         let ask = PollAsk {
             collection: key.collection.clone(),
@@ -75,6 +82,7 @@ impl Poller {
         crash::point(Point::GateClosed);
         self.gate.polled(self.house.clock.now());
         let fetched = self.parts(key, &endpoint.url, &mut exchange, staging).await;
+        self.count(key, &fetched);
         match fetched {
             Err(PollError::Later(later)) => {
                 self.unanswered = Some((exchange, endpoint));
@@ -86,6 +94,16 @@ impl Poller {
             }
             fetched => fetched,
         }
+    }
+
+    /// Counts a poll, unless its answer comes later.
+    pub(super) fn count(&self, key: &CollectionKey, fetched: &Result<Completed, PollError>) {
+        let has_succeeded = match fetched {
+            Ok(_) => true,
+            Err(PollError::Fault(_) | PollError::Keep(_)) => false,
+            Err(PollError::Later(_) | PollError::Interrupted) => return,
+        };
+        self.house.board.polled(&key.to_string(), has_succeeded);
     }
 
     /// Asks for parts to the last one.

@@ -259,6 +259,7 @@ impl Poller {
             self.promised = Some(promised);
             return Err(PollError::Later(later));
         }
+        self.count(&key, &fetched);
         self.keep_by_hand(poll, &key, &fetched?, staging, promised.started)
     }
 

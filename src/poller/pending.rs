@@ -150,6 +150,7 @@ impl Poller {
                 Wake::NOW
             }
             fetched => {
+                self.count(&key, &fetched);
                 let Pending { window, known, .. } = *pending;
                 self.fetched(index, &window, known, fetched, staging, started)
             }

@@ -28,6 +28,8 @@ use segments::{Found, Inventory, Segments};
 
 /// A segment is closed when it has grown to this: it stays as long as one of its letters.
 const SEGMENT_BYTES: u64 = 1 << 20;
+/// Segments that are looked at for the newest letters.
+const NEWEST_SEGMENTS: usize = 4;
 /// What a segment may hold above all letters that are allowed: tombstones, and what a lower limit
 /// found.
 const SPARE_BYTES: u64 = 64 << 20;
@@ -286,6 +288,43 @@ impl DeadLetters {
             Found::Damaged(..) | Found::Nothing(_) => damaged += 1,
         })?;
         failed.map(|()| damaged)
+    }
+
+    /// The newest ones, newest first, as far as they lie in the last segments: at most some megabytes
+    /// are read, whatever there is.
+    pub fn newest(&self, most: usize) -> io::Result<Vec<LetterHead>> {
+        self.cut_back(&mut self.lock());
+        let mut removed = HashSet::new();
+        let mut newest = Vec::new();
+        for number in self
+            .segments
+            .numbers()?
+            .into_iter()
+            .rev()
+            .take(NEWEST_SEGMENTS)
+        {
+            let text = match self.segments.read(number) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                text => text?,
+            };
+            let mut of_segment = Vec::new();
+            segments::each_line_of(&text, |found| match found {
+                Found::Line(Line::Letter(head, _)) => of_segment.push(*head),
+                Found::Line(Line::Removed(id)) => {
+                    removed.insert(id);
+                }
+                Found::Damaged(..) | Found::Nothing(_) => {}
+            });
+            // A tombstone never lies before its letter.
+            let is_there =
+                |head: &LetterHead| key(&head.id).is_some_and(|id| !removed.contains(&id));
+            newest.extend(of_segment.into_iter().rev().filter(is_there));
+            if newest.len() >= most {
+                break;
+            }
+        }
+        newest.truncate(most);
+        Ok(newest)
     }
 
     /// The raw text of a content block.

@@ -524,8 +524,8 @@ impl Spool {
         let gone: Vec<String> = self
             .wants()
             .keys()
-            .cloned()
             .filter(|who| !is_there(who))
+            .cloned()
             .collect();
         for who in gone {
             self.want(&who, 0);

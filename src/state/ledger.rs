@@ -17,7 +17,7 @@ use super::record::Record;
 use crate::crash::{self, Point};
 use crate::disk::{self, Disk, DiskFile};
 pub use history::HistoryLine;
-pub(super) use history::history;
+pub(super) use history::{history, recent};
 use line::encode;
 pub(super) use reading::Reading;
 

@@ -1,6 +1,8 @@
 //! What must survive: the [`ledger`] is the truth, the [`store`] its current picture.
 
 mod damage;
+pub mod day;
+mod diary;
 mod folder;
 pub mod ledger;
 mod lock;
@@ -8,9 +10,10 @@ mod picture;
 mod record;
 mod restoration;
 mod store;
+mod tally;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,6 +25,8 @@ use crate::delivery::Progress;
 use crate::disk::Disk;
 use crate::storage::Storage;
 pub use damage::{BatchSource, Damage, SettledLines};
+use diary::Earlier;
+pub use diary::{Delivered, Diary, DiaryEntry};
 use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError, Reading};
 pub use lock::{LockError, StateLock};
 pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
@@ -33,6 +38,7 @@ use restoration::{MissingBatches, Told, Way};
 #[cfg(test)]
 pub(crate) use store::memory::{MemoryTables, Refusal};
 use store::{Found, Store};
+pub use tally::{Amount, GivenUp, Tally};
 pub use work::{StoredReceipt, WorkChanges};
 
 /// The state cannot be opened.
@@ -89,7 +95,11 @@ struct Inner {
     ledger: Ledger,
     picture: Picture,
     store: Store,
+    diary: Diary,
 }
+
+/// Bytes of the ledger that are read to remember what was before the start.
+const REMEMBERED_BYTES: u64 = 16 << 20;
 
 impl State {
     /// Opens the state below `directory`, or makes it; the caller holds the [`StateLock`].
@@ -141,6 +151,7 @@ impl State {
             missing,
             inner: Mutex::new(Inner {
                 ledger,
+                diary: Diary::beginning_after(picture.number),
                 picture,
                 store,
             }),
@@ -165,6 +176,7 @@ impl State {
         let inner = &mut *inner;
         let number = inner.ledger.append(now, record, &inner.picture)?;
         inner.picture.apply(number, now, record);
+        inner.diary.take_in(number, now, record);
         // The ledger is the truth: what the store misses is brought up with the next change.
         let was_behind = inner.store.is_behind();
         if let Err(error) = inner.store.apply(record, &inner.picture)
@@ -218,10 +230,62 @@ impl State {
         ledger::history(&self.disk, &self.ledger, visit)
     }
 
+    /// Looks at what the last records told.
+    pub fn look_back<T>(&self, look: impl FnOnce(&Diary) -> T) -> T {
+        look(&self.lock().diary)
+    }
+
+    /// Reads what was told before the start, as far as that is not much; gives what outputs had
+    /// delivered then. Blocks while the disk works, others may go on meanwhile.
+    pub fn remember(&self) -> io::Result<Vec<Delivered>> {
+        let last = self.look_back(Diary::begins_after);
+        let mut earlier = Earlier::default();
+        let mut delivered = Vec::new();
+        ledger::recent(&self.disk, &self.ledger, REMEMBERED_BYTES, |line| {
+            let HistoryLine::Record { number, at, record } = line else {
+                return;
+            };
+            if number > last {
+                return;
+            }
+            earlier.take_in(number, at, &record);
+            if let Record::OutputFinished {
+                output, finished, ..
+            } = *record
+            {
+                let events = finished.delivered;
+                delivered.push(Delivered { output, at, events });
+            }
+        })?;
+        self.lock().diary.remember(earlier);
+        Ok(delivered)
+    }
+
     /// How far an output is inside a batch.
     #[must_use]
     pub fn progress(&self, output: &str, seq: u64) -> Progress {
         self.lock().progress(output, seq)
+    }
+
+    /// Looks at the picture and at how far outputs are inside batches, at one moment.
+    pub fn look_at_work<T>(
+        &self,
+        look: impl FnOnce(&Picture, &dyn Fn(&str, u64, &BatchPicture) -> Progress) -> T,
+    ) -> T {
+        let inner = self.lock();
+        let outputs = inner.picture.outputs.keys();
+        let begun: BTreeMap<&str, BTreeSet<u64>> = outputs
+            .map(|name| (name.as_str(), inner.store.begun(name)))
+            .collect();
+        // Thousands may wait of which nothing is done yet.
+        look(&inner.picture, &|output, seq, batch| {
+            let is_begun = begun.get(output).is_some_and(|begun| begun.contains(&seq));
+            if is_begun || batch.settled.contains_key(output) {
+                inner.progress(output, seq)
+            } else {
+                Progress::default()
+            }
+        })
     }
 
     /// The batches with damaged files of which some output lacks lines, oldest first.

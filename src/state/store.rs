@@ -271,6 +271,15 @@ impl Store {
         stored.and_then(parse).unwrap_or_default()
     }
 
+    /// The batches of which an output has done something.
+    pub(super) fn begun(&self, output: &str) -> BTreeSet<u64> {
+        let prefix = format!("{}/{output}/", prefix::CURSOR);
+        let cursors = self.values.with_prefix(&prefix);
+        cursors
+            .filter_map(|(key, _)| key.strip_prefix(&prefix)?.parse().ok())
+            .collect()
+    }
+
     /// Keeps what has changed in an output's work: when this returns it is durable, and when it
     /// fails it is not kept.
     pub(super) fn keep(&mut self, output: &str, work: &WorkChanges) -> Result<(), StoreError> {

@@ -16,7 +16,8 @@ use super::version::Version;
 /// So many services that know collections are asked for one.
 const MAX_MANAGERS: usize = 3;
 /// Requests that it takes at most to find out where a collection is polled.
-pub const MAX_REQUESTS: u32 = 1 + MAX_MANAGERS as u32;
+pub const MAX_REQUESTS: u32 = 4;
+const _: () = assert!(MAX_REQUESTS as usize == 1 + MAX_MANAGERS);
 
 /// What came of asking a service what it offers, which any service may be asked.
 #[derive(Debug, Default)]

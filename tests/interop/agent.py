@@ -20,14 +20,14 @@ def binary():
 class Agent:
     """A configuration and a state folder, which outlive every start and stop."""
 
-    def __init__(self, folder, poll_url, password=READER[1], service=None, outputs=(), inbox=None):
+    def __init__(self, folder, poll_url, password=READER[1], service=None, outputs=(), inbox=None, admin=None):
         self._folder = Path(folder)
         self._events = self._folder / "events.jsonl"
         self._starts = 0
         self._password = self._folder / "taxii-password"
         self._config = self._folder / "cta-forwarder.toml"
         self.set_password(password)
-        self._config.write_text(self._configuration(poll_url, service or {}, outputs, inbox))
+        self._config.write_text(self._configuration(poll_url, service or {}, outputs, inbox, admin))
 
     def set_password(self, password):
         self._password.touch(mode=0o600)
@@ -59,7 +59,7 @@ class Agent:
             raise AssertionError(f"`status` ended with code {asked.returncode}: {asked.stderr}")
         return {output["name"]: output for output in json.loads(asked.stdout)["outputs"]}
 
-    def _configuration(self, poll_url, service, outputs, inbox):
+    def _configuration(self, poll_url, service, outputs, inbox, admin):
         service = {
             "name": SERVICE,
             "poll_url": poll_url,
@@ -82,6 +82,8 @@ class Agent:
             tables.append(("[[service]]", service))
         if inbox:
             tables.append(("[inbox]", inbox))
+        if admin:
+            tables.append(("[admin]", admin))
         tables += [("[[output]]", output) for output in (file, *outputs)]
         return "\n".join(f"{head}\n{_toml(table)}" for head, table in tables)
 

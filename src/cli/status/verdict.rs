@@ -18,6 +18,10 @@ pub(super) struct Verdict {
 impl Verdict {
     pub(super) fn of(status: &Status) -> Self {
         let mut verdict = Self::default();
+        if status.reload.last_refusal.is_some() {
+            let refused = "a reload was refused, the configuration is the old one";
+            verdict.doubtful.push(refused.to_owned());
+        }
         for collection in &status.collections {
             verdict.collection(collection);
         }

@@ -105,15 +105,23 @@ impl Checker<'_> {
             self.missing(Some(table), "listen", what);
             return nowhere;
         };
-        let Ok(address) = listen.get_ref().parse() else {
+        let examples = ["0.0.0.0:9443", "[::]:9443"];
+        self.socket_address(&listen, examples).unwrap_or(nowhere)
+    }
+
+    pub(super) fn socket_address(
+        &mut self,
+        text: &Spanned<String>,
+        [one, other]: [&str; 2],
+    ) -> Option<SocketAddr> {
+        let address = text.get_ref().parse().ok();
+        if address.is_none() {
             let what = format!(
-                "{:?} is not an address with a port; write one such as \"0.0.0.0:9443\" or \
-                 \"[::]:9443\"",
-                listen.get_ref()
+                "{:?} is not an address with a port; write one such as {one:?} or {other:?}",
+                text.get_ref()
             );
-            self.refuse(&listen.span(), what);
-            return nowhere;
-        };
+            self.refuse(&text.span(), what);
+        }
         address
     }
 
@@ -133,7 +141,7 @@ impl Checker<'_> {
         path.into_inner()
     }
 
-    fn server_tls(&mut self, raw: Spanned<Section<RawServerTls>>) -> ServerTlsConfig {
+    pub(super) fn server_tls(&mut self, raw: Spanned<Section<RawServerTls>>) -> ServerTlsConfig {
         let table = raw.span();
         let raw = raw.into_inner().0;
         let key_span = raw.key_file.as_ref().map(Spanned::span);

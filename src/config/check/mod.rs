@@ -3,6 +3,7 @@
 //! A value that is wrong is told and replaced by some other value, so that the search goes on; a
 //! `Config` with such a value never leaves this room.
 
+mod admin;
 mod credentials;
 mod inbox;
 mod output;
@@ -74,6 +75,7 @@ impl Checker<'_> {
         }
         let services = self.services(raw.service);
         let inbox = raw.inbox.map(|inbox| self.inbox(inbox, &services));
+        let admin = raw.admin.and_then(|admin| self.admin(admin));
         let known: Vec<String> = brought.iter().map(|name| name.get_ref().clone()).collect();
         let outputs = self.outputs(raw.output, &known);
         for collection in brought {
@@ -89,6 +91,7 @@ impl Checker<'_> {
             state,
             services,
             inbox,
+            admin,
             outputs,
             log: self.log(raw.log.0),
             shutdown_timeout: self.positive_period(raw.shutdown_timeout, Duration::from_secs(30)),

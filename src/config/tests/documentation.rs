@@ -24,6 +24,8 @@ fn documented(uncomment: impl Fn(&str) -> Option<&str>) -> String {
         .replace("\"/etc/cta-forwarder/inbox-password\"", "\"DIR/secret\"")
         .replace("\"/etc/cta-forwarder/inbox.pem\"", "\"DIR/ca.pem\"")
         .replace("\"/etc/cta-forwarder/inbox.key\"", "\"DIR/secret\"")
+        .replace("\"/etc/cta-forwarder/admin.pem\"", "\"DIR/ca.pem\"")
+        .replace("\"/etc/cta-forwarder/admin.key\"", "\"DIR/secret\"")
         .replace("\"/etc/cta-forwarder/clients.pem\"", "\"DIR/ca.pem\"")
         .replace("\"/etc/cta-forwarder/proxy-password\"", "\"DIR/secret\"")
 }

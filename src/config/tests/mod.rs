@@ -1,5 +1,6 @@
 //! The whole way from a file to its configuration or its messages.
 
+mod admin_messages;
 mod documentation;
 mod inbox_messages;
 mod output_messages;

@@ -219,7 +219,7 @@ fn all_problems_at_once_in_the_order_of_the_file() {
             table("[[output]]", &SYSLOG, "index = 'a'")
         ),
         r#"
-            FILE:1: colour: unknown key; allowed are shutdown_timeout, state, service, inbox, output, log
+            FILE:1: colour: unknown key; allowed are shutdown_timeout, state, service, inbox, admin, output, log
             FILE:12: service[0].max_windw: unknown key; did you mean "max_window"?
             FILE:13: service[0].settle: 1 is not a duration; write a number and a unit, such as "10m" or "3d"
             FILE:14: service[0].schedule: "x" is not a schedule: it has 1 fields; write six fields (second, minute, hour, day, month, weekday; UTC), such as "0 */10 * * * *"

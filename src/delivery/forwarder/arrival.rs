@@ -11,6 +11,7 @@ use super::queue::{Item, Place, lines};
 use crate::clock::Now;
 use crate::crash::{self, Point};
 use crate::delivery::{Lines, Reaction, Settled, TooMuch};
+use crate::observe::figures::Taken;
 use crate::output::{Channel, Landing, Problem, Promise, Receipt, Verdict};
 use crate::spool::EventLetter;
 use crate::state::StoredReceipt;
@@ -82,7 +83,7 @@ impl Forwarder {
         promise: Promise,
         now: Now,
     ) -> Result<(), KeepError> {
-        let count = flight.len();
+        let (count, bytes) = (flight.len(), flight.bytes);
         let took = now.monotonic.saturating_sub(flight.launched);
         let (scattered, verdict) = match verdict {
             Verdict::Scattered { delivered, then } => (delivered, *then),
@@ -96,11 +97,13 @@ impl Forwarder {
         };
         let mut items: Vec<Option<(Place, Item)>> =
             flight.into_items().into_iter().map(Some).collect();
+        let mut events = 0;
         // Accepted without a promise, where there should be one, is not accepted.
         if self.acks.is_none() || matches!(promise, Promise::Given(_)) {
             let taken = std::iter::once(0..first).chain(scattered).flatten();
             let taken = taken.filter_map(|index| Some(items.get_mut(index)?.take()?.0));
             let taken: Vec<Place> = taken.collect();
+            events = taken.len();
             if !taken.is_empty() {
                 let may_grow =
                     was_full && !matches!(verdict, Verdict::Delivered { slow_down: true });
@@ -115,7 +118,13 @@ impl Forwarder {
         if matches!(verdict, Verdict::TooLarge { .. }) && rest.len() == 1 {
             refused = rest.pop();
         }
+        let goes_again = !rest.is_empty();
         self.put_back(rest);
+        let of = count;
+        self.house.board.count(&self.config.name, |figures| {
+            figures.landed(took, Taken { events, of, bytes });
+            figures.retries += u64::from(goes_again);
+        });
         self.react(peer, verdict, count, refused, now)
     }
 
@@ -219,6 +228,9 @@ impl Forwarder {
             activity.delivered_at = Some(now.utc);
             activity.delivered += count;
             activity.last_failure = None;
+        });
+        self.house.board.count(&self.config.name, |figures| {
+            figures.delivered(now.utc, count);
         });
     }
 
@@ -337,6 +349,9 @@ impl Forwarder {
             open.is_changed = true;
         }
         self.letters_mended();
+        self.house
+            .board
+            .count(&self.config.name, |figures| figures.dead_lettered += 1);
         Ok(())
     }
 

@@ -14,6 +14,8 @@ pub(super) struct Flight {
     pub(super) launched: Duration,
     /// The channel that it went to, where the peer acknowledges.
     pub(super) channel: Option<Uuid>,
+    /// Its bytes as they travel.
+    pub(super) bytes: u64,
     places: Vec<(Place, usize)>,
     events: Vec<Outgoing>,
 }
@@ -29,6 +31,7 @@ impl Flight {
         Self {
             launched,
             channel: None,
+            bytes: 0,
             places,
             events,
         }

@@ -75,13 +75,13 @@ impl SplunkHec {
         Some(lane.lock().channel().clone())
     }
 
-    /// One request with events of one index.
+    /// One request with events of one index; gives the bytes of its body.
     pub(super) fn send(
         &self,
         peer: usize,
         flight: FlightId,
         events: &[Outgoing],
-    ) -> impl Future<Output = Landing> + Send + use<> {
+    ) -> (usize, impl Future<Output = Landing> + Send + use<>) {
         let count = events.len();
         let index = events
             .first()
@@ -98,7 +98,8 @@ impl SplunkHec {
             .way_to(peer)
             .map(|(endpoint, lane)| (endpoint.events.clone(), lane.clone()));
         let client = self.client.clone();
-        async move {
+        let bytes = body.len();
+        let landing = async move {
             let (verdict, promise) = match way {
                 None => (verdict(no_such_peer(peer)), Promise::None),
                 Some((url, lane)) => {
@@ -127,7 +128,8 @@ impl SplunkHec {
                 verdict,
                 promise,
             }
-        }
+        };
+        (bytes, landing)
     }
 
     /// Whether the collector is well, takes the token, and acknowledges if it is to; only an event

@@ -55,7 +55,7 @@ fn no_data() -> String {
 }
 
 async fn sent(output: &SplunkHec, peer: usize, events: &[Outgoing]) -> Verdict {
-    match output.send(peer, 0, events).await {
+    match output.send(peer, 0, events).1.await {
         Landing::Sent {
             verdict,
             promise: Promise::None,
@@ -267,7 +267,7 @@ async fn a_receipt_says_where_to_ask_and_the_question_goes_there() {
     );
     let (address, mut requests) = http_server(vec![taken, answer, elsewhere]).await;
     let output = acknowledging(address);
-    let landing = output.send(0, 9, &[outgoing("{}")]).await;
+    let landing = output.send(0, 9, &[outgoing("{}")]).1.await;
     let Landing::Sent {
         flight: 9,
         peer: 0,

@@ -106,9 +106,10 @@ impl Syslog {
     }
 
     /// Starts sending these events, up to the first that is too large: that one is refused once
-    /// those before it are delivered.
-    pub(super) fn launch(&mut self, peer: usize, id: FlightId, events: &[Outgoing]) {
+    /// those before it are delivered. Gives the bytes of their messages.
+    pub(super) fn launch(&mut self, peer: usize, id: FlightId, events: &[Outgoing]) -> usize {
         let flight = self.encode(id, events);
+        let bytes = flight.bytes().len();
         if flight.len() == 0 {
             let (flight, verdict) = flight.arrived();
             self.landed.push_back(Landing::Sent {
@@ -120,6 +121,7 @@ impl Syslog {
         } else if let Some(peer) = self.peers.get_mut(peer) {
             peer.launch(flight);
         }
+        bytes
     }
 
     /// Starts to ask whether a peer would take messages; over UDP, whether its name resolves.

@@ -285,6 +285,24 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
+#[test]
+fn the_newest_are_found_in_the_last_segments_alone() {
+    let scene = Scene::new();
+    assert!(scene.letters.newest(3).unwrap().is_empty());
+    for line in 0..40 {
+        scene.keep(line, 300).unwrap();
+    }
+    let heads = scene.heads();
+    scene.remove(&[38]).unwrap();
+    let ids = |heads: &[LetterHead]| heads.iter().map(|head| head.id.clone()).collect::<Vec<_>>();
+    let newest = scene.letters.newest(3).unwrap();
+    let expect = [&heads[39], &heads[37], &heads[36]];
+    assert_eq!(ids(&newest), expect.map(|head| head.id.clone()));
+    // Those before are not worth the reading.
+    let found = scene.letters.newest(1000).unwrap().len();
+    assert!((4..30).contains(&found), "{found}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
@@ -326,6 +344,12 @@ proptest! {
             }
             let found: BTreeSet<u64> = scene.lines().into_iter().collect();
             prop_assert_eq!(&found, &model);
+            let newest = scene.letters.newest(3).unwrap();
+            let all = scene.heads();
+            for (found, expect) in newest.iter().zip(all.iter().rev()) {
+                prop_assert_eq!(&found.id, &expect.id);
+            }
+            prop_assert!(newest.len() <= 3);
         }
         refusal::end();
         scene.reopen();

@@ -43,10 +43,38 @@ pub enum HistoryLine {
 pub(in crate::state) fn history(
     disk: &Disk,
     folder: &Path,
-    mut visit: impl FnMut(HistoryLine),
+    visit: impl FnMut(HistoryLine),
 ) -> io::Result<()> {
+    read(disk, folder, segments(disk, folder)?, visit);
+    Ok(())
+}
+
+/// Reads the last segments, as many as are not larger together than `most_bytes` and at least the very
+/// last, oldest first.
+pub(in crate::state) fn recent(
+    disk: &Disk,
+    folder: &Path,
+    most_bytes: u64,
+    visit: impl FnMut(HistoryLine),
+) -> io::Result<()> {
+    let mut bytes = 0;
+    let mut last = Vec::new();
+    for segment in segments(disk, folder)?.into_iter().rev() {
+        let found = disk.metadata_if_there(&folder.join(segment_name(segment)))?;
+        bytes += found.map_or(0, |found| found.bytes);
+        if bytes > most_bytes && !last.is_empty() {
+            break;
+        }
+        last.push(segment);
+    }
+    last.reverse();
+    read(disk, folder, last, visit);
+    Ok(())
+}
+
+fn read(disk: &Disk, folder: &Path, segments: Vec<u64>, mut visit: impl FnMut(HistoryLine)) {
     let mut last = 0;
-    for segment in segments(disk, folder)? {
+    for segment in segments {
         let file = segment_name(segment);
         let path = folder.join(&file);
         let text = match disk.read_at_most(&path, MAX_SEGMENT_BYTES) {
@@ -95,5 +123,4 @@ pub(in crate::state) fn history(
             }
         }
     }
-    Ok(())
 }

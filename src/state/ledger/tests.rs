@@ -413,3 +413,30 @@ fn a_large_snapshot_does_not_come_with_each_record() {
     let begun = fixture.ledger.segment - before;
     assert!((1..=10).contains(&begun), "{begun} segments for 99 records");
 }
+
+#[test]
+fn the_last_segments_alone_are_read_back() {
+    let mut fixture = Fixture::new();
+    for second in 1..=60 {
+        fixture.append(second);
+    }
+    let disk = Disk::machine();
+    let folder = fixture.folder.path();
+    let read = |most_bytes| {
+        let mut numbers = Vec::new();
+        recent(&disk, folder, most_bytes, |line| match line {
+            HistoryLine::Record { number, .. } => numbers.push(number),
+            other => panic!("{other:?}"),
+        })
+        .unwrap();
+        numbers
+    };
+    let all = read(u64::MAX);
+    let last = *all.last().unwrap();
+    let some = read(3000);
+    assert!(some.len() < all.len() && all.ends_with(&some), "{some:?}");
+    // However large it is, the last one is read.
+    let shortest = read(0);
+    assert!(!shortest.is_empty() && some.ends_with(&shortest) && shortest.len() < some.len());
+    assert_eq!(shortest.last(), Some(&last));
+}
