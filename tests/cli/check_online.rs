@@ -369,34 +369,28 @@ async fn a_proxy_is_a_step_of_the_way() {
 
 #[test]
 fn a_listen_address_is_free_or_the_agents_own() {
-    let simulator = Simulator::start();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let listen = |address: SocketAddr| {
-        simulator.edit(|text| {
-            let text = text.split("\n[inbox]").next().unwrap();
-            format!("{text}\n[inbox]\nlisten = \"{address}\"\ncollections = [\"gold\"]\n")
-        });
-    };
-    listen(taken.local_addr().unwrap());
-    let (all, code) = rows(&simulator);
-    assert_eq!(code, Some(69));
-    assert_row(
-        &all,
-        "inbox inbox",
-        "listen",
-        "failed",
-        "is taken by something else",
-    );
-    let address = taken.local_addr().unwrap();
-    drop(taken);
-    let (all, _) = rows(&simulator);
-    assert_row(&all, "inbox inbox", "listen", "ok", "is free");
-    let agent = simulator.start_agent();
-    let (all, code) = rows(&simulator);
-    assert_eq!(code, Some(0), "{all:#?}");
-    let words = format!("the running agent listens on {address}");
-    assert_row(&all, "inbox inbox", "listen", "ok", &words);
-    assert_eq!(agent.stop().code, Some(0));
+    for (subject, section, more) in [
+        ("inbox inbox", "[inbox]", "collections = [\"gold\"]"),
+        ("admin", "[admin]", ""),
+    ] {
+        let simulator = Simulator::start();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        simulator.edit(|text| format!("{text}\n{section}\nlisten = \"{address}\"\n{more}\n"));
+        let (all, code) = rows(&simulator);
+        assert_eq!(code, Some(69));
+        let taken_by = "is taken by something else";
+        assert_row(&all, subject, "listen", "failed", taken_by);
+        drop(taken);
+        let (all, _) = rows(&simulator);
+        assert_row(&all, subject, "listen", "ok", "is free");
+        let agent = simulator.start_agent();
+        let (all, code) = rows(&simulator);
+        assert_eq!(code, Some(0), "{all:#?}");
+        let words = format!("the running agent listens on {address}");
+        assert_row(&all, subject, "listen", "ok", &words);
+        assert_eq!(agent.stop().code, Some(0));
+    }
 }
 
 #[test]

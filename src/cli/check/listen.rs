@@ -8,14 +8,23 @@ use chrono::Utc;
 use super::certificate;
 use super::row::{Row, Rows};
 use super::state::RunningAgent;
-use crate::config::InboxConfig;
+use crate::config::{AdminConfig, InboxConfig};
 
-pub(super) fn check(inbox: &InboxConfig, agent: &RunningAgent) -> Vec<Row> {
+pub(super) fn check_inbox(inbox: &InboxConfig, agent: &RunningAgent) -> Vec<Row> {
     let mut rows = Rows::new(format!("inbox {}", inbox.name));
     if let Some(tls) = &inbox.tls {
         certificate::of_server(&mut rows, tls, Utc::now());
     }
     check_address(&mut rows, inbox.listen, agent.inbox_listens());
+    rows.into_all()
+}
+
+pub(super) fn check_page(admin: &AdminConfig, agent: &RunningAgent) -> Vec<Row> {
+    let mut rows = Rows::new("admin".to_owned());
+    if let Some(tls) = &admin.tls {
+        certificate::of_server(&mut rows, tls, Utc::now());
+    }
+    check_address(&mut rows, admin.listen, agent.page_listens());
     rows.into_all()
 }
 

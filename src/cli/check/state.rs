@@ -60,6 +60,14 @@ impl RunningAgent {
             Self::None | Self::Unknown(_) | Self::Silent => false,
         }
     }
+
+    /// Whether its status page listens.
+    pub(super) fn page_listens(&self) -> bool {
+        match self {
+            Self::Status(status) => status.page.is_some(),
+            Self::None | Self::Unknown(_) | Self::Silent => false,
+        }
+    }
 }
 
 pub(super) fn check(config: &Config, rights: &Rights, agent: &RunningAgent) -> Vec<Row> {
