@@ -221,7 +221,7 @@ impl Agent {
     }
 
     /// The pollers, for who drives them by hand.
-    pub fn pollers(&mut self) -> &mut [Poller] {
+    pub fn pollers(&mut self) -> &mut Vec<Poller> {
         &mut self.pollers
     }
 
@@ -370,7 +370,7 @@ async fn finish(mut running: Running) -> Ended {
         ended = interrupting => ended,
         () = tokio::time::sleep(shutdown_timeout) => Ended::TimeUp,
     };
-    running.end().await;
+    running.end();
     ended
 }
 

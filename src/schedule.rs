@@ -108,7 +108,7 @@ impl Schedules {
     }
 
     /// Ticks no more.
-    pub async fn stop(mut self) {
+    pub async fn stop(&mut self) {
         if let Err(error) = self.scheduler.shutdown().await {
             tracing::debug!(%error, "the scheduler did not stop in order");
         }
@@ -161,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn it_ticks_and_collections_share() {
         let every_second = "* * * * * *".to_owned();
-        let schedules = start([every_second.clone(), every_second.clone()]).await;
+        let mut schedules = start([every_second.clone(), every_second.clone()]).await;
         assert_eq!(schedules.running.len(), 1);
         let mut first = schedules.ticks(&every_second).unwrap();
         let mut second = schedules.ticks(&every_second).unwrap();

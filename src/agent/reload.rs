@@ -377,3 +377,6 @@ pub(super) fn admin_of(
     let admin = Admin::new(house, admin, current).map_err(StartError::Admin)?;
     Ok(Arc::new(admin))
 }
+
+#[cfg(test)]
+mod tests;

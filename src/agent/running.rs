@@ -365,13 +365,13 @@ impl Running {
 
     /// Waits until everybody has finished.
     pub(super) async fn drain(&mut self) {
+        self.schedules.stop().await;
         while self.tasks.join_next().await.is_some() {}
     }
 
-    /// Ends the schedules, and whatever has not finished.
-    pub(super) async fn end(mut self) {
+    /// Ends whatever has not finished.
+    pub(super) fn end(mut self) {
         self.tasks.abort_all();
-        self.schedules.stop().await;
     }
 
     /// A part makes room, and what is ready for its place begins as soon as it has; where there is
