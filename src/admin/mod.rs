@@ -73,8 +73,9 @@ impl Admin {
         let serving = listener.serve(answer, leaving);
         Ok(async move {
             tracing::info!(url, "status page");
-            self.house.board.set_page(url);
+            let page = self.house.board.set_page(url);
             serving.await;
+            self.house.board.end_page(page);
         })
     }
 

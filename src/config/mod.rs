@@ -27,7 +27,7 @@ use crate::taxii::version::Version;
 pub use header::{check_header_name, may_stand_in_header};
 pub use load::{CheckCron, Environment, LoadError, Loaded};
 pub use problem::Problem;
-pub use secret::{ReadSecretError, Secret, SecretSource};
+pub use secret::{ReadSecretError, Secret, SecretSource, THEN_RESTART};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

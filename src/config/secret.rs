@@ -30,6 +30,22 @@ pub enum SecretSource {
     Credential(PathBuf),
 }
 
+/// What a mend ends with where the secret [stays as it is](SecretSource::stays_until_restart).
+pub const THEN_RESTART: &str = "; then restart the service (`systemctl restart cta-forwarder`): it keeps \
+                                what it was started with";
+
+impl SecretSource {
+    /// Whether another secret there is seen by the next start alone: systemd lays down a credential
+    /// once, and a variable stays what it is.
+    #[must_use]
+    pub fn stays_until_restart(&self) -> bool {
+        match self {
+            Self::Credential(_) | Self::Env(_) => true,
+            Self::Plain | Self::File(_) => false,
+        }
+    }
+}
+
 /// A secret could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadSecretError {

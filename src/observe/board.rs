@@ -22,6 +22,8 @@ struct Inner {
     reload: ReloadActivity,
     figures: Figures,
     page: Option<String>,
+    /// Pages that there were so far.
+    pages: u64,
 }
 
 /// How often the configuration was read again, since the start.
@@ -242,10 +244,20 @@ impl Board {
         inner.figures.clone()
     }
 
-    /// Writes where the status page is.
-    pub fn set_page(&self, url: String) {
+    /// Writes where the status page is; gives the number of that.
+    pub fn set_page(&self, url: String) -> u64 {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.pages += 1;
         inner.page = Some(url);
+        inner.pages
+    }
+
+    /// The page with this number listens no more; another may have taken its place.
+    pub fn end_page(&self, number: u64) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.pages == number {
+            inner.page = None;
+        }
     }
 
     /// Where the status page is, while something listens.

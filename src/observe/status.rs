@@ -80,6 +80,9 @@ pub struct InboxCollection {
     pub pushed_at: Option<DateTime<Utc>>,
     /// Events that were pushed.
     pub events: u64,
+    /// Gaps: what was pushed and is lost with damaged files.
+    #[serde(default)]
+    pub gaps: u64,
 }
 
 /// An output.
@@ -187,6 +190,7 @@ fn inbox(house: &House, config: &InboxConfig) -> InboxStatus {
             collection: key.collection,
             pushed_at: known.polled_at,
             events: known.events,
+            gaps: known.gaps,
         }
     });
     InboxStatus {

@@ -31,6 +31,8 @@ pub struct GivenUp {
     pub discarded: u64,
     /// Given up since the spool was full.
     pub abandoned: u64,
+    /// Lost with damaged files: no poll brought them again.
+    pub lost: u64,
 }
 
 impl Tally {
@@ -54,7 +56,11 @@ impl Tally {
             }
             Record::OutputFinished {
                 output, finished, ..
-            } => self.of(output).abandoned += finished.abandoned,
+            } => {
+                let given_up = self.of(output);
+                given_up.abandoned += finished.abandoned;
+                given_up.lost += finished.lost;
+            }
             Record::LettersRemoved {
                 why: Removal::Dropped,
                 letters,
@@ -108,6 +114,7 @@ mod tests {
         let given_up = GivenUp {
             discarded: 3,
             abandoned: 4,
+            lost: 0,
         };
         assert_eq!(tally.given_up["splunk"], given_up);
     }

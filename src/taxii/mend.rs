@@ -1,6 +1,6 @@
 //! What a person must mend, in the words of what is configured.
 
-use crate::config::{Authentication, ServiceAddress, ServiceConfig};
+use crate::config::{Authentication, ServiceAddress, ServiceConfig, THEN_RESTART};
 
 /// What a person must mend before polls can go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Configured {
     address: Address,
     subscription: Option<String>,
     allow_asynch: bool,
+    /// Whether another secret is seen by the next start alone.
+    secret_stays: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +80,11 @@ impl Configured {
             },
             subscription: service.subscriptions.get(collection).cloned(),
             allow_asynch: service.allow_asynch,
+            secret_stays: match &service.authentication {
+                Authentication::Basic(basic) => basic.password.source().stays_until_restart(),
+                Authentication::Bearer(token) => token.source().stays_until_restart(),
+                Authentication::None => false,
+            },
         }
     }
 
@@ -91,6 +98,7 @@ impl Configured {
             address: Address::CommandLine,
             subscription: None,
             allow_asynch: false,
+            secret_stays: false,
         }
     }
 
@@ -116,13 +124,14 @@ impl Mend {
     #[must_use]
     pub fn text(self, at: &Configured) -> String {
         let (identity, address) = (&at.identity, at.address());
+        let then = if at.secret_stays { THEN_RESTART } else { "" };
         match self {
             Self::Access => format!(
-                "check {identity}, and with the provider that the account may read the collection"
+                "check {identity}, and with the provider that the account may read the collection{then}"
             ),
             Self::AccessOrAddress => format!(
                 "check {identity}, {address} and that the account may read the collection; this \
-                 service answers 404 and 401 alike for accounts that it does not accept"
+                 service answers 404 and 401 alike for accounts that it does not accept{then}"
             ),
             Self::Moved if at.address == Address::Discovery => {
                 "what discovery_url leads to has moved: ask the provider where it is, and write that \

@@ -74,11 +74,13 @@ families! {
     COLLECTION_EVENTS: Counter "cta_forwarder_collection_events" ["service", "collection"]
         "Events over all time that the collection has brought and that are durable here.";
     EVENTS: Counter "cta_forwarder_events" ["stage", "output"]
-        "Events since the start: fetched (polled or pushed), spooled (written to the spool, also by retries and repairs), and by output delivered, dead_lettered, discarded (by a person) and abandoned (the spool was full).";
+        "Events since the start: fetched (polled or pushed), spooled (written to the spool, also by retries and repairs), and by output delivered, dead_lettered, discarded (by a person), abandoned (the spool was full) and lost (with damaged files, and no poll brought them again).";
     BYTES: Counter "cta_forwarder_bytes" ["stage", "output"]
         "Bytes since the start: fetched (of answers and pushed messages, after decompression), spooled (on disk, compressed), delivered (by output, of requests that were taken, as they travelled, without headers and TLS).";
     HOLD: Gauge "cta_forwarder_hold" ["kind", "name", "reason"]
         "1 for each collection, output, peer and inbox that waits for a person or for room, with the reason; absent otherwise.";
+    CONFIGURED: Gauge "cta_forwarder_output_configured" ["output"]
+        "1 if the output is configured, 0 if it is only owed to, until it is configured again or forgotten.";
     PENDING_EVENTS: Gauge "cta_forwarder_output_pending_events" ["output"]
         "Events that the output owes.";
     PENDING_BATCHES: Gauge "cta_forwarder_output_pending_batches" ["output"]
@@ -113,6 +115,8 @@ families! {
         "Messages since the start: taken, refused, or of a stranger, who may not push.";
     RELOADS: Counter "cta_forwarder_reloads" ["result"]
         "Reloads of the configuration since the start: success, or failure (the old one went on).";
+    RELOAD_REFUSED: Gauge "cta_forwarder_reload_refused" []
+        "1 while the last reload of the configuration was refused and the old one holds, else 0.";
     PROCESS_CPU: Counter "process_cpu_seconds" []
         "Time on the processors, of user and system together.";
     PROCESS_MEMORY: Gauge "process_resident_memory_bytes" []

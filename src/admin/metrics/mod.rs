@@ -91,7 +91,7 @@ impl Page<'_> {
             known.activity.next_poll_at.map(seconds)
         });
         self.each(&families::LAST_POLL, |known| known.polled_at.map(seconds));
-        self.each(&families::GAPS, |known| Some(known.gaps));
+        self.gaps();
         let mut events = self.to.family(&families::COLLECTION_EVENTS);
         for known in &status.collections {
             events.put(&labels(known), known.events);
@@ -104,6 +104,23 @@ impl Page<'_> {
                     ("collection", known.collection.as_str()),
                 ];
                 events.put(&labels, known.events);
+            }
+        }
+    }
+
+    fn gaps(&mut self) {
+        let status = self.sources.status;
+        let mut gaps = self.to.family(&families::GAPS);
+        for known in &status.collections {
+            gaps.put(&labels(known), known.gaps);
+        }
+        if let Some(inbox) = &status.inbox {
+            for known in &inbox.collections {
+                let labels = [
+                    ("service", inbox.name.as_str()),
+                    ("collection", known.collection.as_str()),
+                ];
+                gaps.put(&labels, known.gaps);
             }
         }
     }
@@ -128,6 +145,7 @@ impl Page<'_> {
                 ("dead_lettered", dead_lettered),
                 ("discarded", given_up.discarded),
                 ("abandoned", given_up.abandoned),
+                ("lost", given_up.lost),
             ] {
                 events.put(&[("stage", stage), ("output", &output.name)], count);
             }
@@ -159,6 +177,9 @@ impl Page<'_> {
 
     fn outputs(&mut self) {
         let (status, figures) = (self.sources.status, self.sources.figures);
+        self.each_output(&families::CONFIGURED, |known| {
+            Some(u64::from(known.kind.is_some()))
+        });
         self.each_output(&families::PENDING_EVENTS, |known| {
             Some(known.pending_events)
         });
@@ -239,6 +260,10 @@ impl Page<'_> {
         let mut family = self.to.family(&families::RELOADS);
         family.put(&[("result", "success")], reload.taken);
         family.put(&[("result", "failure")], reload.refused);
+        let is_refused = u64::from(reload.last_refusal.is_some());
+        self.to
+            .family(&families::RELOAD_REFUSED)
+            .put(&[], is_refused);
     }
 
     fn process(&mut self, process: &Process) {

@@ -23,6 +23,7 @@ fn told(status: &Status, format: Format) -> String {
             GivenUp {
                 discarded: 3,
                 abandoned: 4,
+                lost: 5,
             },
         )]
         .into(),
@@ -71,6 +72,9 @@ fn values_and_names() {
             r#"cta_forwarder_events_total{stage="dead_lettered",output="splunk"} 8"#,
             r#"cta_forwarder_events_total{stage="discarded",output="splunk"} 3"#,
             r#"cta_forwarder_events_total{stage="abandoned",output="splunk"} 4"#,
+            r#"cta_forwarder_events_total{stage="lost",output="splunk"} 5"#,
+            r#"cta_forwarder_output_configured{output="splunk"} 1"#,
+            "cta_forwarder_reload_refused 0",
             r#"cta_forwarder_bytes_total{stage="fetched"} 9000000"#,
             r#"cta_forwarder_bytes_total{stage="spooled"} 70000"#,
             r#"cta_forwarder_bytes_total{stage="delivered",output="splunk"} 54321"#,

@@ -50,6 +50,7 @@ pub fn hec_answer(input: &[u8]) {
         events: 1 + usize::from(flags >> 4),
         index: Some("security").filter(|_| flags & 4 > 0),
         acknowledge: flags & 8 > 0,
+        token_stays: false,
     };
     let now = DateTime::UNIX_EPOCH;
     let judgement = reply::judge(&answer, asked, now);
@@ -70,7 +71,7 @@ pub fn hec_answer(input: &[u8]) {
     }
     for asked in [
         reply::healthy(&answer, now),
-        reply::probed(&answer, asked.acknowledge, now),
+        reply::probed(&answer, &asked, now),
         reply::acknowledged(&answer, now).map(|acks| {
             assert_eq!(status, 200);
             assert!(acks.len() * 8 <= pieces.0.len(), "more than was said");

@@ -66,6 +66,11 @@ impl HecClient {
         })
     }
 
+    /// Whether another token is seen by the next start alone.
+    pub(super) fn token_stays(&self) -> bool {
+        self.token.source().stays_until_restart()
+    }
+
     /// Posts; the error is a fault of the connection.
     pub(super) async fn post(&self, post: Post) -> Result<Received, Problem> {
         let to = post.url.to_string();

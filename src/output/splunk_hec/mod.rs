@@ -114,6 +114,7 @@ impl SplunkHec {
                         events: count,
                         index: index.as_deref(),
                         acknowledge: channel.is_some(),
+                        token_stays: client.token_stays(),
                     };
                     let judgement = judge(received.as_ref(), asked);
                     let promise = channel.map_or(Promise::None, |channel| {
@@ -301,7 +302,12 @@ async fn token(
         channel,
     };
     let received = client.post(post).await?;
-    reply::probed(&received.answer(), acknowledge, Utc::now())
+    let asked = Asked {
+        acknowledge,
+        token_stays: client.token_stays(),
+        ..Asked::default()
+    };
+    reply::probed(&received.answer(), &asked, Utc::now())
 }
 
 /// Whether the question for acknowledgements is answered.

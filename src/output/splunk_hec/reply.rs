@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::super::{Problem, Verdict};
+use crate::config::THEN_RESTART;
 
 /// Where tokens live in Splunk's menus.
 const TOKENS: &str = "Settings > Data inputs > HTTP Event Collector";
@@ -28,7 +29,7 @@ pub(super) struct Answer<'a> {
 }
 
 /// What was asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asked<'a> {
     /// How many events the request held.
     pub(super) events: usize,
@@ -36,6 +37,8 @@ pub(super) struct Asked<'a> {
     pub(super) index: Option<&'a str>,
     /// Whether it asked for acknowledgement.
     pub(super) acknowledge: bool,
+    /// Whether another token is seen by the next start alone.
+    pub(super) token_stays: bool,
 }
 
 /// What became of the events of a request, and the id by which to ask for what was taken.
@@ -89,16 +92,11 @@ pub(super) fn healthy(answer: &Answer<'_>, now: DateTime<Utc>) -> Result<(), Pro
 /// What the answer to an empty request says: the token is looked at before the body.
 pub(super) fn probed(
     answer: &Answer<'_>,
-    acknowledge: bool,
+    asked: &Asked<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), Problem> {
     let reply = Reply::read(answer.body);
-    let asked = Asked {
-        events: 0,
-        index: None,
-        acknowledge,
-    };
-    let mend = match (Meaning::of(answer.status, reply.as_ref(), &asked), &reply) {
+    let mend = match (Meaning::of(answer.status, reply.as_ref(), asked), &reply) {
         (Meaning::Accepted { .. } | Meaning::EventData { .. }, _)
         | (_, Some(Reply { code: 5, .. })) => return Ok(()),
         // Collectors that are not Splunk's may dislike an empty request in words of their own.
@@ -125,9 +123,8 @@ pub(super) fn acknowledged(
     }
     let reply = Reply::read(answer.body);
     let asked = Asked {
-        events: 0,
-        index: None,
         acknowledge: true,
+        ..Asked::default()
     };
     let mend = match Meaning::of(answer.status, reply.as_ref(), &asked) {
         Meaning::Configuration { mend } => Some(mend),
@@ -245,7 +242,13 @@ fn mend_of_code(code: u64, asked: &Asked<'_>) -> Option<String> {
         28 => format!("see what the answer says and the token's settings in {TOKENS}"),
         _ => return None,
     };
-    Some(mend)
+    let is_of_the_token = matches!(code, 2 | 3 | 4 | 21);
+    let then = if is_of_the_token && asked.token_stays {
+        THEN_RESTART
+    } else {
+        ""
+    };
+    Some(mend + then)
 }
 
 fn mend_of_missing_ack_id() -> String {

@@ -4,6 +4,7 @@ const ASKED: Asked<'_> = Asked {
     events: 10,
     index: Some("security"),
     acknowledge: false,
+    token_stays: false,
 };
 
 fn answer(status: u16, body: &str) -> Answer<'_> {
@@ -312,7 +313,12 @@ fn a_probe_asks_for_the_token_alone() {
         (400, "no events"),
         (200, r#"{"text":"Success","code":0}"#),
     ] {
-        probed(&answer(status, body), false, DateTime::UNIX_EPOCH).unwrap();
+        probed(
+            &answer(status, body),
+            &Asked::default(),
+            DateTime::UNIX_EPOCH,
+        )
+        .unwrap();
     }
     for (status, body) in [
         (403, r#"{"text":"Token disabled","code":1}"#),
@@ -321,7 +327,27 @@ fn a_probe_asks_for_the_token_alone() {
         (200, "<html>"),
         (404, ""),
     ] {
-        let problem = probed(&answer(status, body), false, DateTime::UNIX_EPOCH).unwrap_err();
+        let problem = probed(
+            &answer(status, body),
+            &Asked::default(),
+            DateTime::UNIX_EPOCH,
+        )
+        .unwrap_err();
         assert!(problem.reason.contains(&status.to_string()), "{problem}");
     }
+}
+
+#[test]
+fn a_token_that_stays_until_a_restart_is_said_to() {
+    let mend = |token_stays, code: u64| {
+        let asked = Asked {
+            token_stays,
+            ..ASKED
+        };
+        mend_of_code(code, &asked).unwrap()
+    };
+    assert!(mend(true, 4).ends_with("it keeps what it was started with"));
+    assert!(!mend(false, 4).contains("restart"));
+    // What is mended in Splunk needs none.
+    assert!(!mend(true, 1).contains("restart"));
 }
