@@ -57,8 +57,14 @@ OF_TARGET = {"job", "instance"}
 VALUES = {
     "result": {"success", "failure", "taken", "refused", "stranger"},
     "stage": {
-        "fetched", "spooled", "delivered", "dead_lettered", "discarded", "abandoned", "lost",
-    },  # fmt: skip
+        "fetched",
+        "spooled",
+        "delivered",
+        "dead_lettered",
+        "discarded",
+        "abandoned",
+        "lost",
+    },
     "kind": {"collection", "output", "peer", "inbox"},
 }
 # `sum by (le, output)`, `on (job)`: the words in the brackets are labels.
