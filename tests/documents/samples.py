@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tests" / "splunk"))
 import test_searches  # noqa: E402
 
 # Stanzas of Splunk that an admin writes, and their keys.
-CONF_KEYS = {"rename", "index", "sourcetype"}
+CONF_KEYS = {"rename", "index", "sourcetype", "serverCert", "sslPassword"}
 # What a part of a configuration needs to be a whole one.
 REST = {
     "[state]": '[state]\ndirectory = "/var/lib/cta-forwarder"\n',

@@ -16,6 +16,7 @@ LABELS = {
     "cta_forwarder_start_timestamp_seconds": "",
     "cta_forwarder_ready": "",
     "cta_forwarder_polls_total": OF_COLLECTION + " result",
+    "cta_forwarder_poll_failures": OF_COLLECTION,
     "cta_forwarder_poll_lag_seconds": OF_COLLECTION,
     "cta_forwarder_next_poll_timestamp_seconds": OF_COLLECTION,
     "cta_forwarder_last_poll_success_timestamp_seconds": OF_COLLECTION,
@@ -24,6 +25,7 @@ LABELS = {
     "cta_forwarder_events_total": "stage output",
     "cta_forwarder_bytes_total": "stage output",
     "cta_forwarder_hold": "kind name reason",
+    "cta_forwarder_output_configured": "output",
     "cta_forwarder_output_pending_events": "output",
     "cta_forwarder_output_pending_batches": "output",
     "cta_forwarder_output_missing_batches": "output",
@@ -41,6 +43,7 @@ LABELS = {
     "cta_forwarder_quarantine_bytes": "",
     "cta_forwarder_inbox_messages_total": "result",
     "cta_forwarder_reloads_total": "result",
+    "cta_forwarder_reload_refused": "",
     "process_cpu_seconds_total": "",
     "process_resident_memory_bytes": "",
     "process_open_fds": "",
@@ -53,7 +56,15 @@ OF_TARGET = {"job", "instance"}
 # What labels can be, where only some words are possible.
 VALUES = {
     "result": {"success", "failure", "taken", "refused", "stranger"},
-    "stage": {"fetched", "spooled", "delivered", "dead_lettered", "discarded", "abandoned"},
+    "stage": {
+        "fetched",
+        "spooled",
+        "delivered",
+        "dead_lettered",
+        "discarded",
+        "abandoned",
+        "lost",
+    },
     "kind": {"collection", "output", "peer", "inbox"},
 }
 # `sum by (le, output)`, `on (job)`: the words in the brackets are labels.

@@ -143,6 +143,19 @@ class CommonInformationModel(unittest.TestCase):
             ],
         )
 
+    def test_an_address_is_told_from_what_looks_like_one(self):
+        addresses = ("10.0.0.1", "255.255.255.255", "2001:db8::1", "::1", "fe80::a:1", "1:2::")
+        addresses += ("1:2:3:4:5:6:7:8", "::ffff:192.0.2.1", "1:2:3:4:5:6:192.0.2.1")
+        others = ("00:11:22:33:44:55", "a:1", "999.999.999.999", "10.0.0", "10.0.0.1.2", "1:2:3")
+        others += ("add:bad", ":", "jane:", "1::2::3", "256.1.1.1", "abcde::1")
+        for text in addresses + others:
+            of = {"incidentId": "i", "victim": f"Jane Doe; {text}"}
+            event, _, _ = self.head.search("cisco:cta:incident", json.dumps(of))
+            found = event.get("src"), event.get("user")
+            expected = (text, "Jane Doe") if text in addresses else (None, ["Jane Doe", text])
+            with self.subTest(text):
+                self.assertEqual(found, expected)
+
     def test_severity_is_that_of_the_other_formats(self):
         """docs/formats.md has the table for syslog: crit is critical, info is informational."""
         names = {"2": "critical", "3": "high", "4": "medium", "5": "low", "6": "informational"}

@@ -145,6 +145,8 @@ class Configuration(unittest.TestCase):
         self.assertEqual(time_of(line, "cisco:cta:json"), 1709544600.250)
         forged = '{"csUrl":"\\"timestamp\\":1111111111111","timestamp":1709544600250}'
         self.assertEqual(time_of(forged, "cisco:cta:json"), 1709544600.250)
+        text = '{"startTime":"1111111111111","timestamp":1709544600250}'
+        self.assertEqual(time_of(text, "cisco:cta:json"), 1709544600.250)
         log = '{"timestamp":"2026-11-26T09:51:18.410509Z","level":"ERROR"}'
         self.assertEqual(time_of(log, "cta:forwarder:log"), 1795686678.410509)
 

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as xml
 import conf
 import documented
 import spl
+from expression import Expression
 from search_time import SearchHead
 
 VIEWS = conf.ADD_ON / "default" / "data" / "ui" / "views"
@@ -42,6 +43,8 @@ def names_of_log():
 
 def without_tokens(text):
     """As a dashboard fills them in: text in quotes for |s, else a word."""
+    if empty := re.search(r"\$time\.\w+\$", text):
+        raise ValueError(f"{empty[0]} may be empty, and a search needs a time there: {text}")
     return re.sub(r"\$[\w.]+\$", "token", re.sub(r"\$[\w.]+\|s\$", '"token"', text))
 
 
@@ -101,12 +104,44 @@ class Searches(unittest.TestCase):
     def check_tokens(self, name, root):
         text = xml.tostring(root, encoding="unicode")
         made = {one.get("token") for one in root.iter("input")}
-        made |= {one.get("token") for one in root.iter("set")}
+        made |= {one.get("token") for kind in ("set", "eval") for one in root.iter(kind)}
         used = set(re.findall(r"\$([\w.]+)(?:\|\w)?\$", text))
         for token in used:
             head = token.split(".")[0]
             with self.subTest(dashboard=name, token=token):
                 self.assertTrue(token in made or head in made | {"row", "click"})
+
+    def test_times_of_arrival_are_never_empty(self):
+        _, root = next(one for one in dashboards() if one[0] == "cta_forwarder")
+        ends = {
+            one.get("token"): Expression(re.sub(r"\$([\w.]+)\$", r"'\1'", one.text))
+            for one in root.iter("eval")
+        }
+        for picked, expected in {
+            ("-24h@h", "now"): ("-24h@h", "now"),
+            ("0", ""): ("0", "now"),
+            ("", ""): ("0", "now"),
+            (None, None): ("0", "now"),
+            ("rt", "rt"): ("0", "now"),
+            ("rt-5m", "rtnow"): ("-5m", "now"),
+            ("1709544600", "1709631000.250"): ("1709544600", "1709631000.250"),
+        }.items():
+            event = dict(zip(("time.earliest", "time.latest"), picked, strict=True))
+            with self.subTest(picked):
+                found = ends["arrived_earliest"](event), ends["arrived_latest"](event)
+                self.assertEqual(found, expected)
+
+    def test_a_trial_is_no_feed_that_falls_silent(self):
+        trial = (conf.ROOT / "src/trial/event.rs").read_text(encoding="utf-8")
+        name = re.search(r'NAME: &str = "(.+)"', trial)[1]
+        searches = [keys["search"] for keys in conf.read("savedsearches.conf").values()]
+        searches += [q.text for _, root in dashboards() for q in root.iter("query")]
+        silent = [text for text in searches if "silent_s" in text]
+        self.assertEqual(len(silent), 2)
+        for text in silent:
+            with self.subTest(text):
+                excluded = text.count(f'source!="taxii:{name}/*"')
+                self.assertEqual(excluded, text.count("tstats"))
 
     def test_a_link_to_a_service_is_a_link(self):
         """What a feed wrote is followed only if it is an https address."""
@@ -140,6 +175,7 @@ class Searches(unittest.TestCase):
             "`cta_events` colection=a",
             "| tstats count WHERE `cta_events` BY eventId",
             "`cta_log` | stats count BY outputt",
+            "`cta_events` _index_latest=$time.latest$ | stats count",
         ):
             with self.subTest(wrong), self.assertRaises(ValueError):
                 check(wrong)
