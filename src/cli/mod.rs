@@ -160,7 +160,10 @@ impl CommandError {
                 Exit::Configuration
             }
             _ => {
-                complain(self);
+                // What a service or a receiver wrote may stand in it.
+                for line in self.to_string().lines() {
+                    complain(terminal::printable(line));
+                }
                 Exit::Failure
             }
         }

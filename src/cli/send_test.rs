@@ -105,15 +105,23 @@ fn failed(error: TrialError) -> CommandError {
 /// The running agent delivers it.
 async fn ask(client: Client, trial: Trial, timeout: Duration) -> Result<Report, CommandError> {
     let mut call = client.call(&Request::SendTest { trial, timeout }).await?;
-    let mut sent = None;
+    let (mut sent, mut is_done) = (None, false);
     let mut outputs = Vec::new();
     while let Some(reply) = call.next().await? {
         match reply {
             Reply::TrialSent { event_id, seq } => sent = Some((event_id, seq)),
             Reply::Tried(tried) => outputs.push(*tried),
             Reply::Failed { message } => return Err(CommandError::Failed(message)),
+            Reply::Done { .. } => is_done = true,
             _ => {}
         }
+    }
+    if !is_done {
+        return Err(CommandError::Failed(
+            "the agent ended before every output had answered: what it has of the event goes out after \
+             its next start"
+                .to_owned(),
+        ));
     }
     let (event_id, batch) =
         sent.ok_or_else(|| CommandError::Failed("the agent told nothing".to_owned()))?;

@@ -69,13 +69,19 @@ impl<T: fmt::Display> fmt::Display for Painted<T> {
 pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() && character != '\t' {
-            shown.extend(character.escape_default());
-        } else {
+        let is_harmless = character == '\t' || !character.is_control() && !turns_text(character);
+        if is_harmless {
             shown.push(character);
+        } else {
+            shown.extend(character.escape_default());
         }
     }
     shown
+}
+
+/// Whether it breaks a line or changes the direction of what follows.
+fn turns_text(character: char) -> bool {
+    matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use tokio::task::block_in_place;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Control, Replies, Reply, reply};
-use crate::trial::{self, Trial, TrialResult};
+use crate::trial::{self, LONGEST_TRIAL, Trial, TrialResult};
 
 /// How often is looked what has become of the event.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -19,7 +19,7 @@ impl Control {
         timeout: Duration,
         replies: &Replies,
     ) -> Result<String, String> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(LONGEST_TRIAL);
         let sent = block_in_place(|| trial::send(&self.house, trial));
         let sent = sent.map_err(|error| error.to_string())?;
         let event_id = sent.event.id;

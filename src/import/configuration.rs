@@ -131,9 +131,9 @@ impl Writing<'_> {
         self.line("[[service]]");
         self.comment("In events this is `service`; the adapter told none.");
         self.key("name", SERVICE);
-        let endpoint = adapter.poll_endpoint.as_deref().unwrap_or_default();
-        self.told("taxii-service.pollEndpoint", endpoint);
-        self.key("poll_url", endpoint);
+        let endpoint = without_user(adapter.poll_endpoint.as_deref().unwrap_or_default());
+        self.told("taxii-service.pollEndpoint", &endpoint);
+        self.key("poll_url", &endpoint);
         if let Some(username) = &adapter.username {
             self.told("taxii-service.username", username);
             self.key("username", username);
@@ -230,7 +230,7 @@ impl Writing<'_> {
         };
         self.comment("proxy.url");
         self.told("proxy.url", url);
-        self.key("proxy", &without_user(url));
+        self.key("proxy", without_user(url).trim_end_matches('/'));
         let kind = proxy.authentication.as_deref().unwrap_or("none");
         match kind.to_ascii_lowercase().as_str() {
             "none" => {}
@@ -396,9 +396,8 @@ fn body(stylesheet: Option<&str>) -> Body {
     }
 }
 
-/// A URL without a user and a password in it, which would be shown, and without a slash at its end.
+/// A URL without a user and a password in it, which would be shown.
 fn without_user(text: &str) -> String {
-    let text = text.trim_end_matches('/');
     let Some((scheme, rest)) = text.split_once("://") else {
         return text.to_owned();
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{TrialResult, Tried};
+use super::{LONGEST_TRIAL, TrialResult, Tried};
 use crate::config::{OutputConfig, OutputKind};
 use crate::event::Event;
 use crate::output::{BatchOrigin, Landing, Outgoing, Output, Promise, Receipt, Verdict};
@@ -48,7 +48,7 @@ pub async fn send_directly(
         origin: Arc::new(origin),
         event: event.clone(),
     };
-    let deadline = Instant::now() + timeout;
+    let deadline = Instant::now() + timeout.min(LONGEST_TRIAL);
     let mut failed: Vec<String> = Vec::new();
     let mut last = None;
     for (peer, name) in config.peers().iter().enumerate() {

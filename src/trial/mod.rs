@@ -7,6 +7,8 @@
 mod direct;
 mod event;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -26,6 +28,8 @@ pub use event::{MARK, NAME};
 
 /// Who asks the spool for room.
 const BY_HAND: &str = "test";
+/// No test is waited for longer.
+pub const LONGEST_TRIAL: Duration = Duration::from_secs(24 * 3600);
 
 /// What is tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -154,7 +154,14 @@ fn listen(world: &World) -> (String, watch::Sender<bool>, JoinHandle<()>) {
     let inbox = world.agent.inbox().unwrap().clone();
     let server = tokio::spawn(inbox.listen(stopped).unwrap());
     let board = &world.agent.house().board;
-    (board.inbox_activity().url.unwrap(), stop, server)
+    // It says so as soon as it answers.
+    let url = loop {
+        match board.inbox_activity().url {
+            Some(url) => break url,
+            None => std::thread::yield_now(),
+        }
+    };
+    (url, stop, server)
 }
 
 pub(crate) async fn post_to(

@@ -121,11 +121,14 @@ async fn draw(
     }
 }
 
+/// Who looks less often than that does not look.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
 fn ticks(every: Duration) -> tokio::time::Interval {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first is at once, and that has been.
-    ticks.reset_at(Instant::now() + every);
+    ticks.reset_at(Instant::now() + every.min(LONGEST_INTERVAL));
     ticks
 }
 
