@@ -165,8 +165,14 @@ class Install(unittest.TestCase):
                 self.assertFalse(Path("/usr/bin/cta-forwarder").exists())
                 for path in (CONFIG, STATE / "ledger", "/etc/cta-forwarder/secrets/hec-token"):
                     self.assertTrue(Path(path).exists(), path)
+                self.mounted = self.mount_state()
 
         self.person.follow("Removal", before)
+        if self.mounted:
+            # A folder that cannot be removed is emptied, and keeps nothing else from going.
+            self.assertEqual(os.listdir(STATE), [])
+            run("umount", STATE)
+            STATE.rmdir()
         for path in (CONFIG, STATE, "/var/lib/cta-forwarder-instances", "/var/log/cta-forwarder",
                      "/var/log/cta-forwarder-instances", "/etc/cta-forwarder/secrets"):
             self.assertFalse(Path(path).exists(), path)
@@ -177,6 +183,11 @@ class Install(unittest.TestCase):
         self.assertTrue(machine.has_user())
         shutil.rmtree("/etc/cta-forwarder")
         shutil.rmtree("/etc/systemd/system/cta-forwarder.service.d")
+
+    def mount_state(self):
+        """Makes the state folder a mount point, where the machine lets root mount."""
+        self.addCleanup(run, "umount", STATE, check=False)
+        return run("mount", "--bind", STATE, STATE, check=False)[0] == 0
 
     def test_11_red_hat(self):
         def before(command):
