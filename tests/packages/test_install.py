@@ -4,8 +4,10 @@ part: the .deb, the .rpm and the tarball, installed, started, upgraded, removed 
 import glob
 import json
 import os
+import re
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import unittest
@@ -14,7 +16,7 @@ from pathlib import Path
 import machine
 from instructions import Person
 from machine import rights, run
-from service_manager import ServiceManager
+from service_manager import WANTS, ServiceManager, link
 
 SERVICE = "cta-forwarder.service"
 EMEA = "cta-forwarder@emea.service"
@@ -176,8 +178,7 @@ class Install(unittest.TestCase):
         for path in (CONFIG, STATE, "/var/lib/cta-forwarder-instances", "/var/log/cta-forwarder",
                      "/var/log/cta-forwarder-instances", "/etc/cta-forwarder/secrets"):
             self.assertFalse(Path(path).exists(), path)
-        wants = glob.glob("/etc/systemd/system/multi-user.target.wants/cta-forwarder*")
-        self.assertEqual(wants, [])
+        self.assertEqual(wanted(), [])
         # What a person has put there is that person's.
         self.assertTrue(Path("/etc/cta-forwarder/emea.toml").exists())
         self.assertTrue(machine.has_user())
@@ -202,8 +203,10 @@ class Install(unittest.TestCase):
                 self.assertEqual(self.first.process.returncode, 0)
                 self.assertIn("taxii-ws", CONFIG.read_text())
                 self.assertNotIn("taxii.example.com", CONFIG.read_text())
+                link(EMEA)
             elif command.startswith("rm "):
                 self.assertEqual(self.manager.services, {})
+                self.assertEqual(wanted(), [])
                 self.assertFalse(Path("/usr/bin/cta-forwarder").exists())
                 self.assertTrue((STATE / "ledger").is_dir())
                 self.assertTrue(CONFIG.with_name("cta-forwarder.toml.rpmsave").exists())
@@ -218,6 +221,8 @@ class Install(unittest.TestCase):
                 self.configure()
                 service = self.manager.start(SERVICE)
                 self.assertEqual(service.unit.path, Path("/usr/local/lib/systemd/system") / SERVICE)
+                link(EMEA)
+                self.how_it_is_called()
                 self.into_a_folder()
 
         self.person.follow("The tarball", before)
@@ -225,6 +230,7 @@ class Install(unittest.TestCase):
         self.assertFalse(Path("/usr/local/bin/cta-forwarder").exists())
         self.assertEqual(run("find", "/usr/local", "-name", "*cta-forwarder*"), "")
         self.assertTrue(CONFIG.exists())
+        self.assertEqual(wanted(), [])
 
     def into_a_folder(self):
         """`DESTDIR`, with another prefix, and a second time over the first."""
@@ -237,6 +243,27 @@ class Install(unittest.TestCase):
             unit = (Path(root) / "etc/systemd/system" / SERVICE).read_text()
             self.assertIn("ExecStart=/opt/cta/bin/cta-forwarder run", unit)
             run(f"{root}/opt/cta/bin/cta-forwarder", "--version")
+            # The first boot of that machine gives it a user, and the user its configuration.
+            run("systemd-sysusers", f"--root={root}")
+            run("systemd-tmpfiles", f"--root={root}", "--create", "--prefix=/etc/cta-forwarder")
+            groups = (Path(root) / "etc/group").read_text()
+            (group,) = re.findall(r"^cta-forwarder:[^:]*:(\d+):", groups, re.MULTILINE)
+            found = (Path(root) / CONFIG.relative_to("/")).stat()
+            self.assertEqual((found.st_uid, found.st_gid), (0, int(group)))
+            self.assertEqual(stat.S_IMODE(found.st_mode), 0o640)
+
+    def how_it_is_called(self):
+        """From another folder, and by whom does not know how: nothing is installed."""
+        script = Path(self.person.folder) / "install"
+        for option in ("--help", "--no-such-option", "--prefix=somewhere"):
+            with tempfile.TemporaryDirectory() as root:
+                code, said = run(
+                    Path(script.parent.name) / "install", option, check=False,
+                    cwd=script.parents[1], env=os.environ | {"DESTDIR": root},
+                )
+                self.assertEqual(code, 2, said)
+                self.assertRegex(said, r"\./install --uninstall|not an absolute path")
+                self.assertEqual(os.listdir(root), [])
 
     def test_13_tighter(self):
         self.person.follow("What the unit allows")
@@ -282,6 +309,11 @@ class Install(unittest.TestCase):
     @staticmethod
     def as_user(user, *command):
         return run("runuser", "-u", user, "--", *command, check=False)
+
+
+def wanted():
+    """What of us starts at a boot."""
+    return [path.name for path in WANTS.glob("cta-forwarder*")]
 
 
 def process_user(pid):
