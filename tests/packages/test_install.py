@@ -243,6 +243,8 @@ class Install(unittest.TestCase):
             unit = (Path(root) / "etc/systemd/system" / SERVICE).read_text()
             self.assertIn("ExecStart=/opt/cta/bin/cta-forwarder run", unit)
             run(f"{root}/opt/cta/bin/cta-forwarder", "--version")
+            examples = Path(root) / "opt/cta/share/doc/cta-forwarder/examples"
+            self.assertTrue((examples / "prometheus/cta-forwarder.rules.yml").is_file())
             # The first boot of that machine gives it a user, and the user its configuration.
             run("systemd-sysusers", f"--root={root}")
             run("systemd-tmpfiles", f"--root={root}", "--create", "--prefix=/etc/cta-forwarder")
