@@ -32,12 +32,15 @@ STAND_INS = {
         "start cta-forwarder",
         "enable --now cta-forwarder",
         "disable --now cta-forwarder",
+        "daemon-reload",
         "restart rsyslog",
         "reload syslog-ng",
     },
     # tests/packages installs what packaging/build makes.
     "apt-get": {"install ./cta-forwarder_*.deb"},
     "dnf": {"install ./cta-forwarder-*.rpm"},
+    # What it names is the stage's, which goes as a whole.
+    "rm": {"cta-forwarder.tar.gz"},
     "journalctl": {"--unit cta-forwarder --priority err --since -1h"},
     # tests/interop has both servers read the files that are shipped.
     "rsyslogd": {"-N1"},

@@ -19,7 +19,8 @@ COLLECTION = "webflows_1234567890_v0"
 ADMIN = "127.0.0.1:9185"
 # What of the machine's folders is the stage's.
 PATHS = re.compile(
-    r"(?<![\w./])/(?=etc/(?:cta-forwarder|rsyslog\.d|syslog-ng|prometheus)\b|var/(?:lib|log)/cta-forwarder\b)"
+    r"(?<![\w./])/(?=etc/(?:cta-forwarder|rsyslog\.d|syslog-ng|prometheus|systemd/system)\b"
+    r"|var/(?:lib|log)/cta-forwarder\b)"
 )
 COMMAND_SECONDS = 120
 START_SECONDS = 60

@@ -78,10 +78,26 @@ def wait_until(condition, what):
     return value
 
 
+class Ended(Exception):
+    """Somebody ends the test. No SystemExit and no KeyboardInterrupt: unittest lets those pass, and
+    cleans nothing up."""
+
+
+def end(number, _frame):
+    raise Ended(signal.Signals(number).name)
+
+
 class Borrowed:
     """The machine, which gets back what it had: nothing of ours must be on it before."""
 
     def __enter__(self):
+        # The step of a check that takes too long is ended by SIGTERM.
+        self._handlers = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+        # Images of containers forbid services by it.
+        self._policy = Path("/usr/sbin/policy-rc.d")
+        self._aside = self._policy.with_suffix(".cta-aside")
+        # From a test that was killed.
+        self._put_policy_back()
         here = traces()
         if os.geteuid() != 0 or here:
             raise SystemExit(
@@ -95,14 +111,13 @@ class Borrowed:
         if self._made:
             self._had_run = self._made.parent.exists()
             self._made.mkdir(parents=True)
-        # Images of containers forbid services by it.
-        self._policy = Path("/usr/sbin/policy-rc.d")
-        self._aside = self._policy.with_suffix(".cta-aside")
         if self._policy.exists():
             self._policy.rename(self._aside)
         return self
 
     def __exit__(self, *_):
+        for number in self._handlers:
+            signal.signal(number, signal.SIG_IGN)
         run("dpkg", "--purge", "--force-all", USER, check=False)
         # After a test that failed there is more.
         for path in traces():
@@ -112,12 +127,17 @@ class Borrowed:
                 shutil.rmtree(path, ignore_errors=True)
         if has_user() and not self._had_user:
             run("userdel", USER, check=False)
-        if self._aside.exists():
-            self._aside.rename(self._policy)
+        self._put_policy_back()
         if self._made:
             self._made.rmdir()
             if not self._had_run:
                 self._made.parent.rmdir()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _put_policy_back(self):
+        if self._aside.exists():
+            self._aside.rename(self._policy)
 
 
 def traces():

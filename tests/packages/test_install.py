@@ -4,8 +4,10 @@ part: the .deb, the .rpm and the tarball, installed, started, upgraded, removed 
 import glob
 import json
 import os
+import re
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import unittest
@@ -14,7 +16,7 @@ from pathlib import Path
 import machine
 from instructions import Person
 from machine import rights, run
-from service_manager import ServiceManager
+from service_manager import WANTS, ServiceManager, link
 
 SERVICE = "cta-forwarder.service"
 EMEA = "cta-forwarder@emea.service"
@@ -165,18 +167,28 @@ class Install(unittest.TestCase):
                 self.assertFalse(Path("/usr/bin/cta-forwarder").exists())
                 for path in (CONFIG, STATE / "ledger", "/etc/cta-forwarder/secrets/hec-token"):
                     self.assertTrue(Path(path).exists(), path)
+                self.mounted = self.mount_state()
 
         self.person.follow("Removal", before)
+        if self.mounted:
+            # A folder that cannot be removed is emptied, and keeps nothing else from going.
+            self.assertEqual(os.listdir(STATE), [])
+            run("umount", STATE)
+            STATE.rmdir()
         for path in (CONFIG, STATE, "/var/lib/cta-forwarder-instances", "/var/log/cta-forwarder",
                      "/var/log/cta-forwarder-instances", "/etc/cta-forwarder/secrets"):
             self.assertFalse(Path(path).exists(), path)
-        wants = glob.glob("/etc/systemd/system/multi-user.target.wants/cta-forwarder*")
-        self.assertEqual(wants, [])
+        self.assertEqual(wanted(), [])
         # What a person has put there is that person's.
         self.assertTrue(Path("/etc/cta-forwarder/emea.toml").exists())
         self.assertTrue(machine.has_user())
         shutil.rmtree("/etc/cta-forwarder")
         shutil.rmtree("/etc/systemd/system/cta-forwarder.service.d")
+
+    def mount_state(self):
+        """Makes the state folder a mount point, where the machine lets root mount."""
+        self.addCleanup(run, "umount", STATE, check=False)
+        return run("mount", "--bind", STATE, STATE, check=False)[0] == 0
 
     def test_11_red_hat(self):
         def before(command):
@@ -191,8 +203,10 @@ class Install(unittest.TestCase):
                 self.assertEqual(self.first.process.returncode, 0)
                 self.assertIn("taxii-ws", CONFIG.read_text())
                 self.assertNotIn("taxii.example.com", CONFIG.read_text())
-            elif command.startswith("rm "):
+                link(EMEA)
+            elif command.startswith("rm ") and CONFIG.parent.exists():
                 self.assertEqual(self.manager.services, {})
+                self.assertEqual(wanted(), [])
                 self.assertFalse(Path("/usr/bin/cta-forwarder").exists())
                 self.assertTrue((STATE / "ledger").is_dir())
                 self.assertTrue(CONFIG.with_name("cta-forwarder.toml.rpmsave").exists())
@@ -207,6 +221,8 @@ class Install(unittest.TestCase):
                 self.configure()
                 service = self.manager.start(SERVICE)
                 self.assertEqual(service.unit.path, Path("/usr/local/lib/systemd/system") / SERVICE)
+                link(EMEA)
+                self.how_it_is_called()
                 self.into_a_folder()
 
         self.person.follow("The tarball", before)
@@ -214,6 +230,7 @@ class Install(unittest.TestCase):
         self.assertFalse(Path("/usr/local/bin/cta-forwarder").exists())
         self.assertEqual(run("find", "/usr/local", "-name", "*cta-forwarder*"), "")
         self.assertTrue(CONFIG.exists())
+        self.assertEqual(wanted(), [])
 
     def into_a_folder(self):
         """`DESTDIR`, with another prefix, and a second time over the first."""
@@ -226,6 +243,29 @@ class Install(unittest.TestCase):
             unit = (Path(root) / "etc/systemd/system" / SERVICE).read_text()
             self.assertIn("ExecStart=/opt/cta/bin/cta-forwarder run", unit)
             run(f"{root}/opt/cta/bin/cta-forwarder", "--version")
+            examples = Path(root) / "opt/cta/share/doc/cta-forwarder/examples"
+            self.assertTrue((examples / "prometheus/cta-forwarder.rules.yml").is_file())
+            # The first boot of that machine gives it a user, and the user its configuration.
+            run("systemd-sysusers", f"--root={root}")
+            run("systemd-tmpfiles", f"--root={root}", "--create", "--prefix=/etc/cta-forwarder")
+            groups = (Path(root) / "etc/group").read_text()
+            (group,) = re.findall(r"^cta-forwarder:[^:]*:(\d+):", groups, re.MULTILINE)
+            found = (Path(root) / CONFIG.relative_to("/")).stat()
+            self.assertEqual((found.st_uid, found.st_gid), (0, int(group)))
+            self.assertEqual(stat.S_IMODE(found.st_mode), 0o640)
+
+    def how_it_is_called(self):
+        """From another folder, and by whom does not know how: nothing is installed."""
+        script = Path(self.person.folder) / "install"
+        for option in ("--help", "--no-such-option", "--prefix=somewhere"):
+            with tempfile.TemporaryDirectory() as root:
+                code, said = run(
+                    Path(script.parent.name) / "install", option, check=False,
+                    cwd=script.parents[1], env=os.environ | {"DESTDIR": root},
+                )
+                self.assertEqual(code, 2, said)
+                self.assertRegex(said, r"\./install --uninstall|not an absolute path")
+                self.assertEqual(os.listdir(root), [])
 
     def test_13_tighter(self):
         self.person.follow("What the unit allows")
@@ -271,6 +311,11 @@ class Install(unittest.TestCase):
     @staticmethod
     def as_user(user, *command):
         return run("runuser", "-u", user, "--", *command, check=False)
+
+
+def wanted():
+    """What of us starts at a boot."""
+    return [path.name for path in WANTS.glob("cta-forwarder*")]
 
 
 def process_user(pid):
