@@ -20,7 +20,11 @@ class Browser:
         binary = shutil.which("chromium")
         if binary is None:
             raise AssertionError("chromium is missing: run tests/interop/setup")
-        self._profile = tempfile.TemporaryDirectory(prefix="cta-chromium-")
+        self._profile = tempfile.TemporaryDirectory(
+            prefix="cta-chromium-",
+            # What Chromium still writes at its end is in nobody's way.
+            ignore_cleanup_errors=True,
+        )
         to_it, self._to = os.pipe()
         self._from, from_it = os.pipe()
         command = [
