@@ -11,6 +11,30 @@ use crate::observe::watchdog::Watchdog;
 use crate::spool::Spool;
 use crate::state::{Picture, State};
 
+/// No output has that name.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no output {name:?} in the configuration; there are: {known}")]
+pub struct UnknownOutput {
+    name: String,
+    /// What there is.
+    known: String,
+}
+
+/// The output with a name.
+pub fn find_output<'a>(
+    outputs: &'a [OutputConfig],
+    name: &str,
+) -> Result<&'a OutputConfig, UnknownOutput> {
+    let found = outputs.iter().find(|output| output.name == name);
+    found.ok_or_else(|| {
+        let known: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
+        UnknownOutput {
+            name: name.to_owned(),
+            known: known.join(", "),
+        }
+    })
+}
+
 /// What all pollers and forwarders share.
 #[derive(Debug, Clone)]
 pub struct House {

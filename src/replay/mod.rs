@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{AddError, BatchesError};
+use crate::house::UnknownOutput;
 use crate::spool::SpoolError;
 pub use plan::{Plan, Planned, PlannedBatch, PlannedCollection, plan};
 pub use send::{Replayed, room, send};
@@ -45,13 +46,8 @@ pub struct Choice {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// There is no such output.
-    #[error("there is no output {name:?} in the configuration; there are: {known}")]
-    UnknownOutput {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: String,
-    },
+    #[error(transparent)]
+    UnknownOutput(#[from] UnknownOutput),
     /// A batch that was named is not there.
     #[error(transparent)]
     Batch(#[from] BatchesError),

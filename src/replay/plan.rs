@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Choice, ReplayError};
 use crate::batches::no_batch;
-use crate::house::House;
+use crate::house::{House, find_output};
 use crate::spool::BatchHead;
 use crate::state::{CollectionKey, Record};
 use crate::taxii::Timestamp;
@@ -79,7 +79,7 @@ struct Span {
 
 /// Finds them. Reads heads alone; blocks while the disk works.
 pub fn plan(house: &House, choice: &Choice) -> Result<Planned, ReplayError> {
-    check_output(house, &choice.to)?;
+    find_output(&house.outputs.now(), &choice.to)?;
     let below = choice.below.unwrap_or_else(|| house.spool.unused_seq());
     let mut planned = Planned::default();
     planned.plan.below = below;
@@ -114,18 +114,6 @@ pub fn plan(house: &House, choice: &Choice) -> Result<Planned, ReplayError> {
     }
     planned.plan.collections = by_collection.into_values().collect();
     Ok(planned)
-}
-
-fn check_output(house: &House, name: &str) -> Result<(), ReplayError> {
-    let outputs = house.outputs.now();
-    if outputs.iter().any(|output| output.name == name) {
-        return Ok(());
-    }
-    let known: Vec<&str> = outputs.iter().map(|one| one.name.as_str()).collect();
-    Err(ReplayError::UnknownOutput {
-        name: name.to_owned(),
-        known: known.join(", "),
-    })
 }
 
 /// The numbers that are named, or all, oldest first.

@@ -17,7 +17,7 @@ use crate::batches::{AddError, Addition, add};
 use crate::config::OutputConfig;
 use crate::event::Event;
 use crate::flatten::{EventSink as _, FlatEvent};
-use crate::house::House;
+use crate::house::{self, House, UnknownOutput};
 use crate::letters::{self, LettersError};
 use crate::output::BatchOrigin;
 use crate::spool::{About, SpoolError};
@@ -76,13 +76,8 @@ pub enum TrialResult {
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
     /// There is no such output.
-    #[error("there is no output {name:?} in the configuration; there are: {known}")]
-    UnknownOutput {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: String,
-    },
+    #[error(transparent)]
+    UnknownOutput(#[from] UnknownOutput),
     /// There is no event to try with.
     #[error("the event of the trial cannot be made: {0}")]
     Event(String),
@@ -135,15 +130,7 @@ impl Trial {
         }
         let mut named: Vec<&OutputConfig> = Vec::new();
         for name in &self.to {
-            let found = configured.iter().find(|output| output.name == *name);
-            let found = found.ok_or_else(|| TrialError::UnknownOutput {
-                name: name.clone(),
-                known: configured
-                    .iter()
-                    .map(|output| output.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            })?;
+            let found = house::find_output(configured, name)?;
             if named.iter().all(|output| output.name != *name) {
                 named.push(found);
             }

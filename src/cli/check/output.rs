@@ -6,16 +6,12 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use chrono::Utc;
-use reqwest::Url;
 
 use super::certificate;
-use super::proxy::Proxy;
 use super::rights::{Rights, place_for};
 use super::row::{Row, Rows};
 use super::way::{Host, NO_WAY, Tls, Way};
-use crate::config::{
-    FileConfig, OutputConfig, OutputKind, SplunkHecConfig, SyslogConfig, SyslogTransport,
-};
+use crate::config::{FileConfig, OutputConfig, OutputKind, SyslogConfig, SyslogTransport};
 use crate::disk::Disk;
 use crate::output::{Output, Step};
 
@@ -70,7 +66,10 @@ async fn check_peer(
     timeout: Duration,
 ) {
     let (way, last) = match &config.kind {
-        OutputKind::SplunkHec(hec) => (way_to_collector(hec, address, timeout), HEC),
+        OutputKind::SplunkHec(hec) => (
+            Way::to_url(address, &hec.tls, hec.proxy.as_ref(), timeout),
+            HEC,
+        ),
         OutputKind::Syslog(syslog) => {
             let way = way_to_receiver(syslog, address, timeout);
             if syslog.transport == SyslogTransport::Udp {
@@ -92,28 +91,6 @@ async fn check_peer(
     for step in output.examine(peer).await {
         tell(rows, &step, config);
     }
-}
-
-fn way_to_collector<'a>(
-    hec: &'a SplunkHecConfig,
-    endpoint: &str,
-    timeout: Duration,
-) -> Option<Way<'a>> {
-    let url = Url::parse(endpoint).ok()?;
-    let name = url.host_str()?.trim_matches(['[', ']']).to_owned();
-    let tls = (url.scheme() == "https").then(|| Tls {
-        config: &hec.tls,
-        name: name.clone(),
-    });
-    Some(Way {
-        to: Host {
-            name,
-            port: url.port_or_known_default()?,
-        },
-        proxy: Proxy::of(hec.proxy.as_ref(), &url),
-        tls,
-        timeout,
-    })
 }
 
 fn way_to_receiver<'a>(

@@ -4,12 +4,10 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use reqwest::Url;
 
 use super::certificate;
-use super::proxy::Proxy;
 use super::row::{Row, Rows};
-use super::way::{Host, NO_WAY, Tls, Way};
+use super::way::{NO_WAY, Way};
 use crate::config::{Authentication, ServiceAddress, ServiceConfig};
 use crate::taxii::client::{Client, Connection};
 use crate::taxii::directory::{Directory, Greeting, greet};
@@ -29,7 +27,12 @@ const ACCOUNT: &str = "account";
 pub(super) async fn check(service: &ServiceConfig, timeout: Duration) -> Vec<Row> {
     let mut rows = Rows::new(format!("service {}", service.name));
     certificate::of_client(&mut rows, &service.tls, Utc::now());
-    let is_there = match way(service, timeout) {
+    let is_there = match Way::to_url(
+        service.address.url(),
+        &service.tls,
+        service.proxy.as_ref(),
+        timeout,
+    ) {
         Some(way) => way.go(&mut rows).await,
         None => true,
     };
@@ -43,24 +46,6 @@ pub(super) async fn check(service: &ServiceConfig, timeout: Duration) -> Vec<Row
         rows.skipped(ACCOUNT, NO_WAY);
     }
     rows.into_all()
-}
-
-fn way(service: &ServiceConfig, timeout: Duration) -> Option<Way<'_>> {
-    let url = Url::parse(service.address.url()).ok()?;
-    let name = url.host_str()?.trim_matches(['[', ']']).to_owned();
-    let tls = (url.scheme() == "https").then(|| Tls {
-        config: &service.tls,
-        name: name.clone(),
-    });
-    Some(Way {
-        to: Host {
-            name,
-            port: url.port_or_known_default()?,
-        },
-        proxy: Proxy::of(service.proxy.as_ref(), &url),
-        tls,
-        timeout,
-    })
 }
 
 struct Asking<'a> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use reqwest::Url;
 use rustls::ProtocolVersion;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
@@ -15,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::certificate;
 use super::proxy::Proxy;
 use super::row::Rows;
-use crate::config::TlsConfig;
+use crate::config::{ProxyConfig, TlsConfig};
 use crate::tls::{client_config, fault};
 
 /// Why what follows was not tried.
@@ -46,7 +47,31 @@ pub(super) struct Way<'a> {
     pub(super) timeout: Duration,
 }
 
-impl Way<'_> {
+impl<'a> Way<'a> {
+    /// The way to what is spoken to over HTTP; none where the text is no URL with a host.
+    pub(super) fn to_url(
+        url: &str,
+        tls: &'a TlsConfig,
+        proxy: Option<&ProxyConfig>,
+        timeout: Duration,
+    ) -> Option<Self> {
+        let url = Url::parse(url).ok()?;
+        let name = url.host_str()?.trim_matches(['[', ']']).to_owned();
+        let tls = (url.scheme() == "https").then(|| Tls {
+            config: tls,
+            name: name.clone(),
+        });
+        Some(Self {
+            to: Host {
+                name,
+                port: url.port_or_known_default()?,
+            },
+            proxy: Proxy::of(proxy, &url),
+            tls,
+            timeout,
+        })
+    }
+
     /// Goes it step by step; tells whether it leads there.
     pub(super) async fn go(&self, rows: &mut Rows) -> bool {
         let (next, kind) = match &self.proxy {
