@@ -15,7 +15,7 @@ use super::waiting::Waiting;
 use super::{CommandError, Exit, complain, load, load_without_secrets, print_line};
 use crate::agent::{Agent, StartError};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, LogConfig};
+use crate::config::{Config, LogConfig, OutputConfig, OutputKind};
 use crate::control::{Client, Reply, Request};
 use crate::observe::logging::{self, InitLogError, Surroundings};
 use crate::state::{LockError, StateLock};
@@ -243,6 +243,30 @@ pub(super) fn refuse_another_ones_state(config: &Config) -> Result<(), CommandEr
         "no agent runs, and the state in {} is kept by the user with id {owner}: run this as that \
          user, for example with `sudo -u '#{owner}' …`",
         state.display()
+    )))
+}
+
+/// Nor what root makes in the folder of a file output.
+pub(super) fn refuse_another_ones_file(output: &OutputConfig) -> Result<(), CommandError> {
+    let OutputKind::File(file) = &output.kind else {
+        return Ok(());
+    };
+    let there = file
+        .path
+        .ancestors()
+        .find_map(|place| fs::metadata(place).ok());
+    let user = rustix::process::geteuid().as_raw();
+    let Some(owner) = there
+        .map(|there| there.uid())
+        .filter(|owner| *owner != user)
+    else {
+        return Ok(());
+    };
+    Err(CommandError::Failed(format!(
+        "no agent runs, and {} of the output {} belongs to the user with id {owner}: run this as that \
+         user, for example with `sudo -u '#{owner}' …`, or name other outputs with --to",
+        file.path.display(),
+        output.name
     )))
 }
 

@@ -9,11 +9,11 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use serde::Serialize;
 
-use super::ask::refuse_another_ones_state;
+use super::ask::{refuse_another_ones_file, refuse_another_ones_state};
 use super::table::Table;
 use super::terminal::{Paint, Style, printable};
 use super::{CommandError, Exit, complain, load, load_without_secrets, print_line};
-use crate::config::Config;
+use crate::config::{Config, OutputConfig, OutputKind};
 use crate::control::{Client, Reply, Request};
 use crate::event::EventId;
 use crate::trial::{MARK, NAME, Trial, TrialError, TrialResult, Tried, send_directly};
@@ -78,6 +78,10 @@ impl SendTest {
             Some(client) => ask(client, trial, self.timeout).await?,
             None => {
                 refuse_another_ones_state(&known)?;
+                for output in trial.outputs(&known.outputs).map_err(failed)? {
+                    refuse_another_ones_file(output)?;
+                    refuse_to_mix(output, self.json)?;
+                }
                 send(&load(config)?.config, &trial, self.timeout).await?
             }
         };
@@ -95,6 +99,18 @@ impl SendTest {
         }
         Ok(exit)
     }
+}
+
+/// What is printed for a script is one object: an event beside it would spoil it.
+fn refuse_to_mix(output: &OutputConfig, json: bool) -> Result<(), CommandError> {
+    if !json || !matches!(output.kind, OutputKind::Stdout) {
+        return Ok(());
+    }
+    Err(CommandError::Failed(format!(
+        "no agent runs, and the output {} would write the event to this command's standard output, \
+         where --json writes its object: name the other outputs with --to, or leave --json",
+        output.name
+    )))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is passed to map_err")]

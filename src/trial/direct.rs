@@ -19,20 +19,22 @@ struct Answer {
     result: TrialResult,
     what: String,
     mend: Option<String>,
+    /// Whether the peer has judged the event: no other is asked then.
+    is_taken: bool,
 }
 
-/// Sends the event to the first peer that takes it; tells what became of it within that time.
+/// Sends the event to one peer after the other until one takes it; tells what became of it within that time.
 pub async fn send_directly(
     config: &OutputConfig,
     origin: BatchOrigin,
     event: &Event,
     timeout: Duration,
 ) -> Tried {
-    let tried = |Answer { result, what, mend }| Tried {
+    let tried = |answer: Answer| Tried {
         output: config.name.clone(),
-        result,
-        what,
-        mend,
+        result: answer.result,
+        what: answer.what,
+        mend: answer.mend,
     };
     let mut output = match Output::new(config) {
         Ok(output) => output,
@@ -41,6 +43,7 @@ pub async fn send_directly(
                 result: TrialResult::Held,
                 what: error.to_string(),
                 mend: Some("mend the configuration".to_owned()),
+                is_taken: false,
             });
         }
     };
@@ -49,14 +52,19 @@ pub async fn send_directly(
         event: event.clone(),
     };
     let deadline = Instant::now() + timeout.min(LONGEST_TRIAL);
+    let peers = config.peers();
     let mut failed: Vec<String> = Vec::new();
     let mut last = None;
-    for (peer, name) in config.peers().iter().enumerate() {
-        let sending = send(&mut output, config, peer, &outgoing, deadline);
+    for (peer, name) in peers.iter().enumerate() {
+        let now = Instant::now();
+        let left = peers.len() - peer;
+        // Who says nothing leaves the others their part of the time.
+        let part =
+            deadline.saturating_duration_since(now) / u32::try_from(left).unwrap_or(u32::MAX);
+        let sending = send(&mut output, config, peer, &outgoing, now + part, deadline);
         let mut answer = sending.await;
         answer.what = format!("{name}: {}", answer.what);
-        let is_over = matches!(answer.result, TrialResult::Delivered | TrialResult::Refused);
-        if is_over {
+        if answer.is_taken {
             for other in failed.drain(..) {
                 answer.what = format!("{}; {other}", answer.what);
             }
@@ -72,6 +80,7 @@ pub async fn send_directly(
         result: TrialResult::Held,
         what: "there is nobody to send to".to_owned(),
         mend: None,
+        is_taken: false,
     };
     let mut answer = last.unwrap_or_else(nobody);
     if !failed.is_empty() {
@@ -85,18 +94,19 @@ async fn send(
     config: &OutputConfig,
     peer: usize,
     outgoing: &Outgoing,
-    deadline: Instant,
+    answered_by: Instant,
+    acknowledged_by: Instant,
 ) -> Answer {
     output.launch(peer, 1, std::slice::from_ref(outgoing));
     let Ok(Landing::Sent {
         verdict, promise, ..
-    }) = timeout_at(deadline, output.landing()).await
+    }) = timeout_at(answered_by, output.landing()).await
     else {
-        return waiting("nothing was said of it in time");
+        return waiting("nothing was said of it in time", false);
     };
     match (answer(verdict), promise) {
         (answer, Promise::Given(receipt)) if answer.result == TrialResult::Delivered => {
-            acknowledged(output, config, peer, &receipt, deadline).await
+            acknowledged(output, config, peer, &receipt, acknowledged_by).await
         }
         (answer, _) => answer,
     }
@@ -129,6 +139,7 @@ async fn acknowledged(
                     result: TrialResult::Delivered,
                     what: "it is indexed, as the acknowledgement says".to_owned(),
                     mend: None,
+                    is_taken: true,
                 };
             }
             Ok(Landing::Acknowledged {
@@ -136,20 +147,21 @@ async fn acknowledged(
                 ..
             }) => said = problem.to_string(),
             Ok(_) => {}
-            Err(_) => return waiting(&said),
+            Err(_) => return waiting(&said, true),
         }
         if Instant::now() + interval >= deadline {
-            return waiting(&said);
+            return waiting(&said, true);
         }
         sleep(interval).await;
     }
 }
 
-fn waiting(what: &str) -> Answer {
+fn waiting(what: &str, is_taken: bool) -> Answer {
     Answer {
         result: TrialResult::Waiting,
         what: what.to_owned(),
         mend: None,
+        is_taken,
     }
 }
 
@@ -174,5 +186,11 @@ fn answer(verdict: Verdict) -> Answer {
         }
         Verdict::TooLarge { reason } => (TrialResult::Refused, reason, None),
     };
-    Answer { result, what, mend }
+    let is_taken = matches!(result, TrialResult::Delivered | TrialResult::Refused);
+    Answer {
+        result,
+        what,
+        mend,
+        is_taken,
+    }
 }

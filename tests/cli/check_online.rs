@@ -222,8 +222,8 @@ async fn what_cannot_be_reached_is_told_step_by_step() {
         &all,
         "output file",
         "file",
-        "skipped",
-        "cannot be looked at",
+        "failed",
+        "a-file is a file, and not a folder",
     );
     wait_until("it has taken its leave", || relp.endings().len() >= 2);
     assert_eq!(relp.messages_taken(), 0);
@@ -389,6 +389,12 @@ fn a_listen_address_is_free_or_the_agents_own() {
         assert_eq!(code, Some(0), "{all:#?}");
         let words = format!("the running agent listens on {address}");
         assert_row(&all, subject, "listen", "ok", &words);
+        // Where the configuration names another address by now, the agent has nothing to do with it.
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let elsewhere = other.local_addr().unwrap().to_string();
+        simulator.edit(|text| text.replace(&address.to_string(), &elsewhere));
+        let (all, _) = rows(&simulator);
+        assert_row(&all, subject, "listen", "failed", taken_by);
         assert_eq!(agent.stop().code, Some(0));
     }
 }
@@ -416,6 +422,11 @@ fn rights_are_judged_for_the_agents_user() {
     let ended = check(&simulator, &["--user", "no-such-user-here"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("there is no user"), "{ended:?}");
+    let ended = check(&simulator, &["--user", "no-such-user-here", "--json"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let told: Value = serde_json::from_str(&ended.stdout).expect(&ended.stdout);
+    assert_eq!(told["result"], "failed", "{told:#}");
+    assert!(told.to_string().contains("there is no user"), "{told:#}");
     // Only root sees what another user may.
     if !rustix::process::geteuid().is_root() {
         return;

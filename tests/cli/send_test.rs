@@ -227,3 +227,65 @@ async fn without_an_agent_confirmed_is_what_the_receiver_confirms() {
     assert_eq!(siem.messages_taken(), 1);
     assert_eq!(siem.violations(), []);
 }
+
+#[test]
+fn without_an_agent_nothing_is_written_that_the_agent_could_not_open() {
+    // Only root can make a file another user's.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let simulator = simulator();
+    let file = simulator.folder.path().join("events.jsonl");
+    fs::write(&file, "").unwrap();
+    std::os::unix::fs::chown(&file, Some(65_534), None).unwrap();
+    let ended = send_test(&simulator, &[]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("belongs to the user with id 65534"),
+        "{ended:?}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "");
+    assert_eq!(tests(&simulator), [] as [Value; 0]);
+    let ended = send_test(&simulator, &["--to", "splunk"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
+#[test]
+fn an_event_on_standard_output_does_not_spoil_the_object_of_a_script() {
+    let simulator = Simulator::start();
+    simulator.edit(|text| format!("{text}\n[[output]]\nname = \"second\"\ntype = \"stdout\"\n"));
+    let ended = send_test(&simulator, &["--json"]);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(1), ""),
+        "{ended:?}"
+    );
+    assert!(ended.stderr.contains("--to"), "{ended:?}");
+    let ended = send_test(&simulator, &[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("\"ctaForwarderTest\""), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_says_nothing_leaves_time_for_the_next() {
+    let simulator = Simulator::start();
+    let relp = SyslogTransport::Relp {
+        window: 128,
+        tls: None,
+    };
+    let siem = SyslogReceiver::start(SyslogRules::over(relp)).unwrap();
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    simulator.edit(|text| {
+        let (head, _) = text.split_once("[[output]]").unwrap();
+        format!(
+            "{head}[[output]]\nname = \"siem\"\ntype = \"syslog\"\ntransport = \"relp\"\n\
+             addresses = [\"{}\", \"{}\"]\n",
+            silent.local_addr().unwrap(),
+            siem.address()
+        )
+    });
+    let told = report(&send_test(&simulator, &["--json", "--timeout", "6s"]));
+    assert_eq!(of(&told, "siem")["result"], "delivered", "{told:#}");
+    assert_eq!(siem.messages_taken(), 1);
+}

@@ -80,7 +80,11 @@ impl Check {
         }
         let mut rows = rows.into_all();
         if self.online {
-            rows.extend(online::check(&loaded.config, self.timeout, self.user.as_deref()).await?);
+            match online::check(&loaded.config, self.timeout, self.user.as_deref()).await {
+                Ok(online) => rows.extend(online),
+                Err(error) if self.json => return tell_failure(rows, &error),
+                Err(error) => return Err(error),
+            }
         }
         let worst = rows.iter().map(|row| row.result).max();
         if self.json {
@@ -104,7 +108,14 @@ fn tell_summary(path: &Path, loaded: &Loaded, is_brief: bool) -> Result<(), Comm
     let paint = Paint::of(&io::stdout());
     let verdict = paint.paint(Style::Good, "is right");
     if is_brief {
-        return print_line(format_args!("{} {verdict}", path.display()));
+        print_line(format_args!("{} {verdict}", path.display()))?;
+        let config = &loaded.config;
+        complain(format_args!(
+            "trying services: {}, outputs: {} …",
+            config.services.len(),
+            config.outputs.len()
+        ));
+        return Ok(());
     }
     let summary = summary::summary(&loaded.config, paint);
     print_line(format_args!("{} {verdict}\n\n{summary}", path.display()))
@@ -124,6 +135,19 @@ fn tell_mistakes(error: &LoadError) -> Result<Exit, CommandError> {
     }
     print_line(json(Some(Outcome::Failed), &rows.into_all())?)?;
     Ok(Exit::Configuration)
+}
+
+/// Nor where nothing could be tried.
+fn tell_failure(mut rows: Vec<Row>, error: &CommandError) -> Result<Exit, CommandError> {
+    let mut failed = Rows::new("check");
+    failed.failed(
+        "user",
+        error.to_string(),
+        "name the agent's user with --user",
+    );
+    rows.extend(failed.into_all());
+    print_line(json(Some(Outcome::Failed), &rows)?)?;
+    Ok(Exit::Failure)
 }
 
 /// What a script gets.

@@ -29,10 +29,10 @@ pub(super) async fn check(
         checks.push(service::check(one, timeout).boxed());
     }
     if let Some(inbox) = &config.inbox {
-        checks.push(std::future::ready(listen::check_inbox(inbox, &agent)).boxed());
+        checks.push(std::future::ready(listen::check_inbox(inbox, &rights, &agent)).boxed());
     }
     if let Some(admin) = &config.admin {
-        checks.push(std::future::ready(listen::check_page(admin, &agent)).boxed());
+        checks.push(std::future::ready(listen::check_page(admin, &rights, &agent)).boxed());
     }
     for one in &config.outputs {
         checks.push(output::check(one, timeout, &rights).boxed());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use chrono::Utc;
+use futures_util::future::join_all;
 
 use super::certificate;
 use super::rights::{Rights, place_for};
@@ -46,15 +47,19 @@ pub(super) async fn check(output: &OutputConfig, timeout: Duration, rights: &Rig
         }
     }
     let peers = config.peers();
-    let mut all = rows.into_all();
-    for (peer, address) in peers.iter().enumerate() {
+    let checks = peers.iter().enumerate().map(|(peer, address)| {
         let mut rows = match peers.as_slice() {
             [_] => Rows::new(&name),
             _ => Rows::new(format!("{name}, {address}")),
         };
-        check_peer(&mut rows, &config, peer, address, timeout).await;
-        all.extend(rows.into_all());
-    }
+        let config = &config;
+        async move {
+            check_peer(&mut rows, config, peer, address, timeout).await;
+            rows.into_all()
+        }
+    });
+    let mut all = rows.into_all();
+    all.extend(join_all(checks).await.into_iter().flatten());
     all
 }
 
@@ -197,6 +202,13 @@ fn check_file(rows: &mut Rows, file: &FileConfig, rights: &Rights) {
                 CHECK,
                 format!("{} is a folder", place.display()),
                 "change path",
+            );
+        }
+        Ok(place) if place.is_file() && place != *path => {
+            rows.failed(
+                CHECK,
+                format!("{} is a file, and not a folder", place.display()),
+                "move it, or change path",
             );
         }
         Ok(place) if !rights.may_write(&place) => {

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, User, getgrouplist, getgroups};
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
 use crate::cli::CommandError;
 
@@ -109,6 +109,7 @@ impl Rights {
             return access(path, wanted).is_ok();
         }
         self.may_reach(path)
+            && !is_read_only(path)
             && fs::metadata(path).is_ok_and(|found| {
                 let wanted = if found.is_dir() { WRITE | ENTER } else { WRITE };
                 self.allows(&found, wanted)
@@ -150,6 +151,11 @@ impl Rights {
     }
 }
 
+/// Whether it lies on a file system that nobody may write to, whatever the modes say.
+fn is_read_only(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
 /// What must be writable so that this can be written: itself, or the nearest folder that is
 /// there.
 pub(super) fn place_for(path: &Path) -> io::Result<PathBuf> {
@@ -157,7 +163,12 @@ pub(super) fn place_for(path: &Path) -> io::Result<PathBuf> {
     for place in path.ancestors() {
         match fs::metadata(place) {
             Ok(_) => return Ok(place.to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Below a file nothing can be: the file is what is in the way.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) => {}
             Err(error) => return Err(error),
         }
     }

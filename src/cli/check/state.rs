@@ -2,11 +2,13 @@
 //! and the files that the agent must be able to read.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use reqwest::Url;
 
 use super::rights::{Rights, place_for};
 use super::row::{Row, Rows};
@@ -50,24 +52,37 @@ impl RunningAgent {
         Ok(Self::None)
     }
 
-    /// Whether its inbox listens.
-    pub(super) fn inbox_listens(&self) -> bool {
-        match self {
-            Self::Status(status) => {
-                let inbox = status.inbox.as_ref();
-                inbox.is_some_and(|inbox| inbox.activity.url.is_some())
-            }
-            Self::None | Self::Unknown(_) | Self::Silent => false,
-        }
+    /// Whether its inbox listens there; nothing if it does not say.
+    pub(super) fn has_inbox_at(&self, address: SocketAddr) -> Option<bool> {
+        self.listens_at(address, |status| {
+            status.inbox.as_ref()?.activity.url.as_deref()
+        })
     }
 
-    /// Whether its status page listens.
-    pub(super) fn page_listens(&self) -> bool {
+    /// Whether its status page listens there; nothing if it does not say.
+    pub(super) fn has_page_at(&self, address: SocketAddr) -> Option<bool> {
+        self.listens_at(address, |status| status.page.as_deref())
+    }
+
+    fn listens_at(
+        &self,
+        address: SocketAddr,
+        url: impl Fn(&Status) -> Option<&str>,
+    ) -> Option<bool> {
         match self {
-            Self::Status(status) => status.page.is_some(),
-            Self::None | Self::Unknown(_) | Self::Silent => false,
+            Self::Status(status) => Some(url(status).is_some_and(|url| is_at(url, address))),
+            Self::None => Some(false),
+            Self::Unknown(_) | Self::Silent => None,
         }
     }
+}
+
+/// Whether a URL of the agent's own is at this address.
+fn is_at(url: &str, address: SocketAddr) -> bool {
+    Url::parse(url).is_ok_and(|url| {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        url.port_or_known_default() == Some(address.port()) && host.parse() == Ok(address.ip())
+    })
 }
 
 pub(super) fn check(config: &Config, rights: &Rights, agent: &RunningAgent) -> Vec<Row> {
