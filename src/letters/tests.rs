@@ -301,11 +301,7 @@ async fn an_output_that_comes_back_has_its_letters_still() {
     let error = gone("typo").find(house).unwrap_err().to_string();
     assert!(error.contains("no output \"typo\""), "{error}");
     assert!(error.ends_with("there are: file, splunk"), "{error}");
-    let record = Record::OutputForgotten {
-        output: "splunk".to_owned(),
-    };
-    let house = world.agent.house();
-    house.state.append(world.utc(), &record).unwrap();
+    crate::roster::forget(world.agent.house(), "splunk").unwrap();
     world.assert_adds_up();
     world.restart_with(|_| with_splunk.take());
     world.assert_adds_up();

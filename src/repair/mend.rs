@@ -382,6 +382,7 @@ impl Mending<'_> {
                 window: self.head.window(),
                 content: None,
                 settles: Some(settles),
+                copies: None,
             },
             files,
         };
