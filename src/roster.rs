@@ -7,9 +7,8 @@ use crate::config::{OutputConfig, StartAt};
 use crate::crash::{self, Point};
 use crate::house::{House, UnknownOutput, find_output};
 use crate::letters::{self, LettersError};
-use crate::state::ForgottenDebt;
-use crate::state::Record;
 use crate::state::ledger::AppendError;
+use crate::state::{ForgottenDebt, Picture, Record};
 
 /// A batch cannot be for an output.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +126,83 @@ pub fn forget(house: &House, name: &str) -> Result<ForgottenDebt, ForgetError> {
 }
 
 fn is_known(house: &House, name: &str) -> bool {
-    let is_known = |picture: &crate::state::Picture| picture.outputs.contains_key(name);
+    let is_known = |picture: &Picture| picture.outputs.contains_key(name);
     house.state.look(is_known)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::state::{BatchContent, CollectionKey, Origin};
+    use crate::world::{Setup, World};
+
+    /// A world without an output called "ghost", and a batch that it owes: an older version made it so,
+    /// or the ledger was lost.
+    fn haunted() -> World {
+        let world = World::new(Setup::default());
+        let house = world.agent.house();
+        let content = BatchContent {
+            staged_at: world.utc(),
+            window_end: world.utc(),
+            end: None,
+            files: Vec::new(),
+        };
+        let record = Record::BatchAdded {
+            key: CollectionKey {
+                service: "cta".to_owned(),
+                collection: "flows".to_owned(),
+            },
+            origin: Origin::Replay,
+            seq: house.spool.next_seq(),
+            outputs: vec!["ghost".to_owned()],
+            events: 3,
+            letters: Vec::new(),
+            window: None,
+            content: Some(content),
+            settles: None,
+            copies: None,
+        };
+        house.state.append(world.utc(), &record).unwrap();
+        world
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn whatever_a_batch_owes_is_shown_and_can_be_forgotten() {
+        let mut world = haunted();
+        world.run_for(Duration::from_secs(60)).await;
+        let ghost = |world: &World| {
+            let outputs = world.status().outputs;
+            let ghost = outputs.into_iter().find(|output| output.name == "ghost");
+            ghost.map(|ghost| (ghost.kind, ghost.pending_batches, ghost.pending_events))
+        };
+        assert_eq!(ghost(&world), Some((None, 1, 3)));
+        let audited = world.audit().outputs;
+        let audited = audited.iter().find(|account| account.output == "ghost");
+        assert_eq!(audited.map(|account| account.fetched), Some(3));
+        let house = world.agent.house();
+        let debt = forget(house, "ghost").unwrap();
+        assert_eq!((debt.batches, debt.events), (1, 3));
+        assert_eq!(ghost(&world), None);
+        assert!(
+            house
+                .state
+                .look(|picture: &Picture| picture.batches.is_empty())
+        );
+        let given_up = house
+            .state
+            .look_back(|diary| diary.tally().given_up["ghost"]);
+        assert_eq!((given_up.discarded, given_up.forgotten_batches), (3, 1));
+        let audit = world.audit();
+        assert!(audit.ok, "{audit:#?}");
+        let [forgotten] = audit.forgotten.as_slice() else {
+            panic!("{audit:#?}");
+        };
+        assert_eq!((forgotten.fetched, forgotten.discarded), (3, 3));
+        let error = forget(house, "ghost").unwrap_err();
+        assert!(matches!(error, ForgetError::Unknown { .. }), "{error}");
+        let error = forget(house, "file").unwrap_err();
+        assert!(matches!(error, ForgetError::Configured { .. }), "{error}");
+    }
 }

@@ -39,9 +39,10 @@ impl Control {
             replay::begin(&self.house, choice).map(|()| planned)
         });
         let planned = planned.map_err(|error| error.to_string())?;
-        let mut anew = match choice.again {
-            true => planned.originals(),
-            false => Cursor::new(),
+        let mut anew = if choice.again {
+            planned.originals()
+        } else {
+            Cursor::new()
         };
         let batches = planned.batches;
         let (mut sent, mut events, mut left_out) = (0_u64, 0, 0_u64);

@@ -120,9 +120,10 @@ async fn a_replay_goes_on_where_it_stopped_also_one_that_sends_everything_again(
         let planned = plan(world.agent.house(), &begun).unwrap();
         let first = planned.batches[0];
         assert_eq!(planned.batches.len(), archived.len());
-        let anew = match begun.again {
-            true => planned.originals(),
-            false => Cursor::new(),
+        let anew = if begun.again {
+            planned.originals()
+        } else {
+            Cursor::new()
         };
         send(world.agent.house(), &first, "splunk", &anew).unwrap();
         world.restart();
