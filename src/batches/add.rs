@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::crash::Point;
 use crate::house::House;
 use crate::roster::{self, NotThere};
 use crate::spool::{BatchHead, SpoolError, Staging};
@@ -40,7 +41,7 @@ pub enum AddError {
 /// Puts what was staged in place, and gives its number. Its outputs have [joined](roster::join), and
 /// are looked for once more when nobody can take them away any more. Blocks while the disk works.
 pub fn add(house: &House, mut staging: Staging, what: Addition) -> Result<u64, AddError> {
-    let (spool, state) = (&house.spool, &house.state);
+    let spool = &house.spool;
     let now = house.clock.now().utc;
     let Addition {
         key,
@@ -76,15 +77,7 @@ pub fn add(house: &House, mut staging: Staging, what: Addition) -> Result<u64, A
         record,
         files,
     };
-    let record = head.told();
-    spool.commit(staging, head)?;
-    if let Err(error) = state.append(now, &record) {
-        // Where the record may be there after all, so must be the batch.
-        if state.retell(now).is_ok() {
-            spool.take_back(seq)?;
-        }
-        return Err(error.into());
-    }
+    house.keep_batch::<AddError>(staging, head, now, Point::RetryCommitted)?;
     drop(turn);
     spool.announce();
     Ok(seq)

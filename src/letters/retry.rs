@@ -258,7 +258,7 @@ impl<T: FnMut(String)> Retrying<'_, T> {
         letters: Vec<RemovedLetter>,
         window_end: Option<DateTime<Utc>>,
     ) -> Result<u64, LettersError> {
-        let (spool, state) = (&self.house.spool, &self.house.state);
+        let spool = &self.house.spool;
         let now = self.house.clock.now().utc;
         let files = spool.finish(&mut staging, now, &key.service, &key.collection)?;
         let turn = spool.commit_turn();
@@ -287,16 +287,8 @@ impl<T: FnMut(String)> Retrying<'_, T> {
             record,
             files,
         };
-        let record = head.told();
-        spool.commit(staging, head)?;
-        crash::point(Point::RetryCommitted);
-        if let Err(error) = state.append(now, &record) {
-            // Where the record may be there after all, so must be the batch.
-            if state.retell(now).is_ok() {
-                spool.take_back(seq)?;
-            }
-            return Err(error.into());
-        }
+        self.house
+            .keep_batch::<LettersError>(staging, head, now, Point::RetryCommitted)?;
         std::mem::drop(turn);
         crash::point(Point::RetryRecorded);
         self.clear();
