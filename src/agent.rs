@@ -168,7 +168,9 @@ impl Agent {
         storage: &Storage,
     ) -> Result<Self, StartError> {
         let (lock, house) = take_house(&config, clock, storage)?;
-        add_new_outputs(&house, &config.outputs)?;
+        let deciding = house.spool.dead_letters().decide();
+        add_new_outputs(&house, &config.outputs, &deciding)?;
+        drop(deciding);
         forget_idle_sets(&house, &config.services);
         crash::point(Point::Built);
         let mut pollers = Vec::new();

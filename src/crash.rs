@@ -166,7 +166,8 @@ points! {
 
     /// A drop is in the ledger; the letters still lie there.
     DropRecorded = "letters.drop_recorded",
-    /// A batch of letters that are sent again is in place; the ledger does not know it.
+    /// A batch of letters that are sent again, or of a replay or a test, is in place; the ledger does
+    /// not know it.
     RetryCommitted = "letters.retry_committed",
     /// The ledger has the batch in the place of its letters; they still lie there.
     RetryRecorded = "letters.retry_recorded",

@@ -6,9 +6,11 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
 use crate::config::OutputConfig;
+use crate::crash::{self, Point};
 use crate::observe::board::Board;
 use crate::observe::watchdog::Watchdog;
-use crate::spool::Spool;
+use crate::spool::{BatchHead, Spool, SpoolError, Staging};
+use crate::state::ledger::AppendError;
 use crate::state::{Picture, State};
 
 /// No output has that name.
@@ -88,6 +90,31 @@ impl House {
             tracing::warn!(%error, seq, "a batch that nobody owes cannot be archived; the next start tries it again");
         }
         true
+    }
+
+    /// Puts a batch in place, then tells the ledger; where that cannot be told, nothing of the batch is
+    /// there. The caller has the commit's turn, and `in_place` comes between the two.
+    pub fn keep_batch<E>(
+        &self,
+        staging: Staging,
+        head: BatchHead,
+        now: DateTime<Utc>,
+        in_place: Point,
+    ) -> Result<(), E>
+    where
+        E: From<SpoolError> + From<AppendError>,
+    {
+        let (seq, record) = (head.seq, head.told());
+        self.spool.commit(staging, head)?;
+        crash::point(in_place);
+        if let Err(error) = self.state.append(now, &record) {
+            // Where the record may be there after all, so must be the batch.
+            if self.state.retell(now).is_ok() {
+                self.spool.take_back(seq)?;
+            }
+            return Err(error.into());
+        }
+        Ok(())
     }
 
     /// The outputs that take a collection.

@@ -29,6 +29,7 @@ pub mod output;
 pub mod poller;
 pub mod repair;
 pub mod replay;
+pub mod roster;
 pub mod schedule;
 pub mod simulator;
 pub mod spool;

@@ -37,7 +37,8 @@ pub(super) fn well() -> Status {
         },
         "outputs": [output("splunk", &json!({})), output("archive", &json!({}))],
         "spool": {"batches": 2, "bytes": 2048, "max_bytes": 4_194_304,
-            "oldest_at": now() - TimeDelta::hours(1), "dead_letters": 0, "quarantine_bytes": 0},
+            "oldest_at": now() - TimeDelta::hours(1), "dead_letters": 0, "quarantine_bytes": 0,
+            "quarantined": {"files": 7}},
     });
     serde_json::from_value(status).unwrap()
 }

@@ -1,18 +1,19 @@
 //! What a start makes of what it finds: the state is brought to the ledger's last word.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use chrono::{DateTime, Utc};
 
 use super::StartError;
 use crate::clock::Clock;
-use crate::config::{Config, OutputConfig, ServiceConfig, StartAt};
+use crate::config::{Config, OutputConfig, ServiceConfig};
 use crate::crash::{self, Point};
 use crate::house::{House, Outputs};
 use crate::letters;
 use crate::observe::board::Board;
 use crate::poller;
 use crate::repair;
+use crate::roster;
 use crate::spool::Spool;
 use crate::state::{CollectionKey, Record, State, StateLock};
 use crate::storage::Storage;
@@ -177,33 +178,15 @@ fn take_checkpoint(house: &House, record: Record, now: DateTime<Utc>) -> Result<
     Ok(())
 }
 
-/// An output that the state does not know starts with the next batch, or with the oldest.
-pub(super) fn add_new_outputs(house: &House, outputs: &[OutputConfig]) -> Result<(), StartError> {
-    let now = house.clock.now().utc;
+/// Outputs that the state does not know join. Whoever has the commit's turn decides about letters too,
+/// and did so before: an audit takes both, in that order.
+pub(super) fn add_new_outputs(
+    house: &House,
+    outputs: &[OutputConfig],
+    deciding: &MutexGuard<'_, ()>,
+) -> Result<(), StartError> {
     for output in outputs {
-        let is_known = house
-            .state
-            .look(|picture| picture.outputs.contains_key(&output.name));
-        if is_known {
-            continue;
-        }
-        let owes = match output.start_at {
-            StartAt::Now => Vec::new(),
-            StartAt::Oldest => {
-                let batches = house.spool.batches();
-                let taken = batches.iter().filter(|head| output.takes(&head.collection));
-                taken.map(|head| head.seq).collect()
-            }
-        };
-        let record = Record::OutputAdded {
-            output: output.name.clone(),
-            letters: letters::count_earlier(house, &output.name, &owes)?,
-            owes,
-        };
-        house.state.append(now, &record)?;
-        crash::point(Point::OutputAdded);
-        // Letters from when it was configured before may be of what it owes.
-        letters::catch_up_with(house, &output.name)?;
+        roster::join(house, output, deciding)?;
     }
     Ok(())
 }

@@ -305,9 +305,10 @@ impl Running {
         // A disk that refuses this may have taken the record of an output: that one is known then, as
         // one that has left the configuration is.
         tokio::task::block_in_place(|| -> Result<(), StartError> {
+            let deciding = self.house.spool.dead_letters().decide();
             // Every batch is owed to those that were before, or to those that come.
             let _turn = self.house.spool.commit_turn();
-            add_new_outputs(&self.house, &config.outputs)?;
+            add_new_outputs(&self.house, &config.outputs, &deciding)?;
             self.house.outputs.replace(config.outputs.clone());
             Ok(())
         })?;

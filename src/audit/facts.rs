@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::history::{History, Told};
 use super::verdict::{BatchFacts, Facts, FileFacts, Letters, OutputFacts, OwedFacts};
-use super::{Audit, History, are, were};
+use super::{Audit, are, were};
 use crate::house::House;
 use crate::letters::{FoundLetters, LettersError};
 use crate::spool::{About, BatchHead, InspectedBatch, LetterHead, Spool, SpoolError};
 use crate::state::ledger::HistoryLine;
-use crate::state::{Damage, Moment, Picture};
+use crate::state::{Damage, Finished, Moment, Picture};
 use crate::taxii::Timestamp;
 
 /// Batches come so seldom that the second round finds everything read, were it not for a test.
@@ -118,7 +119,11 @@ impl Sight {
         inspected: &BTreeMap<u64, InspectedBatch>,
     ) -> Result<Facts, AuditError> {
         let picture = &self.moment.picture;
-        let (fetched, mut findings) = history(house, picture)?;
+        let Told {
+            fetched,
+            forgotten,
+            mut findings,
+        } = history(house, picture)?;
         findings.extend(self.unknown_folders());
         if self.letters.damaged > 0 {
             let lines = match self.letters.damaged {
@@ -151,17 +156,22 @@ impl Sight {
             }
             batches.extend(self.batch(*seq, found));
         }
-        let outputs = picture.outputs.iter().map(|(name, output)| OutputFacts {
-            name: name.clone(),
-            fetched: fetched.get(name).copied().unwrap_or(0),
-            finished: output.finished,
-            letters: Letters {
-                counted: output.letters,
-                found: self.letters.of_finished(name, picture, self.next_seq),
-            },
+        let outputs = picture.output_names().into_iter().map(|name| {
+            // Nobody counts the letters of one that no record tells of.
+            let known = picture.outputs.get(name);
+            OutputFacts {
+                name: name.to_owned(),
+                fetched: fetched.get(name).copied().unwrap_or(0),
+                finished: known.map_or_else(Finished::default, |output| output.finished),
+                letters: known.map_or_else(Letters::default, |output| Letters {
+                    counted: output.letters,
+                    found: self.letters.of_finished(name, picture, self.next_seq),
+                }),
+            }
         });
         Ok(Facts {
             outputs: outputs.collect(),
+            forgotten,
             batches,
             findings,
         })
@@ -259,10 +269,7 @@ pub fn look_at_block(spool: &Spool, letter: &LetterHead) -> Result<Option<String
 }
 
 /// What each output was given, as all records up to the picture's last say.
-fn history(
-    house: &House,
-    picture: &Picture,
-) -> Result<(BTreeMap<String, u64>, Vec<String>), AuditError> {
+fn history(house: &House, picture: &Picture) -> Result<Told, AuditError> {
     let mut history = History::default();
     let mut is_over = false;
     let read = house.state.history(|line| match line {

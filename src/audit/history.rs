@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::state::{Finished, Picture, Record};
+use crate::state::{Finished, ForgottenDebt, Picture, Record};
 
 /// The records of the ledger, told one after the other.
 #[derive(Debug, Default)]
@@ -17,7 +17,30 @@ pub(super) struct History {
     fetched: BTreeMap<String, u64>,
     /// Where records are missing that no later snapshot makes up for.
     gap: Option<String>,
+    /// Each output that was forgotten, with what became of its events in the end.
+    forgotten: Vec<Forgotten>,
     findings: Vec<String>,
+}
+
+/// An output that was forgotten.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Forgotten {
+    pub(super) output: String,
+    /// Events of all batches that it ever owed.
+    pub(super) fetched: u64,
+    /// What became of them, what was given up with it among the discarded.
+    pub(super) finished: Finished,
+}
+
+/// What the records come to.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// By output, the events of all batches that it ever owed.
+    pub(super) fetched: BTreeMap<String, u64>,
+    /// The outputs that were forgotten, as far back as the ledger is kept.
+    pub(super) forgotten: Vec<Forgotten>,
+    /// What does not hold.
+    pub(super) findings: Vec<String>,
 }
 
 impl History {
@@ -71,7 +94,7 @@ impl History {
 
     /// What each output was given, if the records come to what the agent knows; and what does not
     /// hold.
-    pub(super) fn end(mut self, known: &Picture) -> (BTreeMap<String, u64>, Vec<String>) {
+    pub(super) fn end(mut self, known: &Picture) -> Told {
         match (&self.picture, self.gap.take()) {
             (Some(picture), _) if picture == known => {}
             (Some(picture), _) => self.findings.push(format!(
@@ -91,7 +114,11 @@ impl History {
             // It cannot be told apart any more: told once.
             self.begin(known.number, known.clone());
         }
-        (self.fetched, self.findings)
+        Told {
+            fetched: self.fetched,
+            forgotten: self.forgotten,
+            findings: self.findings,
+        }
     }
 
     fn begin(&mut self, number: u64, mut picture: Picture) {
@@ -134,11 +161,32 @@ impl History {
                 seq,
                 finished,
             } => self.finished(before, output, *seq, finished),
-            Record::OutputForgotten { output } => {
-                self.fetched.remove(output);
+            Record::OutputForgotten { output, debt } => {
+                let fetched = self.fetched.remove(output).unwrap_or(0);
+                if let Some(debt) = debt {
+                    self.forgotten(before, output, fetched, debt);
+                }
             }
             _ => {}
         }
+    }
+
+    fn forgotten(&mut self, before: &Picture, output: &str, fetched: u64, debt: &ForgottenDebt) {
+        let known = before.outputs.get(output);
+        let mut finished = known.map_or_else(Finished::default, |known| known.finished);
+        finished.add(&debt.finished);
+        let total = finished.total();
+        if total != fetched {
+            self.findings.push(format!(
+                "output {output:?}: {fetched} events were fetched, {total} were accounted for when it \
+                 was forgotten"
+            ));
+        }
+        self.forgotten.push(Forgotten {
+            output: output.to_owned(),
+            fetched,
+            finished,
+        });
     }
 
     fn given(&mut self, before: &Picture, seq: u64, outputs: &[String], events: u64) {
@@ -227,6 +275,7 @@ mod tests {
                 window: None,
                 content: None,
                 settles: None,
+                copies: None,
             });
         }
 
@@ -246,8 +295,8 @@ mod tests {
             for (number, record) in &self.records[from..] {
                 history.record(*number, at(), record);
             }
-            let (fetched, findings) = history.end(&self.picture);
-            (fetched["o"], findings)
+            let told = history.end(&self.picture);
+            (told.fetched["o"], told.findings)
         }
     }
 
@@ -309,6 +358,35 @@ mod tests {
     }
 
     #[test]
+    fn an_output_that_is_forgotten_has_an_end_that_adds_up() {
+        for (given_up, is_well) in [(4, true), (3, false)] {
+            let mut ledger = some();
+            let debt = ForgottenDebt {
+                batches: 1,
+                events: given_up,
+                finished: Finished {
+                    delivered: 2,
+                    discarded: given_up,
+                    ..Finished::default()
+                },
+            };
+            ledger.append(Record::OutputForgotten {
+                output: "o".into(),
+                debt: Some(debt),
+            });
+            let mut history = History::default();
+            for (number, record) in &ledger.records {
+                history.record(*number, at(), record);
+            }
+            let told = history.end(&ledger.picture);
+            assert_eq!(told.findings.is_empty(), is_well, "{told:?}");
+            assert!(told.fetched.is_empty());
+            let forgotten = &told.forgotten[0];
+            assert_eq!((forgotten.fetched, forgotten.finished.delivered), (21, 17));
+        }
+    }
+
+    #[test]
     fn a_damaged_line_counts_until_the_next_snapshot() {
         let ledger = some();
         let mut history = History::default();
@@ -316,14 +394,14 @@ mod tests {
             history.record(*number, at(), record);
         }
         history.damaged("line 5");
-        let (_, findings) = history.end(&ledger.picture);
+        let findings = history.end(&ledger.picture).findings;
         assert_eq!(findings, ["line 5 cannot be read"]);
         let mut history = History::default();
         history.damaged("line 1");
         for (number, record) in &ledger.records[4..] {
             history.record(*number, at(), record);
         }
-        assert_eq!(history.end(&ledger.picture).1, Vec::<String>::new());
+        assert_eq!(history.end(&ledger.picture).findings, Vec::<String>::new());
     }
 
     #[test]

@@ -13,7 +13,6 @@ mod verdict;
 use serde::{Deserialize, Serialize};
 
 pub use facts::{AuditError, audit, audit_batch, look_at_block};
-use history::History;
 
 /// What the audit found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +23,10 @@ pub struct Audit {
     pub batches: Vec<Account>,
     /// Each output, over all batches that it ever owed.
     pub outputs: Vec<Account>,
+    /// Each output that was forgotten, as far back as the ledger is kept: what it still owed then is
+    /// among the discarded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<Account>,
     /// What does not hold.
     pub differences: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::history::Forgotten;
 use super::{Account, Audit, are, wait, were};
 use crate::delivery::Cursor;
 use crate::state::Finished;
@@ -13,6 +14,8 @@ pub(super) struct Facts {
     pub(super) batches: Vec<BatchFacts>,
     /// Each output that the ledger knows.
     pub(super) outputs: Vec<OutputFacts>,
+    /// Those that it knows no more.
+    pub(super) forgotten: Vec<Forgotten>,
     /// What was found that should not be, in words.
     pub(super) findings: Vec<String>,
 }
@@ -103,21 +106,19 @@ impl Facts {
             // Told of the batches already.
             let in_batches = account.difference().is_some();
             account.fetched = output.fetched;
-            account.delivered += output.finished.delivered;
-            account.dead_letters += output.finished.dead_letters;
-            account.discarded += output.finished.discarded;
-            account.abandoned += output.finished.abandoned;
-            account.repaired += output.finished.repaired;
-            account.lost += output.finished.lost;
+            account.finish(&output.finished);
             differences.extend(account.difference().filter(|_| !in_batches));
             let place = format!("output {:?}", output.name);
             differences.extend(output.letters.difference(&place));
             outputs.push(account);
         }
+        // Told by the history where it does not add up.
+        let forgotten = self.forgotten.iter().map(Account::of_forgotten).collect();
         Audit {
             ok: differences.is_empty(),
             batches,
             outputs,
+            forgotten,
             differences,
         }
     }
@@ -223,6 +224,24 @@ impl Letters {
 }
 
 impl Account {
+    fn of_forgotten(forgotten: &Forgotten) -> Self {
+        let mut account = Self {
+            fetched: forgotten.fetched,
+            ..nothing(&forgotten.output)
+        };
+        account.finish(&forgotten.finished);
+        account
+    }
+
+    fn finish(&mut self, finished: &Finished) {
+        self.delivered += finished.delivered;
+        self.dead_letters += finished.dead_letters;
+        self.discarded += finished.discarded;
+        self.abandoned += finished.abandoned;
+        self.repaired += finished.repaired;
+        self.lost += finished.lost;
+    }
+
     fn add(&mut self, other: &Self) {
         self.fetched += other.fetched;
         self.delivered += other.delivered;
@@ -289,6 +308,7 @@ mod tests {
 
     fn facts(batch: BatchFacts) -> Facts {
         Facts {
+            forgotten: Vec::new(),
             outputs: vec![OutputFacts {
                 name: "splunk".to_owned(),
                 fetched: 100 + batch.fetched,

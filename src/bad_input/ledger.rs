@@ -34,7 +34,10 @@ pub fn segment(input: &[u8]) {
         return;
     };
     let before = state.look(Picture::clone);
-    let record = Record::OutputForgotten { output: "o".into() };
+    let record = Record::OutputForgotten {
+        output: "o".into(),
+        debt: None,
+    };
     state.append(now(), &record).unwrap();
     let after = state.look(Picture::clone);
     // A new segment's snapshot has a number too.

@@ -150,6 +150,7 @@ mod tests {
             window: None,
             content: None,
             settles: None,
+            copies: None,
         }
     }
 
@@ -207,6 +208,7 @@ mod tests {
                 files: vec![file.to_owned()],
                 outputs: [("o".to_owned(), counts)].into(),
             }),
+            copies: None,
         }
     }
 

@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::crash::Point;
 use crate::house::House;
+use crate::roster::{self, NotThere};
 use crate::spool::{BatchHead, SpoolError, Staging};
 use crate::state::ledger::AppendError;
-use crate::state::{CollectionKey, Origin, Record};
+use crate::state::{CollectionKey, Copied, Origin, Record};
 
 /// What is to be said of such a batch.
 #[derive(Debug, Clone)]
@@ -18,6 +20,8 @@ pub struct Addition {
     pub outputs: Vec<String>,
     /// The time of an event that states none.
     pub window_end: DateTime<Utc>,
+    /// What it is a copy of.
+    pub copies: Option<Copied>,
 }
 
 /// The batch could not be added; nothing of it is there.
@@ -29,20 +33,26 @@ pub enum AddError {
     /// The ledger cannot be told.
     #[error(transparent)]
     Ledger(#[from] AppendError),
+    /// An output that was to owe it is gone.
+    #[error(transparent)]
+    NotThere(#[from] NotThere),
 }
 
-/// Puts what was staged in place, and gives its number. Blocks while the disk works.
+/// Puts what was staged in place, and gives its number. Its outputs have [joined](roster::join), and
+/// are looked for once more when nobody can take them away any more. Blocks while the disk works.
 pub fn add(house: &House, mut staging: Staging, what: Addition) -> Result<u64, AddError> {
-    let (spool, state) = (&house.spool, &house.state);
+    let spool = &house.spool;
     let now = house.clock.now().utc;
     let Addition {
         key,
         origin,
         outputs,
         window_end,
+        copies,
     } = what;
     let files = spool.finish(&mut staging, now, &key.service, &key.collection)?;
     let turn = spool.commit_turn();
+    roster::check(house, &outputs)?;
     let seq = spool.next_seq();
     let record = Record::BatchAdded {
         key: key.clone(),
@@ -54,6 +64,7 @@ pub fn add(house: &House, mut staging: Staging, what: Addition) -> Result<u64, A
         window: None,
         content: None,
         settles: None,
+        copies,
     };
     let head = BatchHead {
         seq,
@@ -66,15 +77,7 @@ pub fn add(house: &House, mut staging: Staging, what: Addition) -> Result<u64, A
         record,
         files,
     };
-    let record = head.told();
-    spool.commit(staging, head)?;
-    if let Err(error) = state.append(now, &record) {
-        // Where the record may be there after all, so must be the batch.
-        if state.retell(now).is_ok() {
-            spool.take_back(seq)?;
-        }
-        return Err(error.into());
-    }
+    house.keep_batch::<AddError>(staging, head, now, Point::RetryCommitted)?;
     drop(turn);
     spool.announce();
     Ok(seq)

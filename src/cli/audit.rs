@@ -17,7 +17,7 @@ use crate::control::{Reply, Request};
 /// delivered + dead letters + discarded + abandoned + repaired + lost + pending + repairing, from what
 /// is physically there. Repairing are events of damaged files whose window is polled again; repaired
 /// went out with another batch then, lost could not be had again, dead letters that were damaged
-/// among it. Every file of the spool is read to its end, so this takes a while when much waits. Events of retried
+/// among it. What an output owed that was forgotten is discarded. Every file of the spool is read to its end, so this takes a while when much waits. Events of retried
 /// dead letters count in their new batch, and stay dead letters of their first. The exit code is 1
 /// if anything does not hold; what it is, is named.
 #[derive(Debug, clap::Args)]
@@ -66,11 +66,20 @@ impl AuditCommand {
 fn text(audit: &Audit, paint: Paint) -> String {
     let mut lines = Vec::new();
     let head = [&["BATCH", "COLLECTION"][..], &TITLES, &["DIFFERENCE"]].concat();
+    let of_batch = |account: &Account| {
+        let seq = account.seq.map(|seq| seq.to_string());
+        seq.unwrap_or_else(|| "all".to_owned())
+    };
     let accounts = audit.batches.iter().chain(&audit.outputs);
-    let rows: Vec<Vec<String>> = accounts.clone().map(row).collect();
+    let rows = accounts
+        .clone()
+        .map(|account| row(of_batch(account), account));
+    let forgotten = audit.forgotten.iter();
+    let rows = rows.chain(forgotten.map(|account| row("forgotten".to_owned(), account)));
+    let rows: Vec<Vec<String>> = rows.collect();
     let table = Table::new(&head, &rows);
     lines.push(paint.paint(Style::Bold, table.titles).to_string());
-    for (account, row) in accounts.zip(table.rows) {
+    for (account, row) in accounts.chain(&audit.forgotten).zip(table.rows) {
         lines.push(paint.paint(style(account), row).to_string());
     }
     lines.push(String::new());
@@ -85,11 +94,10 @@ fn text(audit: &Audit, paint: Paint) -> String {
     lines.join("\n")
 }
 
-fn row(account: &Account) -> Vec<String> {
-    let seq = account.seq.map(|seq| seq.to_string());
+fn row(what: String, account: &Account) -> Vec<String> {
     let difference = i128::from(account.total()) - i128::from(account.fetched);
     let mut row = vec![
-        seq.unwrap_or_else(|| "all".to_owned()),
+        what,
         account.collection.clone().unwrap_or_else(|| "-".to_owned()),
     ];
     row.extend(cells(account));
@@ -124,12 +132,18 @@ mod tests {
             ok: false,
             batches: vec![account(Some(7), Some("flows"), 10)],
             outputs: vec![account(None, None, 11)],
+            forgotten: vec![Account {
+                discarded: 14,
+                output: "gone".to_owned(),
+                ..account(None, None, 0)
+            }],
             differences: vec!["batch 7: \u{1b}[2J".to_owned()],
         };
         let expect = "\
-BATCH  COLLECTION  OUTPUT  FETCHED  DELIVERED  DEAD LETTERS  DISCARDED  ABANDONED  REPAIRED  LOST  PENDING  REPAIRING  DIFFERENCE
-7      flows       splunk     1010        990             4          3          2         0     0       10          0  -1
-all    -           splunk     1010        990             4          3          2         0     0       11          0  ok
+BATCH      COLLECTION  OUTPUT  FETCHED  DELIVERED  DEAD LETTERS  DISCARDED  ABANDONED  REPAIRED  LOST  PENDING  REPAIRING  DIFFERENCE
+7          flows       splunk     1010        990             4          3          2         0     0       10          0  -1
+all        -           splunk     1010        990             4          3          2         0     0       11          0  ok
+forgotten  -           gone       1010        990             4         14          2         0     0        0          0  ok
 
 batch 7: \\u{1b}[2J";
         assert_eq!(text(&audit, Paint::none()), expect);

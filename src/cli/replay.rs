@@ -26,6 +26,10 @@ const NAMED: usize = 10;
 /// that output alone, with the same eventId for every event, so that what comes twice can be found.
 /// No checkpoint moves and nothing is polled.
 ///
+/// What an output got by an earlier replay is left out, so that a replay that was interrupted goes on
+/// where it stopped when it is asked for again; --again sends it once more. So is what the output does not
+/// take (its `collections`).
+///
 /// What will go out is shown first. A replay fills at most half of the spool and waits while that is
 /// delivered, so that polls have the rest. What of it is damaged is named and left out; the exit code
 /// is 1 then. Ctrl-C ends it after the batch that is under way.
@@ -57,6 +61,9 @@ pub(super) struct Replay {
     /// These batches alone; may be repeated
     #[arg(long = "batch", value_name = "SEQ")]
     batches: Vec<u64>,
+    /// Those too that the output got by an earlier replay
+    #[arg(long)]
+    again: bool,
     /// Those too that other outputs still owe, which are in the spool
     #[arg(long)]
     with_spool: bool,
@@ -86,13 +93,14 @@ impl Replay {
             begin: self.begin,
             end: self.end,
             batches: self.batches,
+            again: self.again,
             with_spool: self.with_spool,
             below: None,
         };
         let plan = plan(config.clone(), &choice).await?;
         tell(&plan, &choice.to);
         if plan.batches == 0 {
-            print_line("there is nothing to replay")?;
+            print_line(nothing(&plan, &choice.to))?;
             return Ok(Exit::Success);
         }
         if !self.yes
@@ -121,6 +129,26 @@ async fn plan(config: Config, choice: &Choice) -> Result<Plan, CommandError> {
     found.ok_or_else(|| CommandError::Failed("the agent told nothing".to_owned()))
 }
 
+/// Why nothing goes out.
+fn nothing(plan: &Plan, to: &str) -> String {
+    match plan.replayed.len() {
+        0 => "there is nothing to replay".to_owned(),
+        count => format!(
+            "there is nothing left to replay: {to} got {} by an earlier replay; --again sends {} once \
+             more",
+            count_of(count),
+            if count == 1 { "it" } else { "them" }
+        ),
+    }
+}
+
+fn count_of(batches: usize) -> String {
+    match batches {
+        1 => "1 batch".to_owned(),
+        more => format!("{more} batches"),
+    }
+}
+
 /// On standard error, as the question is.
 fn tell(plan: &Plan, to: &str) {
     let paint = Paint::of(&io::stderr());
@@ -131,6 +159,20 @@ fn tell(plan: &Plan, to: &str) {
         complain(format_args!(
             "left out, since {to} still owes them and gets them anyway: {}",
             some(&plan.still_owed)
+        ));
+    }
+    if !plan.replayed.is_empty() && plan.batches > 0 {
+        complain(format_args!(
+            "left out, since {to} got them by an earlier replay (--again sends them once more): {}",
+            some(&plan.replayed)
+        ));
+    }
+    for of in &plan.not_taken {
+        let what = format!("{}/{}", of.service, of.collection);
+        complain(format_args!(
+            "left out, since {to} does not take {} (its `collections`): {}",
+            printable(&what),
+            count_of(usize::try_from(of.batches).unwrap_or(usize::MAX))
         ));
     }
     for what in &plan.unreadable {

@@ -18,14 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::audit::audit;
 use crate::config::Config;
 use crate::house::House;
 use crate::observe::status::Status;
 use crate::poller::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
-use crate::state::Record;
+use crate::roster;
 use crate::taxii::window::PollWindow;
 
 pub use client::{Call, CallError, Client};
@@ -47,6 +47,8 @@ pub struct Control {
     house: House,
     current: watch::Receiver<Arc<Current>>,
     reload: Option<mpsc::Sender<AskedReload>>,
+    /// Whoever has it replays.
+    replaying: Arc<Mutex<()>>,
 }
 
 /// What a reload changes.
@@ -79,6 +81,7 @@ impl Control {
             house,
             current,
             reload: None,
+            replaying: Arc::default(),
         }
     }
 
@@ -93,6 +96,7 @@ impl Control {
             house,
             current,
             reload: Some(reload),
+            replaying: Arc::default(),
         }
     }
 
@@ -280,55 +284,13 @@ impl Control {
     }
 
     fn forget_output(&self, name: &str) -> Result<String, String> {
-        let current = self.current();
-        if current
-            .config
-            .outputs
-            .iter()
-            .any(|output| output.name == name)
-        {
-            return Err(format!(
-                "the output {name:?} is still configured: take it out of the configuration and \
-                 reload the agent first"
-            ));
-        }
-        let owed: Vec<u64> = self.house.state.look(|picture| {
-            let owes = |(seq, batch): (&u64, &crate::state::BatchPicture)| {
-                batch.outputs.contains(name).then_some(*seq)
-            };
-            picture.batches.iter().filter_map(owes).collect()
-        });
-        let is_known = self
-            .house
-            .state
-            .look(|picture| picture.outputs.contains_key(name));
-        if !is_known {
-            return Err(format!("there is no output {name:?} in the state"));
-        }
-        let now = self.house.clock.now().utc;
-        let record = Record::OutputForgotten {
-            output: name.to_owned(),
-        };
-        tokio::task::block_in_place(|| {
-            self.house
-                .state
-                .append(now, &record)
-                .map_err(|error| error.to_string())?;
-            for seq in &owed {
-                let is_owed = self
-                    .house
-                    .state
-                    .look(|picture| picture.batches.contains_key(seq));
-                if !is_owed {
-                    let done = self.house.spool.done(*seq, now);
-                    done.map_err(|error| error.to_string())?;
-                }
-            }
-            Ok(format!(
-                "the output {name:?} is forgotten; batches that it still owed: {}",
-                owed.len()
-            ))
-        })
+        let forgotten = tokio::task::block_in_place(|| roster::forget(&self.house, name));
+        let debt = forgotten.map_err(|error| error.to_string())?;
+        Ok(format!(
+            "the output {name:?} is forgotten; batches that it still owed: {}, with {} events that it \
+             had not done with",
+            debt.batches, debt.events
+        ))
     }
 }
 

@@ -1,10 +1,13 @@
 //! Batches that go out again, as a person asks for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::block_in_place;
 
 use super::{Control, Replies, Reply, reply};
+use crate::delivery::Cursor;
 use crate::replay::{self, Choice, PlannedBatch, ReplayError};
 
 /// Room on the disk comes without a word: it is looked for so often.
@@ -28,8 +31,20 @@ impl Control {
         choice: &Choice,
         replies: &Replies,
     ) -> Result<String, String> {
-        let planned = block_in_place(|| replay::plan(&self.house, choice));
-        let batches = planned.map_err(|error| error.to_string())?.batches;
+        let Some(_alone) = self.replay_alone(replies).await else {
+            return Err("nobody waits any more".to_owned());
+        };
+        let planned = block_in_place(|| {
+            let planned = replay::plan(&self.house, choice)?;
+            replay::begin(&self.house, choice).map(|()| planned)
+        });
+        let planned = planned.map_err(|error| error.to_string())?;
+        let mut anew = if choice.again {
+            planned.originals()
+        } else {
+            Cursor::new()
+        };
+        let batches = planned.batches;
         let (mut sent, mut events, mut left_out) = (0_u64, 0, 0_u64);
         let so_far = |sent: u64, events: u64| {
             format!("{sent} of {} batches with {events} events", batches.len())
@@ -37,16 +52,22 @@ impl Control {
         for (number, batch) in (1_u64..).zip(&batches) {
             let room = self.wait_for_room(batch, replies).await;
             let done = match room {
-                Ok(()) => block_in_place(|| replay::send(&self.house, batch, &choice.to))
+                Ok(()) => block_in_place(|| replay::send(&self.house, batch, &choice.to, &anew))
                     .map_err(|error| error.to_string()),
                 Err(error) => Err(error),
             };
             let done = done.map_err(|error| {
                 let rest = batches.len() as u64 - (number - 1);
                 format!(
-                    "{} are on their way; batch {} and those behind it, {rest} in all, are not: {error}",
+                    "{} are on their way; batch {} and those behind it, {rest} in all, are not: \
+                     {error}; the same command{} goes on there",
                     so_far(sent, events),
-                    batch.seq
+                    batch.seq,
+                    if choice.again && sent > 0 {
+                        " without --again"
+                    } else {
+                        ""
+                    }
                 )
             })?;
             for what in &done.left_out {
@@ -57,6 +78,8 @@ impl Control {
             let Some(seq) = done.seq else {
                 continue;
             };
+            // It is said once.
+            anew = Cursor::new();
             sent += 1;
             events += done.events;
             let message = format!(
@@ -79,6 +102,21 @@ impl Control {
             _ => Err(format!(
                 "{told}; what was left out stands above: {left_out}"
             )),
+        }
+    }
+
+    /// One replay after the other: each leaves out what those before it have sent. None if nobody waits
+    /// any more.
+    async fn replay_alone(&self, replies: &Replies) -> Option<OwnedMutexGuard<()>> {
+        let lock = Arc::clone(&self.replaying);
+        if let Ok(alone) = Arc::clone(&lock).try_lock_owned() {
+            return Some(alone);
+        }
+        let message = "waiting until another replay is over".to_owned();
+        reply(replies, Reply::Progress { message }).await;
+        tokio::select! {
+            alone = lock.lock_owned() => Some(alone),
+            () = replies.closed() => None,
         }
     }
 

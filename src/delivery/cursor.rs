@@ -32,6 +32,12 @@ impl Cursor {
         Self::default()
     }
 
+    /// Whether nothing is finished.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.low == 0 && self.finished.is_empty()
+    }
+
     /// All lines below this one are finished, and it is not.
     #[must_use]
     pub fn low(&self) -> u64 {

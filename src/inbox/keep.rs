@@ -189,7 +189,7 @@ impl Inbox {
             mut staging,
             content,
         } = staged;
-        let (spool, state) = (&self.house.spool, &self.house.state);
+        let spool = &self.house.spool;
         let now = self.house.clock.now().utc;
         let files = spool.finish(&mut staging, now, &key.service, &key.collection)?;
         let counts = PolledCounts {
@@ -214,7 +214,7 @@ impl Inbox {
             content: None,
         };
         match seq {
-            None => state.append(now, &record)?,
+            None => self.house.state.append(now, &record)?,
             Some(seq) => {
                 let head = BatchHead {
                     seq,
@@ -227,16 +227,8 @@ impl Inbox {
                     record,
                     files,
                 };
-                let record = head.told();
-                spool.commit(staging, head)?;
-                crash::point(Point::PushCommitted);
-                if let Err(error) = state.append(now, &record) {
-                    // Where the record may be there after all, so must be the batch.
-                    if state.retell(now).is_ok() {
-                        spool.take_back(seq)?;
-                    }
-                    return Err(error.into());
-                }
+                self.house
+                    .keep_batch::<Refusal>(staging, head, now, Point::PushCommitted)?;
             }
         }
         drop(turn);

@@ -16,6 +16,7 @@ use std::io;
 
 use crate::crash::{self, Point};
 use crate::house::House;
+use crate::roster::NotThere;
 use crate::spool::{About, KeepLetterError, LetterHead, SpoolError};
 use crate::state::ledger::AppendError;
 use crate::state::{EventPlace, Record, Removal, RemovedLetter};
@@ -106,6 +107,9 @@ pub enum LettersError {
     /// The ledger cannot be told.
     #[error(transparent)]
     Ledger(#[from] AppendError),
+    /// An output that was to have them is gone.
+    #[error(transparent)]
+    NotThere(#[from] NotThere),
 }
 
 impl From<ReadResponseError> for LettersError {

@@ -13,6 +13,7 @@ use crate::crash::{self, Point};
 use crate::event::Event;
 use crate::flatten::{EventSink, FlatEvent, Origin as EventOrigin};
 use crate::house::House;
+use crate::roster;
 use crate::spool::{About, BatchHead, LetterHead, Staging};
 use crate::state::{CollectionKey, Origin, Record, Removal, RemovedLetter};
 use crate::taxii::response::{RefusedBlock, ResponseSink, read_answer};
@@ -43,7 +44,10 @@ pub fn retry(
     to: Option<&str>,
     tell: impl FnMut(String),
 ) -> Result<Retried, LettersError> {
-    let _deciding = house.spool.dead_letters().decide();
+    let deciding = house.spool.dead_letters().decide();
+    if let Some(to) = to {
+        check_output(house, to)?;
+    }
     clear(house)?;
     let mut events: BTreeMap<(CollectionKey, String), Vec<LetterHead>> = BTreeMap::new();
     let mut blocks = Vec::new();
@@ -64,8 +68,8 @@ pub fn retry(
             None => blocks.push((key, letter)),
         }
     }
-    if let Some(to) = to {
-        check_output(house, to)?;
+    for output in house.outputs.now().iter() {
+        roster::join(house, output, &deciding)?;
     }
     let mut retrying = Retrying {
         house,
@@ -254,10 +258,11 @@ impl<T: FnMut(String)> Retrying<'_, T> {
         letters: Vec<RemovedLetter>,
         window_end: Option<DateTime<Utc>>,
     ) -> Result<u64, LettersError> {
-        let (spool, state) = (&self.house.spool, &self.house.state);
+        let spool = &self.house.spool;
         let now = self.house.clock.now().utc;
         let files = spool.finish(&mut staging, now, &key.service, &key.collection)?;
         let turn = spool.commit_turn();
+        roster::check(self.house, &outputs)?;
         let seq = spool.next_seq();
         let record = Record::BatchAdded {
             key: key.clone(),
@@ -269,6 +274,7 @@ impl<T: FnMut(String)> Retrying<'_, T> {
             window: None,
             content: None,
             settles: None,
+            copies: None,
         };
         let head = BatchHead {
             seq,
@@ -281,16 +287,8 @@ impl<T: FnMut(String)> Retrying<'_, T> {
             record,
             files,
         };
-        let record = head.told();
-        spool.commit(staging, head)?;
-        crash::point(Point::RetryCommitted);
-        if let Err(error) = state.append(now, &record) {
-            // Where the record may be there after all, so must be the batch.
-            if state.retell(now).is_ok() {
-                spool.take_back(seq)?;
-            }
-            return Err(error.into());
-        }
+        self.house
+            .keep_batch::<LettersError>(staging, head, now, Point::RetryCommitted)?;
         std::mem::drop(turn);
         crash::point(Point::RetryRecorded);
         self.clear();

@@ -152,6 +152,33 @@ async fn another_output_can_have_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_output_that_has_never_run_joins_before_it_gets_them() {
+    let world = refused(1).await;
+    let house = world.agent.house();
+    let mut outputs = (*house.outputs.now()).clone();
+    let mut new = outputs[0].clone();
+    new.name = "new".to_owned();
+    outputs.push(new);
+    house.outputs.replace(outputs.clone());
+    send_again(&world, &all(), Some("new")).unwrap();
+    let types: Vec<String> = world
+        .ledger()
+        .iter()
+        .map(|record| record["type"].as_str().unwrap().to_owned())
+        .collect();
+    let place = |wanted: &str| types.iter().rposition(|found| found == wanted).unwrap();
+    assert!(place("output_added") < place("batch_added"), "{types:?}");
+    let status = world.status();
+    let new = status.outputs.iter().find(|output| output.name == "new");
+    assert_eq!(new.unwrap().pending_events, 1);
+    outputs.pop();
+    house.outputs.replace(outputs);
+    crate::roster::forget(house, "new").unwrap();
+    assert_eq!(world.status().spool.batches, 0);
+    world.assert_adds_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_is_dropped_counts_as_discarded() {
     let mut world = refused(3).await;
     let before = finished(&world, "splunk");
@@ -301,11 +328,7 @@ async fn an_output_that_comes_back_has_its_letters_still() {
     let error = gone("typo").find(house).unwrap_err().to_string();
     assert!(error.contains("no output \"typo\""), "{error}");
     assert!(error.ends_with("there are: file, splunk"), "{error}");
-    let record = Record::OutputForgotten {
-        output: "splunk".to_owned(),
-    };
-    let house = world.agent.house();
-    house.state.append(world.utc(), &record).unwrap();
+    crate::roster::forget(world.agent.house(), "splunk").unwrap();
     world.assert_adds_up();
     world.restart_with(|_| with_splunk.take());
     world.assert_adds_up();

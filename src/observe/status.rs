@@ -126,6 +126,42 @@ pub struct SpoolStatus {
     /// Bytes of what lies in `quarantine/` for a person.
     #[serde(default)]
     pub quarantine_bytes: u64,
+    /// What was moved there since the start.
+    #[serde(default)]
+    pub quarantined: Quarantined,
+}
+
+/// What was moved to `quarantine/` since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quarantined {
+    /// Damaged files of events.
+    pub files: u64,
+    /// Folders in the spool that are no batches.
+    pub batches: u64,
+    /// Answers of windows that were given up.
+    pub answers: u64,
+    /// Damaged segments of dead letters.
+    pub letters: u64,
+    /// Ledgers that were lost.
+    pub ledgers: u64,
+    /// Stores that could not be opened.
+    pub stores: u64,
+}
+
+impl Quarantined {
+    /// Each kind in a word, and how many.
+    #[must_use]
+    pub fn by_kind(&self) -> [(&'static str, u64); 6] {
+        [
+            ("file", self.files),
+            ("batch", self.batches),
+            ("answer", self.answers),
+            ("letters", self.letters),
+            ("ledger", self.ledgers),
+            ("store", self.stores),
+        ]
+    }
 }
 
 impl Status {
@@ -205,9 +241,13 @@ fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
     let batches = house.spool.batches();
     let there: HashSet<u64> = batches.iter().map(|head| head.seq).collect();
     let mut debts = house.state.look_at_work(|picture, progress| {
-        let known = picture.outputs.iter();
-        let mut debts: BTreeMap<String, Debt> = known
-            .map(|(name, output)| (name.clone(), Debt::with(output.finished)))
+        let names = picture.output_names().into_iter();
+        let mut debts: BTreeMap<String, Debt> = names
+            .map(|name| {
+                let known = picture.outputs.get(name);
+                let finished = known.map_or_else(Finished::default, |output| output.finished);
+                (name.to_owned(), Debt::with(finished))
+            })
             .collect();
         for (seq, batch) in &picture.batches {
             for name in &batch.outputs {
@@ -291,6 +331,19 @@ fn spool(house: &House) -> SpoolStatus {
         oldest_at: batches.first().map(|head| head.staged_at),
         dead_letters: house.spool.dead_letters().count(),
         quarantine_bytes: house.spool.quarantine_bytes(),
+        quarantined: quarantined(house),
+    }
+}
+
+fn quarantined(house: &House) -> Quarantined {
+    let (of_spool, of_state) = (house.spool.quarantined(), house.state.quarantined());
+    Quarantined {
+        files: of_spool.files,
+        batches: of_spool.batches,
+        answers: of_spool.answers,
+        letters: house.spool.dead_letters().quarantined(),
+        ledgers: of_state.ledgers,
+        stores: of_state.stores,
     }
 }
 

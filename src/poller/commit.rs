@@ -47,26 +47,27 @@ pub(super) struct Unrecorded {
 
 impl Poller {
     /// Puts a whole answer in place and tells the ledger; gives the batch's number.
-    pub(super) fn commit(
+    pub(super) fn commit<E: From<KeepError>>(
         &mut self,
         key: &CollectionKey,
         reason: &Reason,
         completed: &Completed,
         mut staging: Staging,
-        takers: impl FnOnce() -> Vec<String>,
+        takers: impl FnOnce() -> Result<Vec<String>, E>,
         started: Now,
-    ) -> Result<Option<u64>, KeepError> {
+    ) -> Result<Option<u64>, E> {
         crash::point(Point::AllStaged);
         let now = self.house.clock.now();
         let mut record = self.record(key, reason.origin(), completed, now);
         let house = &self.house;
-        let outcome = tokio::task::block_in_place(|| -> Result<_, SpoolError> {
+        let outcome = tokio::task::block_in_place(|| -> Result<_, E> {
             let spool = &house.spool;
-            let files = spool.finish(&mut staging, now.utc, &key.service, &key.collection)?;
+            let files = spool.finish(&mut staging, now.utc, &key.service, &key.collection);
+            let files = files.map_err(KeepError::from)?;
             let _turn = spool.commit_turn();
             // Who is configured now: an output that comes meanwhile counts on this batch, or on the next.
             if let Record::Polled { outputs, .. } = &mut record {
-                *outputs = takers();
+                *outputs = takers()?;
             }
             if let Reason::Next(checkpoint) = reason
                 && !self.stands_at(key, checkpoint.as_ref())
@@ -98,7 +99,7 @@ impl Poller {
                 files,
             };
             record = head.told();
-            spool.commit(staging, head)?;
+            spool.commit(staging, head).map_err(KeepError::from)?;
             let appended = house.state.append(now.utc, &record);
             if appended.is_ok() {
                 tell_of_set(key, spool.adopt_set(next));
@@ -116,7 +117,7 @@ impl Poller {
                     started,
                 }));
             }
-            return Err(error.into());
+            return Err(KeepError::from(error).into());
         }
         crash::point(Point::PollRecorded);
         if let Some(seq) = number {

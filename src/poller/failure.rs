@@ -169,7 +169,7 @@ impl Poller {
         };
         let now = self.house.clock.now();
         let kept = tokio::task::block_in_place(|| {
-            staging.quarantine(self.house.spool.quarantine(), key, now.utc)
+            self.house.spool.quarantine_answer(staging, key, now.utc)
         });
         let file = match kept {
             Ok(file) => file,

@@ -10,6 +10,8 @@ use super::fetch::Manner;
 use super::pending::asks_again_after;
 use super::{KeepError, PollError, Poller};
 use crate::clock::Now;
+use crate::house::{UnknownOutput, find_output};
+use crate::roster::{self, NotThere};
 use crate::spool::{BatchReader, Staging};
 use crate::state::CollectionKey;
 use crate::taxii::exchange::{Completed, Exchange, Later};
@@ -96,16 +98,20 @@ pub enum ManualPollError {
         wait: Duration,
     },
     /// There is no such output.
-    #[error("there is no output {name:?}; there are: {known}")]
-    UnknownOutput {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: String,
-    },
+    #[error(transparent)]
+    UnknownOutput(#[from] UnknownOutput),
+    /// The output has gone while the service was asked.
+    #[error("{0}; nothing is kept of what the poll brought")]
+    NotThere(#[from] NotThere),
     /// The poll failed; the text says how.
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<KeepError> for ManualPollError {
+    fn from(error: KeepError) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 /// Asks the poller for it.
@@ -126,6 +132,13 @@ pub(super) struct Promised {
     poll: ManualPoll,
     exchange: Exchange,
     endpoint: Endpoint,
+    started: Now,
+}
+
+/// A whole answer that nobody has yet.
+struct Fetched {
+    completed: Completed,
+    staging: Staging,
     started: Now,
 }
 
@@ -154,14 +167,7 @@ impl Poller {
     async fn take_poll(&mut self, poll: &ManualPoll) -> Result<ManualResult, ManualPollError> {
         self.check_window(poll)?;
         if let Destination::Output(name) = &poll.destination {
-            let outputs = self.house.outputs.now();
-            if outputs.iter().all(|output| output.name != *name) {
-                let known: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
-                return Err(ManualPollError::UnknownOutput {
-                    name: name.clone(),
-                    known: known.join(", "),
-                });
-            }
+            find_output(&self.house.outputs.now(), name)?;
         }
         let fetched = match self.promised_to(poll) {
             Some(promised) => self.fetch_promised(poll, promised).await,
@@ -174,14 +180,15 @@ impl Poller {
                 self.fetch_by_hand(poll).await
             }
         };
-        fetched.map_err(|error| match error {
+        let fetched = fetched.map_err(|error| match error {
             PollError::Later(Later { wait }) => ManualPollError::Later { wait },
             PollError::Fault(fault) => {
                 let at = Configured::of(&self.service, &poll.collection);
                 ManualPollError::Failed(fault.with_mend(&at))
             }
             error => ManualPollError::Failed(error.to_string()),
-        })
+        })?;
+        self.keep_by_hand(poll, fetched)
     }
 
     fn check_window(&self, poll: &ManualPoll) -> Result<(), ManualPollError> {
@@ -206,7 +213,7 @@ impl Poller {
         }
     }
 
-    async fn fetch_by_hand(&mut self, poll: &ManualPoll) -> Result<ManualResult, PollError> {
+    async fn fetch_by_hand(&mut self, poll: &ManualPoll) -> Result<Fetched, PollError> {
         let key = self.key_of(poll);
         self.record_at_last().map_err(KeepError::from)?;
         let started = self.house.clock.now();
@@ -227,7 +234,12 @@ impl Poller {
                 started,
             }));
         }
-        self.keep_by_hand(poll, &key, &fetched?, staging, started)
+        let completed = fetched?;
+        Ok(Fetched {
+            completed,
+            staging,
+            started,
+        })
     }
 
     /// The answer that the service has promised for this poll.
@@ -240,7 +252,7 @@ impl Poller {
         &mut self,
         poll: &ManualPoll,
         mut promised: Box<Promised>,
-    ) -> Result<ManualResult, PollError> {
+    ) -> Result<Fetched, PollError> {
         let key = self.key_of(poll);
         self.record_at_last().map_err(KeepError::from)?;
         let mut staging = self.house.spool.stage(BY_HAND).map_err(KeepError::from)?;
@@ -260,7 +272,12 @@ impl Poller {
             return Err(PollError::Later(later));
         }
         self.count(&key, &fetched);
-        self.keep_by_hand(poll, &key, &fetched?, staging, promised.started)
+        let completed = fetched?;
+        Ok(Fetched {
+            completed,
+            staging,
+            started: promised.started,
+        })
     }
 
     fn key_of(&self, poll: &ManualPoll) -> CollectionKey {
@@ -274,11 +291,14 @@ impl Poller {
     fn keep_by_hand(
         &mut self,
         poll: &ManualPoll,
-        key: &CollectionKey,
-        completed: &Completed,
-        staging: Staging,
-        started: Now,
-    ) -> Result<ManualResult, PollError> {
+        fetched: Fetched,
+    ) -> Result<ManualResult, ManualPollError> {
+        let Fetched {
+            completed,
+            staging,
+            started,
+        } = fetched;
+        let key = self.key_of(poll);
         let (events, seq) = match &poll.destination {
             Destination::Person => {
                 let spool = &self.house.spool;
@@ -290,14 +310,19 @@ impl Poller {
                 (Some(events), None)
             }
             Destination::Output(name) => {
-                let takers = vec![name.clone()];
+                let house = self.house.clone();
+                let takers = || -> Result<_, ManualPollError> {
+                    let takers = vec![name.clone()];
+                    roster::check(&house, &takers)?;
+                    Ok(takers)
+                };
                 let reason = Reason::Manual;
-                let seq = self.commit(key, &reason, completed, staging, || takers, started)?;
+                let seq = self.commit(&key, &reason, &completed, staging, takers, started)?;
                 (None, seq)
             }
         };
         Ok(ManualResult {
-            completed: completed.clone(),
+            completed,
             events,
             seq,
         })

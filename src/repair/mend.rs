@@ -357,7 +357,7 @@ impl Mending<'_> {
         files: Vec<EventFile>,
         settles: Settlement,
     ) -> Result<u64, RepairError> {
-        let (spool, state) = (&self.house.spool, &self.house.state);
+        let spool = &self.house.spool;
         let now = self.house.clock.now().utc;
         let _turn = spool.commit_turn();
         let seq = spool.next_seq();
@@ -382,19 +382,12 @@ impl Mending<'_> {
                 window: self.head.window(),
                 content: None,
                 settles: Some(settles),
+                copies: None,
             },
             files,
         };
-        let record = head.told();
-        spool.commit(staging, head)?;
-        crash::point(Point::RepairCommitted);
-        if let Err(error) = state.append(now, &record) {
-            // Where the record may be there after all, so must be the batch.
-            if state.retell(now).is_ok() {
-                spool.take_back(seq)?;
-            }
-            return Err(error.into());
-        }
+        self.house
+            .keep_batch::<RepairError>(staging, head, now, Point::RepairCommitted)?;
         crash::point(Point::RepairRecorded);
         tracing::info!(
             seq,

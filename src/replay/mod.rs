@@ -1,17 +1,23 @@
 //! Batches that were delivered go out again, whole, to an output that a person names: each becomes a
 //! batch of its own, of origin `replay`, that this output alone owes. No checkpoint moves, and every
-//! event has the `eventId` that it had.
+//! event has the `eventId` that it had. The ledger knows what each is a copy of: what an output got once
+//! it gets again only where a person says so, and a replay that was interrupted goes on where it stopped.
 
+mod copies;
 mod plan;
 mod send;
+
+use std::io;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{AddError, BatchesError};
-use crate::house::UnknownOutput;
+use crate::house::{House, UnknownOutput, find_output};
+use crate::letters::LettersError;
+use crate::roster;
 use crate::spool::SpoolError;
-pub use plan::{Plan, Planned, PlannedBatch, PlannedCollection, plan};
+pub use plan::{NotTaken, Plan, Planned, PlannedBatch, PlannedCollection, plan};
 pub use send::{Replayed, room, send};
 
 /// Which batches, and where they go.
@@ -34,6 +40,9 @@ pub struct Choice {
     /// These numbers alone; none are all.
     #[serde(default)]
     pub batches: Vec<u64>,
+    /// Those too that the output got by an earlier replay.
+    #[serde(default)]
+    pub again: bool,
     /// Those that wait in the spool for others too.
     #[serde(default)]
     pub with_spool: bool,
@@ -48,9 +57,26 @@ pub enum ReplayError {
     /// There is no such output.
     #[error(transparent)]
     UnknownOutput(#[from] UnknownOutput),
+    /// The output takes nothing of what is to be sent.
+    #[error(
+        "the output {output:?} does not take {what} (its `collections`), and nothing is sent: name \
+         another output, or let this one take it and reload the agent"
+    )]
+    NotTaken {
+        /// The output.
+        output: String,
+        /// The collections.
+        what: String,
+    },
     /// A batch that was named is not there.
     #[error(transparent)]
     Batch(#[from] BatchesError),
+    /// Nobody can tell what the output got by earlier replays.
+    #[error("the ledger cannot be read: {0}; mend the disk")]
+    Ledger(#[source] io::Error),
+    /// The output is new to the ledger, which cannot be told.
+    #[error(transparent)]
+    Join(#[from] LettersError),
     /// It would take room that polls need.
     #[error(
         "there is no room for batch {seq}, which takes {bytes} bytes: {pending} wait for delivery, of \
@@ -75,6 +101,14 @@ pub enum ReplayError {
     /// It cannot be made a batch.
     #[error(transparent)]
     Add(#[from] AddError),
+}
+
+/// Before the first batch is sent: the ledger knows the output. Blocks while the disk works.
+pub fn begin(house: &House, choice: &Choice) -> Result<(), ReplayError> {
+    let deciding = house.spool.dead_letters().decide();
+    let outputs = house.outputs.now();
+    roster::join(house, find_output(&outputs, &choice.to)?, &deciding)?;
+    Ok(())
 }
 
 #[cfg(test)]

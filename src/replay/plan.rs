@@ -1,15 +1,20 @@
 //! Which batches are meant, and what a replay of them would send.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::copies::Copies;
 use super::{Choice, ReplayError};
 use crate::batches::no_batch;
+use crate::config::OutputConfig;
+use crate::delivery::Cursor;
 use crate::house::{House, find_output};
+use crate::roster;
 use crate::spool::BatchHead;
+use crate::state::ledger::HistoryLine;
 use crate::state::{CollectionKey, Record};
 use crate::taxii::Timestamp;
 
@@ -27,6 +32,8 @@ pub struct Planned {
 pub struct PlannedBatch {
     /// Its number.
     pub seq: u64,
+    /// The number of what it is a copy of itself, or its own.
+    pub original: u64,
     /// Its events.
     pub events: u64,
     /// Bytes of them on disk.
@@ -48,6 +55,12 @@ pub struct Plan {
     pub below: u64,
     /// Batches that are left out since the output still owes them: they go there anyway.
     pub still_owed: Vec<u64>,
+    /// Batches that are left out since the output got them by an earlier replay.
+    #[serde(default)]
+    pub replayed: Vec<u64>,
+    /// What is left out since the output does not take it.
+    #[serde(default)]
+    pub not_taken: Vec<NotTaken>,
     /// Batches that are left out since their head cannot be read, each with the reason.
     pub unreadable: Vec<String>,
 }
@@ -71,6 +84,17 @@ pub struct PlannedCollection {
     pub end: DateTime<Utc>,
 }
 
+/// Batches of a collection that the output does not take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotTaken {
+    /// The configured name of the service.
+    pub service: String,
+    /// The collection.
+    pub collection: String,
+    /// Batches.
+    pub batches: u64,
+}
+
 /// From when to when the events of a batch are, as far as it says.
 struct Span {
     begin: Option<DateTime<Utc>>,
@@ -79,11 +103,16 @@ struct Span {
 
 /// Finds them. Reads heads alone; blocks while the disk works.
 pub fn plan(house: &House, choice: &Choice) -> Result<Planned, ReplayError> {
-    find_output(&house.outputs.now(), &choice.to)?;
+    let outputs = house.outputs.now();
+    let output = find_output(&outputs, &choice.to)?;
+    let owed_at_first = roster::owed_at_first(house, output).unwrap_or_default();
+    let copies = earlier_copies(house, choice)?;
     let below = choice.below.unwrap_or_else(|| house.spool.unused_seq());
     let mut planned = Planned::default();
     planned.plan.below = below;
     let mut by_collection: BTreeMap<CollectionKey, PlannedCollection> = BTreeMap::new();
+    let mut not_taken: BTreeMap<CollectionKey, u64> = BTreeMap::new();
+    let mut originals = BTreeSet::new();
     for seq in numbers(house, choice)?
         .into_iter()
         .filter(|seq| *seq < below)
@@ -106,14 +135,54 @@ pub fn plan(house: &House, choice: &Choice) -> Result<Planned, ReplayError> {
         if !choice.admits(&head) {
             continue;
         }
-        if still_owes(house, &choice.to, seq) {
+        if still_owes(house, &choice.to, seq) || owed_at_first.contains(&seq) {
             planned.plan.still_owed.push(seq);
-            continue;
+        } else if !output.takes(&head.collection) {
+            *not_taken.entry(head.key()).or_default() += 1;
+        } else if copies.has(head.original()) || !originals.insert(head.original()) {
+            planned.plan.replayed.push(seq);
+        } else {
+            planned.add(&head, &mut by_collection);
         }
-        planned.add(&head, &mut by_collection);
     }
-    planned.plan.collections = by_collection.into_values().collect();
+    let plan = &mut planned.plan;
+    plan.collections = by_collection.into_values().collect();
+    // Part of what is named, or nothing at all, is not what was meant.
+    let is_empty = plan.batches == 0 && plan.still_owed.is_empty() && plan.replayed.is_empty();
+    if !not_taken.is_empty() && (is_empty || !choice.batches.is_empty()) {
+        return Err(refusal(output, &not_taken));
+    }
+    let not_taken = not_taken.into_iter().map(|(key, batches)| NotTaken {
+        service: key.service,
+        collection: key.collection,
+        batches,
+    });
+    plan.not_taken = not_taken.collect();
     Ok(planned)
+}
+
+fn refusal(output: &OutputConfig, not_taken: &BTreeMap<CollectionKey, u64>) -> ReplayError {
+    let keys: Vec<String> = not_taken.keys().map(ToString::to_string).collect();
+    ReplayError::NotTaken {
+        output: output.name.clone(),
+        what: keys.join(", "),
+    }
+}
+
+/// What the output got by earlier replays, as far back as the ledger is kept; nothing where it gets
+/// everything again.
+fn earlier_copies<'a>(house: &House, choice: &'a Choice) -> Result<Copies<'a>, ReplayError> {
+    let mut copies = Copies::at(&choice.to);
+    if choice.again {
+        return Ok(copies);
+    }
+    let read = house.state.history(|line| {
+        if let HistoryLine::Record { record, .. } = line {
+            copies.take_in(&record);
+        }
+    });
+    read.map_err(ReplayError::Ledger)?;
+    Ok(copies)
 }
 
 /// The numbers that are named, or all, oldest first.
@@ -180,6 +249,17 @@ impl Span {
 }
 
 impl Planned {
+    /// The originals of all that goes out: the first copy of a replay that sends again what the output
+    /// has says so of all of them, and the replay can be interrupted like any other.
+    #[must_use]
+    pub fn originals(&self) -> Cursor {
+        let mut originals = Cursor::new();
+        for batch in &self.batches {
+            originals.finish(batch.original..batch.original + 1);
+        }
+        originals
+    }
+
     fn add(
         &mut self,
         head: &BatchHead,
@@ -188,6 +268,7 @@ impl Planned {
         let (events, bytes, span) = (head.events(), head.bytes(), Span::of(head));
         self.batches.push(PlannedBatch {
             seq: head.seq,
+            original: head.original(),
             events,
             bytes,
         });

@@ -7,11 +7,12 @@ use chrono::{DateTime, Utc};
 
 use super::{PlannedBatch, ReplayError};
 use crate::batches::{Addition, add, no_batch};
+use crate::delivery::Cursor;
 use crate::event::Event;
 use crate::flatten::{EventSink as _, FlatEvent};
 use crate::house::House;
 use crate::spool::{BatchHead, FileDamage, SpoolError, Staging};
-use crate::state::Origin;
+use crate::state::{Copied, Origin};
 use crate::taxii::response::ResponseSink as _;
 
 /// Who asks the spool for room.
@@ -50,9 +51,14 @@ pub fn room(house: &House, batch: &PlannedBatch) -> Result<(), ReplayError> {
     })
 }
 
-/// Sends a batch again to an output. What of it is damaged is left out and named. Blocks while the
-/// disk works.
-pub fn send(house: &House, batch: &PlannedBatch, to: &str) -> Result<Replayed, ReplayError> {
+/// Sends a batch again to an output. What of it is damaged is left out and named; `anew` are the batches
+/// of which the output has no copy any more, once this one is there. Blocks while the disk works.
+pub fn send(
+    house: &House,
+    batch: &PlannedBatch,
+    to: &str,
+    anew: &Cursor,
+) -> Result<Replayed, ReplayError> {
     let Some(place) = house.spool.place(batch.seq) else {
         return Ok(Replayed::nothing(no_batch(house, batch.seq).to_string()));
     };
@@ -72,6 +78,10 @@ pub fn send(house: &House, batch: &PlannedBatch, to: &str) -> Result<Replayed, R
         origin: Origin::Replay,
         outputs: vec![to.to_owned()],
         window_end: head.window_end,
+        copies: Some(Copied {
+            seq: batch.original,
+            anew: anew.clone(),
+        }),
     };
     replayed.seq = Some(add(house, staging, addition)?);
     Ok(replayed)

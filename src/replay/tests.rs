@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
+use crate::config::{OutputConfig, StartAt};
+use crate::delivery::Cursor;
 use crate::disk::refusal;
 use crate::event::EventId;
 use crate::simulator::ArmedFault;
@@ -32,6 +34,19 @@ async fn delivered(state: &str) -> World {
     world
 }
 
+/// The same in several batches.
+async fn delivered_in_parts() -> World {
+    let mut world = delivered("").await;
+    for _ in 0..2 {
+        for _ in 0..8 {
+            world.publish();
+        }
+        world.run_for(HOUR).await;
+    }
+    assert!(world.agent.house().spool.archived().len() > 2);
+    world
+}
+
 fn choice() -> Choice {
     Choice {
         to: "splunk".to_owned(),
@@ -46,7 +61,7 @@ fn all(world: &World) -> Vec<PlannedBatch> {
 fn replay_all(world: &World) -> Result<Vec<Replayed>, ReplayError> {
     let house = world.agent.house();
     let batches = all(world).into_iter();
-    let sent = batches.map(|batch| send(house, &batch, "splunk"));
+    let sent = batches.map(|batch| send(house, &batch, "splunk", &Cursor::new()));
     sent.collect()
 }
 
@@ -69,9 +84,11 @@ async fn what_was_delivered_goes_out_again_and_nothing_else_moves() {
     );
     assert_eq!(world.checkpoint(), checkpoint);
     assert_eq!(world.polls().len(), polls);
-    // It still owes them: once more is enough.
-    assert_eq!(all(&world).len(), archived.len());
+    // Once more is enough, while it owes them and when it has them.
+    assert_eq!(all(&world), []);
     world.run_for(HOUR).await;
+    world.restart();
+    assert_eq!(all(&world), []);
     assert_eq!(times(&world), BTreeSet::from([2]));
     // A copy is not kept beside what it is a copy of.
     let kept = world.agent.house().spool.archived();
@@ -81,6 +98,148 @@ async fn what_was_delivered_goes_out_again_and_nothing_else_moves() {
     );
     let copies: BTreeSet<u64> = sent.iter().filter_map(|one| one.seq).collect();
     assert!(kept.iter().all(|seq| !copies.contains(seq)));
+    world.assert_adds_up();
+}
+
+/// Which batches a replay would send.
+fn seqs(world: &World, choice: &Choice) -> Vec<u64> {
+    let planned = plan(world.agent.house(), choice).unwrap();
+    planned.batches.iter().map(|batch| batch.seq).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_replay_goes_on_where_it_stopped_also_one_that_sends_everything_again() {
+    let mut world = delivered_in_parts().await;
+    let archived = world.agent.house().spool.archived();
+    let again = Choice {
+        again: true,
+        ..choice()
+    };
+    // Twice it is interrupted: as something new, and as what has been there.
+    for (round, begun) in [(2, choice()), (3, again)] {
+        let planned = plan(world.agent.house(), &begun).unwrap();
+        let first = planned.batches[0];
+        assert_eq!(planned.batches.len(), archived.len());
+        let anew = if begun.again {
+            planned.originals()
+        } else {
+            Cursor::new()
+        };
+        send(world.agent.house(), &first, "splunk", &anew).unwrap();
+        world.restart();
+        assert_eq!(seqs(&world, &choice()), archived[1..]);
+        world.run_for(HOUR).await;
+        assert_eq!(seqs(&world, &choice()), archived[1..]);
+        replay_all(&world).unwrap();
+        let planned = plan(world.agent.house(), &choice()).unwrap();
+        assert_eq!(planned.plan.replayed, archived);
+        world.run_for(HOUR).await;
+        assert_eq!(times(&world), BTreeSet::from([round]));
+    }
+    // Another output has had nothing of it.
+    let to_file = Choice {
+        to: "file".to_owned(),
+        ..choice()
+    };
+    assert_eq!(seqs(&world, &to_file), archived);
+    world.assert_adds_up();
+}
+
+/// Adds an output to those that are configured, as a command finds it beside which no agent has
+/// started with it.
+fn configure(world: &World, change: impl FnOnce(&mut OutputConfig)) {
+    let house = world.agent.house();
+    let mut outputs = (*house.outputs.now()).clone();
+    let mut new = outputs[0].clone();
+    new.name = "new".to_owned();
+    change(&mut new);
+    outputs.push(new);
+    house.outputs.replace(outputs);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_output_gets_nothing_that_it_does_not_take() {
+    let world = delivered("").await;
+    configure(&world, |new| {
+        new.collections = vec!["other".to_owned()];
+    });
+    let house = world.agent.house();
+    let new = Choice {
+        to: "new".to_owned(),
+        ..choice()
+    };
+    let error = plan(house, &new).unwrap_err().to_string();
+    assert!(
+        error.contains("\"new\" does not take cta/webflows_1234567890_v0"),
+        "{error}"
+    );
+    let archived = house.spool.archived();
+    let one = Choice {
+        batches: vec![archived[0]],
+        ..new
+    };
+    let error = plan(house, &one).unwrap_err();
+    assert!(matches!(error, ReplayError::NotTaken { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_output_joins_before_it_gets_anything_and_one_that_has_gone_gets_nothing() {
+    let mut world = delivered_in_parts().await;
+    world
+        .hec
+        .set_fault(ArmedFault::until_cleared(HecFault::Code {
+            code: 9,
+            event: 0,
+        }));
+    world.publish();
+    world.run_for(HOUR).await;
+    configure(&world, |new| new.start_at = StartAt::Oldest);
+    let house = world.agent.house();
+    let is_known = || {
+        house
+            .state
+            .look(|picture| picture.outputs.contains_key("new"))
+    };
+    let new = Choice {
+        to: "new".to_owned(),
+        with_spool: true,
+        ..choice()
+    };
+    let planned = plan(house, &new).unwrap();
+    assert!(!is_known(), "to ask changes nothing");
+    let waiting: Vec<u64> = house.spool.batches().iter().map(|head| head.seq).collect();
+    assert_eq!(
+        planned.plan.still_owed, waiting,
+        "it starts with the oldest"
+    );
+    let send = |batch| send(house, batch, "new", &Cursor::new());
+    let (first, second) = (&planned.batches[0], &planned.batches[1]);
+    let error = send(first).unwrap_err();
+    assert!(error.to_string().contains("was forgotten"), "{error}");
+    begin(house, &new).unwrap();
+    assert!(is_known());
+    send(first).unwrap();
+    let owed = waiting.len() + 1;
+    let pending = |status: &crate::observe::status::Status| {
+        let mut outputs = status.outputs.iter();
+        let new = outputs.find(|output| output.name == "new");
+        new.map(|new| new.pending_batches)
+    };
+    assert_eq!(pending(&world.status()), Some(owed as u64));
+
+    // It leaves the configuration in the midst of it.
+    let outputs = house.outputs.now();
+    let without = outputs.iter().filter(|output| output.name != "new");
+    house.outputs.replace(without.cloned().collect());
+    let error = send(second).unwrap_err();
+    assert!(error.to_string().contains("no output \"new\""), "{error}");
+    let debt = crate::roster::forget(house, "new").unwrap();
+    assert_eq!(debt.batches, owed as u64);
+    assert_eq!(debt.events, debt.finished.discarded);
+    assert_eq!(pending(&world.status()), None);
+    house.outputs.replace((*outputs).clone());
+    let error = send(second).unwrap_err();
+    assert!(error.to_string().contains("was forgotten"), "{error}");
     world.assert_adds_up();
 }
 
@@ -127,7 +286,7 @@ async fn replays_leave_polls_their_room_and_the_archive_what_it_has() {
         ..batch
     };
     room(house, &large).unwrap();
-    send(house, &batch, "splunk").unwrap();
+    send(house, &batch, "splunk", &Cursor::new()).unwrap();
     let error = room(house, &large).unwrap_err().to_string();
     assert!(
         error.contains("of which replays may fill 524288"),

@@ -117,6 +117,18 @@ impl BatchHead {
         }
     }
 
+    /// The batch whose events it holds: its own, or the one that a replay has copied it from.
+    #[must_use]
+    pub fn original(&self) -> u64 {
+        match &self.record {
+            Record::BatchAdded {
+                copies: Some(copied),
+                ..
+            } => copied.seq,
+            _ => self.seq,
+        }
+    }
+
     /// Whether nobody has fetched it: its events lie elsewhere, or are of no use any more when they are
     /// delivered.
     #[must_use]
@@ -148,6 +160,7 @@ impl BatchHead {
             window,
             content,
             settles,
+            copies,
         } = source;
         let events = content.files.iter().map(|file| file.events).sum();
         let counts = PolledCounts {
@@ -187,6 +200,7 @@ impl BatchHead {
                 window: window.clone(),
                 content: None,
                 settles: settles.clone(),
+                copies: copies.clone(),
             },
         };
         Self {
@@ -261,6 +275,7 @@ mod tests {
                 }],
             },
             settles: None,
+            copies: None,
         };
         BatchHead::from_ledger(7, &source, vec!["o".to_owned()])
     }

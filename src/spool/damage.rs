@@ -68,7 +68,10 @@ impl Spool {
             .free_quarantine_name(&first)
             .map_err(io_error("looking into", &self.quarantine))?;
         match self.disk.rename(&from, &self.quarantine.join(&name)) {
-            Ok(()) => Ok(Some(name)),
+            Ok(()) => {
+                self.counting_quarantined().files += 1;
+                Ok(Some(name))
+            }
             // It was moved before, and the ledger could not be told.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Ok((name != first).then_some(first))
@@ -250,6 +253,7 @@ impl Spool {
                 .and_then(|free| self.disk.rename(&from, &self.quarantine.join(free)))
                 .map_err(io_error("moving to quarantine/", &from))?;
             crash::point(Point::HeadlessSetAside);
+            self.counting_quarantined().batches += 1;
             set_aside.push(name);
         }
         Ok(set_aside)

@@ -64,6 +64,8 @@ struct Inner {
     last_batch: u64,
     /// Lines that cannot be read.
     damaged: u64,
+    /// Segments that were set aside since the start.
+    quarantined: u64,
     /// Letters may be missing that were set aside, and the ledger was not told yet.
     is_marked: bool,
     /// Bytes on disk when it was last found to be full.
@@ -251,6 +253,12 @@ impl DeadLetters {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.lock().count
+    }
+
+    /// How many damaged segments were moved to `quarantine/` since the start.
+    #[must_use]
+    pub fn quarantined(&self) -> u64 {
+        self.lock().quarantined
     }
 
     /// The highest number of a batch that the letters named which the start found.

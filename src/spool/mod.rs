@@ -39,6 +39,7 @@ pub use dead_letters::{
 };
 pub use inspection::{InspectedBatch, InspectedFile};
 pub use letter::{About, BlockLetter, EventLetter, LetterHead, with_event};
+pub use quarantine::Quarantined;
 pub use reader::BatchReader;
 pub use room::NoRoom;
 use room::Room;
@@ -68,6 +69,7 @@ pub struct Spool {
     max_bytes: u64,
     min_free_disk: u64,
     max_quarantine_bytes: u64,
+    quarantined: Mutex<Quarantined>,
     dead_letters: DeadLetters,
     archive: Archive,
     batches: Mutex<BTreeMap<u64, Arc<BatchHead>>>,
@@ -206,6 +208,7 @@ impl Spool {
             max_bytes: config.max_spool_bytes,
             min_free_disk: config.min_free_disk,
             max_quarantine_bytes: config.max_quarantine_bytes,
+            quarantined: Mutex::default(),
             dead_letters,
             archive,
             batches: Mutex::default(),

@@ -2,15 +2,30 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::Spool;
+use chrono::{DateTime, Utc};
+
+use super::{Spool, Staging};
 use crate::disk::Disk;
+use crate::state::CollectionKey;
 
 /// What lies there is named where room is short, if it takes as much.
 const WORTH_NAMING_BYTES: u64 = 64 << 20;
 /// Folders inside one another that are looked into: a store that was set aside has two.
 const MAX_DEPTH: u32 = 8;
+
+/// What was moved to `quarantine/` since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Damaged files of events.
+    pub files: u64,
+    /// Folders among the batches that are none.
+    pub batches: u64,
+    /// Answers of windows that were given up.
+    pub answers: u64,
+}
 
 /// Something that lies in `quarantine/`.
 #[derive(Debug)]
@@ -26,6 +41,29 @@ impl Spool {
     #[must_use]
     pub fn quarantine(&self) -> &Path {
         &self.quarantine
+    }
+
+    /// What was moved there since the start; dead letters have their own count.
+    #[must_use]
+    pub fn quarantined(&self) -> Quarantined {
+        *self.counting_quarantined()
+    }
+
+    pub(super) fn counting_quarantined(&self) -> MutexGuard<'_, Quarantined> {
+        let counts = self.quarantined.lock();
+        counts.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves an answer that cannot be read to a folder of its own there; gives its name.
+    pub fn quarantine_answer(
+        &self,
+        staging: Staging,
+        key: &CollectionKey,
+        at: DateTime<Utc>,
+    ) -> io::Result<String> {
+        let name = staging.quarantine(&self.quarantine, key, at)?;
+        self.counting_quarantined().answers += 1;
+        Ok(name)
     }
 
     /// Bytes of all that lies there, as far as it can be looked at.

@@ -209,7 +209,7 @@ impl Staging {
     }
 
     /// Moves everything to a folder of its own in `quarantine`, for a person; gives its name.
-    pub fn quarantine(
+    pub(super) fn quarantine(
         self,
         quarantine: &Path,
         key: &CollectionKey,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::picture::{BatchPicture, Picture};
-use super::record::{BatchContent, CollectionKey, DamagedFile, Origin, Record, Settlement};
+use super::record::{BatchContent, CollectionKey, Copied, DamagedFile, Origin, Record, Settlement};
 use crate::delivery::{Cursor, Progress};
 use crate::taxii::window::PollWindow;
 
@@ -21,6 +21,9 @@ pub struct BatchSource {
     /// The lines of a damaged batch whose place it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settles: Option<Settlement>,
+    /// What it is a copy of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<Copied>,
 }
 
 /// What is damaged of a batch.

@@ -236,9 +236,10 @@ impl DiaryEntry {
                 self.what = "output_added";
                 self.output = Some(output.clone());
             }
-            Record::OutputForgotten { output } => {
+            Record::OutputForgotten { output, debt } => {
                 self.what = "output_forgotten";
                 self.output = Some(output.clone());
+                self.events = debt.map(|debt| debt.events);
             }
             Record::Doubted => self.what = "doubted",
             Record::Recovered { .. } => self.what = "recovered",
@@ -363,7 +364,9 @@ pub(super) mod specimens {
     //! Records for tests.
 
     use super::*;
-    use crate::state::{BatchContent, EventFile, EventPlace, Origin, PolledCounts, RemovedLetter};
+    use crate::state::{
+        BatchContent, EventFile, EventPlace, ForgottenDebt, Origin, PolledCounts, RemovedLetter,
+    };
 
     pub(in crate::state) fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_400_000_000 + second, 0).unwrap()
@@ -406,6 +409,17 @@ pub(super) mod specimens {
                 window_end: at(60),
                 end: None,
                 files: vec![file],
+            }),
+        }
+    }
+
+    pub(in crate::state) fn forgotten(output: &str, batches: u64, events: u64) -> Record {
+        Record::OutputForgotten {
+            output: output.to_owned(),
+            debt: Some(ForgottenDebt {
+                batches,
+                events,
+                ..ForgottenDebt::default()
             }),
         }
     }

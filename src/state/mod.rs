@@ -31,8 +31,9 @@ use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError, Reading};
 pub use lock::{LockError, StateLock};
 pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
 pub use record::{
-    BatchContent, Brought, CollectionKey, DamagedFile, EventFile, EventPlace, Finished,
-    LetterCount, Origin, PolledCounts, Record, Removal, RemovedLetter, SettledCounts, Settlement,
+    BatchContent, Brought, CollectionKey, Copied, DamagedFile, EventFile, EventPlace, Finished,
+    ForgottenDebt, LetterCount, Origin, PolledCounts, Record, Removal, RemovedLetter,
+    SettledCounts, Settlement,
 };
 use restoration::{MissingBatches, Told, Way};
 #[cfg(test)]
@@ -78,7 +79,17 @@ pub struct State {
     disk: Disk,
     ledger: PathBuf,
     missing: MissingBatches,
+    ledgers_set_aside: u64,
     inner: Mutex<Inner>,
+}
+
+/// What of the state was moved to `quarantine/` since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuarantinedState {
+    /// Ledgers that were lost.
+    pub ledgers: u64,
+    /// Stores that could not be opened, or not any more.
+    pub stores: u64,
 }
 
 /// What all say at one moment.
@@ -141,14 +152,14 @@ impl State {
         let ledger = Ledger::go_on(disk, &ledger_folder, &reading, &picture, now)?;
         // A segment that was begun has used one.
         picture.number = ledger.number();
-        if matches!(way, Way::Lost | Way::LostButStored) && reading.has_lines {
-            set_aside_segments(&ledger, &quarantine);
-        }
+        let is_lost = matches!(way, Way::Lost | Way::LostButStored) && reading.has_lines;
+        let is_set_aside = is_lost && set_aside_segments(&ledger, &quarantine);
         store.rebuild(&picture).map_err(store_error)?;
         Ok(Self {
             disk: disk.clone(),
             ledger: ledger_folder,
             missing,
+            ledgers_set_aside: u64::from(is_set_aside),
             inner: Mutex::new(Inner {
                 ledger,
                 diary: Diary::beginning_after(picture.number),
@@ -172,20 +183,44 @@ impl State {
 
     /// Appends a record: when this returns it is durable. Blocks while the disk works.
     pub fn append(&self, now: DateTime<Utc>, record: &Record) -> Result<(), AppendError> {
+        self.lock().append(now, record)
+    }
+
+    /// Forgets an output with all that it owes: when this returns that is durable. Tells what was
+    /// given up, as of the moment at which nobody could deliver it any more.
+    pub fn forget_output(
+        &self,
+        now: DateTime<Utc>,
+        output: &str,
+    ) -> Result<ForgottenDebt, AppendError> {
         let mut inner = self.lock();
-        let inner = &mut *inner;
-        let number = inner.ledger.append(now, record, &inner.picture)?;
-        inner.picture.apply(number, now, record);
-        inner.diary.take_in(number, now, record);
-        // The ledger is the truth: what the store misses is brought up with the next change.
-        let was_behind = inner.store.is_behind();
-        if let Err(error) = inner.store.apply(record, &inner.picture)
-            && !was_behind
-        {
-            tracing::warn!(%error, "the store could not be brought up to the ledger; it is with the next record");
+        let mut debt = ForgottenDebt::default();
+        for (seq, batch) in &inner.picture.batches {
+            if !batch.outputs.contains(output) {
+                continue;
+            }
+            let (mut finished, _) = batch.settle_so_far(output, &inner.progress(output, *seq));
+            let given_up = std::mem::take(&mut finished.abandoned);
+            finished.discarded += given_up;
+            debt.batches += 1;
+            debt.events += given_up;
+            debt.finished.add(&finished);
         }
-        crash::point(Point::RecordStored);
-        Ok(())
+        let record = Record::OutputForgotten {
+            output: output.to_owned(),
+            debt: Some(debt),
+        };
+        inner.append(now, &record)?;
+        Ok(debt)
+    }
+
+    /// What was moved to `quarantine/` since the start.
+    #[must_use]
+    pub fn quarantined(&self) -> QuarantinedState {
+        QuarantinedState {
+            ledgers: self.ledgers_set_aside,
+            stores: self.lock().store.set_aside(),
+        }
     }
 
     /// Begins a segment that tells everything again: lines that are damaged are needed no more, and a
@@ -273,9 +308,9 @@ impl State {
         look: impl FnOnce(&Picture, &dyn Fn(&str, u64, &BatchPicture) -> Progress) -> T,
     ) -> T {
         let inner = self.lock();
-        let outputs = inner.picture.outputs.keys();
+        let outputs = inner.picture.output_names().into_iter();
         let begun: BTreeMap<&str, BTreeSet<u64>> = outputs
-            .map(|name| (name.as_str(), inner.store.begun(name)))
+            .map(|name| (name, inner.store.begun(name)))
             .collect();
         // Thousands may wait of which nothing is done yet.
         look(&inner.picture, &|output, seq, batch| {
@@ -322,6 +357,21 @@ impl State {
 }
 
 impl Inner {
+    fn append(&mut self, now: DateTime<Utc>, record: &Record) -> Result<(), AppendError> {
+        let number = self.ledger.append(now, record, &self.picture)?;
+        self.picture.apply(number, now, record);
+        self.diary.take_in(number, now, record);
+        // The ledger is the truth: what the store misses is brought up with the next change.
+        let was_behind = self.store.is_behind();
+        if let Err(error) = self.store.apply(record, &self.picture)
+            && !was_behind
+        {
+            tracing::warn!(%error, "the store could not be brought up to the ledger; it is with the next record");
+        }
+        crash::point(Point::RecordStored);
+        Ok(())
+    }
+
     /// How far an output is inside a batch, as the store says; the ledger knows what needs no more
     /// work since it was settled.
     fn progress(&self, output: &str, seq: u64) -> Progress {
@@ -392,15 +442,20 @@ fn tell_what_was_found(reading: &Reading, found: &Found, way: Way, picture: &Pic
     }
 }
 
-fn set_aside_segments(ledger: &Ledger, quarantine: &Path) {
+/// Tells whether they were moved.
+fn set_aside_segments(ledger: &Ledger, quarantine: &Path) -> bool {
     match ledger.set_aside_others(quarantine) {
-        Ok(folder) => tracing::warn!(
-            folder = %folder.display(),
-            "what is left of the ledger is moved there"
-        ),
+        Ok(folder) => {
+            tracing::warn!(
+                folder = %folder.display(),
+                "what is left of the ledger is moved there"
+            );
+            true
+        }
         // They are passed over at the next start, and removed in time.
         Err(error) => {
             tracing::warn!(%error, "what is left of the ledger cannot be moved to quarantine/");
+            false
         }
     }
 }

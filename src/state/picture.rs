@@ -200,6 +200,15 @@ impl Picture {
         self.collections.get(&key.to_string())
     }
 
+    /// The outputs that are known, and those that owe something: a batch may name one that no record
+    /// tells of, where the ledger was lost, or an older version made it so.
+    #[must_use]
+    pub fn output_names(&self) -> BTreeSet<&str> {
+        let owing = self.batches.values().flat_map(|batch| &batch.outputs);
+        let names = self.outputs.keys().chain(owing);
+        names.map(String::as_str).collect()
+    }
+
     /// Takes in a record.
     pub fn apply(&mut self, number: u64, at: DateTime<Utc>, record: &Record) {
         match record {
@@ -267,7 +276,7 @@ impl Picture {
                     }
                 }
             }
-            Record::OutputForgotten { output } => {
+            Record::OutputForgotten { output, .. } => {
                 self.forgotten(output);
             }
             Record::Doubted => self.is_doubtful = true,
@@ -322,6 +331,7 @@ impl Picture {
                         window: Some(window.clone()),
                         content,
                         settles: None,
+                        copies: None,
                     });
                     self.added(seq, counts.events, outputs, source);
                 }
@@ -342,6 +352,7 @@ impl Picture {
                         window: None,
                         content,
                         settles: None,
+                        copies: None,
                     });
                     self.added(seq, counts.events, outputs, source);
                 }
@@ -356,6 +367,7 @@ impl Picture {
                 window,
                 content,
                 settles,
+                copies,
             } => {
                 let source = content.clone().map(|content| BatchSource {
                     key: key.clone(),
@@ -363,6 +375,7 @@ impl Picture {
                     window: window.clone(),
                     content,
                     settles: settles.clone(),
+                    copies: copies.clone(),
                 });
                 self.added(*seq, *events, outputs, source);
                 self.remove_letters(letters, Removal::Retried);

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::picture::Picture;
+use crate::delivery::Cursor;
 use crate::taxii::Timestamp;
 use crate::taxii::exchange::Gap;
 use crate::taxii::window::PollWindow;
@@ -146,6 +147,9 @@ pub enum Record {
         /// The lines of a damaged batch whose place it takes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         settles: Option<Settlement>,
+        /// What a batch of origin `replay` is a copy of; none as older versions told it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        copies: Option<Copied>,
     },
     /// Files of a batch are damaged or gone, and set aside: what they held is polled again.
     Damaged {
@@ -259,6 +263,9 @@ pub enum Record {
     OutputForgotten {
         /// The output.
         output: String,
+        /// What was given up with it; none as older versions told it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        debt: Option<ForgottenDebt>,
     },
     /// Records before this one are missing.
     Doubted,
@@ -452,6 +459,28 @@ pub struct SettledCounts {
     pub repaired: u64,
     /// They cannot be had any more.
     pub lost: u64,
+}
+
+/// What a replay sends again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// The batch.
+    pub seq: u64,
+    /// The batches that this replay sends though its output got copies of them before: from this
+    /// record on it has none of them, but for this one.
+    #[serde(default, skip_serializing_if = "Cursor::is_untouched")]
+    pub anew: Cursor,
+}
+
+/// What is given up with an output that is forgotten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgottenDebt {
+    /// Batches that it owed.
+    pub batches: u64,
+    /// Events of them that it had not done with.
+    pub events: u64,
+    /// What became of all events of those batches, those that are given up among the discarded.
+    pub finished: Finished,
 }
 
 /// What a poll, or a message that was pushed, brought.

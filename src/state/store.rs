@@ -74,6 +74,8 @@ pub(super) struct Store {
     unwritten: BTreeSet<String>,
     /// Keys that are no text: to be removed.
     strange: Vec<Vec<u8>>,
+    /// How often it was moved to `quarantine` and made anew.
+    set_aside: u64,
 }
 
 /// What was found when the store was opened.
@@ -120,6 +122,7 @@ impl Store {
             counters: Counters::of(&Picture::default()),
             unwritten: BTreeSet::new(),
             strange: Vec::new(),
+            set_aside: 0,
         };
         let is_given_up = |error: &io::Error| {
             disk::is_unreadable(error) && can_be_made_anew && storage.disk.gives_up_unreadable()
@@ -144,6 +147,11 @@ impl Store {
         Ok((store, found))
     }
 
+    /// How often it was moved to `quarantine/` and made anew since it was opened.
+    pub(super) fn set_aside(&self) -> u64 {
+        self.set_aside
+    }
+
     /// Opens the table and reads all of it.
     fn open_table(&mut self) -> Result<Vec<KeyValue>, StoreError> {
         let table = self.storage.tables.open(&self.path)?;
@@ -157,6 +165,7 @@ impl Store {
         let tables = &self.storage.tables;
         let set_aside = tables.set_aside(&self.storage.disk, &self.path, &self.quarantine);
         set_aside.map_err(StoreError::Stuck)?;
+        self.set_aside += 1;
         crash::point(Point::StoreSetAside);
         self.table = Some(tables.open(&self.path)?);
         crash::point(Point::StoreMadeAnew);

@@ -27,12 +27,14 @@ pub struct Amount {
 /// Events that one output will not deliver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GivenUp {
-    /// Given up by a person.
+    /// Given up by a person: as dead letters, or with the output.
     pub discarded: u64,
     /// Given up since the spool was full.
     pub abandoned: u64,
     /// Lost with damaged files: no poll brought them again.
     pub lost: u64,
+    /// The batches that it still owed when a person forgot it.
+    pub forgotten_batches: u64,
 }
 
 impl Tally {
@@ -69,6 +71,14 @@ impl Tally {
                     self.of(&place.output).discarded += 1;
                 }
             }
+            Record::OutputForgotten {
+                output,
+                debt: Some(debt),
+            } => {
+                let given_up = self.of(output);
+                given_up.discarded += debt.events;
+                given_up.forgotten_batches += debt.batches;
+            }
             _ => {}
         }
     }
@@ -101,6 +111,7 @@ mod tests {
             specimens::polled(None, 0),
             specimens::finished("splunk", 90, 4),
             specimens::dropped("splunk", 3),
+            specimens::forgotten("splunk", 2, 20),
         ] {
             tally.take_in(&record);
         }
@@ -112,9 +123,10 @@ mod tests {
         assert_eq!(tally.fetched, fetched);
         assert_eq!(tally.spooled, Amount { events, bytes: 50 });
         let given_up = GivenUp {
-            discarded: 3,
+            discarded: 23,
             abandoned: 4,
             lost: 0,
+            forgotten_batches: 2,
         };
         assert_eq!(tally.given_up["splunk"], given_up);
     }

@@ -115,6 +115,7 @@ fn records() -> Vec<Record> {
             window: None,
             content: None,
             settles: None,
+            copies: None,
         },
         Record::PollFailed {
             key: key(),
@@ -131,6 +132,7 @@ fn records() -> Vec<Record> {
         },
         Record::OutputForgotten {
             output: "gone".into(),
+            debt: None,
         },
         removed(vec![RemovedLetter {
             id: "d".into(),

@@ -162,6 +162,7 @@ pub fn send(house: &House, trial: &Trial) -> Result<OnItsWay, TrialError> {
         origin: Origin::Test,
         outputs: outputs.clone(),
         window_end: now,
+        copies: None,
     };
     let seq = add(house, staging, addition)?;
     Ok(OnItsWay {

@@ -198,10 +198,78 @@ fn a_replay_waits_for_room_while_an_agent_delivers() {
     let agent = simulator.start_agent();
     let ended = replay(&simulator, &["--to", "splunk", "--yes"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
+    // It goes on where the first one stopped.
     wait_until("all is there again", || {
-        taken(&simulator).len() >= 2 * published
+        taken(&simulator).len() == 2 * published
+    });
+    let once_more = replay(&simulator, &["--to", "splunk", "--yes"]);
+    assert_eq!(once_more.code, Some(0), "{once_more:?}");
+    let expect = format!("splunk got {count} batches by an earlier replay; --again sends them");
+    assert!(once_more.stdout.contains(&expect), "{once_more:?}");
+    let again = replay(&simulator, &["--to", "splunk", "--again", "--yes"]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    wait_until("all is there once more", || {
+        taken(&simulator).len() == 3 * published
+    });
+    // Nothing more is on its way.
+    wait_until("it is done with", || {
+        let ended = run(&simulator.arguments(&["spool", "list", "--json"]));
+        ended.stdout.is_empty()
     });
     assert_eq!(agent.stop().code, Some(0));
+    assert_eq!(taken(&simulator).len(), 3 * published);
+    audit(&simulator);
+}
+
+/// The configuration without the second output.
+fn take_second_out(simulator: &Simulator) {
+    simulator.edit(|text| {
+        let (before, _) = text.split_once("\n[[output]]\nname = \"second\"").unwrap();
+        before.to_owned()
+    });
+}
+
+#[test]
+fn what_an_output_owes_that_has_never_run_is_seen_and_can_be_given_up() {
+    let simulator = delivered();
+    let ended = replay(&simulator, &["--to", "second", "--yes"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let count = archived(&simulator).len();
+    take_second_out(&simulator);
+    let status = || run(&simulator.arguments(&["status"])).stdout;
+    assert!(
+        status().contains("cta-forwarder output forget second"),
+        "{}",
+        status()
+    );
+    let forget = || run(&simulator.arguments(&["output", "forget", "second", "--yes"]));
+    let forgotten = forget();
+    assert_eq!(forgotten.code, Some(0), "{forgotten:?}");
+    let expect = format!("still owed: {count}");
+    assert!(forgotten.stdout.contains(&expect), "{forgotten:?}");
+    assert!(!status().contains("second"), "{}", status());
+    let listed = run(&simulator.arguments(&["spool", "list", "--json"]));
+    assert_eq!(listed.stdout, "", "nobody owes anything");
+    assert_eq!(forget().code, Some(1), "it is gone");
+    audit(&simulator);
+}
+
+#[test]
+fn an_output_gets_nothing_that_it_does_not_take() {
+    let simulator = delivered();
+    simulator.edit(|text| format!("{text}collections = [\"{}\"]\n", simulator.collection()));
+    // Something of another collection lies beside it.
+    let other = "other_collection";
+    simulator.edit(|text| text.replace(simulator.collection(), other));
+    let refused = replay(&simulator, &["--to", "second", "--yes"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let expect = format!(
+        "does not take cta/{} (its `collections`)",
+        simulator.collection()
+    );
+    assert!(refused.stderr.contains(&expect), "{refused:?}");
+    let listed = run(&simulator.arguments(&["spool", "list", "--json"]));
+    assert_eq!(listed.stdout, "", "nothing is written");
     audit(&simulator);
 }
 

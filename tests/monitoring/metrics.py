@@ -23,6 +23,7 @@ LABELS = {
     "cta_forwarder_gaps_total": OF_COLLECTION,
     "cta_forwarder_collection_events_total": OF_COLLECTION,
     "cta_forwarder_events_total": "stage output",
+    "cta_forwarder_forgotten_batches_total": "output",
     "cta_forwarder_bytes_total": "stage output",
     "cta_forwarder_hold": "kind name reason",
     "cta_forwarder_output_configured": "output",
@@ -41,6 +42,7 @@ LABELS = {
     "cta_forwarder_spool_max_bytes": "",
     "cta_forwarder_spool_oldest_timestamp_seconds": "",
     "cta_forwarder_quarantine_bytes": "",
+    "cta_forwarder_quarantined_total": "kind",
     "cta_forwarder_inbox_messages_total": "result",
     "cta_forwarder_reloads_total": "result",
     "cta_forwarder_reload_refused": "",
@@ -65,7 +67,20 @@ VALUES = {
         "abandoned",
         "lost",
     },
-    "kind": {"collection", "output", "peer", "inbox"},
+    "kind": {
+        # Of a hold.
+        "collection",
+        "output",
+        "peer",
+        "inbox",
+        # Of what is in quarantine.
+        "file",
+        "batch",
+        "answer",
+        "letters",
+        "ledger",
+        "store",
+    },
 }
 # `sum by (le, output)`, `on (job)`: the words in the brackets are labels.
 GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")

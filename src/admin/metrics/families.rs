@@ -74,7 +74,9 @@ families! {
     COLLECTION_EVENTS: Counter "cta_forwarder_collection_events" ["service", "collection"]
         "Events over all time that the collection has brought and that are durable here.";
     EVENTS: Counter "cta_forwarder_events" ["stage", "output"]
-        "Events since the start: fetched (polled or pushed), spooled (written to the spool, also by retries and repairs), and by output delivered, dead_lettered, discarded (by a person), abandoned (the spool was full) and lost (with damaged files, and no poll brought them again).";
+        "Events since the start: fetched (polled or pushed), spooled (written to the spool, also by retries and repairs), and by output delivered, dead_lettered, discarded (by a person: as dead letters, or with an output that was forgotten), abandoned (the spool was full) and lost (with damaged files, and no poll brought them again).";
+    FORGOTTEN_BATCHES: Counter "cta_forwarder_forgotten_batches" ["output"]
+        "Batches since the start that an output still owed when a person forgot it (output forget); the events of them that it had not done with are among the discarded.";
     BYTES: Counter "cta_forwarder_bytes" ["stage", "output"]
         "Bytes since the start: fetched (of answers and pushed messages, after decompression), spooled (on disk, compressed), delivered (by output, of requests that were taken, as they travelled, without headers and TLS).";
     HOLD: Gauge "cta_forwarder_hold" ["kind", "name", "reason"]
@@ -107,6 +109,8 @@ families! {
         "Their bytes.";
     SPOOL_MAX: Gauge "cta_forwarder_spool_max_bytes" []
         "What they may take (state.max_spool_bytes).";
+    QUARANTINED: Counter "cta_forwarder_quarantined" ["kind"]
+        "What was moved to quarantine/ since the start: file (a damaged file of events), batch (a folder in the spool that is no batch), answer (of a window that was given up), letters (a damaged segment of dead letters), ledger (what is left of a lost one) and store (one that cannot be opened).";
     SPOOL_OLDEST: Gauge "cta_forwarder_spool_oldest_timestamp_seconds" []
         "When the oldest of them was fetched; absent if there is none.";
     QUARANTINE: Gauge "cta_forwarder_quarantine_bytes" []

@@ -6,13 +6,15 @@ mod process;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
 use super::troubles::{Kind, Severity, Trouble};
 use crate::observe::board::{Figures, PeerState};
 use crate::observe::figures::BOUNDS_S;
 use crate::observe::status::{CollectionStatus, OutputStatus, SpoolStatus, Status};
-use crate::state::Tally;
+use crate::state::{GivenUp, Tally};
 pub(super) use exposition::Format;
 use exposition::{Exposition, Family};
 use process::Process;
@@ -136,19 +138,28 @@ impl Page<'_> {
         events.put(&[("stage", "fetched")], tally.fetched.events);
         events.put(&[("stage", "spooled")], tally.spooled.events);
         for output in &status.outputs {
-            let given_up = tally.given_up.get(&output.name).copied();
-            let given_up = given_up.unwrap_or_default();
             let own = figures.outputs.get(&output.name);
             let dead_lettered = own.map_or(0, |own| own.dead_lettered);
             for (stage, count) in [
                 ("delivered", output.activity.delivered),
                 ("dead_lettered", dead_lettered),
+            ] {
+                events.put(&[("stage", stage), ("output", &output.name)], count);
+            }
+        }
+        let given_up = given_up(status, tally);
+        for (output, given_up) in &given_up {
+            for (stage, count) in [
                 ("discarded", given_up.discarded),
                 ("abandoned", given_up.abandoned),
                 ("lost", given_up.lost),
             ] {
-                events.put(&[("stage", stage), ("output", &output.name)], count);
+                events.put(&[("stage", stage), ("output", output)], count);
             }
+        }
+        let mut batches = self.to.family(&families::FORGOTTEN_BATCHES);
+        for (output, given_up) in &given_up {
+            batches.put(&[("output", output)], given_up.forgotten_batches);
         }
         let mut bytes = self.to.family(&families::BYTES);
         bytes.put(&[("stage", "fetched")], tally.fetched.bytes);
@@ -235,6 +246,10 @@ impl Page<'_> {
         ] {
             self.to.family(family).put_some(&[], value);
         }
+        let mut quarantined = self.to.family(&families::QUARANTINED);
+        for (kind, count) in spool.quarantined.by_kind() {
+            quarantined.put(&[("kind", kind)], count);
+        }
         let oldest = spool.oldest_at.map(seconds);
         self.to
             .family(&families::SPOOL_OLDEST)
@@ -302,6 +317,17 @@ impl Page<'_> {
             family.put_some(&[("output", &known.name)], value(known));
         }
     }
+}
+
+/// What each output will not deliver, those included that were forgotten since the start: what was
+/// given up with them counts on.
+fn given_up(status: &Status, tally: &Tally) -> BTreeMap<String, GivenUp> {
+    let known = status.outputs.iter();
+    let mut all: BTreeMap<String, GivenUp> = known
+        .map(|output| (output.name.clone(), GivenUp::default()))
+        .collect();
+    all.extend(tally.given_up.iter().map(|(name, of)| (name.clone(), *of)));
+    all
 }
 
 fn labels(known: &CollectionStatus) -> [(&'static str, &str); 2] {

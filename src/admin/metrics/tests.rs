@@ -24,9 +24,19 @@ fn told(status: &Status, format: Format) -> String {
                 discarded: 3,
                 abandoned: 4,
                 lost: 5,
+                forgotten_batches: 0,
             },
         )]
-        .into(),
+        .into_iter()
+        .chain([(
+            "forgotten".to_owned(),
+            GivenUp {
+                discarded: 6,
+                forgotten_batches: 2,
+                ..GivenUp::default()
+            },
+        )])
+        .collect(),
     };
     let sources = Sources {
         status,
@@ -73,6 +83,10 @@ fn values_and_names() {
             r#"cta_forwarder_events_total{stage="discarded",output="splunk"} 3"#,
             r#"cta_forwarder_events_total{stage="abandoned",output="splunk"} 4"#,
             r#"cta_forwarder_events_total{stage="lost",output="splunk"} 5"#,
+            r#"cta_forwarder_events_total{stage="discarded",output="archive"} 0"#,
+            r#"cta_forwarder_events_total{stage="discarded",output="forgotten"} 6"#,
+            r#"cta_forwarder_forgotten_batches_total{output="splunk"} 0"#,
+            r#"cta_forwarder_forgotten_batches_total{output="forgotten"} 2"#,
             r#"cta_forwarder_output_configured{output="splunk"} 1"#,
             "cta_forwarder_reload_refused 0",
             r#"cta_forwarder_bytes_total{stage="fetched"} 9000000"#,
@@ -96,6 +110,8 @@ fn values_and_names() {
             "cta_forwarder_spool_max_bytes 4194304",
             "cta_forwarder_spool_oldest_timestamp_seconds 1773140400",
             "cta_forwarder_quarantine_bytes 0",
+            r#"cta_forwarder_quarantined_total{kind="file"} 7"#,
+            r#"cta_forwarder_quarantined_total{kind="store"} 0"#,
             r#"cta_forwarder_inbox_messages_total{result="taken"} 3"#,
             r#"cta_forwarder_inbox_messages_total{result="refused"} 2"#,
             r#"cta_forwarder_inbox_messages_total{result="stranger"} 1"#,

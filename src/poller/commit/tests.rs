@@ -6,8 +6,10 @@ use chrono::TimeDelta;
 
 use crate::checkpoints::{self, CheckpointChange, CheckpointError, To};
 use crate::disk::refusal;
+use crate::poller::{Destination, ManualPoll, ManualPollError};
 use crate::simulator::cta::{CtaRules, GateScope};
 use crate::taxii::Timestamp;
+use crate::taxii::window::PollWindow;
 use crate::world::{Setup, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -93,4 +95,35 @@ async fn a_record_that_comes_late_leaves_a_checkpoint_that_was_set_meanwhile() {
     arrived.sort_unstable();
     arrived.dedup();
     crate::world::assert_same("the file", &world.cta.published_ids(), &arrived);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn nothing_is_kept_for_an_output_that_has_gone_while_the_service_was_asked() {
+    let mut world = World::new(Setup::default());
+    publish_to(&mut world, "webflows_1234567890_v0");
+    world.clock.advance(10 * MINUTE);
+    // As if a person had forgotten it and configured it again meanwhile.
+    let house = world.agent.house().clone();
+    let mut outputs = (*house.outputs.now()).clone();
+    let mut gone = outputs[0].clone();
+    gone.name = "gone".to_owned();
+    outputs.push(gone);
+    house.outputs.replace(outputs);
+    let now = house.clock.now().utc;
+    let poll = ManualPoll {
+        collection: "webflows_1234567890_v0".to_owned(),
+        window: PollWindow {
+            exclusive_begin: Some((now - TimeDelta::hours(1)).into()),
+            inclusive_end: Some((now - TimeDelta::minutes(5)).into()),
+        },
+        destination: Destination::Output("gone".to_owned()),
+    };
+    let error = world.agent.pollers()[0]
+        .poll_by_hand(&poll)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ManualPollError::NotThere(_)), "{error}");
+    assert!(house.spool.batches().is_empty());
+    let is_owed = house.state.look(|picture| !picture.batches.is_empty());
+    assert!(!is_owed);
 }

@@ -191,6 +191,7 @@ impl DeadLetters {
             }
             return Err(error);
         }
+        inner.quarantined += plans.len() as u64;
         self.move_nameless_blocks(&plans, quarantine)?;
         for plan in &plans {
             let number = plan.set_aside.segment.number;
