@@ -163,7 +163,7 @@ impl ImportConfig {
     }
 
     fn remarks(&self, home: &Home) -> Vec<String> {
-        let others = home.others(&self.application);
+        let others = home.others(&self.application, &self.profiles);
         let told = others.iter().map(|path| {
             format!(
                 "the adapter reads {} too, whose keys may come before these, and which is not read here: \

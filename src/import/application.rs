@@ -136,8 +136,8 @@ impl Adapter {
     fn take(&mut self, property: &Property, lookup: &Lookup<'_>) {
         let name = property.canonical();
         match name.as_str() {
-            "taxiiservice.password" => self.password = Some(secret(property, lookup)),
-            "proxy.password" => self.proxy.password = Some(secret(property, lookup)),
+            "taxiiservice.password" => self.password = Some(self.secret(property, lookup)),
+            "proxy.password" => self.proxy.password = Some(self.secret(property, lookup)),
             // A key without a value says nothing.
             _ if property.value.trim().is_empty() => {}
             "taxiiservice.pollendpoint" => self.poll_endpoint = Some(setting(property, lookup)),
@@ -166,6 +166,17 @@ impl Adapter {
             }
             _ => self.unknown.push((property.name(), property.line)),
         }
+    }
+
+    fn secret(&mut self, property: &Property, lookup: &Lookup<'_>) -> SecretSetting {
+        let (secret, variable) = secret(property, lookup);
+        self.remarks.extend(variable.map(|name| {
+            format!(
+                "{}: it is what ${{{name}}} is in this environment: see that the adapter had the same",
+                place(property)
+            )
+        }));
+        secret
     }
 
     /// A value of which there is nothing more to say where it is used.
@@ -208,9 +219,12 @@ fn remark(resolved: &Resolved) -> Option<String> {
     ))
 }
 
-fn secret(property: &Property, lookup: &Lookup<'_>) -> SecretSetting {
-    let place = place(property);
-    let left_out = |why: &dyn fmt::Display| SecretSetting::Unknown(format!("{place}: {why}"));
+/// A password, and the variable that told it.
+fn secret(property: &Property, lookup: &Lookup<'_>) -> (SecretSetting, Option<String>) {
+    let left_out = |why: &dyn fmt::Display| {
+        let why = format!("{}: {why}", place(property));
+        (SecretSetting::Unknown(why), None)
+    };
     match lookup.resolve(&property.value) {
         Ok(resolved) if resolved.text.is_empty() => left_out(&"it is empty"),
         Ok(Resolved { by_default, .. }) if !by_default.is_empty() => {
@@ -221,7 +235,10 @@ fn secret(property: &Property, lookup: &Lookup<'_>) -> SecretSetting {
         Ok(resolved) if resolved.text.chars().any(char::is_control) => {
             left_out(&"it is more than one line, or holds what cannot be sent")
         }
-        Ok(resolved) => SecretSetting::Known(SecretText(resolved.text)),
+        Ok(resolved) => {
+            let variable = resolved.from_outside.into_iter().next();
+            (SecretSetting::Known(SecretText(resolved.text)), variable)
+        }
         Err(Unresolved::Placeholder { name }) => left_out(&format!(
             "${{{name}}} is not known here (set that variable, and do this again)"
         )),
@@ -365,7 +382,15 @@ mod tests {
             let text =
                 format!("taxii-service:\n  pollEndpoint: x\n  feeds: a\n  password: {password}\n");
             let known = SecretSetting::Known(SecretText(expect.to_owned()));
-            assert_eq!(read(&text).unwrap().password, Some(known), "{password}");
+            let adapter = read(&text).unwrap();
+            assert_eq!(adapter.password, Some(known), "{password}");
+            // What comes from outside the file is told, and never itself.
+            let remarks = adapter.remarks.join("\n");
+            assert_eq!(
+                remarks.contains("${TAXII_PASSWORD}"),
+                password.starts_with("${")
+            );
+            assert!(!remarks.contains("hunter2"), "{remarks}");
         }
     }
 

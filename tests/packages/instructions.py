@@ -20,14 +20,14 @@ def blocks(page, language):
 def sections(page):
     """The commands of each heading that has some."""
     found = {}
-    heading, block = None, None
+    heading, language, block = None, None, []
     for line in page.read_text().splitlines():
-        if line == "```sh":
+        if line.startswith("```"):
+            if language == "sh":
+                found.setdefault(heading, []).extend(commands(page, block))
+            language = None if language is not None else line.removeprefix("```")
             block = []
-        elif line == "```" and block is not None:
-            found.setdefault(heading, []).extend(commands(page, block))
-            block = None
-        elif block is not None:
+        elif language is not None:
             block.append(line)
         elif line.startswith("#"):
             heading = line.lstrip("# ")

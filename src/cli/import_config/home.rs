@@ -9,8 +9,7 @@ use crate::import::{Adapter, Appenders, read_logback};
 
 /// Larger files are not the adapter's.
 const MAX_FILE_BYTES: u64 = 4 << 20;
-/// What Spring reads beside application.yml, in the profile that the adapter runs in too.
-const OTHERS: [&str; 2] = ["application", "application-schedule"];
+/// How files are named that Spring reads.
 const ENDS: [&str; 3] = ["properties", "yml", "yaml"];
 /// Where the adapter keeps its status, unless its configuration says so.
 const STATUS_FILE: &str = "taxii-status.xml";
@@ -47,21 +46,21 @@ impl Home {
         Ok(feeds)
     }
 
-    /// What Spring reads besides: the file's own neighbours, and those of the folder above or below.
-    pub(super) fn others(&self, application: &Path) -> Vec<PathBuf> {
+    /// What Spring reads besides: files beside it and in the other of the two folders, of these profiles too.
+    pub(super) fn others(&self, application: &Path, profiles: &[String]) -> Vec<PathBuf> {
         let application = std::path::absolute(application);
-        let folders = [self.0.clone(), self.0.join("config")];
-        let places = folders.iter().flat_map(|folder| {
-            let names = OTHERS
-                .iter()
-                .flat_map(|stem| ENDS.map(|end| format!("{stem}.{end}")));
-            names.map(|name| folder.join(name)).collect::<Vec<_>>()
-        });
-        let is_other = |path: &PathBuf| application.as_ref().ok() != Some(path);
-        places
-            .filter(is_other)
-            .filter(|path| path.exists())
-            .collect()
+        let own = ["schedule".to_owned()];
+        let profiles = own.iter().chain(profiles);
+        let stems = profiles.map(|profile| format!("application-{profile}"));
+        let stems: Vec<String> = stems.chain(["application".to_owned()]).collect();
+        let mut others = Vec::new();
+        for folder in [self.0.clone(), self.0.join("config")] {
+            for stem in &stems {
+                others.extend(ENDS.map(|end| folder.join(format!("{stem}.{end}"))));
+            }
+        }
+        others.retain(|path| application.as_ref().ok() != Some(path) && path.exists());
+        others
     }
 
     pub(super) fn appenders(&self, adapter: &Adapter) -> Result<Appenders, String> {
