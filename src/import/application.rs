@@ -202,20 +202,20 @@ fn setting(property: &Property, lookup: &Lookup<'_>) -> Setting {
 }
 
 fn remark(resolved: &Resolved) -> Option<String> {
+    // The value itself is not repeated: there may be a password in a URL.
     let Resolved {
-        text,
         from_outside,
         by_default,
+        ..
     } = resolved;
     if let Some(name) = by_default.first() {
         return Some(format!(
-            "${{{name}}} is not known here, its default was taken ({text:?}): write another if the \
-             adapter had one"
+            "${{{name}}} is not known here, its default was taken: write another if the adapter had one"
         ));
     }
     let name = from_outside.first()?;
     Some(format!(
-        "${{{name}}} is what it is in this environment ({text:?}): see that the adapter had the same"
+        "${{{name}}} is what it is in this environment: see that the adapter had the same"
     ))
 }
 

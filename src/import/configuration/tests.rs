@@ -212,6 +212,16 @@ fn a_secret_that_is_not_known_is_no_file() {
 }
 
 #[test]
+fn no_password_of_a_url_is_shown() {
+    let yaml = "taxii-service: {pollEndpoint: '${URL:https://me:hunter2@x/y}', feeds: a}\n\
+                proxy: {url: '${P:http://me:hunter2@p:1}'}\n";
+    let imported = imported(yaml, &Err("there is none".to_owned()));
+    assert!(!imported.toml.contains("hunter2"), "{}", imported.toml);
+    assert!(imported.toml.contains("poll_url = \"https://x/y\""));
+    assert!(imported.toml.contains("proxy = \"http://p:1\""));
+}
+
+#[test]
 fn where_no_feed_is_known_that_is_told() {
     let yaml = "taxii-service: {pollEndpoint: x, feeds: '${FEED}'}";
     let imported = imported(yaml, &Err("there is none".to_owned()));
