@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::terminal::printable;
 use super::waiting::Waiting;
-use super::{CommandError, Exit, complain, load, load_without_secrets, print_line};
+use super::{CommandError, Exit, complain, load, load_without_secrets, packaged, print_line};
 use crate::agent::{Agent, StartError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig, OutputConfig, OutputKind};
@@ -147,6 +147,7 @@ async fn reach_with(config: Config, build: Build) -> Result<Reached, CommandErro
             return Ok(Reached::Running(client));
         }
         refuse_another_ones_state(&config)?;
+        refuse_to_make_another_ones_state(&config)?;
         log_what_is_serious()?;
         match build(config.clone(), Arc::new(SystemClock::new())) {
             Ok(agent) => return Ok(Reached::Stopped(Box::new(agent))),
@@ -285,6 +286,24 @@ fn hear_one(
 
 fn unanswered() -> CommandError {
     CommandError::Failed("the agent ended before it had answered".to_owned())
+}
+
+/// Before the first start root would make the state its own.
+fn refuse_to_make_another_ones_state(config: &Config) -> Result<(), CommandError> {
+    let state = &config.state.directory;
+    if state.exists() {
+        return Ok(());
+    }
+    let Some(user) = packaged::agent_user(None, state)? else {
+        return Ok(());
+    };
+    Err(CommandError::Failed(format!(
+        "there is no state in {} yet, and what root makes there, the agent's user cannot use: make the \
+         folder with `{}`, and run this as that user, with `runuser -u {} -- cta-forwarder …`",
+        state.display(),
+        packaged::make_state(&user, state),
+        user.name
+    )))
 }
 
 #[cfg(test)]

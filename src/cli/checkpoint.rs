@@ -21,7 +21,7 @@ use crate::taxii::Timestamp;
 ///
 /// The checkpoint of a collection is where its next window begins. Polls move it; these commands set
 /// it by hand, beside the running agent or without one. A poll that is under way meanwhile keeps its
-/// events and leaves the checkpoint where it was set.
+/// events and leaves the checkpoint where it was set. Before the first start `set` makes the state.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -92,7 +92,9 @@ impl CheckpointCommand {
     pub(super) async fn run(self, config: &Path) -> Result<Exit, CommandError> {
         let config = load_without_secrets(config)?;
         let is_look = matches!(self.action, Action::Show { .. });
-        if !config.state.directory.exists() {
+        // Before the first start one can be set: the state is made for it.
+        let is_set = matches!(self.action, Action::Set { .. });
+        if !is_set && !config.state.directory.exists() {
             complain(format_args!(
                 "there is no state in {} yet, and so there are no checkpoints: the first \
                  `cta-forwarder run` makes it, and begins at initial_lookback",

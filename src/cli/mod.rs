@@ -16,6 +16,7 @@ mod flatten;
 mod import_config;
 mod moment;
 mod output;
+mod packaged;
 mod poll;
 mod reload;
 mod replay;
@@ -41,8 +42,6 @@ use crate::control::CallError;
 use crate::schedule;
 pub use exit::Exit;
 
-const DEFAULT_CONFIG: &str = "/etc/cta-forwarder/cta-forwarder.toml";
-
 const EXAMPLES: &str = "\
 Examples:
   cta-forwarder demo                      see it work, without any set-up
@@ -62,7 +61,7 @@ Examples:
 )]
 pub struct Cli {
     /// The configuration file
-    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, global = true, value_name = "FILE", default_value = packaged::CONFIG)]
     config: PathBuf,
     #[command(subcommand)]
     command: Command,

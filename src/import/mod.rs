@@ -3,12 +3,14 @@
 
 mod application;
 mod configuration;
+mod documents;
 mod logback;
+mod placeholder;
 mod properties;
 mod status;
 
-pub use application::{Adapter, ImportError, Proxy, SecretText};
-pub use configuration::{Imported, SecretFile, Surroundings, write};
-pub use logback::{Appender, AppenderKind, read as read_logback};
+pub use application::{Adapter, Around, ImportError, Proxy, SecretSetting, SecretText, Setting};
+pub use configuration::{Imported, SecretFile, SecretForm, Secrets, Surroundings, write};
+pub use logback::{Appender, AppenderKind, Appenders, read as read_logback};
 pub use properties::ReadPropertiesError;
 pub use status::{Feed, FeedState, read as read_status};

@@ -2,19 +2,32 @@
 //!
 //! Values stay the texts that they are in the file: a password of digits is no number.
 
-use saphyr_parser::{Event, Parser, ScanError};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
 
 /// Deeper than any configuration of an application.
 const MAX_DEPTH: usize = 32;
+/// Nothing, where it is not quoted.
+const NULLS: [&str; 5] = ["", "~", "null", "Null", "NULL"];
+
+/// A document of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Document {
+    pub(super) properties: Vec<Property>,
+    /// Where it begins, from 1.
+    pub(super) line: usize,
+}
 
 /// One property.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Property {
     /// Its names, outermost first; a place in a list is not a name.
     pub(super) path: Vec<String>,
+    /// Empty where the file has nothing, or a null, which is the same to Spring.
     pub(super) value: String,
     /// Where its value stands, from 1.
     pub(super) line: usize,
+    /// Whether it is one of a list.
+    pub(super) is_item: bool,
 }
 
 /// The file cannot be read.
@@ -48,10 +61,11 @@ enum Level {
     Mapping { key: Option<String> },
 }
 
-/// Reads all properties of all documents in the file. The two ways to write a name are one:
-/// `a.b: c` is `a: { b: c }`.
-pub(super) fn read(text: &str) -> Result<Vec<Property>, ReadPropertiesError> {
+/// Reads all documents in the file. The two ways to write a name are one: `a.b: c` is `a: { b: c }`.
+pub(super) fn read(text: &str) -> Result<Vec<Document>, ReadPropertiesError> {
+    let mut documents = Vec::new();
     let mut properties = Vec::new();
+    let mut begin = 1;
     let mut levels: Vec<Level> = Vec::new();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|source| ReadPropertiesError::Yaml {
@@ -69,22 +83,35 @@ pub(super) fn read(text: &str) -> Result<Vec<Property>, ReadPropertiesError> {
                 levels.pop();
                 ended(&mut levels);
             }
-            Event::Scalar(value, ..) => match levels.last_mut() {
+            Event::Scalar(value, style, ..) => match levels.last_mut() {
                 Some(Level::Mapping { key: key @ None }) => *key = Some(value.into_owned()),
-                _ => {
+                level => {
+                    let is_null = style == ScalarStyle::Plain && NULLS.contains(&value.as_ref());
+                    let in_list = matches!(level, Some(Level::List));
+                    let (path, has_index) = path(&levels);
                     properties.push(Property {
-                        path: path(&levels),
-                        value: value.into_owned(),
+                        path,
+                        value: if is_null {
+                            String::new()
+                        } else {
+                            value.into_owned()
+                        },
                         line,
+                        is_item: in_list || has_index,
                     });
                     ended(&mut levels);
                 }
             },
+            Event::DocumentStart(_) => begin = line,
+            Event::DocumentEnd => documents.push(Document {
+                properties: std::mem::take(&mut properties),
+                line: begin,
+            }),
             Event::Alias(_) => return Err(ReadPropertiesError::Alias { line }),
             _ => {}
         }
     }
-    Ok(properties)
+    Ok(documents)
 }
 
 /// A value has ended: in a mapping another key comes next.
@@ -94,13 +121,23 @@ fn ended(levels: &mut [Level]) {
     }
 }
 
-fn path(levels: &[Level]) -> Vec<String> {
+/// The names of what comes next, and whether the last has a place in a list: `feeds[0]`.
+fn path(levels: &[Level]) -> (Vec<String>, bool) {
     let keys = levels.iter().filter_map(|level| match level {
         Level::Mapping { key: Some(key) } => Some(key),
         _ => None,
     });
-    keys.flat_map(|key| key.split('.').map(str::to_owned))
-        .collect()
+    let mut path: Vec<String> = keys
+        .flat_map(|key| key.split('.').map(str::to_owned))
+        .collect();
+    let indexed = path.last_mut().and_then(|last| {
+        let (name, index) = last.strip_suffix(']')?.split_once('[')?;
+        let is_index = !index.is_empty() && index.chars().all(|c| c.is_ascii_digit());
+        let name = is_index.then(|| name.to_owned())?;
+        *last = name;
+        Some(())
+    });
+    (path, indexed.is_some())
 }
 
 impl Property {
@@ -109,12 +146,15 @@ impl Property {
         self.path.join(".")
     }
 
-    /// Its name as Spring compares it: neither case nor dashes matter.
+    /// Its name as Spring compares it.
     pub(super) fn canonical(&self) -> String {
-        let plain = |part: &String| part.replace(['-', '_'], "").to_ascii_lowercase();
-        let parts: Vec<String> = self.path.iter().map(plain).collect();
-        parts.join(".")
+        canonical(&self.name())
     }
+}
+
+/// A name as Spring compares it: neither case nor dashes matter.
+pub(super) fn canonical(name: &str) -> String {
+    name.replace(['-', '_'], "").to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -135,24 +175,48 @@ taxii-service:
         - \"two: #2\"
 logging.config: 'a b'
 empty:
+nothing: [~, null, Null, NULL]
+texts: ['~', \"null\", nullable]
+feeds[1]: three
 nested: { a: [ { b: c } ] }
 ";
-        let read: Vec<_> = read(text)
-            .unwrap()
+        let documents = read(text).unwrap();
+        let read: Vec<_> = documents
             .into_iter()
-            .map(|one| (one.name(), one.value, one.line))
+            .flat_map(|document| document.properties)
+            .map(|one| (one.name(), one.value, one.line, one.is_item))
             .collect();
         let expect = [
-            ("taxii-service.pollEndpoint", "https://x/y", 3),
-            ("taxii-service.password", "0123", 4),
-            ("taxii-service.feeds", "one", 6),
-            ("taxii-service.feeds", "two: #2", 7),
-            ("logging.config", "a b", 8),
-            ("nested.a.b", "c", 10),
+            ("taxii-service.pollEndpoint", "https://x/y", 3, false),
+            ("taxii-service.password", "0123", 4, false),
+            ("taxii-service.feeds", "one", 6, true),
+            ("taxii-service.feeds", "two: #2", 7, true),
+            ("logging.config", "a b", 8, false),
+            ("empty", "", 9, false),
+            ("nothing", "", 10, true),
+            ("nothing", "", 10, true),
+            ("nothing", "", 10, true),
+            ("nothing", "", 10, true),
+            ("texts", "~", 11, true),
+            ("texts", "null", 11, true),
+            ("texts", "nullable", 11, true),
+            ("feeds", "three", 12, true),
+            ("nested.a.b", "c", 13, false),
         ];
-        let expect = expect.map(|(name, value, line)| (name.to_owned(), value.to_owned(), line));
-        let without_empty: Vec<_> = read.into_iter().filter(|one| one.0 != "empty").collect();
-        assert_eq!(without_empty, expect);
+        let expect = expect
+            .map(|(name, value, line, is_item)| (name.to_owned(), value.to_owned(), line, is_item));
+        assert_eq!(read, expect);
+    }
+
+    #[test]
+    fn documents_are_told_apart() {
+        let read = read("a: 1\n---\n# two\nb: 2\n---\n").unwrap();
+        let found: Vec<_> = read
+            .iter()
+            .map(|document| (document.line, document.properties.len()))
+            .collect();
+        assert_eq!(found[0], (1, 1));
+        assert_eq!(found[1], (2, 1));
     }
 
     #[test]

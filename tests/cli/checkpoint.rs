@@ -59,14 +59,23 @@ fn without_an_agent_it_is_set_for_the_next_start() {
     assert_eq!((nothing.code, nothing.stdout.as_str()), (Some(0), ""));
     assert!(nothing.stderr.contains("there is no state"), "{nothing:?}");
     let collection = simulator.collection();
-    let nothing = checkpoint(&simulator, &["set", collection, "-1d", "--yes"]);
+    let nothing = checkpoint(&simulator, &["clear", collection, "--yes"]);
     assert_eq!(nothing.code, Some(1), "{nothing:?}");
     assert!(!simulator.state().exists());
+    // Before the first start it can be said where that begins.
+    let begin = (chrono::Utc::now() - chrono::TimeDelta::days(1))
+        .to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let set = checkpoint(&simulator, &["set", collection, &begin, "--yes"]);
+    assert_eq!(set.code, Some(0), "{set:?}");
+    assert_eq!(shown(&simulator)["checkpoint"], begin);
 
     let agent = simulator.start_agent();
-    wait_until("something is polled", || {
-        shown(&simulator)["checkpoint"].is_string()
+    wait_until("it is polled from there", || {
+        let requests = simulator.get("/cta/requests");
+        let mut requests = requests.as_array().unwrap().iter();
+        requests.any(|request| request["begin"] == begin)
     });
+    wait_until("it goes on", || shown(&simulator)["moved"]["by"] == "poll");
     assert_eq!(agent.stop().code, Some(0));
     let moment = "2020-03-01T00:00:00Z";
     let set = checkpoint(&simulator, &["set", collection, moment, "--yes"]);

@@ -1,4 +1,4 @@
-"""The commands of docs/install.md, run one after the other as a person would."""
+"""The commands of a page, such as docs/install.md, run one after the other as a person would."""
 
 import glob
 import re
@@ -9,24 +9,32 @@ from machine import ROOT
 PAGE = ROOT / "docs" / "install.md"
 
 
-def sections():
+def blocks(page, language):
+    """The code blocks of a language, in order."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    if not found:
+        raise AssertionError(f"{page} has no {language}")
+    return found
+
+
+def sections(page):
     """The commands of each heading that has some."""
     found = {}
-    heading, block = None, None
-    for line in PAGE.read_text().splitlines():
-        if line == "```sh":
+    heading, language, block = None, None, []
+    for line in page.read_text().splitlines():
+        if line.startswith("```"):
+            if language == "sh":
+                found.setdefault(heading, []).extend(commands(page, block))
+            language = None if language is not None else line.removeprefix("```")
             block = []
-        elif line == "```" and block is not None:
-            found.setdefault(heading, []).extend(commands(block))
-            block = None
-        elif block is not None:
+        elif language is not None:
             block.append(line)
         elif line.startswith("#"):
             heading = line.lstrip("# ")
     return found
 
 
-def commands(lines):
+def commands(page, lines):
     """Each command with all its lines: a pipe, or a text that ends with END."""
     command = []
     for line in lines:
@@ -37,18 +45,20 @@ def commands(lines):
             yield text
             command = []
     if command:
-        raise AssertionError(f"a command of {PAGE} does not end: {command}")
+        raise AssertionError(f"a command of {page} does not end: {command}")
 
 
 class Person:
     """Who follows the page: types secrets where a command waits for one, and goes from folder to
     folder."""
 
-    def __init__(self, folder, environment, secrets):
+    def __init__(self, folder, environment, secrets, page=PAGE, here=lambda text: text):
+        """`here` puts what there is on this machine in the place of what the page names."""
         self.folder = folder
         self._environment = environment
         self._secrets = secrets
-        self._left = sections()
+        self._here = here
+        self._left = sections(page)
 
     def follow(self, heading, before=None):
         """Runs the commands below a heading; `before` may do something before each. Gives what
@@ -65,7 +75,7 @@ class Person:
             (self.folder,) = glob.glob(f"{self.folder}/{into[1]}")
             return ""
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command],
+            ["bash", "-euo", "pipefail", "-c", self._here(command)],
             cwd=self.folder,
             env=self._environment,
             input=self._typed(command),
