@@ -186,6 +186,12 @@ pub struct TapeReader<'t> {
 }
 
 impl TapeReader<'_> {
+    /// What is left, if all of it lies in memory.
+    #[must_use]
+    pub fn in_memory(&self) -> Option<&[u8]> {
+        self.file.is_none().then_some(self.memory)
+    }
+
     /// Reads the next record into `record`; false at the end.
     pub fn read_record(&mut self, record: &mut Vec<u8>) -> io::Result<bool> {
         let mut length = [0; LENGTH_BYTES];

@@ -1,7 +1,7 @@
 //! `flatten`: what poll responses and STIX packages become.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, StdoutLock, Write};
+use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::taxii::response::{
 /// Memory for the events of one file, which count only when it is read to its end.
 const FILE_MEMORY: usize = 4 << 20;
 /// Events leave in pieces of about this many bytes.
-const PIECE_BYTES: usize = 64 << 10;
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Turn poll responses and STIX packages into JSON events
 ///
 /// Writes the events that the agent would deliver to standard output, one JSON object a line, and
-/// what is wrong to standard error. A file that cannot be read to its end gives no event; of a
-/// poll response with a content block that cannot be read, the other blocks' events are given.
-/// The exit code is 0 only if everything was read.
+/// what is wrong to standard error. Of a poll response the events of each content block are written
+/// once the block is read to its end; a block, or a package that is a file of its own, that cannot be
+/// read gives none. The exit code is 0 only if everything was read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -47,19 +47,21 @@ pub(super) struct Flatten {
 impl Flatten {
     pub(super) fn run(self) -> Result<Exit, CommandError> {
         let mut exit = Exit::Success;
-        let mut out = BufWriter::with_capacity(PIECE_BYTES, io::stdout().lock());
         for file in &self.files {
             let name = file.display().to_string();
-            let mut document = Document::new(name);
-            match document.read(file, &self.service) {
-                Ok(()) => document.print(&mut out)?,
+            let mut document = Document::new(name).printing();
+            let read = document.read(file, &self.service);
+            if let Some(error) = document.print_error.take() {
+                return Err(CommandError::Print(error));
+            }
+            match read {
+                Ok(()) => document.print()?,
                 Err(problem) => document.complain(&problem),
             }
             if document.has_problem {
                 exit = Exit::Failure;
             }
         }
-        out.flush().map_err(CommandError::Print)?;
         Ok(exit)
     }
 }
@@ -70,6 +72,9 @@ pub(super) struct Document {
     lines: Tape,
     /// The length of `lines` up to the last block that was read to its end.
     whole_bytes: u64,
+    /// Whether whole blocks are printed at once.
+    is_printing: bool,
+    print_error: Option<io::Error>,
     has_problem: bool,
 }
 
@@ -79,8 +84,16 @@ impl Document {
             name,
             lines: Tape::new(Arc::new(TemporaryFiles), FILE_MEMORY, u64::MAX),
             whole_bytes: 0,
+            is_printing: false,
+            print_error: None,
             has_problem: false,
         }
+    }
+
+    /// With each block's lines printed once it is read, and not when all is.
+    fn printing(mut self) -> Self {
+        self.is_printing = true;
+        self
     }
 
     fn read(&mut self, path: &PathBuf, service: &str) -> Result<(), String> {
@@ -155,20 +168,27 @@ impl Document {
         self.has_problem = true;
     }
 
-    pub(super) fn print(
-        &mut self,
-        out: &mut BufWriter<StdoutLock<'_>>,
-    ) -> Result<(), CommandError> {
+    /// Prints the lines that were not printed yet.
+    pub(super) fn print(&mut self) -> Result<(), CommandError> {
         let failed = CommandError::failed("the scratch file cannot be read again");
         let mut lines = self.lines.rewind().map_err(&failed)?;
-        let mut piece = vec![0; PIECE_BYTES];
-        loop {
-            let read = lines.read(&mut piece).map_err(&failed)?;
-            let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else {
-                return Ok(());
-            };
+        let mut out = io::stdout().lock();
+        if let Some(bytes) = lines.in_memory() {
             out.write_all(bytes).map_err(CommandError::Print)?;
+        } else {
+            let mut piece = vec![0; PIECE_BYTES];
+            loop {
+                let read = lines.read(&mut piece).map_err(&failed)?;
+                let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else {
+                    break;
+                };
+                out.write_all(bytes).map_err(CommandError::Print)?;
+            }
         }
+        out.flush().map_err(CommandError::Print)?;
+        self.lines.clear();
+        self.whole_bytes = 0;
+        Ok(())
     }
 }
 
@@ -182,7 +202,19 @@ impl EventSink for Document {
 impl ResponseSink for Document {
     fn block_read(&mut self) -> io::Result<()> {
         self.whole_bytes = self.lines.len();
-        Ok(())
+        // Small blocks leave together.
+        if !self.is_printing || self.whole_bytes < PIECE_BYTES as u64 {
+            return Ok(());
+        }
+        match self.print() {
+            Ok(()) => Ok(()),
+            Err(CommandError::Print(error)) => {
+                let kind = error.kind();
+                self.print_error = Some(error);
+                Err(kind.into())
+            }
+            Err(error) => Err(io::Error::other(error.to_string())),
+        }
     }
 
     fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()> {

@@ -228,11 +228,15 @@ fn has_repeated_names(fields: &[(Cow<'_, str>, &str)]) -> bool {
         let mut seen = std::collections::HashSet::with_capacity(fields.len());
         return fields.iter().any(|(name, _)| !seen.insert(name.as_ref()));
     }
+    // Names of another length or another end differ.
+    let mut seen = 0_u64;
     fields.iter().enumerate().any(|(place, (name, _))| {
-        fields
-            .iter()
-            .skip(place + 1)
-            .any(|(other, _)| other == name)
+        let last = name.as_bytes().last().copied().unwrap_or_default();
+        let bit = 1 << ((usize::from(last) ^ (name.len() << 2)) % 64);
+        let may_be_there = seen & bit != 0;
+        seen |= bit;
+        let mut before = fields.iter().take(place);
+        may_be_there && before.any(|(other, _)| other == name)
     })
 }
 
@@ -255,14 +259,46 @@ fn number(value: &str) -> Option<i64> {
 }
 
 fn push_text(out: &mut Vec<u8>, text: &str) {
+    if !is_escaped(text) {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
     // Writing to a vector and serializing a text cannot fail.
     let written = serde_json::to_writer(out, text);
     debug_assert!(written.is_ok(), "{written:?}");
 }
 
+/// Whether JSON writes it with escapes. Most texts have none, and all bytes at once are looked at
+/// quicker than one after the other.
+fn is_escaped(text: &str) -> bool {
+    let escapes =
+        |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    text.bytes().fold(0, |found, byte| found | escapes(byte)) != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_written_as_json_writes_it() {
+        let all: String = (0..0x100).filter_map(char::from_u32).collect();
+        for text in [
+            "",
+            "plain",
+            "größe \u{7f}",
+            "\"",
+            "\\",
+            "\u{1}\n",
+            all.as_str(),
+        ] {
+            let mut out = Vec::new();
+            push_text(&mut out, text);
+            assert_eq!(out, serde_json::to_vec(text).unwrap(), "{text:?}");
+        }
+    }
 
     #[track_caller]
     fn check(name: &str, value: &str, expect: &str) {

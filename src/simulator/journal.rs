@@ -29,10 +29,10 @@ impl<T: Clone> Journal<T> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let mut added = 0;
         for entry in new {
-            if entries.len() == self.limit {
+            entries.push_back(entry);
+            if entries.len() > self.limit {
                 entries.pop_front();
             }
-            entries.push_back(entry);
             added += 1;
         }
         // Under the lock, so that who sees the number finds the entries.

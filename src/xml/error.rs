@@ -103,28 +103,12 @@ fn shortened(text: &str) -> String {
     text.chars().take(MAX_CHARACTERS).collect()
 }
 
-pub(super) fn refuse(offset: u64, error: quick_xml::Error, limits: XmlLimits) -> XmlError {
-    match error {
-        quick_xml::Error::Io(error) => {
-            let source = error.get_ref().and_then(|e| e.downcast_ref());
-            match source {
-                Some(SourceError::Document { limit }) => XmlError::TooLarge { limit: *limit },
-                Some(SourceError::Event { .. }) => XmlError::TooLong {
-                    limit: limits.max_text_bytes,
-                    recoverable: false,
-                },
-                Some(SourceError::Recording(_)) => XmlError::Record(error),
-                None if error.kind() == io::ErrorKind::InvalidData => malformed(offset, &error),
-                None => XmlError::Read(error),
-            }
-        }
-        quick_xml::Error::Syntax(error) if is_cut_off(error) => XmlError::Truncated { offset },
-        other => malformed(offset, &other),
+pub(super) fn refuse(offset: u64, error: io::Error) -> XmlError {
+    let source = error.get_ref().and_then(|error| error.downcast_ref());
+    match source {
+        Some(SourceError::Document { limit }) => XmlError::TooLarge { limit: *limit },
+        Some(SourceError::Recording(_)) => XmlError::Record(Arc::new(error)),
+        None if error.kind() == io::ErrorKind::InvalidData => malformed(offset, &error),
+        None => XmlError::Read(Arc::new(error)),
     }
-}
-
-/// Whether the document ended inside markup.
-fn is_cut_off(error: quick_xml::errors::SyntaxError) -> bool {
-    use quick_xml::errors::SyntaxError;
-    !matches!(error, SyntaxError::InvalidBangMarkup)
 }

@@ -2,25 +2,30 @@
 //!
 //! It names elements and attributes by their local name, whatever the prefix or namespace, reads
 //! an empty element as a start and an end, resolves references, refuses a DOCTYPE and never holds
-//! more than one text or tag. Pure: the bytes come from a [`Read`].
+//! more than one tag or a piece of text. Pure: the bytes come from a [`Read`].
+//!
+//! It finds by itself where a tag or a text ends, so that both are borrowed where they lie: of a reader
+//! over any [`BufRead`](std::io::BufRead), each would be a copy. What attributes, references and
+//! declarations say is read by quick-xml.
 
 mod error;
+mod markup;
 mod source;
+mod tag;
 mod text;
 
 use std::borrow::Cow;
 use std::io::Read;
 use std::sync::Arc;
 
-use quick_xml::XmlVersion;
-use quick_xml::events::{BytesStart, Event};
-use quick_xml::name::Prefix;
-use quick_xml::reader::Reader;
+use quick_xml::events::{BytesDecl, BytesRef, BytesStart};
 
 use crate::tape::Tape;
 pub use error::XmlError;
 use error::{malformed, refuse, too_long, unsupported_encoding};
-use source::Source;
+use markup::{Find, OpenNames, Reference, StartTag, Until};
+use source::{BUFFER_BYTES, Source};
+pub use tag::{Attribute, Tag};
 pub use text::NestedText;
 
 /// Whoever reads elements calls itself for each inside another, so no limit may be higher.
@@ -56,93 +61,39 @@ pub enum Token<'x> {
     Eof,
 }
 
-/// A start tag.
-#[derive(Debug)]
-pub struct Tag<'x> {
-    start: BytesStart<'x>,
-    offset: u64,
-    is_empty: bool,
-}
+/// A token that says nothing.
+const NOTHING: Token<'static> = Token::Text(Cow::Borrowed(""));
+const BYTE_ORDER_MARK: &str = "\u{feff}";
+const COMMENT_START: &str = "<!--";
+const CDATA_START: &str = "<![CDATA[";
+const CDATA_END: &str = "]]>";
+/// A longer text is given in pieces of at least so many bytes.
+const PIECE_BYTES: usize = BUFFER_BYTES / 2;
 
-impl Tag<'_> {
-    /// The element's name without its prefix.
-    #[must_use]
-    pub fn local(&self) -> &str {
-        self.start.local_name().into_inner()
-    }
-
-    /// The prefix of its name, if it has one.
-    #[must_use]
-    pub fn prefix(&self) -> Option<&str> {
-        self.start.name().prefix().map(Prefix::into_inner)
-    }
-
-    /// The tag as it is written.
-    #[must_use]
-    pub fn to_xml(&self) -> String {
-        let end = if self.is_empty { "/" } else { "" };
-        format!("<{}{end}>", &*self.start)
-    }
-
-    /// The attribute of this name, its references resolved. A name with a prefix is another one:
-    /// attributes of TAXII and STIX have none.
-    pub fn attribute(&self, name: &str) -> Result<Option<Cow<'_, str>>, XmlError> {
-        let mut attributes = self.start.attributes();
-        for attribute in attributes.with_checks(false) {
-            let attribute = attribute.map_err(|error| malformed(self.offset, &error))?;
-            if attribute.key.into_inner() != name {
-                continue;
-            }
-            let value = attribute
-                .normalized_value(XmlVersion::Implicit1_0)
-                .map_err(|error| malformed(self.offset, &error))?;
-            return Ok(Some(value));
-        }
-        Ok(None)
-    }
-
-    /// All attributes: prefix, local name, value with its references resolved.
-    pub fn attributes(&self) -> impl Iterator<Item = Result<Attribute<'_>, XmlError>> {
-        let mut attributes = self.start.attributes();
-        attributes.with_checks(false);
-        attributes.map(|attribute| {
-            let attribute = attribute.map_err(|error| malformed(self.offset, &error))?;
-            let value = attribute
-                .normalized_value(XmlVersion::Implicit1_0)
-                .map_err(|error| malformed(self.offset, &error))?;
-            let name = attribute.key.into_inner();
-            let (prefix, local) = name.split_once(':').unwrap_or(("", name));
-            Ok(Attribute {
-                prefix,
-                local,
-                value,
-            })
-        })
-    }
-
-    /// The attribute as an owned text; absent is `None`, empty is `Some("")`.
-    pub fn owned(&self, name: &str) -> Result<Option<String>, XmlError> {
-        Ok(self.attribute(name)?.map(Cow::into_owned))
-    }
-}
-
-/// An attribute of a start tag.
-#[derive(Debug)]
-pub struct Attribute<'x> {
-    /// What stands before the colon, or the empty text.
-    pub prefix: &'x str,
-    /// Its name without the prefix.
-    pub local: &'x str,
-    /// Its value, references resolved.
-    pub value: Cow<'x, str>,
+/// What follows in a document.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text,
+    Start,
+    End,
+    Reference,
+    Cdata,
+    Comment,
+    Instruction,
+    Doctype { html: bool },
+    ByteOrderMark,
+    Eof,
 }
 
 /// Reads a document token by token.
 pub struct Xml<'r> {
-    reader: Reader<Source<'r>>,
-    buffer: Vec<u8>,
+    source: Source<'r>,
+    open: OpenNames,
     depth: u32,
     owes_end: bool,
+    is_in_cdata: bool,
+    /// Bytes that were given of the text or CDATA section that goes on.
+    text_bytes: u64,
     /// Text has no encoding, whatever its declaration says.
     is_nested: bool,
     limits: XmlLimits,
@@ -155,12 +106,13 @@ impl<'r> Xml<'r> {
             max_depth: limits.max_depth.min(HIGHEST_DEPTH),
             ..limits
         };
-        let max_event_bytes = limits.max_text_bytes.saturating_mul(GIVEN_UP_TAG_FACTOR);
         Self {
-            reader: Reader::from_reader(Source::new(input, limits.max_bytes, max_event_bytes)),
-            buffer: Vec::new(),
+            source: Source::new(input, limits.max_bytes),
+            open: OpenNames::default(),
             depth: 0,
             owes_end: false,
+            is_in_cdata: false,
+            text_bytes: 0,
             is_nested: false,
             limits,
         }
@@ -177,22 +129,26 @@ impl<'r> Xml<'r> {
     /// Lets [`Xml::start_recording`] record to this tape.
     #[must_use]
     pub fn with_recording(mut self, tape: &'r mut Tape) -> Self {
-        self.reader.get_mut().record_to(tape);
+        self.source.record_to(tape);
         self
     }
 
     /// From here on the document's bytes are kept, behind `prologue`; those kept before are
     /// forgotten.
     pub fn start_recording(&mut self, prologue: &[u8]) -> Result<(), XmlError> {
-        self.reader
-            .get_mut()
-            .start_recording(prologue)
-            .map_err(|error| XmlError::Record(Arc::new(error)))
+        let started = self.source.start_recording(prologue);
+        started.map_err(|error| XmlError::Record(Arc::new(error)))
     }
 
     /// Ends the recording and gives what it holds.
-    pub fn stop_recording(&mut self) -> Option<&mut Tape> {
-        self.reader.get_mut().stop_recording()
+    pub fn stop_recording(&mut self) -> Result<Option<&mut Tape>, XmlError> {
+        let stopped = self.source.stop_recording();
+        stopped.map_err(|error| XmlError::Record(Arc::new(error)))
+    }
+
+    /// Ends the recording, of which nobody wants anything.
+    pub fn drop_recording(&mut self) {
+        self.source.drop_recording();
     }
 
     /// The limits that this reader keeps.
@@ -210,7 +166,7 @@ impl<'r> Xml<'r> {
     /// Bytes read so far.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
-        self.reader.get_ref().bytes_read()
+        self.source.bytes_read()
     }
 
     /// The next token.
@@ -224,69 +180,325 @@ impl<'r> Xml<'r> {
             self.depth -= 1;
             return Ok(Token::End);
         }
-        self.buffer.clear();
-        self.reader.get_mut().begin_event();
-        let offset = self.reader.get_ref().offset();
-        let event = self
-            .reader
-            .read_event_into(&mut self.buffer)
-            .map_err(|error| refuse(offset, error, self.limits))?;
-        match &event {
-            Event::Start(_) | Event::Empty(_) => {
-                self.depth += 1;
-                self.owes_end = matches!(event, Event::Empty(_));
-            }
-            Event::End(_) => self.depth -= 1,
-            _ => {}
+        self.source.finish_character();
+        let offset = self.source.offset();
+        if self.is_in_cdata {
+            return self.cdata(offset);
         }
-        check_limits(&event, self.depth, self.limits)?;
-        if self.reader.get_ref().event_is_cut() && !matches!(event, Event::Comment(_)) {
+        match self.kind(offset)? {
+            Kind::Text => self.text_piece(offset),
+            Kind::Start => self.start_tag(offset),
+            Kind::End => self.end_tag(offset),
+            Kind::Reference => self.reference(offset),
+            Kind::Cdata => {
+                self.source.consume(CDATA_START.len());
+                self.is_in_cdata = true;
+                self.cdata(offset)
+            }
+            Kind::Comment => {
+                self.source.consume(COMMENT_START.len());
+                self.pass_over(offset, "-->")?;
+                Ok(NOTHING)
+            }
+            Kind::Instruction => self.instruction(offset),
+            Kind::Doctype { html } => Err(XmlError::Doctype { html }),
+            Kind::ByteOrderMark => {
+                self.source.consume(BYTE_ORDER_MARK.len());
+                Ok(NOTHING)
+            }
+            Kind::Eof if self.depth > 0 => Err(XmlError::Truncated { offset }),
+            Kind::Eof => Ok(Token::Eof),
+        }
+    }
+
+    /// What follows, as its first bytes tell.
+    fn kind(&mut self, offset: u64) -> Result<Kind, XmlError> {
+        loop {
+            return Ok(match self.source.rest_bytes() {
+                [b'<', b'/', ..] => Kind::End,
+                [b'<', b'!', ..] => return self.declaration_kind(offset),
+                [b'<', b'?', ..] => Kind::Instruction,
+                [b'<', _, ..] => Kind::Start,
+                [b'&', ..] => Kind::Reference,
+                [0xef, ..] if offset == 0 && self.source.rest().starts_with(BYTE_ORDER_MARK) => {
+                    Kind::ByteOrderMark
+                }
+                [b'<'] | [] => {
+                    let is_at_end = self.source.rest_bytes().is_empty();
+                    match (self.read_more(offset)?, is_at_end) {
+                        (true, _) => continue,
+                        (false, true) => Kind::Eof,
+                        (false, false) => return Err(XmlError::Truncated { offset }),
+                    }
+                }
+                _ => Kind::Text,
+            });
+        }
+    }
+
+    /// What follows behind `<!`.
+    fn declaration_kind(&mut self, offset: u64) -> Result<Kind, XmlError> {
+        const DOCTYPE: &str = "<!DOCTYPE";
+        /// Enough to see what a DOCTYPE is of.
+        const LOOK_AHEAD: usize = 64;
+        let filled = self.source.fill(CDATA_START.len());
+        let is_whole = filled.map_err(|error| refuse(offset, error))?;
+        let rest = self.source.rest_bytes();
+        if rest.starts_with(COMMENT_START.as_bytes()) {
+            return Ok(Kind::Comment);
+        }
+        if rest.starts_with(CDATA_START.as_bytes()) {
+            return Ok(Kind::Cdata);
+        }
+        let name = rest.get(..DOCTYPE.len()).unwrap_or_default();
+        if name.eq_ignore_ascii_case(DOCTYPE.as_bytes()) {
+            let filled = self.source.fill(LOOK_AHEAD);
+            filled.map_err(|error| refuse(offset, error))?;
+            let rest = self.source.rest_bytes().get(DOCTYPE.len()..);
+            let root = rest.unwrap_or_default().trim_ascii_start();
+            let html = root
+                .get(..4)
+                .is_some_and(|name| name.eq_ignore_ascii_case(b"html"));
+            return Ok(Kind::Doctype { html });
+        }
+        if is_whole {
+            Err(malformed(
+                offset,
+                &"neither a comment nor CDATA behind `<!`",
+            ))
+        } else {
+            Err(XmlError::Truncated { offset })
+        }
+    }
+
+    fn start_tag(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
+        let bytes = self.markup_bytes(offset, StartTag::default())?;
+        let content = inside(self.source.take(bytes), "<", ">");
+        let (content, is_empty) = match content.strip_suffix('/') {
+            Some(content) => (content, true),
+            None => (content, false),
+        };
+        let tag = Tag::new(content, is_empty, offset);
+        let name = tag.name();
+        if name.is_empty() {
+            return Err(malformed(offset, &"a tag without a name"));
+        }
+        self.depth += 1;
+        self.owes_end = is_empty;
+        // First of all: the names of those that are passed over are kept too.
+        if name.len() > MAX_NAME_BYTES {
+            return Err(XmlError::TooLong {
+                limit: MAX_NAME_BYTES as u64,
+                recoverable: false,
+            });
+        }
+        if !is_empty {
+            self.open.push(name);
+        }
+        if self.depth > self.limits.max_depth {
+            return Err(XmlError::TooDeep {
+                limit: self.limits.max_depth,
+                recoverable: self.depth < GIVEN_UP_DEPTH,
+            });
+        }
+        if tag.len() as u64 > self.limits.max_text_bytes {
             return Err(too_long(self.limits));
         }
-        match event {
-            Event::Start(tag) | Event::Empty(tag) => Ok(Token::Start(Tag {
-                start: tag,
-                offset,
-                is_empty: self.owes_end,
-            })),
-            Event::End(_) => Ok(Token::End),
-            Event::Text(text) => Ok(Token::Text(normalize(text.into_inner()))),
-            Event::CData(text) => Ok(Token::Text(normalize(text.into_inner()))),
-            Event::GeneralRef(reference) => {
-                if let Some(character) = reference
-                    .resolve_char_ref()
-                    .map_err(|error| malformed(offset, &error))?
-                {
-                    return Ok(Token::Text(Cow::Owned(character.to_string())));
-                }
-                let name = reference.into_inner();
-                quick_xml::escape::resolve_xml_entity(&name)
-                    .map(|text| Token::Text(Cow::Borrowed(text)))
-                    .ok_or_else(|| {
-                        malformed(offset, &format!("the entity &{name}; is not defined"))
-                    })
+        Ok(Token::Start(tag))
+    }
+
+    fn end_tag(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
+        let bytes = self.markup_bytes(offset, Until::new(">"))?;
+        let name = inside(self.source.take(bytes), "</", ">").trim_ascii_end();
+        match self.open.last() {
+            Some(open) if open == name => {}
+            Some(open) => {
+                let message = format!("expected `</{open}>`, but `</{name}>` was found");
+                return Err(malformed(offset, &message));
             }
-            Event::DocType(kind) => Err(XmlError::Doctype {
-                html: kind
-                    .get(..4)
-                    .is_some_and(|name| name.eq_ignore_ascii_case("html")),
-            }),
-            Event::Decl(declaration) => match declaration.encoding() {
-                Some(Ok(encoding))
-                    if !self.is_nested
-                        && !["utf-8", "utf8", "us-ascii", "ascii"]
-                            .iter()
-                            .any(|known| encoding.eq_ignore_ascii_case(known)) =>
-                {
-                    Err(unsupported_encoding(&encoding))
-                }
-                Some(Err(error)) => Err(malformed(offset, &error)),
-                _ => Ok(Token::Text(Cow::Borrowed(""))),
-            },
-            Event::Comment(_) | Event::PI(_) => Ok(Token::Text(Cow::Borrowed(""))),
-            Event::Eof if self.depth > 0 => Err(XmlError::Truncated { offset }),
-            Event::Eof => Ok(Token::Eof),
+            None => {
+                return Err(malformed(
+                    offset,
+                    &format!("nothing is open that `</{name}>` ends"),
+                ));
+            }
         }
+        self.open.pop();
+        self.depth -= 1;
+        Ok(Token::End)
+    }
+
+    fn text_piece(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
+        let mut seen = 0;
+        let (bytes, is_end) = loop {
+            let rest = self.source.rest_bytes();
+            let unseen = rest.get(seen..).unwrap_or_default();
+            if let Some(end) = memchr::memchr2(b'<', b'&', unseen) {
+                break (seen + end, true);
+            }
+            seen = rest.len();
+            // A line break is not cut in two.
+            let whole = rest.strip_suffix(b"\r").unwrap_or(rest).len();
+            if whole >= PIECE_BYTES {
+                break (whole, false);
+            }
+            if !self.read_more(offset)? {
+                break (seen, true);
+            }
+        };
+        self.count_text(offset, bytes, is_end)?;
+        Ok(Token::Text(normalize(self.source.take(bytes))))
+    }
+
+    fn cdata(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
+        let mut end = Until::new(CDATA_END);
+        let (bytes, is_end) = loop {
+            let rest = self.source.rest_bytes();
+            if let Some(end) = end.find(rest) {
+                break (end - CDATA_END.len(), true);
+            }
+            // Neither that nor a line break is cut in two.
+            let is_cut = |byte: &u8| matches!(byte, b']' | b'\r');
+            let whole = rest.len() - rest.iter().rev().take(2).take_while(|b| is_cut(b)).count();
+            if whole >= PIECE_BYTES {
+                break (whole, false);
+            }
+            if !self.read_more(offset)? {
+                return Err(XmlError::Truncated { offset });
+            }
+        };
+        self.count_text(offset, bytes, is_end)?;
+        if is_end {
+            self.is_in_cdata = false;
+        }
+        let end = if is_end { CDATA_END.len() } else { 0 };
+        Ok(Token::Text(normalize(self.source.take_before(bytes, end))))
+    }
+
+    /// A text that is too long is passed over to its end.
+    fn count_text(&mut self, offset: u64, bytes: usize, is_end: bool) -> Result<(), XmlError> {
+        self.text_bytes += bytes as u64;
+        let is_too_long = self.text_bytes > self.limits.max_text_bytes;
+        if is_end || is_too_long {
+            self.text_bytes = 0;
+        }
+        if !is_too_long {
+            return Ok(());
+        }
+        if self.is_in_cdata {
+            self.pass_over(offset, CDATA_END)?;
+            self.is_in_cdata = false;
+        } else {
+            self.pass_over_text(offset)?;
+        }
+        Err(too_long(self.limits))
+    }
+
+    fn pass_over_text(&mut self, offset: u64) -> Result<(), XmlError> {
+        loop {
+            let rest = self.source.rest_bytes();
+            let end = memchr::memchr2(b'<', b'&', rest);
+            let bytes = end.unwrap_or(rest.len());
+            self.source.consume(bytes);
+            if end.is_some() || !self.read_more(offset)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Passes over everything up to the end of this `end`.
+    fn pass_over(&mut self, offset: u64, end: &'static str) -> Result<(), XmlError> {
+        loop {
+            let rest = self.source.rest_bytes();
+            if let Some(bytes) = Until::new(end).find(rest) {
+                self.source.consume(bytes);
+                return Ok(());
+            }
+            // All but what may be the first bytes of the end.
+            let bytes = (rest.len() + 1).saturating_sub(end.len());
+            self.source.consume(bytes);
+            if !self.read_more(offset)? {
+                return Err(XmlError::Truncated { offset });
+            }
+        }
+    }
+
+    fn reference(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
+        let bytes = self.markup_bytes(offset, Reference::default())?;
+        let written = self.source.take(bytes);
+        let Some(name) = written
+            .strip_prefix('&')
+            .and_then(|name| name.strip_suffix(';'))
+        else {
+            let message = "a reference that no `;` ends: a lone `&` is written `&amp;`";
+            return Err(malformed(offset, &message));
+        };
+        let character = BytesRef::new(name).resolve_char_ref();
+        if let Some(character) = character.map_err(|error| malformed(offset, &error))? {
+            return Ok(Token::Text(Cow::Owned(character.to_string())));
+        }
+        quick_xml::escape::resolve_xml_entity(name)
+            .map(|text| Token::Text(Cow::Borrowed(text)))
+            .ok_or_else(|| malformed(offset, &format!("the entity &{name}; is not defined")))
+    }
+
+    fn instruction(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
+        let bytes = self.markup_bytes(offset, Until::behind("<?", "?>"))?;
+        let content = inside(self.source.take(bytes), "<?", "?>");
+        if !content.starts_with(|c: char| c.is_alphanumeric() || "_:".contains(c)) {
+            return Err(malformed(
+                offset,
+                &"a processing instruction without a name",
+            ));
+        }
+        let is_declaration = content.strip_prefix("xml").is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_whitespace())
+        });
+        if !is_declaration || self.is_nested {
+            return Ok(NOTHING);
+        }
+        let declaration = BytesDecl::from_start(BytesStart::from_content(content, "xml".len()));
+        match declaration.encoding() {
+            Some(Ok(encoding)) => {
+                let known = ["utf-8", "utf8", "us-ascii", "ascii"];
+                if !known
+                    .iter()
+                    .any(|known| encoding.eq_ignore_ascii_case(known))
+                {
+                    return Err(unsupported_encoding(&encoding));
+                }
+            }
+            Some(Err(error)) => return Err(malformed(offset, &error)),
+            None => {}
+        }
+        Ok(NOTHING)
+    }
+
+    /// The length of the markup that starts here.
+    fn markup_bytes(&mut self, offset: u64, mut end: impl Find) -> Result<usize, XmlError> {
+        let limit = self.limits.max_text_bytes;
+        let given_up = limit.saturating_mul(GIVEN_UP_TAG_FACTOR);
+        loop {
+            let rest = self.source.rest_bytes();
+            let found = end.find(rest);
+            if found.unwrap_or(rest.len()) as u64 > given_up {
+                return Err(XmlError::TooLong {
+                    limit,
+                    recoverable: false,
+                });
+            }
+            if let Some(bytes) = found {
+                return Ok(bytes);
+            }
+            if !self.read_more(offset)? {
+                return Err(XmlError::Truncated { offset });
+            }
+        }
+    }
+
+    fn read_more(&mut self, offset: u64) -> Result<bool, XmlError> {
+        let more = self.source.read_more();
+        more.map_err(|error| refuse(offset, error))
     }
 
     /// Appends the text of the element that has just started, up to its end; elements inside it
@@ -353,42 +565,21 @@ impl<'r> Xml<'r> {
         if self.owes_end {
             return Ok(None);
         }
-        let offset = self.reader.get_ref().offset();
-        let mut text = NestedText::new(self.reader.get_mut(), self.limits);
-        match text.is_blank() {
+        let offset = self.source.offset();
+        match NestedText::new(&mut self.source).is_blank() {
             Ok(true) => Ok(None),
-            Ok(false) => Ok(Some(NestedText::new(self.reader.get_mut(), self.limits))),
-            Err(error) => Err(refuse(offset, error.into(), self.limits)),
+            Ok(false) => Ok(Some(NestedText::new(&mut self.source))),
+            Err(error) => Err(refuse(offset, error)),
         }
     }
 }
 
-fn check_limits(event: &Event<'_>, depth: u32, limits: XmlLimits) -> Result<(), XmlError> {
-    let length = match event {
-        Event::Start(tag) | Event::Empty(tag) => {
-            // First of all: the names of those that are passed over are kept too.
-            if tag.name().into_inner().len() > MAX_NAME_BYTES {
-                return Err(XmlError::TooLong {
-                    limit: MAX_NAME_BYTES as u64,
-                    recoverable: false,
-                });
-            }
-            if depth > limits.max_depth {
-                return Err(XmlError::TooDeep {
-                    limit: limits.max_depth,
-                    recoverable: depth < GIVEN_UP_DEPTH,
-                });
-            }
-            tag.len()
-        }
-        Event::Text(text) => text.len(),
-        Event::CData(text) => text.len(),
-        _ => 0,
-    };
-    if length as u64 > limits.max_text_bytes {
-        return Err(too_long(limits));
-    }
-    Ok(())
+/// What stands between the two.
+fn inside<'x>(markup: &'x str, start: &str, end: &str) -> &'x str {
+    let content = markup.strip_prefix(start);
+    content
+        .and_then(|content| content.strip_suffix(end))
+        .unwrap_or_default()
 }
 
 /// The root element of a document, as it is written: what stands before and after it is left out.
@@ -402,7 +593,7 @@ pub fn whole_element(document: &str) -> Result<&str, XmlError> {
     let mut xml = Xml::new(&mut input, limits);
     let (mut start, mut end) = (None, None);
     loop {
-        let (before, depth) = (xml.reader.get_ref().offset(), xml.depth);
+        let (before, depth) = (xml.source.offset(), xml.depth);
         match xml.next()? {
             Token::Start(_) if depth == 0 => {
                 if start.replace(before).is_some() {
@@ -412,7 +603,7 @@ pub fn whole_element(document: &str) -> Result<&str, XmlError> {
             Token::Text(text) if depth == 0 && !text.trim().is_empty() => {
                 return Err(malformed(before, &"text beside the root element"));
             }
-            Token::End if depth == 1 => end = Some(xml.reader.get_ref().offset()),
+            Token::End if depth == 1 => end = Some(xml.source.offset()),
             Token::Start(_) | Token::Text(_) | Token::End => {}
             Token::Eof => break,
         }
@@ -425,9 +616,9 @@ pub fn whole_element(document: &str) -> Result<&str, XmlError> {
 }
 
 /// Line breaks in XML are LF, however they were written.
-fn normalize(text: Cow<'_, str>) -> Cow<'_, str> {
+fn normalize(text: &str) -> Cow<'_, str> {
     if memchr::memchr(b'\r', text.as_bytes()).is_none() {
-        return text;
+        return Cow::Borrowed(text);
     }
     Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
 }

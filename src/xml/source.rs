@@ -1,136 +1,108 @@
-//! The bytes under the XML reader: bounded, recorded, with a look ahead.
+//! The text under the XML reader: read in pieces, checked once, recorded, with a look ahead.
+//!
+//! What is not consumed stays in one piece, so that a tag is borrowed where it lies.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 
 use crate::tape::Tape;
 
 /// Bytes read from the input at once.
-const BUFFER_BYTES: usize = 64 << 10;
-/// What a CDATA section starts with.
-pub(super) const CDATA_START: &[u8] = b"<![CDATA[";
-
-/// Bytes after an event was cut short: what ends a CDATA section or a comment, with room.
-const END_BYTES: u64 = 16;
+pub(super) const BUFFER_BYTES: usize = 64 << 10;
+/// The longest beginning of a character that can be cut off from its end.
+const MAX_CUT_BYTES: usize = 3;
 
 /// Why the source gives no more bytes; it travels inside an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SourceError {
     #[error("the document is larger than {limit} bytes")]
     Document { limit: u64 },
-    #[error("one tag is larger than {limit} bytes")]
-    Event { limit: u64 },
     #[error("{0}")]
     Recording(#[source] io::Error),
 }
 
-/// A [`BufRead`] with bounds: it refuses documents and tags beyond a limit, and cuts text,
-/// comments and CDATA sections short, so that the reader can go on behind them.
+/// The bytes of a document as text.
 pub(super) struct Source<'r> {
     input: &'r mut dyn Read,
-    buffer: Vec<u8>,
+    /// What was read and is text.
+    text: String,
+    /// What of it is not consumed yet starts here.
     start: usize,
-    end: usize,
+    /// What is read at once; what is left over at its beginning may be the start of a character.
+    bytes: Vec<u8>,
+    left_over: usize,
     at_eof: bool,
+    /// Behind the text stands what is none.
+    invalid: bool,
     read: u64,
+    consumed: u64,
     max_bytes: u64,
-    /// What the event that is being read is, once its first bytes were seen.
-    event: Option<EventKind>,
-    event_left: u64,
-    event_is_cut: bool,
-    max_event_bytes: u64,
-    recording: Option<&'r mut Tape>,
-    recording_error: Option<io::Error>,
-    is_recording: bool,
+    recording: Option<Recording<'r>>,
 }
 
-/// What an event is as far as cutting it short is concerned.
-#[derive(Debug, Clone, Copy)]
-enum EventKind {
-    Text,
-    Comment,
-    Cdata,
-    /// Tags and everything else, which cannot be cut.
-    Markup,
-}
-
-impl EventKind {
-    fn of(start: &[u8]) -> Self {
-        if !start.starts_with(b"<") {
-            Self::Text
-        } else if start.starts_with(b"<!--") {
-            Self::Comment
-        } else if start.starts_with(CDATA_START) {
-            Self::Cdata
-        } else {
-            Self::Markup
-        }
-    }
-
-    fn delimiter(self) -> Option<&'static [u8]> {
-        match self {
-            Self::Comment => Some(b"-->"),
-            Self::Cdata => Some(b"]]>"),
-            Self::Text | Self::Markup => None,
-        }
-    }
-
-    /// Where in `bytes` what ends it stands.
-    fn find_end(self, bytes: &[u8]) -> Option<usize> {
-        match self.delimiter() {
-            Some(delimiter) => memchr::memmem::find(bytes, delimiter),
-            None => memchr::memchr2(b'<', b'&', bytes),
-        }
-    }
-
-    /// Whether a character or the delimiter stands on both sides of this place.
-    fn is_split_at(self, bytes: &[u8], at: usize) -> bool {
-        let splits_character = bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
-        let splits_delimiter = self.delimiter().is_some_and(|delimiter| {
-            (1..delimiter.len())
-                .filter_map(|before| bytes.get(at.checked_sub(before)?..))
-                .any(|rest| rest.starts_with(delimiter))
-        });
-        splits_character || splits_delimiter
-    }
+/// Where what is consumed goes too.
+struct Recording<'r> {
+    tape: &'r mut Tape,
+    /// From here on the text is not on the tape yet; nothing is recorded without it.
+    from: Option<usize>,
 }
 
 impl<'r> Source<'r> {
-    pub(super) fn new(input: &'r mut dyn Read, max_bytes: u64, max_event_bytes: u64) -> Self {
+    pub(super) fn new(input: &'r mut dyn Read, max_bytes: u64) -> Self {
         Self {
             input,
-            buffer: vec![0; BUFFER_BYTES],
+            text: String::new(),
             start: 0,
-            end: 0,
+            bytes: vec![0; BUFFER_BYTES],
+            left_over: 0,
             at_eof: false,
+            invalid: false,
             read: 0,
+            consumed: 0,
             max_bytes,
-            event: None,
-            event_left: max_event_bytes,
-            event_is_cut: false,
-            max_event_bytes,
             recording: None,
-            recording_error: None,
-            is_recording: false,
         }
     }
 
     /// Everything consumed between `start_recording` and `stop_recording` goes to `tape` too.
     pub(super) fn record_to(&mut self, tape: &'r mut Tape) {
-        self.recording = Some(tape);
+        self.recording = Some(Recording { tape, from: None });
     }
 
     pub(super) fn start_recording(&mut self, prologue: &[u8]) -> io::Result<()> {
-        if let Some(tape) = &mut self.recording {
-            tape.clear();
-            tape.append(prologue)?;
-            self.is_recording = true;
+        if let Some(recording) = &mut self.recording {
+            recording.tape.clear();
+            recording.tape.append(prologue)?;
+            recording.from = Some(self.start);
         }
         Ok(())
     }
 
-    pub(super) fn stop_recording(&mut self) -> Option<&mut Tape> {
-        self.is_recording = false;
-        self.recording.as_deref_mut()
+    pub(super) fn stop_recording(&mut self) -> io::Result<Option<&mut Tape>> {
+        self.record()?;
+        Ok(self.recording.as_mut().map(|recording| {
+            recording.from = None;
+            &mut *recording.tape
+        }))
+    }
+
+    pub(super) fn drop_recording(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.from = None;
+        }
+    }
+
+    /// What was consumed since the last time goes to the tape.
+    fn record(&mut self) -> io::Result<()> {
+        if let Some(Recording {
+            tape,
+            from: Some(from),
+        }) = &mut self.recording
+            && let Some(consumed) = self.text.as_bytes().get(*from..self.start)
+        {
+            *from = self.start;
+            tape.append(consumed)?;
+        }
+        Ok(())
     }
 
     /// Bytes read from the input so far.
@@ -140,45 +112,95 @@ impl<'r> Source<'r> {
 
     /// The place in the document: bytes that were consumed.
     pub(super) fn offset(&self) -> u64 {
-        self.read - (self.end - self.start) as u64
+        self.consumed
     }
 
-    /// Allows one more event its full size.
-    pub(super) fn begin_event(&mut self) {
-        self.event = None;
-        self.event_left = self.max_event_bytes;
-        self.event_is_cut = false;
+    /// What was read and is not consumed; empty inside a character.
+    pub(super) fn rest(&self) -> &str {
+        self.text.get(self.start..).unwrap_or_default()
     }
 
-    /// Whether the event was longer than allowed, so that its end is missing.
-    pub(super) fn event_is_cut(&self) -> bool {
-        self.event_is_cut
+    /// The same as bytes.
+    pub(super) fn rest_bytes(&self) -> &[u8] {
+        self.text.as_bytes().get(self.start..).unwrap_or_default()
     }
 
-    /// The next bytes, at least `wanted` of them unless the input ends before; consumes none.
-    pub(super) fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
-        while self.end - self.start < wanted && !self.at_eof {
-            self.read_more()?;
+    /// Consumes so many bytes of the rest.
+    pub(super) fn consume(&mut self, bytes: usize) {
+        let start = self.text.len().min(self.start + bytes);
+        self.consumed += (start - self.start) as u64;
+        self.start = start;
+    }
+
+    /// Consumes so many bytes of the rest, and gives them.
+    pub(super) fn take(&mut self, bytes: usize) -> &str {
+        let start = self.start;
+        self.consume(bytes);
+        self.text.get(start..self.start).unwrap_or_default()
+    }
+
+    /// The same of what stands before what is consumed `with` it.
+    pub(super) fn take_before(&mut self, bytes: usize, with: usize) -> &str {
+        let start = self.start;
+        self.consume(bytes + with);
+        self.text.get(start..start + bytes).unwrap_or_default()
+    }
+
+    /// Consumes what is left of a character that is half consumed.
+    pub(super) fn finish_character(&mut self) {
+        while !self.text.is_char_boundary(self.start) {
+            self.consume(1);
         }
-        Ok(self.available())
     }
 
-    fn available(&self) -> &[u8] {
-        self.buffer.get(self.start..self.end).unwrap_or_default()
-    }
-
-    fn read_more(&mut self) -> io::Result<()> {
-        if self.start == self.end {
-            self.start = 0;
-            self.end = 0;
-        } else if self.end == self.buffer.len() {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+    /// Reads until the rest has at least `wanted` bytes or the input ends; whether it has.
+    pub(super) fn fill(&mut self, wanted: usize) -> io::Result<bool> {
+        while self.text.len() - self.start < wanted {
+            if !self.read_more()? {
+                return Ok(false);
+            }
         }
-        let Some(room) = self.buffer.get_mut(self.end..) else {
-            return Ok(());
-        };
+        Ok(true)
+    }
+
+    /// Makes the rest longer; false at the end of the input.
+    pub(super) fn read_more(&mut self) -> io::Result<bool> {
+        if self.invalid {
+            return Err(invalid_text());
+        }
+        if self.at_eof {
+            return Ok(false);
+        }
+        self.forget_consumed()
+            .map_err(|error| io::Error::other(SourceError::Recording(error)))?;
+        let length = self.text.len();
+        // What is read may end before the first character does.
+        while self.text.len() == length && !self.at_eof && !self.invalid {
+            self.read_once()?;
+        }
+        if self.text.len() == length && self.invalid {
+            return Err(invalid_text());
+        }
+        Ok(self.text.len() > length)
+    }
+
+    fn forget_consumed(&mut self) -> io::Result<()> {
+        self.record()?;
+        // Of a character that is half consumed the first half stays.
+        let mut consumed = self.start;
+        while !self.text.is_char_boundary(consumed) {
+            consumed -= 1;
+        }
+        self.text.drain(..consumed);
+        self.start -= consumed;
+        if let Some(recording) = &mut self.recording {
+            recording.from = recording.from.map(|_| self.start);
+        }
+        Ok(())
+    }
+
+    fn read_once(&mut self) -> io::Result<()> {
+        let room = self.bytes.get_mut(self.left_over..).unwrap_or_default();
         let read = loop {
             match self.input.read(room) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -186,97 +208,35 @@ impl<'r> Source<'r> {
             }
         };
         self.at_eof = read == 0;
-        self.end += read;
         self.read += read as u64;
         if self.read > self.max_bytes {
-            return Err(io::Error::other(SourceError::Document {
-                limit: self.max_bytes,
-            }));
+            let limit = self.max_bytes;
+            return Err(io::Error::other(SourceError::Document { limit }));
         }
-        Ok(())
-    }
-
-    /// How many of the bytes at hand the event that is being read may still have.
-    fn allowed(&mut self, kind: EventKind) -> io::Result<usize> {
-        const DELIMITER_BYTES: usize = 3;
-        let left = usize::try_from(self.event_left).unwrap_or(usize::MAX);
-        if left >= BUFFER_BYTES - DELIMITER_BYTES {
-            return Ok(self.peek(1)?.len());
-        }
-        let available = self.peek(left + DELIMITER_BYTES)?;
-        if available.len() <= left {
-            return Ok(available.len());
-        }
-        let allowed = (left.saturating_sub(DELIMITER_BYTES)..=left)
-            .rev()
-            .find(|&at| !kind.is_split_at(available, at))
-            .unwrap_or(left);
-        self.event_left = allowed as u64;
-        Ok(allowed)
-    }
-
-    /// Passes over the rest of an event that is too long, up to what ends it.
-    fn cut_event(&mut self, kind: EventKind) -> io::Result<()> {
-        if self.event_is_cut || matches!(kind, EventKind::Markup) {
-            return Err(io::Error::other(SourceError::Event {
-                limit: self.max_event_bytes,
-            }));
-        }
-        loop {
-            let next = self.peek(3)?;
-            let end = kind.find_end(next);
-            // All but what may be the first bytes of the end.
-            let skipped =
-                end.unwrap_or_else(|| next.len().saturating_sub(2).max(1).min(next.len()));
-            let is_at_end = end.is_some() || next.is_empty();
-            self.consume(skipped);
-            if is_at_end {
-                break;
+        let filled = self.left_over + read;
+        let bytes = self.bytes.get(..filled).unwrap_or_default();
+        let valid = match str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                // Only the end of what was read may be half a character, and only if more follows.
+                self.invalid = error.error_len().is_some() || self.at_eof;
+                let (valid, _) = bytes
+                    .split_at_checked(error.valid_up_to())
+                    .unwrap_or_default();
+                str::from_utf8(valid).unwrap_or_default()
             }
-        }
-        self.event_is_cut = true;
-        self.event_left = END_BYTES;
+        };
+        self.text.push_str(valid);
+        let valid = valid.len();
+        self.left_over = (filled - valid).min(MAX_CUT_BYTES);
+        self.bytes.copy_within(valid..valid + self.left_over, 0);
         Ok(())
     }
 }
 
-impl Read for Source<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let mut available = self.fill_buf()?;
-        let read = available.read(out)?;
-        self.consume(read);
-        Ok(read)
-    }
-}
-
-impl BufRead for Source<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if let Some(error) = self.recording_error.take() {
-            return Err(io::Error::other(SourceError::Recording(error)));
-        }
-        let kind = match self.event {
-            Some(kind) => kind,
-            // Enough to know the event by, and to see a byte order mark whole.
-            None => EventKind::of(self.peek(CDATA_START.len())?),
-        };
-        self.event = Some(kind);
-        let mut allowed = self.allowed(kind)?;
-        if allowed == 0 && !self.peek(1)?.is_empty() {
-            self.cut_event(kind)?;
-            allowed = self.allowed(kind)?;
-        }
-        Ok(self.available().get(..allowed).unwrap_or_default())
-    }
-
-    fn consume(&mut self, amount: usize) {
-        if self.is_recording
-            && let Some(tape) = &mut self.recording
-            && let Some(bytes) = self.buffer.get(self.start..self.start + amount)
-            && let Err(error) = tape.append(bytes)
-        {
-            self.recording_error = Some(error);
-        }
-        self.start += amount;
-        self.event_left = self.event_left.saturating_sub(amount as u64);
-    }
+fn invalid_text() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "these bytes are no text in UTF-8",
+    )
 }

@@ -1,3 +1,5 @@
+mod against_quick_xml;
+
 use std::io;
 
 use super::*;
@@ -54,7 +56,7 @@ fn a_byte_order_mark_is_passed_over() {
 fn bad_documents() {
     check(
         "<a><b></a>",
-        "error: not well-formed XML at byte 6: ill-formed document: expected `</b>`, but `</a>` was found",
+        "error: not well-formed XML at byte 6: expected `</b>`, but `</a>` was found",
     );
     check(
         "<a><b>",
@@ -101,6 +103,17 @@ fn an_encoding_is_that_of_bytes_and_not_of_text() {
 fn a_recording_that_cannot_be_kept_is_told_apart() {
     let mut tape = Tape::new(std::sync::Arc::new(MemoryScratch::default()), 4, 10);
     let mut input: &[u8] = b"<a>01234567890123456789</a>";
+    let mut xml = Xml::new(&mut input, LIMITS).with_recording(&mut tape);
+    xml.next().unwrap();
+    xml.start_recording(b"").unwrap();
+    xml.skip().unwrap();
+    let error = xml.stop_recording().unwrap_err();
+    assert!(matches!(error, XmlError::Record(_)), "{error}");
+
+    // Nor what no longer fits into the buffer.
+    let document = format!("<a>{}</a>", "<b/>".repeat(BUFFER_BYTES));
+    let mut tape = Tape::new(std::sync::Arc::new(MemoryScratch::default()), 4, 10);
+    let mut input = document.as_bytes();
     let mut xml = Xml::new(&mut input, LIMITS).with_recording(&mut tape);
     xml.next().unwrap();
     xml.start_recording(b"").unwrap();
@@ -435,7 +448,7 @@ fn a_recording_holds_the_bytes_as_they_were() {
     xml.start_recording(b"<b/>").unwrap();
     xml.next().unwrap();
     xml.skip().unwrap();
-    let tape = xml.stop_recording().unwrap();
+    let tape = xml.stop_recording().unwrap().unwrap();
     let mut recorded = String::new();
     tape.rewind()
         .unwrap()

@@ -1,10 +1,11 @@
 //! A document that lies as text inside another one: escaped, or in CDATA.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 
 use super::error::refuse;
-use super::source::{CDATA_START, Source};
-use super::{XmlError, XmlLimits};
+use super::markup::{Find as _, Until};
+use super::source::Source;
+use super::{CDATA_END, CDATA_START, COMMENT_START, XmlError};
 
 /// The longest reference that is looked for: `&#x0010FFFF;` and some zeros.
 const MAX_REFERENCE_BYTES: usize = 32;
@@ -13,18 +14,20 @@ const MAX_REFERENCE_BYTES: usize = 32;
 /// comments and processing instructions left out.
 pub struct NestedText<'x, 'r> {
     source: &'x mut Source<'r>,
-    limits: XmlLimits,
     in_cdata: bool,
+    /// What a reference stands for.
     decoded: Vec<u8>,
+    /// What is told once the bytes before it are read.
+    error: Option<io::Error>,
 }
 
 impl<'x, 'r> NestedText<'x, 'r> {
-    pub(super) fn new(source: &'x mut Source<'r>, limits: XmlLimits) -> Self {
+    pub(super) fn new(source: &'x mut Source<'r>) -> Self {
         Self {
             source,
-            limits,
             in_cdata: false,
             decoded: Vec::new(),
+            error: None,
         }
     }
 
@@ -32,19 +35,20 @@ impl<'x, 'r> NestedText<'x, 'r> {
     /// its parent, so that there is no text document here.
     pub(super) fn is_blank(&mut self) -> io::Result<bool> {
         loop {
-            let next = self.source.peek(CDATA_START.len())?;
+            let next = self.peek(CDATA_START.len())?;
             match next.first() {
                 None => return Ok(true),
                 Some(byte) if byte.is_ascii_whitespace() => {
                     let blank = next.iter().take_while(|b| b.is_ascii_whitespace()).count();
                     self.source.consume(blank);
                 }
-                Some(b'<') if next.starts_with(b"<!--") => self.skip_until(b"-->")?,
-                Some(b'<') if next.starts_with(b"<?") => self.skip_until(b"?>")?,
-                Some(b'<') => return Ok(!next.starts_with(CDATA_START)),
+                Some(b'<') if next.starts_with(COMMENT_START.as_bytes()) => {
+                    self.skip_until("-->")?;
+                }
+                Some(b'<') if next.starts_with(b"<?") => self.skip_until("?>")?,
+                Some(b'<') => return Ok(!next.starts_with(CDATA_START.as_bytes())),
                 Some(_) => return Ok(false),
             }
-            self.source.begin_event();
         }
     }
 
@@ -52,13 +56,31 @@ impl<'x, 'r> NestedText<'x, 'r> {
     pub fn finish(mut self) -> Result<(), XmlError> {
         let passed_over = io::copy(&mut self, &mut io::sink());
         let offset = self.source.offset();
-        passed_over
-            .map(drop)
-            .map_err(|error| refuse(offset, error.into(), self.limits))
+        passed_over.map(drop).map_err(|error| refuse(offset, error))
+    }
+
+    /// A piece of the text, if what stands here is one; nothing at the end.
+    fn read_piece(&mut self, out: &mut [u8]) -> io::Result<Option<usize>> {
+        if self.decoded.is_empty() {
+            return if self.in_cdata {
+                self.read_cdata(out)
+            } else {
+                self.read_text(out)
+            };
+        }
+        let mut decoded = self.decoded.as_slice();
+        let read = decoded.read(out)?;
+        self.decoded.drain(..read);
+        Ok(Some(read))
+    }
+
+    fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
+        self.source.fill(wanted)?;
+        Ok(self.source.rest_bytes())
     }
 
     fn read_text(&mut self, out: &mut [u8]) -> io::Result<Option<usize>> {
-        let next = self.source.peek(CDATA_START.len())?;
+        let next = self.peek(CDATA_START.len())?;
         let plain = memchr::memchr2(b'<', b'&', next).unwrap_or(next.len());
         if plain > 0 {
             return self.copy(plain, out).map(Some);
@@ -66,13 +88,13 @@ impl<'x, 'r> NestedText<'x, 'r> {
         if next.is_empty() {
             return Ok(Some(0));
         }
-        if next.starts_with(CDATA_START) {
+        if next.starts_with(CDATA_START.as_bytes()) {
             self.source.consume(CDATA_START.len());
             self.in_cdata = true;
-        } else if next.starts_with(b"<!--") {
-            self.skip_until(b"-->")?;
+        } else if next.starts_with(COMMENT_START.as_bytes()) {
+            self.skip_until("-->")?;
         } else if next.starts_with(b"<?") {
-            self.skip_until(b"?>")?;
+            self.skip_until("?>")?;
         } else if next.starts_with(b"&") {
             self.decode_reference()?;
         } else {
@@ -82,9 +104,9 @@ impl<'x, 'r> NestedText<'x, 'r> {
     }
 
     fn read_cdata(&mut self, out: &mut [u8]) -> io::Result<Option<usize>> {
-        let next = self.source.peek(3)?;
-        if next.starts_with(b"]]>") {
-            self.source.consume(3);
+        let next = self.peek(CDATA_END.len())?;
+        if next.starts_with(CDATA_END.as_bytes()) {
+            self.source.consume(CDATA_END.len());
             self.in_cdata = false;
             return Ok(None);
         }
@@ -96,32 +118,31 @@ impl<'x, 'r> NestedText<'x, 'r> {
     }
 
     fn copy(&mut self, amount: usize, out: &mut [u8]) -> io::Result<usize> {
-        let available = self.source.peek(1)?;
+        let available = self.peek(1)?;
         let mut available = available.get(..amount).unwrap_or(available);
         let read = available.read(out)?;
         self.source.consume(read);
         Ok(read)
     }
 
-    fn skip_until(&mut self, end: &[u8]) -> io::Result<()> {
+    fn skip_until(&mut self, end: &'static str) -> io::Result<()> {
         loop {
-            let next = self.source.peek(end.len())?;
+            let next = self.peek(end.len())?;
             if next.is_empty() {
                 return Ok(());
             }
-            if let Some(found) = memchr::memmem::find(next, end) {
-                self.source.consume(found + end.len());
+            if let Some(bytes) = Until::new(end).find(next) {
+                self.source.consume(bytes);
                 return Ok(());
             }
             // All but what may be the first bytes of the end.
             let skipped = (next.len() + 1).saturating_sub(end.len()).max(1);
             self.source.consume(skipped);
-            self.source.begin_event();
         }
     }
 
     fn decode_reference(&mut self) -> io::Result<()> {
-        let next = self.source.peek(MAX_REFERENCE_BYTES)?;
+        let next = self.peek(MAX_REFERENCE_BYTES)?;
         let reference = next
             .iter()
             .take(MAX_REFERENCE_BYTES)
@@ -131,41 +152,33 @@ impl<'x, 'r> NestedText<'x, 'r> {
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a lone `&` in the text"))?;
         let decoded = quick_xml::escape::unescape(reference)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-        self.decoded = decoded.as_bytes().to_vec();
-        self.decoded.reverse();
-        let length = reference.len();
+        let (decoded, length) = (decoded.into_owned(), reference.len());
+        self.decoded = decoded.into_bytes();
         self.source.consume(length);
         Ok(())
     }
 }
 
 impl Read for NestedText<'_, '_> {
+    /// As much as there is room for: a reader of escaped text would get it in very small pieces.
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if out.is_empty() {
-            return Ok(0);
-        }
-        // The nested reader has its own limit for one event.
-        self.source.begin_event();
-        loop {
-            if !self.decoded.is_empty() {
-                let mut read = 0;
-                for slot in out.iter_mut() {
-                    let Some(byte) = self.decoded.pop() else {
-                        break;
-                    };
-                    *slot = byte;
-                    read += 1;
-                }
-                return Ok(read);
-            }
-            let read = if self.in_cdata {
-                self.read_cdata(out)?
-            } else {
-                self.read_text(out)?
+        let mut filled = 0;
+        while let Some(room) = out.get_mut(filled..).filter(|room| !room.is_empty()) {
+            let read = match self.error.take() {
+                Some(error) => Err(error),
+                None => self.read_piece(room),
             };
-            if let Some(read) = read {
-                return Ok(read);
+            match read {
+                Ok(None) => {}
+                Ok(Some(0)) => break,
+                Ok(Some(read)) => filled += read,
+                Err(error) if filled == 0 => return Err(error),
+                Err(error) => {
+                    self.error = Some(error);
+                    break;
+                }
             }
         }
+        Ok(filled)
     }
 }

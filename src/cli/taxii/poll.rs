@@ -1,6 +1,5 @@
 //! `taxii poll`: the content of a collection, past the agent.
 
-use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -137,7 +136,7 @@ impl HandPoll {
                     for warning in &done.warnings {
                         document.note(&warning.text);
                     }
-                    print(&mut document)?;
+                    document.print()?;
                     complain(format_args!(
                         "{} events, {} content blocks, {} parts, up to {}",
                         done.totals.counts.events,
@@ -167,7 +166,7 @@ impl HandPoll {
         let mut document = Document::new(ask.collection.clone());
         let (part, _) = self.part(&request, &ask.collection, &mut document).await?;
         document.note_part(&part);
-        print(&mut document)?;
+        document.print()?;
         Ok(document.exit())
     }
 
@@ -200,12 +199,6 @@ impl HandPoll {
             Err(error) => Err(CommandError::Failed(error.to_string())),
         }
     }
-}
-
-fn print(document: &mut Document) -> Result<(), CommandError> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    document.print(&mut out)?;
-    out.flush().map_err(CommandError::Print)
 }
 
 fn print_count(collection: &str, part: &PollPart, json: bool) -> Result<Exit, CommandError> {

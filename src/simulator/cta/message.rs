@@ -12,6 +12,9 @@ use crate::simulator::content::{attribute, cdata, escaped};
 
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>";
 
+/// What stands behind the blocks.
+pub(super) const BLOCKS_END: &str = "</t:Poll_Response>\n";
+
 /// A Poll_Response.
 #[derive(Debug, Clone)]
 pub(super) struct PollResponse {
@@ -40,6 +43,23 @@ impl PollResponse {
 
     /// The message as XML.
     pub(super) fn to_xml(&self, message_id: u64, in_response_to: &str, rules: &CtaRules) -> String {
+        let mut xml = self.head_to_xml(message_id, in_response_to);
+        let blocks = self
+            .publications
+            .chunks(rules.publications_per_block.max(1));
+        let mut blocks: Vec<String> = blocks
+            .map(|publications| good_block(publications, rules.content_style))
+            .collect();
+        if let Some(bad) = self.bad_block {
+            // Among the good ones.
+            blocks.insert(blocks.len().min(1), bad_block(bad));
+        }
+        xml += &blocks.concat();
+        xml + BLOCKS_END
+    }
+
+    /// All that stands before the blocks.
+    pub(super) fn head_to_xml(&self, message_id: u64, in_response_to: &str) -> String {
         let mut xml = format!(
             "{DECLARATION}\n<t:Poll_Response xmlns:t=\"{NAMESPACE_1_1}\" collection_name=\"{}\" \
              in_response_to=\"{}\" message_id=\"{message_id}\"",
@@ -75,22 +95,11 @@ impl PollResponse {
                 format_args!("<t:Record_Count>{count}</t:Record_Count>\n"),
             );
         }
-        let blocks = self
-            .publications
-            .chunks(rules.publications_per_block.max(1));
-        let mut blocks: Vec<String> = blocks
-            .map(|publications| good_block(publications, rules.content_style))
-            .collect();
-        if let Some(bad) = self.bad_block {
-            // Among the good ones.
-            blocks.insert(blocks.len().min(1), bad_block(bad));
-        }
-        xml += &blocks.concat();
-        xml + "</t:Poll_Response>\n"
+        xml
     }
 }
 
-fn good_block(publications: &[Arc<Publication>], style: ContentStyle) -> String {
+pub(super) fn good_block(publications: &[Arc<Publication>], style: ContentStyle) -> String {
     let packages = publications
         .iter()
         .map(|publication| publication.package_xml.as_str());

@@ -10,6 +10,7 @@ mod reply;
 mod request;
 mod rules;
 mod status;
+mod volume;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ use serde::Serialize;
 
 pub use self::fault::{BadBlock, CtaFault, CtaFaultOn};
 pub use self::rules::{Account, ContentStyle, CtaRules, EndPolicy, GateScope, HeaderStyle};
+pub use self::volume::{Volume, Written, write_answer};
 
 use self::catalogue::Catalogue;
 use super::body::{self, ReadBodyError};

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::event::EventId;
 
 /// An event that was taken.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize)]
 pub struct HecEvent {
     /// The event itself.
     pub event: Value,
@@ -96,6 +97,24 @@ pub(super) fn take(body: &[u8], indexes: Option<&[String]>) -> Taken {
             Err(Fault::Code(code)) => Some(Complaint { code, number }),
         };
         return Taken { events, complaint };
+    }
+    let complaint = events
+        .is_empty()
+        .then_some(Complaint { code: 5, number: 0 });
+    Taken { events, complaint }
+}
+
+/// As [`take`], with nothing in the events.
+pub(super) fn count(body: &[u8]) -> Taken {
+    let mut events = Vec::new();
+    let objects = serde_json::Deserializer::from_slice(body).into_iter::<IgnoredAny>();
+    for object in objects {
+        if object.is_err() {
+            let number = events.len();
+            let complaint = Some(Complaint { code: 6, number });
+            return Taken { events, complaint };
+        }
+        events.push(HecEvent::default());
     }
     let complaint = events
         .is_empty()
@@ -239,6 +258,15 @@ mod tests {
         assert_eq!(taken.complaint, Some(complaint));
         let taken = take(body.as_bytes(), None).up_to_refused(&refused(9));
         assert_eq!((taken.events.len(), taken.complaint), (3, None));
+    }
+
+    #[test]
+    fn who_only_counts_counts_the_same() {
+        for body in ["", "{", GOOD, &format!("{GOOD}{GOOD}\n {GOOD}{{")] {
+            let (counted, taken) = (count(body.as_bytes()), take(body.as_bytes(), None));
+            assert_eq!(counted.events.len(), taken.events.len(), "{body}");
+            assert_eq!(counted.complaint, taken.complaint, "{body}");
+        }
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub struct HecRules {
     pub max_content_bytes: usize,
     /// What a longer one is answered.
     pub too_large: TooLarge,
-    /// How many of the last events are kept for the test to look at.
+    /// How many of the last events are kept for the test to look at. Where that is none, they are only
+    /// counted: nothing is looked for in them.
     pub kept_events: usize,
     /// Over TLS, as this server.
     pub tls: Option<ServerTls>,

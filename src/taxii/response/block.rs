@@ -38,7 +38,7 @@ impl<S: ResponseSink> ContentReader<'_, '_, S> {
         let mut binding = None;
         let reason = match self.block_children(&mut binding) {
             Ok(()) => {
-                self.xml.stop_recording();
+                self.xml.drop_recording();
                 let read = self.flattener.sink().block_read();
                 return read.map_err(ReadResponseError::Keep);
             }
@@ -60,7 +60,7 @@ impl<S: ResponseSink> ContentReader<'_, '_, S> {
             }
             _ => reason,
         };
-        if let Some(raw) = self.xml.stop_recording() {
+        if let Some(raw) = self.xml.stop_recording()? {
             self.flattener
                 .sink()
                 .block_refused(RefusedBlock {

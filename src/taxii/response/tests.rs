@@ -564,7 +564,7 @@ fn what_ends_the_answer() {
         ),
         (
             poll(&(whole.clone() + "<a></b>")),
-            "block 1\nerror: not well-formed XML at byte 304: ill-formed document: \
+            "block 1\nerror: not well-formed XML at byte 304: \
              expected `</a>`, but `</b>` was found",
         ),
         (

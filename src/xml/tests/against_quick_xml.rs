@@ -1,0 +1,170 @@
+//! Whatever a document holds, and in whatever pieces it comes: what is found in it is what quick-xml's
+//! own reader finds.
+
+use quick_xml::events::Event;
+use quick_xml::reader::Reader;
+
+use super::*;
+
+const PIECES: &[&str] = &[
+    "<a>",
+    "</a>",
+    "<b:c>",
+    "</b:c>",
+    "</a >",
+    "<d/>",
+    "<e f='1>2' g=\"'\"/>",
+    "<h i=\"/\">",
+    "</h>",
+    "text",
+    " ",
+    "é",
+    "\r\n",
+    "\r",
+    "\n",
+    "&amp;",
+    "&#65;",
+    "&#x42;",
+    "&nbsp;",
+    "<![CDATA[x<y>&amp;]]>",
+    "<![CDATA[]]>",
+    "]]",
+    "]]>",
+    "<![CDATA[",
+    "<!-- - -- -->",
+    "<!---->",
+    "<!--",
+    "-->",
+    "<?pi?>",
+    "<?xml version='1.0'?>",
+    "<?",
+    "?>",
+    "<!DOCTYPE a>",
+    "<!",
+    "\u{feff}",
+    "<",
+    ">",
+    "/>",
+    "'",
+    "\"",
+    "&",
+    ";",
+    "=",
+];
+
+const LIMITS: XmlLimits = XmlLimits {
+    max_bytes: 1 << 20,
+    max_depth: HIGHEST_DEPTH,
+    max_text_bytes: 1 << 20,
+};
+
+/// Starts, texts that stand together as one, and ends; at last how it ended.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    tokens: Vec<String>,
+    is_whole: bool,
+}
+
+impl Seen {
+    fn text(&mut self, text: &str) {
+        match self.tokens.last_mut() {
+            _ if text.is_empty() => {}
+            Some(last) if last.starts_with('"') => last.push_str(text),
+            _ => self.tokens.push(format!("\"{text}")),
+        }
+    }
+}
+
+fn ours(document: &str, piece_bytes: usize) -> Seen {
+    let mut input = Pieces(document.as_bytes(), piece_bytes);
+    let mut xml = Xml::new(&mut input, LIMITS);
+    let mut seen = Seen::default();
+    loop {
+        match xml.next() {
+            Ok(Token::Start(tag)) => seen.tokens.push(format!("<{}", tag.local())),
+            Ok(Token::Text(text)) => seen.text(&text),
+            Ok(Token::End) => seen.tokens.push(">".to_owned()),
+            Ok(Token::Eof) => {
+                seen.is_whole = true;
+                return seen;
+            }
+            Err(_) => return seen,
+        }
+    }
+}
+
+fn theirs(document: &str) -> Seen {
+    let mut reader = Reader::from_str(document);
+    let mut seen = Seen::default();
+    let mut depth = 0;
+    loop {
+        let Ok(event) = reader.read_event() else {
+            return seen;
+        };
+        match event {
+            Event::Start(tag) => {
+                depth += 1;
+                // We want a name.
+                if tag.name().into_inner().is_empty() {
+                    return seen;
+                }
+                seen.tokens
+                    .push(format!("<{}", tag.local_name().into_inner()));
+            }
+            Event::Empty(tag) => {
+                if tag.name().into_inner().is_empty() {
+                    return seen;
+                }
+                seen.tokens
+                    .push(format!("<{}", tag.local_name().into_inner()));
+                seen.tokens.push(">".to_owned());
+            }
+            Event::End(_) => {
+                depth -= 1;
+                seen.tokens.push(">".to_owned());
+            }
+            Event::Text(text) => seen.text(&normalize(&text.into_inner())),
+            Event::CData(text) => seen.text(&normalize(&text.into_inner())),
+            Event::GeneralRef(reference) => {
+                let name = reference.into_inner().into_owned();
+                match quick_xml::escape::unescape(&format!("&{name};")) {
+                    Ok(text) => seen.text(&text),
+                    Err(_) => return seen,
+                }
+            }
+            Event::DocType(_) => return seen,
+            // Here too.
+            Event::PI(instruction) if !instruction.starts_with(char::is_alphanumeric) => {
+                return seen;
+            }
+            Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
+            Event::Eof => {
+                seen.is_whole = depth == 0;
+                return seen;
+            }
+        }
+    }
+}
+
+/// So many bytes at once.
+struct Pieces<'a>(&'a [u8], usize);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let length = out.len().min(self.1);
+        self.0.read(&mut out[..length])
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn the_same_tokens(
+        pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..24),
+        piece_bytes in 1..40_usize,
+    ) {
+        let document = pieces.concat();
+        proptest::prop_assert_eq!(ours(&document, piece_bytes), theirs(&document), "{:?}", document);
+    }
+}

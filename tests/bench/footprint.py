@@ -1,0 +1,52 @@
+"""What the agent takes where there is nothing to do."""
+
+import os
+import time
+
+from delivery import CONFIG
+from measure import CTA_FORWARDER, Tool, Watched
+
+IDLE_SECONDS = 20
+ROUNDS = 5
+
+
+def measure(folder):
+    service = Tool("service", "--packages", 1, "--flows", 1)
+    told = service.told()
+    collector = Tool("collector", "--expect", 1)
+    at = collector.told()
+    starts, memory, idle = [], 0, 0.0
+    for place in range(ROUNDS):
+        config = folder / f"idle-{place}.toml"
+        config.write_text(
+            CONFIG.format(
+                state=folder / f"idle-{place}",
+                state_more="",
+                hec=at["url"],
+                token=at["token"],
+                **{key: told[key] for key in ("url", "username", "password", "collection")},
+            )
+            .replace('schedule = "* * * * * *"', 'schedule = "0 0 * * * *"')
+            .replace('"1ms"', '"10m"')
+        )
+        config.chmod(0o600)
+        log = folder / f"idle-{place}.log"
+        agent = Watched(config, log)
+        while b"polled" not in log.read_bytes():
+            time.sleep(0.001)
+        starts.append(time.monotonic() - agent.started)
+        if place == ROUNDS - 1:
+            _, _, before = agent.figures()
+            time.sleep(IDLE_SECONDS)
+            memory, _, after = agent.figures()
+            idle = (after - before) / IDLE_SECONDS
+        agent.stop()
+    collector.stop()
+    service.stop()
+    size = os.stat(CTA_FORWARDER).st_size
+    return [
+        ("start to the end of the first poll", f"{min(starts) * 1000:.0f} ms", "", "", "at most 100 ms"),
+        ("idle with one collection, memory", f"{memory / 1024:.1f} MiB", "", "", "at most 20 MiB"),
+        ("idle with one collection, processor", f"{idle * 100:.2f} %", "", "", "below 1 %"),
+        ("release binary", f"{size / (1 << 20):.1f} MiB", "", "", "at most 15 MiB"),
+    ]

@@ -1,0 +1,60 @@
+"""Measures, prints the table, and writes it to the page."""
+
+import datetime
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import delivery
+import footprint
+import reading
+
+PARTS = {
+    "reading": reading.measure,
+    "memory": reading.memory,
+    "delivery": delivery.measure,
+    "footprint": footprint.measure,
+}
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+BEGIN = "<!-- measured: begin -->"
+END = "<!-- measured: end -->"
+
+
+def main():
+    chosen = sys.argv[1:] or list(PARTS)
+    if unknown := [name for name in chosen if name not in PARTS]:
+        sys.exit(f"there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+    rows = []
+    for name in chosen:
+        with tempfile.TemporaryDirectory(prefix="cta-forwarder-bench-") as folder:
+            rows += PARTS[name](Path(folder))
+    text = table(rows)
+    print(text)
+    if chosen == list(PARTS):
+        before, rest = PAGE.read_text().split(BEGIN)
+        _, after = rest.split(END)
+        PAGE.write_text(f"{before}{BEGIN}\n{machine()}\n\n{text}\n{END}{after}")
+
+
+def table(rows):
+    titles = ("what", "measured", "compared with", "ratio", "wanted")
+    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def machine():
+    rustc = subprocess.run(["rustc", "--version"], stdout=subprocess.PIPE, text=True, check=True)
+    processor = "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            processor = line.partition(":")[2].strip()
+    cores = len([line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("processor")])
+    return (
+        f"{datetime.date.today()}: {cores} cores ({processor}), Linux {platform.release()}, "
+        f"{rustc.stdout.strip()}."
+    )
+
+
+main()

@@ -1,0 +1,114 @@
+"""Runs programs to their end and tells what they took."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from statistics import median
+
+CTA_FORWARDER = os.environ["CTA_FORWARDER"]
+RIG = os.environ["RIG"]
+
+
+@dataclass
+class Took:
+    """What one run took."""
+
+    wall: float
+    user: float
+    system: float
+    peak_kib: int
+
+    @property
+    def cpu(self):
+        return self.user + self.system
+
+
+def run(*command):
+    """Runs a program to its end; its output is thrown away."""
+    started = time.monotonic()
+    child = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    said = child.stderr.read().decode(errors="replace")
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.monotonic() - started
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        sys.exit(f"{command[0]} failed with code {child.returncode}: {said}")
+    return Took(wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss)
+
+
+def alternately(rounds, *commands):
+    """Runs each of the commands so often, in turns, so that what else the machine does meets all of
+    them; gives the median of each."""
+    runs = [[] for _ in commands]
+    for _ in range(rounds):
+        for command, taken in zip(commands, runs, strict=True):
+            taken.append(run(*command))
+    return [
+        Took(*(median(getattr(one, key) for one in taken) for key in ("wall", "user", "system", "peak_kib")))
+        for taken in runs
+    ]
+
+
+class Tool:
+    """A tool of the rig that runs until it is stopped, and tells lines of JSON."""
+
+    def __init__(self, *arguments):
+        self._child = subprocess.Popen(
+            [RIG, *(str(argument) for argument in arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def told(self):
+        """The next line that it tells; waits for it."""
+        line = self._child.stdout.readline()
+        if not line:
+            sys.exit("a tool of the rig has ended too early")
+        return json.loads(line)
+
+    def stop(self):
+        self._child.stdin.close()
+        self._child.wait()
+
+
+def tool(*arguments):
+    """Runs a tool of the rig to its end; gives what it tells."""
+    done = subprocess.run(
+        [RIG, *(str(argument) for argument in arguments)], stdout=subprocess.PIPE, check=True, text=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+class Watched:
+    """An agent that runs, with the most memory that it had."""
+
+    def __init__(self, config, log):
+        self.started = time.monotonic()
+        with open(log, "wb") as out:
+            self._child = subprocess.Popen(
+                [CTA_FORWARDER, "run", "--config", str(config)], stdout=out, stderr=out
+            )
+
+    def figures(self):
+        """Resident memory now and at most in KiB, and processor seconds so far."""
+        fields = {}
+        with open(f"/proc/{self._child.pid}/status", encoding="ascii") as status:
+            for line in status:
+                key, _, value = line.partition(":")
+                fields[key] = value.split()
+        with open(f"/proc/{self._child.pid}/stat", encoding="ascii") as stat:
+            times = stat.read().rsplit(")", 1)[1].split()
+        ticks = os.sysconf("SC_CLK_TCK")
+        cpu = (int(times[11]) + int(times[12])) / ticks
+        return int(fields["VmRSS"][0]), int(fields["VmHWM"][0]), cpu
+
+    def stop(self):
+        self._child.terminate()
+        self._child.wait()

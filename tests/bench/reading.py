@@ -1,0 +1,73 @@
+"""Reading and flattening, beside a bare XML reader and beside Python."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+from measure import CTA_FORWARDER, RIG, alternately, run, tool
+
+ROUNDS = 5
+MIB = 1 << 20
+
+
+def measure(folder):
+    file = folder / "answer.xml"
+    written = tool("answer", file, "--bytes", 100 * MIB)
+    scan, flatten = alternately(ROUNDS, (RIG, "scan", file), (CTA_FORWARDER, "flatten", file))
+    rows = [
+        (
+            "`flatten` of 100 MiB, processor time",
+            f"{flatten.cpu:.2f} s ({written['events'] / flatten.cpu:,.0f} events/s)",
+            f"bare quick-xml reader: {scan.cpu:.2f} s",
+            f"{flatten.cpu / scan.cpu:.2f}",
+            "at most 1.3",
+        ),
+        (
+            "the same, wall time",
+            f"{flatten.wall:.2f} s",
+            f"bare quick-xml reader: {scan.wall:.2f} s",
+            f"{flatten.wall / scan.wall:.2f}",
+            "below 1",
+        ),
+    ]
+    if importlib.util.find_spec("libtaxii"):
+        # A tenth of it: Python needs its time.
+        small = folder / "small.xml"
+        written = tool("answer", small, "--bytes", 10 * MIB)
+        python = run(sys.executable, Path(__file__).parent / "flatten_in_python.py", small)
+        ours = alternately(ROUNDS, (CTA_FORWARDER, "flatten", small))[0]
+        rows.append(
+            (
+                "`flatten` of 10 MiB",
+                f"{written['events'] / ours.wall:,.0f} events/s",
+                f"libtaxii and lxml: {written['events'] / python.wall:,.0f} events/s",
+                f"{python.wall / ours.wall:.0f}",
+                "at least 20",
+            )
+        )
+    return rows
+
+
+def memory(folder):
+    rows = []
+    for what, flows, incidents in (
+        ("many packages", 40, 1),
+        ("one package", 40, 1024 * MIB // 61_000),
+    ):
+        file = folder / "large.xml"
+        tool("answer", file, "--bytes", 1024 * MIB if incidents == 1 else 1, "--flows", flows,
+             "--incidents", incidents)
+        size = file.stat().st_size
+        took = run(CTA_FORWARDER, "flatten", file)
+        file.unlink()
+        rows.append(
+            (
+                f"`flatten` of {size / (1 << 30):.2f} GiB as {what}, most memory",
+                f"{took.peak_kib / 1024:.1f} MiB",
+                "",
+                "",
+                "at most 32 MiB",
+            )
+        )
+    return rows
