@@ -186,7 +186,11 @@ pub fn look(house: &House, seq: u64, output: &str) -> Result<Tried, TrialError> 
         let batch = picture.batches.get(&seq);
         batch.is_some_and(|batch| batch.outputs.contains(output))
     });
-    if !is_owed && !house.state.look(|picture| picture.outputs.contains_key(output)) {
+    if !is_owed
+        && !house
+            .state
+            .look(|picture| picture.outputs.contains_key(output))
+    {
         let what = "the output was forgotten meanwhile, and the event with it".to_owned();
         return tried(TrialResult::Refused, what, None);
     }

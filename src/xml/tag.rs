@@ -68,6 +68,11 @@ impl<'x> Tag<'x> {
     /// The attribute of this name, its references resolved. A name with a prefix is another one:
     /// attributes of TAXII and STIX have none.
     pub fn attribute(&self, name: &str) -> Result<Option<Cow<'x, str>>, XmlError> {
+        match self.plain_attribute(name) {
+            Plain::Value(value) => return Ok(Some(Cow::Borrowed(value))),
+            Plain::Absent => return Ok(None),
+            Plain::Unclear => {}
+        }
         for attribute in self.written_attributes() {
             let attribute = attribute.map_err(|error| malformed(self.offset, &error))?;
             if attribute.key.into_inner() != name {
@@ -79,6 +84,39 @@ impl<'x> Tag<'x> {
             return Ok(Some(value));
         }
         Ok(None)
+    }
+
+    /// The attribute, where all that is looked at is written as nearly everybody writes it: this is
+    /// asked of every property of every observable.
+    fn plain_attribute(&self, name: &str) -> Plain<'x> {
+        let written = self.content.get(self.name_bytes..).unwrap_or_default();
+        let mut rest = written.trim_ascii_start();
+        while !rest.is_empty() {
+            let Some((key, behind)) = rest.split_once('=') else {
+                return Plain::Unclear;
+            };
+            let Some(quote @ ('"' | '\'')) = behind.chars().next() else {
+                return Plain::Unclear;
+            };
+            let Some((value, behind)) = behind.get(1..).and_then(|value| value.split_once(quote))
+            else {
+                return Plain::Unclear;
+            };
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b":_-.".contains(&byte);
+            if !key.bytes().all(is_name) || !(behind.is_empty() || behind.starts_with(' ')) {
+                return Plain::Unclear;
+            }
+            if key == name {
+                let is_plain = |byte: u8| byte >= b' ' && byte != b'&';
+                return if value.bytes().all(is_plain) {
+                    Plain::Value(value)
+                } else {
+                    Plain::Unclear
+                };
+            }
+            rest = behind.trim_ascii_start();
+        }
+        Plain::Absent
     }
 
     /// All attributes: prefix, local name, value with its references resolved.
@@ -109,6 +147,14 @@ impl<'x> Tag<'x> {
     pub fn owned(&self, name: &str) -> Result<Option<String>, XmlError> {
         Ok(self.attribute(name)?.map(Cow::into_owned))
     }
+}
+
+/// What a first look tells of an attribute.
+enum Plain<'x> {
+    Value(&'x str),
+    Absent,
+    /// It takes a closer look.
+    Unclear,
 }
 
 /// An attribute of a start tag.

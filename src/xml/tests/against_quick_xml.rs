@@ -168,3 +168,44 @@ proptest::proptest! {
         proptest::prop_assert_eq!(ours(&document, piece_bytes), theirs(&document), "{:?}", document);
     }
 }
+
+const ATTRIBUTES: &[&str] = &[
+    "name='a'",
+    "name=\"b\"",
+    "id=''",
+    "x:name='c'",
+    "name = 'd'",
+    "name='&amp;'",
+    "name='e\tf'",
+    "name",
+    "=",
+    "'",
+    "\"",
+    "name=g",
+    "é='h'",
+    "name='<'",
+    " ",
+    "\n",
+];
+
+proptest::proptest! {
+    /// An attribute is found, or missed, or refused as its own iterator does.
+    #[test]
+    fn the_same_attribute(
+        written in proptest::collection::vec(proptest::sample::select(ATTRIBUTES), 0..5),
+        separator in proptest::sample::select(&[" ", "", "  "][..]),
+    ) {
+        let content = format!("a {}", written.join(separator));
+        let mut theirs = quick_xml::events::attributes::Attributes::new(&content, 1);
+        let found = theirs.with_checks(false).find(|attribute| {
+            attribute.as_ref().map_or(true, |attribute| attribute.key.into_inner() == "name")
+        });
+        let theirs = found.map(|found| {
+            let value = found.map_err(|_| ())?.normalized_value(quick_xml::XmlVersion::Implicit1_0);
+            value.map(Cow::into_owned).map_err(|_| ())
+        });
+        let ours = Tag::new(&content, false, 0).attribute("name");
+        let ours = ours.map(|value| value.map(Cow::into_owned)).map_err(|_| ()).transpose();
+        proptest::prop_assert_eq!(ours, theirs, "{:?}", content);
+    }
+}
