@@ -39,7 +39,7 @@ use recovery::{add_new_outputs, forget_idle_sets, take_house};
 pub use reload::ConfigSource;
 use reload::{PartDied, admin_of, output_of, reload, service_of};
 use running::{Listening, Running};
-use tasks::{Askable, keep_house, make_askable, poll_when_asked, tell_service_manager};
+use tasks::{Askable, keep_house, make_askable, poll_when_asked, summary, tell_service_manager};
 
 /// Everything that runs, before it runs.
 #[derive(Debug)]
@@ -301,12 +301,17 @@ impl Agent {
         }
         running.tell_current();
         running.begin_lasting(keep_house(house.clone(), is_watched, running.stopped()));
-        running.begin_lasting(tell_service_manager(house.clone(), running.stopped()));
+        let current = running.current();
+        running.begin_lasting(tell_service_manager(
+            house.clone(),
+            current,
+            running.stopped(),
+        ));
         let (ask, mut wanted) = mpsc::channel(1);
         let control = Control::of_agent(house.clone(), running.current(), ask);
         let directory = &running.config().state.directory;
         running.begin_lasting(control::listen(directory, control, running.stopped())?);
-        service_manager::ready(&service_manager::summary(&house.board));
+        service_manager::ready(&summary(&house, &running.current()));
 
         let mut stop = pin!(stop);
         let died = loop {

@@ -6,7 +6,6 @@ mod metrics;
 mod page;
 #[cfg(test)]
 mod specimen;
-mod troubles;
 mod view;
 
 use std::future::Future;

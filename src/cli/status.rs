@@ -10,12 +10,15 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::ask::{Reached, reach, take_state};
 use super::terminal::Paint;
 use super::{CommandError, Exit, complain, load_without_secrets, print_line};
 use crate::config::Config;
 use crate::control::{Client, Reply, Request};
 use crate::observe::status::Status;
+use crate::observe::troubles::{self, Trouble};
 use table::View;
 
 /// Show what is polled, delivered, waiting and held
@@ -64,7 +67,7 @@ impl StatusCommand {
         }
         let status = take(config).await?;
         if self.json {
-            let json = serde_json::to_string_pretty(&status)
+            let json = serde_json::to_string_pretty(&Told::of(&status))
                 .map_err(|error| CommandError::Failed(error.to_string()))?;
             print_line(json)?;
         } else {
@@ -73,6 +76,22 @@ impl StatusCommand {
             )?;
         }
         Ok(Exit::Success)
+    }
+}
+
+/// What scripts read.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    /// What is not well, the worst first.
+    troubles: Vec<Trouble>,
+}
+
+impl<'a> Told<'a> {
+    fn of(status: &'a Status) -> Self {
+        let troubles = troubles::find(status);
+        Self { status, troubles }
     }
 }
 

@@ -26,6 +26,9 @@ pub struct Status {
     /// How often its configuration was read again.
     #[serde(default)]
     pub reload: ReloadActivity,
+    /// The part of the agent that does nothing though it has something to do, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standstill: Option<String>,
     /// The collections.
     pub collections: Vec<CollectionStatus>,
     /// The inbox, if there is one.
@@ -132,13 +135,16 @@ impl Status {
     /// Takes the status; `is_running` is whether this process runs the agent.
     #[must_use]
     pub fn take(house: &House, config: &Config, is_running: bool) -> Self {
-        let now = house.clock.now().utc;
+        let clock = house.clock.now();
+        let now = clock.utc;
+        let stall = house.watchdog.stall(clock.monotonic);
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at: now,
             pid: is_running.then(std::process::id),
             page: house.board.page(),
             reload: house.board.reload_activity(),
+            standstill: stall.map(|stall| stall.to_string()),
             collections: collections(house, config, now),
             inbox: config.inbox.as_ref().map(|config| inbox(house, config)),
             outputs: outputs(house, config),

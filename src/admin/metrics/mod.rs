@@ -8,10 +8,10 @@ mod tests;
 
 use chrono::{DateTime, Utc};
 
-use super::troubles::{Kind, Severity, Trouble};
 use crate::observe::board::{Figures, PeerState};
 use crate::observe::figures::BOUNDS_S;
 use crate::observe::status::{CollectionStatus, OutputStatus, SpoolStatus, Status};
+use crate::observe::troubles::{Trouble, What};
 use crate::state::Tally;
 pub(super) use exposition::Format;
 use exposition::{Exposition, Family};
@@ -163,8 +163,7 @@ impl Page<'_> {
     fn holds(&mut self) {
         let mut family = self.to.family(&families::HOLD);
         for trouble in self.sources.troubles {
-            let is_hold = trouble.severity == Severity::Held && trouble.kind != Kind::Agent;
-            if is_hold && trouble.kind != Kind::Spool {
+            if trouble.what == What::Hold {
                 let reason = shortened(&trouble.reason);
                 let kind = trouble.kind.name();
                 family.put(

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::rates::Rates;
 use super::screen::{Key, Screen, Size, keys};
 use super::table::{View, text};
-use super::{ask_running, take};
+use super::{Told, ask_running, take};
 use crate::cli::signals::Signals;
 use crate::cli::terminal::{Paint, Style};
 use crate::cli::{CommandError, Exit, print_line};
@@ -56,7 +56,7 @@ async fn print(
     let mut ticks = ticks(every);
     loop {
         if json {
-            let line = serde_json::to_string(&watched.status);
+            let line = serde_json::to_string(&Told::of(&watched.status));
             print_line(line.map_err(|error| CommandError::Failed(error.to_string()))?)?;
         } else {
             let at = watched.status.at.to_rfc3339_opts(SecondsFormat::Secs, true);
