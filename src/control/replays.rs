@@ -44,8 +44,9 @@ impl Control {
             let done = done.map_err(|error| {
                 let rest = batches.len() as u64 - (number - 1);
                 format!(
-                    "{} are on their way; batch {} and those behind it, {rest} in all, are not: {error}",
+                    "{} are {}; batch {} and those behind it, {rest} in all, are not: {error}",
                     so_far(sent, events),
+                    self.way(),
                     batch.seq
                 )
             })?;
@@ -70,8 +71,9 @@ impl Control {
             }
         }
         let told = format!(
-            "{} are on their way to {:?}",
+            "{} are {} to {:?}",
             so_far(sent, events),
+            self.way(),
             choice.to
         );
         match left_out {
@@ -79,6 +81,15 @@ impl Control {
             _ => Err(format!(
                 "{told}; what was left out stands above: {left_out}"
             )),
+        }
+    }
+
+    /// What becomes of batches that are in the spool again.
+    fn way(&self) -> &'static str {
+        if self.is_delivering() {
+            "on their way"
+        } else {
+            "waiting for an agent that brings them"
         }
     }
 
