@@ -31,6 +31,7 @@ pub(crate) fn well() -> Status {
         "outputs": [output("splunk", &json!({})), output("archive", &json!({}))],
         "spool": {"batches": 2, "bytes": 2048, "max_bytes": 4_194_304,
             "oldest_at": now() - TimeDelta::hours(1), "dead_letters": 0, "quarantine_bytes": 0},
+        "certificates": [certificate("inbox", 30)],
     });
     serde_json::from_value(status).unwrap()
 }
@@ -64,6 +65,14 @@ pub(crate) fn peer(name: &str, state: &str) -> Value {
     json!({
         "name": name, "state": state, "in_flight": 0, "limit": 2, "failures": 1,
         "reason": reason, "mend": mend, "since": since,
+    })
+}
+
+/// A file of certificates that expire in so many days.
+pub(crate) fn certificate(part: &str, days: i64) -> Value {
+    json!({
+        "part": part, "key": "cert_file", "file": format!("/etc/{part}.pem"),
+        "expires_at": now() + TimeDelta::days(days),
     })
 }
 
@@ -115,6 +124,7 @@ pub(crate) fn unwell() -> Status {
         output("archive", &failing),
         output("gone", &gone),
     ]);
+    status["certificates"] = json!([certificate("admin", 3), certificate("inbox", -2)]);
     status["spool"]["bytes"] = json!(4_194_304);
     status["spool"]["dead_letters"] = json!(1);
     status["spool"]["quarantine_bytes"] = json!(3072);

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::board::{CollectionActivity, InboxActivity, OutputActivity, ReloadActivity};
-use crate::config::{Config, InboxConfig, OutputKind};
+use crate::config::{AdminConfig, Config, InboxConfig, OutputConfig, OutputKind, ServiceConfig};
 use crate::delivery::Progress;
 use crate::house::House;
 use crate::state::{BatchPicture, CollectionKey, Finished, Picture};
+use crate::tls::expiry::Expiry;
 
 /// The whole status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,19 @@ pub struct Status {
     pub outputs: Vec<OutputStatus>,
     /// The spool.
     pub spool: SpoolStatus,
+    /// The certificates that the agent uses.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// A file of certificates, as the part of the agent that uses it has read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// Who uses it: `inbox`, `admin`, or `service` and `output` with their name.
+    pub part: String,
+    /// The file.
+    #[serde(flatten)]
+    pub expiry: Expiry,
 }
 
 /// A collection.
@@ -149,6 +163,7 @@ impl Status {
             inbox: config.inbox.as_ref().map(|config| inbox(house, config)),
             outputs: outputs(house, config),
             spool: spool(house),
+            certificates: certificates(house, config),
         }
     }
 }
@@ -286,6 +301,22 @@ fn is_missing(house: &House, output: &str, seq: u64) -> bool {
         batch.is_some_and(|batch| batch.outputs.contains(output))
     };
     house.spool.batch(seq).is_none() && house.state.look(is_owed)
+}
+
+fn certificates(house: &House, config: &Config) -> Vec<CertificateStatus> {
+    let services = config.services.iter().map(ServiceConfig::part);
+    let outputs = config.outputs.iter().map(OutputConfig::part);
+    let inbox = config.inbox.iter().map(|_| InboxConfig::PART.to_owned());
+    let admin = config.admin.iter().map(|_| AdminConfig::PART.to_owned());
+    let mut read = house.board.certificates();
+    let mut all = Vec::new();
+    for part in services.chain(outputs).chain(inbox).chain(admin) {
+        for expiry in read.remove(&part).unwrap_or_default() {
+            let part = part.clone();
+            all.push(CertificateStatus { part, expiry });
+        }
+    }
+    all
 }
 
 fn spool(house: &House) -> SpoolStatus {

@@ -42,6 +42,7 @@ pub(super) fn text(sources: &Sources<'_>, format: Format) -> String {
     page.holds();
     page.outputs();
     page.spool(&sources.status.spool);
+    page.certificates();
     page.inbox();
     page.reloads();
     page.process(&Process::look());
@@ -238,6 +239,18 @@ impl Page<'_> {
         self.to
             .family(&families::SPOOL_OLDEST)
             .put_some(&[], oldest);
+    }
+
+    fn certificates(&mut self) {
+        let mut family = self.to.family(&families::CERTIFICATES);
+        for known in &self.sources.status.certificates {
+            let labels = [
+                ("part", known.part.as_str()),
+                ("key", known.expiry.key.as_str()),
+                ("file", known.expiry.file.as_str()),
+            ];
+            family.put(&labels, seconds(known.expiry.expires_at));
+        }
     }
 
     fn inbox(&mut self) {

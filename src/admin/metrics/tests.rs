@@ -96,6 +96,7 @@ fn values_and_names() {
             "cta_forwarder_spool_max_bytes 4194304",
             "cta_forwarder_spool_oldest_timestamp_seconds 1773140400",
             "cta_forwarder_quarantine_bytes 0",
+            r#"cta_forwarder_certificate_expiry_timestamp_seconds{part="inbox",key="cert_file",file="/etc/inbox.pem"} 1775736000"#,
             r#"cta_forwarder_inbox_messages_total{result="taken"} 3"#,
             r#"cta_forwarder_inbox_messages_total{result="refused"} 2"#,
             r#"cta_forwarder_inbox_messages_total{result="stranger"} 1"#,

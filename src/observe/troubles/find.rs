@@ -7,12 +7,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Kind, Status, Trouble, What};
 use crate::observe::board::{Hold, PeerActivity, PeerState, ReloadActivity};
-use crate::observe::status::{CollectionStatus, InboxStatus, OutputStatus, SpoolStatus};
+use crate::observe::status::{
+    CertificateStatus, CollectionStatus, InboxStatus, OutputStatus, SpoolStatus,
+};
 
 /// What fails for longer, and more often in a row than [`MANY`], is no hiccup.
 const LONG: Duration = Duration::from_secs(300);
 /// See [`LONG`].
 const MANY: u32 = 3;
+/// A certificate that expires within this time is told of.
+const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 /// A spool that is fuller than this is told of.
 const NEARLY_FULL_PERCENT: u64 = 80;
 
@@ -41,6 +45,8 @@ pub fn find(status: &Status) -> Vec<Trouble> {
         of_output(output, status.at, &mut found);
     }
     of_spool(&status.spool, &mut found);
+    let certificates = status.certificates.iter();
+    found.extend(certificates.filter_map(|known| of_certificate(known, status.at)));
     found.sort_by_key(|trouble| trouble.severity);
     found
 }
@@ -213,6 +219,30 @@ fn of_spool(spool: &SpoolStatus, found: &mut Vec<Trouble>) {
         let mend = "look at what it is (the log says why it was set aside), then remove it";
         found.push(trouble(What::Quarantine, "quarantine", reason).mended_by(mend));
     }
+}
+
+fn of_certificate(known: &CertificateStatus, now: DateTime<Utc>) -> Option<Trouble> {
+    let (part, expiry) = (&known.part, &known.expiry);
+    let soon = TimeDelta::from_std(SOON).unwrap_or(TimeDelta::MAX);
+    let left = expiry.expires_at - now;
+    if left > soon {
+        return None;
+    }
+    let key = &expiry.key;
+    let at = expiry.expires_at.format("%F %T");
+    let (what, reason) = if left <= TimeDelta::zero() {
+        (
+            What::Expired,
+            format!("{key} of {part} expired at {at} UTC"),
+        )
+    } else {
+        (
+            What::Expires,
+            format!("{key} of {part} expires at {at} UTC"),
+        )
+    };
+    let mend = "put a renewed one there, then `cta-forwarder reload`";
+    Some(Trouble::new(what, Kind::Certificate, &expiry.file, reason).mended_by(mend))
 }
 
 fn is_long(failures: u32, since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {

@@ -61,6 +61,8 @@ pub enum Kind {
     Inbox,
     /// The spool, and what else is kept.
     Spool,
+    /// A file of certificates.
+    Certificate,
 }
 
 /// What can be wrong.
@@ -93,6 +95,10 @@ pub enum What {
     DeadLetters,
     /// Damaged and unreadable things.
     Quarantine,
+    /// Nobody believes a certificate any more.
+    Expired,
+    /// Soon nobody will.
+    Expires,
 }
 
 impl Trouble {
@@ -103,7 +109,9 @@ impl Trouble {
         let subject = match self.kind {
             Kind::Agent | Kind::Spool => format!("the {}", self.kind.name()),
             Kind::Collection | Kind::Peer => name.clone(),
-            Kind::Output | Kind::Inbox => format!("{} {name}", self.kind.name()),
+            Kind::Output | Kind::Inbox | Kind::Certificate => {
+                format!("{} {name}", self.kind.name())
+            }
         };
         match self.what {
             What::Standstill => format!("{subject} stands still"),
@@ -121,6 +129,8 @@ impl Trouble {
             What::NearlyFull => format!("{subject} is nearly full"),
             What::DeadLetters => "dead letters".to_owned(),
             What::Quarantine => "quarantine".to_owned(),
+            What::Expired => format!("{subject} has expired"),
+            What::Expires => format!("{subject} expires soon"),
         }
     }
 }
@@ -136,6 +146,7 @@ impl Kind {
             Self::Peer => "peer",
             Self::Inbox => "inbox",
             Self::Spool => "spool",
+            Self::Certificate => "certificate",
         }
     }
 }
@@ -143,7 +154,9 @@ impl Kind {
 impl What {
     fn severity(self) -> Severity {
         match self {
-            Self::Standstill | Self::Hold | Self::MissingBatches | Self::Full => Severity::Held,
+            Self::Standstill | Self::Hold | Self::MissingBatches | Self::Full | Self::Expired => {
+                Severity::Held
+            }
             Self::Failure => Severity::Failing,
             Self::RefusedReload
             | Self::Gaps
@@ -152,7 +165,8 @@ impl What {
             | Self::Loss
             | Self::NearlyFull
             | Self::DeadLetters
-            | Self::Quarantine => Severity::Remark,
+            | Self::Quarantine
+            | Self::Expires => Severity::Remark,
         }
     }
 }

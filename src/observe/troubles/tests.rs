@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::observe::specimen::{hold, now, output, peer, well};
+use crate::observe::specimen::{certificate, hold, now, output, peer, well};
 
 /// What is found of a status with these changes, and whether each is in the way.
 #[track_caller]
@@ -120,6 +120,32 @@ fn what_is_missing_waits_for_a_person_and_the_rest_is_remarked() {
             (Severity::Remark, Kind::Spool, "spool", false),
             (Severity::Remark, Kind::Spool, "dead letters", false),
             (Severity::Remark, Kind::Spool, "quarantine", false),
+        ],
+    );
+}
+
+#[test]
+fn a_certificate_is_told_of_before_it_expires() {
+    let certificates = json!([
+        certificate("admin", 15),
+        certificate("service cta", 13),
+        certificate("output splunk", 0),
+    ]);
+    check(
+        |status| status["certificates"] = certificates,
+        &[
+            (
+                Severity::Held,
+                Kind::Certificate,
+                "/etc/output splunk.pem",
+                false,
+            ),
+            (
+                Severity::Remark,
+                Kind::Certificate,
+                "/etc/service cta.pem",
+                false,
+            ),
         ],
     );
 }

@@ -84,6 +84,7 @@ fn head(page: &mut Page<'_>, status: &Status) {
         }
     }
     page.troubles_of_kind(Kind::Agent);
+    page.troubles_of_kind(Kind::Certificate);
 }
 
 fn spool(page: &mut Page<'_>, spool: &SpoolStatus) {
