@@ -21,7 +21,7 @@ use crate::config::{Config, ServiceConfig};
 use crate::control::{self, Control, Current, Replies, Request};
 use crate::crash::{self, Point};
 use crate::delivery::forwarder::{BuildForwarderError, Forwarder, abandoned_outputs};
-use crate::disk;
+use crate::disk::{self, LookingDisk};
 use crate::house::House;
 use crate::inbox::Inbox;
 use crate::letters::LettersError;
@@ -35,11 +35,11 @@ use crate::state::ledger::AppendError;
 use crate::state::{LockError, OpenStateError, StateLock, StoreError};
 use crate::storage::Storage;
 use crate::tls::{BuildClientError, BuildServerError};
-use recovery::{add_new_outputs, forget_idle_sets, take_house};
+use recovery::{add_new_outputs, forget_idle_sets, open_house, take_house};
 pub use reload::ConfigSource;
 use reload::{PartDied, admin_of, output_of, reload, service_of};
 use running::{Listening, Running};
-use tasks::{Askable, keep_house, make_askable, poll_when_asked, tell_service_manager};
+use tasks::{Askable, keep_house, make_askable, poll_when_asked, summary, tell_service_manager};
 
 /// Everything that runs, before it runs.
 #[derive(Debug)]
@@ -52,7 +52,8 @@ pub struct Agent {
     /// What a reload changes, for who tells of it.
     current: watch::Sender<Arc<Current>>,
     config: Config,
-    lock: StateLock,
+    /// None of who looks at a state that has none.
+    lock: Option<StateLock>,
 }
 
 /// The agent cannot start.
@@ -61,6 +62,9 @@ pub enum StartError {
     /// Another one has the state.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// There is no place for a copy of what is looked at.
+    #[error("no temporary folder can be made: {0}; see that $TMPDIR or /tmp can be written")]
+    Copy(#[source] io::Error),
     /// The state cannot be opened.
     #[error(transparent)]
     State(#[from] OpenStateError),
@@ -126,6 +130,12 @@ impl StartError {
     #[must_use]
     pub fn is_unreadable(&self) -> bool {
         self.is_caused_by(disk::is_unreadable)
+    }
+
+    /// Whether this user may not do it.
+    #[must_use]
+    pub fn is_of_rights(&self) -> bool {
+        self.is_caused_by(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
     fn is_caused_by(&self, is_it: fn(&io::Error) -> bool) -> bool {
@@ -195,7 +205,7 @@ impl Agent {
             admin,
             current,
             config,
-            lock,
+            lock: Some(lock),
         })
     }
 
@@ -204,7 +214,24 @@ impl Agent {
     /// output that is new in the configuration stays so.
     pub fn build_idle(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let (lock, house) = take_house(&config, clock, &Storage::machine())?;
-        Ok(Self {
+        Ok(Self::idle(house, config, Some(lock)))
+    }
+
+    /// The same for who looks: what a start makes of the state is seen, and nothing of it is done. Who
+    /// may read the folder may look.
+    pub fn build_to_look(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        disk: &LookingDisk,
+    ) -> Result<Self, StartError> {
+        let storage = Storage::to_look_at(disk).map_err(StartError::Copy)?;
+        let lock = StateLock::share(&config.state.directory)?;
+        let house = open_house(&config, clock, &storage)?;
+        Ok(Self::idle(house, config, lock))
+    }
+
+    fn idle(house: House, config: Config, lock: Option<StateLock>) -> Self {
+        Self {
             house,
             pollers: Vec::new(),
             forwarders: Vec::new(),
@@ -213,7 +240,7 @@ impl Agent {
             current: nobody_asked(&config),
             config,
             lock,
-        })
+        }
     }
 
     /// What pollers and forwarders share.
@@ -303,12 +330,17 @@ impl Agent {
         }
         running.tell_current();
         running.begin_lasting(keep_house(house.clone(), is_watched, running.stopped()));
-        running.begin_lasting(tell_service_manager(house.clone(), running.stopped()));
+        let current = running.current();
+        running.begin_lasting(tell_service_manager(
+            house.clone(),
+            current,
+            running.stopped(),
+        ));
         let (ask, mut wanted) = mpsc::channel(1);
         let control = Control::of_agent(house.clone(), running.current(), ask);
         let directory = &running.config().state.directory;
         running.begin_lasting(control::listen(directory, control, running.stopped())?);
-        service_manager::ready(&service_manager::summary(&house.board));
+        service_manager::ready(&summary(&house, &running.current()));
 
         let mut stop = pin!(stop);
         let died = loop {

@@ -1,5 +1,7 @@
 //! What comes in: connections within bounds, over TLS or in the clear, each with HTTP/1.1 on it.
 
+mod places;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -26,10 +28,12 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::observe::seldom::Seldom;
 use crate::wake::told_to_stop;
+use places::{Place, Places};
 
-/// How long TLS may take to agree, and the head of a request to come; a connection on which nothing
-/// is asked for this long is closed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Patience = Patience {
+    first: Duration::from_secs(5),
+    quiet: Duration::from_secs(30),
+};
 /// Bytes of the head of a request.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 /// How long who has just connected may take to ask when the agent stops, or another takes the address.
@@ -53,7 +57,17 @@ pub struct Listener {
     address: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
     max_connections: usize,
-    patience: Duration,
+    patience: Patience,
+}
+
+/// How long who has connected is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Until the head of the first request is there, in the clear or once TLS is agreed on.
+    first: Duration,
+    /// TLS may take so long to agree, and the head of a later request to come; a connection on which
+    /// nothing is asked for this long is closed.
+    quiet: Duration,
 }
 
 /// An address cannot be listened on.
@@ -140,51 +154,67 @@ impl Listener {
     }
 
     /// Answers until the agent stops; what is being answered then is finished.
-    pub async fn serve<H, F>(self, handler: H, mut stopped: watch::Receiver<bool>)
+    pub async fn serve<H, F>(self, handler: H, stopped: watch::Receiver<bool>)
     where
         H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
         let mut connections = JoinSet::new();
         let (mut is_full, failures) = (Seldom::default(), Arc::new(Mutex::new(Seldom::default())));
+        let (places, mut stopping) = (Places::default(), stopped.clone());
+        let begin = |connections: &mut JoinSet<()>, stream, address| {
+            connections.spawn(serve(
+                stream,
+                address,
+                self.tls.clone().map(TlsAcceptor::from),
+                self.patience,
+                handler.clone(),
+                stopped.clone(),
+                places.take(),
+                Arc::clone(&failures),
+            ));
+        };
+        // Who came when all places were taken.
+        let mut waiting: Option<(TcpStream, SocketAddr)> = None;
+        let mut told_to_stop = pin!(told_to_stop(&mut stopping));
         loop {
-            if connections.len() >= self.max_connections
-                && let Some(left_out) = is_full.tell(Instant::now())
-            {
-                tracing::warn!(
-                    address = %self.address,
-                    connections = self.max_connections,
-                    left_out,
-                    "all places for connections are taken: who comes now waits (max_connections)"
-                );
-            }
             tokio::select! {
-                () = told_to_stop(&mut stopped) => break,
+                () = &mut told_to_stop => break,
                 Some(ended) = connections.join_next() => {
                     if let Err(error) = ended {
                         tracing::error!(address = %self.address, %error, "a connection broke down");
                     }
-                }
-                accepted = self.socket.accept(), if connections.len() < self.max_connections => {
-                    match accepted {
-                        Ok((stream, address)) => {
-                            connections.spawn(serve(
-                                stream,
-                                address,
-                                self.tls.clone().map(TlsAcceptor::from),
-                                self.patience,
-                                handler.clone(),
-                                stopped.clone(),
-                                Arc::clone(&failures),
-                            ));
-                        }
-                        Err(error) => {
-                            tracing::warn!(%error, address = %self.address, "a connection could not be accepted");
-                            tokio::time::sleep(ACCEPT_PAUSE).await;
-                        }
+                    if let Some((stream, address)) = waiting.take() {
+                        places.is_given();
+                        begin(&mut connections, stream, address);
                     }
                 }
+                accepted = self.socket.accept(), if waiting.is_none() => match accepted {
+                    Ok((stream, address)) if connections.len() < self.max_connections => {
+                        begin(&mut connections, stream, address);
+                    }
+                    Ok(newcomer) => {
+                        waiting = Some(newcomer);
+                        if !places.want() && let Some(left_out) = is_full.tell(Instant::now()) {
+                            tracing::warn!(
+                                address = %self.address,
+                                connections = self.max_connections,
+                                left_out,
+                                "all places for connections are taken by requests: who comes now waits \
+                                 (max_connections)"
+                            );
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, address = %self.address, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
             }
+        }
+        // Who has connected is answered, though he had no place yet.
+        if let Some((stream, address)) = waiting {
+            begin(&mut connections, stream, address);
         }
         // Nobody new gets in while the others finish.
         drop(self.socket);
@@ -192,13 +222,18 @@ impl Listener {
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a connection is a task of its own, and takes along all that it needs"
+)]
 async fn serve<H, F>(
     stream: TcpStream,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
-    patience: Duration,
+    patience: Patience,
     handler: H,
     mut stopped: watch::Receiver<bool>,
+    place: Place,
     failures: Arc<Mutex<Seldom>>,
 ) where
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -211,10 +246,11 @@ async fn serve<H, F>(
             address,
             certificate: None,
         };
-        return talk(stream, peer, patience, handler, stopped).await;
+        return talk(stream, peer, patience, handler, stopped, place).await;
     };
     let shaken = tokio::select! {
-        shaken = tokio::time::timeout(patience, tls.accept(stream)) => shaken,
+        shaken = tokio::time::timeout(patience.quiet, tls.accept(stream)) => shaken,
+        () = place.is_wanted() => return,
         () = async {
             told_to_stop(&mut stopped).await;
             tokio::time::sleep(FIRST_WORDS).await;
@@ -227,7 +263,7 @@ async fn serve<H, F>(
                 address,
                 certificate: certificates.first().map(|own| own.clone().into_owned()),
             };
-            talk(stream, peer, patience, handler, stopped).await;
+            talk(stream, peer, patience, handler, stopped, place).await;
         }
         Ok(Err(error)) => {
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -247,9 +283,10 @@ async fn serve<H, F>(
 async fn talk<S, H, F>(
     stream: S,
     peer: Peer,
-    patience: Duration,
+    patience: Patience,
     handler: H,
     mut stopped: watch::Receiver<bool>,
+    place: Place,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -257,22 +294,26 @@ async fn talk<S, H, F>(
 {
     let address = peer.address;
     let (talk, heard) = watch::channel(Talk::default());
-    let talk = Arc::new(talk);
+    let (talk, place) = (Arc::new(talk), Arc::new(place));
+    let own_place = Arc::clone(&place);
     let service = service_fn(move |request| {
         let (answer, talk) = (handler(peer.clone(), request), Arc::clone(&talk));
+        let place = Arc::clone(&own_place);
         async move {
             talk.send_modify(Talk::asked);
+            place.is_busy();
             let answer = answer.await;
             talk.send_modify(Talk::answered);
+            place.is_idle();
             Ok::<_, Infallible>(answer)
         }
     });
     let mut stream = TimeoutStream::new(stream);
     // Who reads nothing of what he has asked for keeps no place for ever.
-    stream.set_write_timeout(Some(patience));
+    stream.set_write_timeout(Some(patience.quiet));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience)
+        .header_read_timeout(patience.quiet)
         .max_buf_size(MAX_HEAD_BYTES)
         // Who says that he has sent all may still be waiting for his answer.
         .half_close(true)
@@ -280,6 +321,17 @@ async fn talk<S, H, F>(
     let mut connection = pin!(connection);
     let served = tokio::select! {
         served = &mut connection => served,
+        () = asks_nothing(heard.clone(), patience.first) => {
+            return tracing::debug!(peer = %address, "a connection was closed on which nothing was asked");
+        }
+        () = place.is_wanted() => {
+            // He may have begun to ask just now.
+            if heard.borrow().answering == 0 {
+                return tracing::debug!(peer = %address, "a quiet connection was closed: others wait");
+            }
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
         () = told_to_stop(&mut stopped) => {
             // Who has just come is asking: he would find the connection closed without a word.
             tokio::select! {
@@ -315,6 +367,15 @@ impl Talk {
 
     fn answered(&mut self) {
         self.answering -= 1;
+    }
+}
+
+/// Done when nothing was asked in this time.
+async fn asks_nothing(mut heard: watch::Receiver<Talk>, patience: Duration) {
+    let begun = heard.wait_for(|talk| talk.has_begun);
+    let has_asked = tokio::time::timeout(patience, begun).await.is_ok();
+    if has_asked {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,9 +1,10 @@
 //! Where the agent keeps things.
 
+use std::io;
 use std::sync::Arc;
 
-use crate::disk::Disk;
-use crate::state::{SledTables, Tables};
+use crate::disk::{Disk, LookingDisk};
+use crate::state::{LookingTables, SledTables, Tables};
 
 /// Where the agent keeps things: this machine, or a stand-in that tests bring.
 #[derive(Debug, Clone)]
@@ -22,5 +23,13 @@ impl Storage {
             disk: Disk::machine(),
             tables: Arc::new(SledTables),
         }
+    }
+
+    /// This machine to look at: what is written is seen by who looks, and is gone with him.
+    pub fn to_look_at(disk: &LookingDisk) -> io::Result<Self> {
+        Ok(Self {
+            disk: Disk::on(disk.clone()),
+            tables: Arc::new(LookingTables::new()?),
+        })
     }
 }

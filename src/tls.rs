@@ -4,6 +4,7 @@
 //! somebody else), our own authorities or the system's, and errors that name the file.
 
 pub mod certificate;
+pub mod expiry;
 pub mod fault;
 mod pem;
 pub mod proxy;

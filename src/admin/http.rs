@@ -14,8 +14,8 @@ use serde::Serialize;
 use super::Admin;
 use super::metrics::{self, Format, Sources};
 use super::page::{self, ICON, SCRIPT, STYLE};
-use super::troubles::{self, Trouble};
 use crate::listener::{Answer, Peer};
+use crate::observe::troubles::{self, Trouble};
 use crate::tls;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -134,12 +134,11 @@ impl Admin {
         let accept: Vec<&str> = accept.filter_map(|value| value.to_str().ok()).collect();
         let format = Format::wanted(&accept.join(","));
         let status = self.status();
-        let standstill = self.standstill();
         let sources = Sources {
             status: &status,
             figures: &self.house.board.figures(),
             tally: &self.house.state.look_back(|diary| diary.tally().clone()),
-            troubles: &troubles::find(&status, standstill.as_deref()),
+            troubles: &troubles::find(&status),
             started_at: self.house.started_at,
         };
         let text = metrics::text(&sources, format);
@@ -148,7 +147,7 @@ impl Admin {
 
     fn readiness(&self) -> Answer {
         let status = self.status();
-        let troubles = troubles::find(&status, self.standstill().as_deref());
+        let troubles = troubles::find(&status);
         let in_the_way: Vec<&Trouble> = troubles
             .iter()
             .filter(|trouble| trouble.is_in_the_way)

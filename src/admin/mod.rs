@@ -6,7 +6,6 @@ mod metrics;
 mod page;
 #[cfg(test)]
 mod specimen;
-mod troubles;
 mod view;
 
 use std::future::Future;
@@ -19,7 +18,7 @@ use crate::control::Current;
 use crate::house::House;
 use crate::listener::{ListenError, Listener, Socket};
 use crate::observe::status::Status;
-use crate::tls::{self, BuildServerError};
+use crate::tls::{self, BuildServerError, expiry};
 use host::Hosts;
 
 /// Tells about the agent.
@@ -41,6 +40,9 @@ impl Admin {
         current: watch::Receiver<Arc<Current>>,
     ) -> Result<Self, BuildServerError> {
         let tls = own.tls.as_ref().map(tls::server_config).transpose()?;
+        let read = own.tls.as_ref().map(expiry::of_server);
+        let part = AdminConfig::PART.to_owned();
+        house.board.set_certificates(part, read.unwrap_or_default());
         Ok(Self {
             house: house.clone(),
             current,

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Admin;
-use super::troubles::{self, Trouble};
 use crate::observe::board::Figures;
 use crate::observe::status::Status;
+use crate::observe::troubles::{self, Trouble};
 use crate::spool::LetterHead;
 use crate::state::DiaryEntry;
 use crate::state::day::begin_of_day;
@@ -50,7 +50,6 @@ impl Admin {
     pub(super) fn view(&self) -> View {
         let status = self.status();
         let figures = self.house.board.figures();
-        let standstill = self.standstill();
         let now = status.at;
         let delivered = status.outputs.iter().map(|output| {
             let own = figures.outputs.get(&output.name);
@@ -64,7 +63,7 @@ impl Admin {
             (fetched, records.collect())
         });
         View {
-            troubles: troubles::find(&status, standstill.as_deref()),
+            troubles: troubles::find(&status),
             started_at: self.house.started_at,
             day: DayView {
                 begin: begin_of_day(now),

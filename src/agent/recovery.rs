@@ -24,9 +24,18 @@ pub(super) fn take_house(
     clock: Arc<dyn Clock>,
     storage: &Storage,
 ) -> Result<(StateLock, House), StartError> {
-    let now = clock.now().utc;
     let lock = StateLock::take(&config.state.directory)?;
     crash::point(Point::LockTaken);
+    Ok((lock, open_house(config, clock, storage)?))
+}
+
+/// The same for who has the lock, or looks at what nobody has.
+pub(super) fn open_house(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    storage: &Storage,
+) -> Result<House, StartError> {
+    let now = clock.now().utc;
     let state = Arc::new(State::open(storage, &config.state.directory, now)?);
     crash::point(Point::StateOpened);
     let spool = Arc::new(Spool::open(&storage.disk, &config.state)?);
@@ -40,7 +49,7 @@ pub(super) fn take_house(
         outputs: Arc::new(Outputs::new(config.outputs.clone())),
     };
     recover(&house, &config.services)?;
-    Ok((lock, house))
+    Ok(house)
 }
 
 /// Batches that were put in place without a record get it, those that nobody owes go.

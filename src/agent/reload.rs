@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::StartError;
 use super::running::{Listening, Part, Running};
+use super::tasks::summary;
 use crate::admin::Admin;
 use crate::config::{
     AdminConfig, Config, InboxConfig, LoadError, Loaded, OutputConfig, OutputKind, ServerTlsConfig,
@@ -191,7 +192,7 @@ pub(super) async fn reload(
             house
                 .board
                 .reload(|reload| reload.refused(house.clock.now().utc, &message));
-            service_manager::ready(&service_manager::summary(&house.board));
+            service_manager::ready(&summary(house, &running.current()));
             return Ok(match error {
                 ReloadError::Load(_) => Reply::Misconfigured { message },
                 _ => Reply::Failed { message },
@@ -222,7 +223,7 @@ pub(super) async fn reload(
     house
         .board
         .reload(|reload| reload.taken(house.clock.now().utc));
-    service_manager::ready(&service_manager::summary(&house.board));
+    service_manager::ready(&summary(house, &running.current()));
     Ok(Reply::Done { message })
 }
 

@@ -1,14 +1,17 @@
 //! The tasks of an agent: what each poller and each forwarder does between its turns.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
+use crate::control::Current;
 use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
 use crate::observe::service_manager;
+use crate::observe::status::Status;
 use crate::poller::{Asked, Poller};
 use crate::repair;
 use crate::wake::{Wake, told_to_stop};
@@ -140,8 +143,18 @@ pub(super) async fn keep_house(house: House, is_watched: bool, mut stopped: watc
     }
 }
 
+/// The agent in one line, for systemd.
+pub(super) fn summary(house: &House, current: &watch::Receiver<Arc<Current>>) -> String {
+    let current = Arc::clone(&current.borrow());
+    service_manager::summary(&Status::take(house, &current.config, true))
+}
+
 /// Tells systemd that the agent goes on, as long as every part of it does.
-pub(super) async fn tell_service_manager(house: House, mut stopped: watch::Receiver<bool>) {
+pub(super) async fn tell_service_manager(
+    house: House,
+    current: watch::Receiver<Arc<Current>>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let interval = service_manager::interval();
     let mut last = String::new();
     let mut is_stalled = false;
@@ -164,7 +177,7 @@ pub(super) async fn tell_service_manager(house: House, mut stopped: watch::Recei
             }
             Some(_) => {}
         }
-        let summary = service_manager::summary(&house.board);
+        let summary = summary(&house, &current);
         if summary != last {
             service_manager::status(&summary);
             last = summary;

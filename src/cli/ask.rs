@@ -16,7 +16,8 @@ use super::{CommandError, Exit, complain, load, load_without_secrets, packaged, 
 use crate::agent::{Agent, StartError};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, LogConfig, OutputConfig, OutputKind};
-use crate::control::{Client, Reply, Request};
+use crate::control::{CallError, Client, Reply, Request};
+use crate::disk::LookingDisk;
 use crate::observe::logging::{self, InitLogError, Surroundings};
 use crate::state::{LockError, StateLock};
 
@@ -29,7 +30,7 @@ pub(super) async fn ask(
     request: Request,
     hear: impl FnMut(Reply) -> Result<(), CommandError>,
 ) -> Result<String, CommandError> {
-    let reached = reach(config).await?;
+    let reached = reach(config, &request).await?;
     hear_all(reached, request, hear).await
 }
 
@@ -135,9 +136,54 @@ pub(super) enum Reached {
 /// How the state is taken where no agent runs.
 type Build = fn(Config, Arc<dyn Clock>) -> Result<Agent, StartError>;
 
-/// Connects to the running agent, or takes the state where none runs.
-pub(super) async fn reach(config: Config) -> Result<Reached, CommandError> {
-    reach_with(config, Agent::build_idle).await
+/// Connects to the running agent. Where none runs it takes the state, or looks at it if that is enough.
+pub(super) async fn reach(config: Config, request: &Request) -> Result<Reached, CommandError> {
+    if request.is_look() {
+        reach_to_look(config).await
+    } else {
+        reach_with(config, Agent::build_idle).await
+    }
+}
+
+/// Connects to the running agent, or looks at the state where none runs, and changes nothing.
+async fn reach_to_look(config: Config) -> Result<Reached, CommandError> {
+    let mut patience = Patience::new();
+    loop {
+        let refused = match Client::connect(&config.state.directory).await {
+            Ok(Some(client)) => return Ok(Reached::Running(client)),
+            Ok(None) => None,
+            // Of an agent that was killed the socket stays, and not everybody who may look may use it.
+            Err(error @ CallError::Connect { .. }) => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        log_what_is_serious()?;
+        let disk = LookingDisk::default();
+        match Agent::build_to_look(config.clone(), Arc::new(SystemClock::new()), &disk) {
+            Ok(agent) => {
+                if disk.would_change() {
+                    complain(
+                        "no agent runs, and a look changes nothing: what is shown is what the next \
+                         start makes of the state",
+                    );
+                }
+                return Ok(Reached::Stopped(Box::new(agent)));
+            }
+            Err(error) if is_in_use(&error) => match refused {
+                Some(refused) => return Err(refused.into()),
+                None if patience.wait().await => {}
+                None => return Err(error.into()),
+            },
+            Err(error) if error.is_of_rights() => {
+                // What may not be read either is no state without an agent.
+                if let Some(refused) = refused {
+                    return Err(refused.into());
+                }
+                refuse_another_ones_state(&config)?;
+                return Err(error.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 async fn reach_with(config: Config, build: Build) -> Result<Reached, CommandError> {
@@ -207,12 +253,6 @@ impl Patience {
         tokio::time::sleep(Self::STEP).await;
         Instant::now() < self.end
     }
-}
-
-/// The state, to look at; what it logs is shown if it is serious.
-pub(super) fn take_state(config: Config) -> Result<Agent, CommandError> {
-    log_what_is_serious()?;
-    Ok(Agent::build_idle(config, Arc::new(SystemClock::new()))?)
 }
 
 /// A command that asks twice has its log by then.

@@ -10,19 +10,22 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::ask::{Reached, reach, take_state};
+use serde::Serialize;
+
+use super::ask::{Reached, reach};
 use super::terminal::Paint;
 use super::{CommandError, Exit, complain, load_without_secrets, print_line};
 use crate::config::Config;
 use crate::control::{Client, Reply, Request};
 use crate::observe::status::Status;
+use crate::observe::troubles::{self, Trouble};
 use table::View;
 
 /// Show what is polled, delivered, waiting and held
 ///
 /// The first lines say whether all is well, or what needs a person; the reason and what to do about
-/// it stand beneath each collection and output. Asks the running agent; without one it reads the
-/// state that the last one left.
+/// it stand beneath each collection and output. Asks the running agent; without one it shows what the
+/// next start makes of the state that the last one left, and changes nothing.
 ///
 /// With --watch it is shown again and again: on a terminal in place, with how fast events come and
 /// go, until q or Ctrl-C; elsewhere one after the other. An agent that is restarted meanwhile is
@@ -64,7 +67,7 @@ impl StatusCommand {
         }
         let status = take(config).await?;
         if self.json {
-            let json = serde_json::to_string_pretty(&status)
+            let json = serde_json::to_string_pretty(&Told::of(&status))
                 .map_err(|error| CommandError::Failed(error.to_string()))?;
             print_line(json)?;
         } else {
@@ -76,6 +79,22 @@ impl StatusCommand {
     }
 }
 
+/// What scripts read.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    /// What is not well, the worst first.
+    troubles: Vec<Trouble>,
+}
+
+impl<'a> Told<'a> {
+    fn of(status: &'a Status) -> Self {
+        let troubles = troubles::find(status);
+        Self { status, troubles }
+    }
+}
+
 async fn take(config: Config) -> Result<Status, CommandError> {
     let folder = &config.state.directory;
     if !folder.exists() {
@@ -83,9 +102,8 @@ async fn take(config: Config) -> Result<Status, CommandError> {
             "there is no state in {} yet: the first `cta-forwarder run` makes it",
             folder.display()
         ));
-        return of_nothing(config);
     }
-    match reach(config.clone()).await? {
+    match reach(config.clone(), &Request::Status).await? {
         Reached::Stopped(agent) => Ok(Status::take(agent.house(), &config, false)),
         Reached::Running(client) => ask_client(client).await,
     }
@@ -109,13 +127,4 @@ async fn ask_client(client: Client) -> Result<Status, CommandError> {
         }
     }
     Err(CommandError::Failed("the agent told nothing".to_owned()))
-}
-
-/// What an agent would say before its first poll.
-fn of_nothing(mut config: Config) -> Result<Status, CommandError> {
-    let folder =
-        tempfile::tempdir().map_err(CommandError::failed("a temporary folder cannot be made"))?;
-    folder.path().clone_into(&mut config.state.directory);
-    let agent = take_state(config.clone())?;
-    Ok(Status::take(agent.house(), &config, false))
 }

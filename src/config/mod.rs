@@ -131,6 +131,12 @@ pub struct ServiceConfig {
 }
 
 impl ServiceConfig {
+    /// What it is called among all parts of the configuration.
+    #[must_use]
+    pub fn part(&self) -> String {
+        format!("service {}", self.name)
+    }
+
     /// Whether a poll of the collection brings all of it, without times.
     #[must_use]
     pub fn is_data_set(&self, collection: &str) -> bool {
@@ -354,6 +360,11 @@ pub struct InboxConfig {
     pub limits: Limits,
 }
 
+impl InboxConfig {
+    /// What it is called among all parts of the configuration.
+    pub const PART: &str = "inbox";
+}
+
 /// `[admin]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminConfig {
@@ -365,6 +376,11 @@ pub struct AdminConfig {
     pub max_connections: u32,
     /// TLS; none listens in the clear.
     pub tls: Option<ServerTlsConfig>,
+}
+
+impl AdminConfig {
+    /// What it is called among all parts of the configuration.
+    pub const PART: &str = "admin";
 }
 
 /// `tls` of something that listens.
@@ -412,6 +428,25 @@ pub struct OutputConfig {
 }
 
 impl OutputConfig {
+    /// What it is called among all parts of the configuration.
+    #[must_use]
+    pub fn part(&self) -> String {
+        format!("output {}", self.name)
+    }
+
+    /// TLS to its peers, if it speaks that.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsConfig> {
+        match &self.kind {
+            OutputKind::SplunkHec(config) => Some(&config.tls),
+            OutputKind::Syslog(config) => match config.transport {
+                SyslogTransport::Tls | SyslogTransport::RelpTls => Some(&config.tls),
+                SyslogTransport::Udp | SyslogTransport::Tcp | SyslogTransport::Relp => None,
+            },
+            OutputKind::File(_) | OutputKind::Stdout => None,
+        }
+    }
+
     /// Whether events of this collection go here.
     #[must_use]
     pub fn takes(&self, collection: &str) -> bool {

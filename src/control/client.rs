@@ -1,19 +1,25 @@
 //! The other end: a command that asks a running agent.
 
+use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
-use tokio::net::unix::OwnedReadHalf;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::{Reply, Request, socket_path};
+
+/// How long an agent may take to say that it has heard, and to answer what it answers from memory.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to a running agent.
 #[derive(Debug)]
 pub struct Client {
     path: PathBuf,
     stream: UnixStream,
+    patience: Duration,
 }
 
 /// The agent was asked and did not answer.
@@ -28,6 +34,18 @@ pub enum CallError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Nobody answers.
+    #[error(
+        "{agent} does not answer on {path:?} (waited {waited:?}): it is stopped, or it hangs. Its log and `systemctl status cta-forwarder` may say why; `kill -CONT` continues a process that was stopped, else restart it: nothing is lost"
+    )]
+    Silent {
+        /// Who should.
+        agent: Agent,
+        /// The socket.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// The connection broke.
     #[error("the agent went away in the middle of its answer ({path:?}): {source}")]
@@ -49,12 +67,31 @@ pub enum CallError {
     },
 }
 
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct Agent {
+    pid: Option<i32>,
+}
+
+impl Display for Agent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.pid {
+            Some(pid) => write!(f, "the agent (process {pid})"),
+            None => f.write_str("the agent"),
+        }
+    }
+}
+
 impl Client {
     /// Connects to the agent that runs on this state folder; `None` if none does.
     pub async fn connect(state: &Path) -> Result<Option<Self>, CallError> {
         let path = socket_path(state);
         match UnixStream::connect(&path).await {
-            Ok(stream) => Ok(Some(Self { path, stream })),
+            Ok(stream) => Ok(Some(Self {
+                path,
+                stream,
+                patience: PATIENCE,
+            })),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -63,28 +100,35 @@ impl Client {
             {
                 Ok(None)
             }
+            // So many wait before us that no place is left.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(CallError::Silent {
+                agent: Agent { pid: None },
+                path,
+                waited: Duration::ZERO,
+            }),
             Err(source) => Err(CallError::Connect { path, source }),
         }
     }
 
     /// Sends a request; its replies follow.
     pub async fn call(self, request: &Request) -> Result<Call, CallError> {
-        let Self { path, stream } = self;
-        let (read, mut write) = stream.into_split();
-        let send = async {
-            let mut line = serde_json::to_vec(request)?;
-            line.push(b'\n');
-            write.write_all(&line).await
-        };
-        send.await.map_err(|source| CallError::Broken {
-            path: path.clone(),
-            source,
-        })?;
-        Ok(Call {
+        let Self {
             path,
+            stream,
+            patience,
+        } = self;
+        let pid = stream.peer_cred().ok().and_then(|own| own.pid());
+        let (read, write) = stream.into_split();
+        let mut call = Call {
+            path,
+            agent: Agent { pid },
             lines: BufReader::new(read).lines(),
-            _write: write,
-        })
+            patience: Some(patience),
+            is_quick: request.is_quick(),
+            write,
+        };
+        call.send(request, patience).await?;
+        Ok(call)
     }
 }
 
@@ -92,31 +136,77 @@ impl Client {
 #[derive(Debug)]
 pub struct Call {
     path: PathBuf,
+    agent: Agent,
     lines: Lines<BufReader<OwnedReadHalf>>,
+    /// How long the next line may take; none where that may be any time.
+    patience: Option<Duration>,
+    is_quick: bool,
     /// Open as long as somebody waits for the answer.
-    _write: tokio::net::unix::OwnedWriteHalf,
+    write: OwnedWriteHalf,
 }
 
 impl Call {
-    /// The next reply; none after the last.
+    /// The next reply that tells something; none after the last.
     pub async fn next(&mut self) -> Result<Option<Reply>, CallError> {
-        let line = self.lines.next_line().await;
-        let line = line.map_err(|source| CallError::Broken {
-            path: self.path.clone(),
-            source,
-        })?;
+        loop {
+            let reply = self.line().await?;
+            // Somebody is there. A poll or a replay takes its time.
+            if !self.is_quick {
+                self.patience = None;
+            }
+            if !matches!(reply, Some(Reply::Heard)) {
+                return Ok(reply);
+            }
+        }
+    }
+
+    async fn send(&mut self, request: &Request, patience: Duration) -> Result<(), CallError> {
+        let write = &mut self.write;
+        let writing = async {
+            let mut line = serde_json::to_vec(request)?;
+            line.push(b'\n');
+            write.write_all(&line).await
+        };
+        match tokio::time::timeout(patience, writing).await {
+            Ok(written) => written.map_err(|source| self.broken(source)),
+            Err(_) => Err(self.silent(patience)),
+        }
+    }
+
+    async fn line(&mut self) -> Result<Option<Reply>, CallError> {
+        let line = self.lines.next_line();
+        let line = match self.patience {
+            None => line.await,
+            Some(patience) => match tokio::time::timeout(patience, line).await {
+                Ok(line) => line,
+                Err(_) => return Err(self.silent(patience)),
+            },
+        };
+        let line = line.map_err(|source| self.broken(source))?;
         let parse = |line: String| {
-            let path = self.path.clone();
             serde_json::from_str(&line).map_err(|source| {
                 if source.is_eof() {
-                    let source = io::ErrorKind::UnexpectedEof.into();
-                    CallError::Broken { path, source }
+                    self.broken(io::ErrorKind::UnexpectedEof.into())
                 } else {
+                    let path = self.path.clone();
                     CallError::Answer { path, source }
                 }
             })
         };
         line.map(parse).transpose()
+    }
+
+    fn broken(&self, source: io::Error) -> CallError {
+        let path = self.path.clone();
+        CallError::Broken { path, source }
+    }
+
+    fn silent(&self, waited: Duration) -> CallError {
+        CallError::Silent {
+            agent: self.agent,
+            path: self.path.clone(),
+            waited,
+        }
     }
 }
 
@@ -137,5 +227,41 @@ mod tests {
         drop(stream);
         let error = call.next().await.unwrap_err();
         assert!(matches!(error, CallError::Broken { .. }), "{error}");
+    }
+
+    /// An agent that takes connections and never says a word, and one that says that it has heard.
+    async fn ask(heard: bool, request: Request) -> Result<Option<Reply>, CallError> {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(socket_path(folder.path())).unwrap();
+        let mut client = Client::connect(folder.path()).await.unwrap().unwrap();
+        client.patience = Duration::from_millis(50);
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut call = client.call(&request).await.unwrap();
+        if heard {
+            stream.write_all(b"{\"reply\":\"heard\"}\n").await.unwrap();
+        }
+        let late = async {
+            // Longer than the patience of a quick request: it has given up by then, another waits.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let done = b"{\"reply\":\"done\",\"message\":\"\"}\n";
+            let _ = stream.write_all(done).await;
+        };
+        let (reply, ()) = tokio::join!(call.next(), late);
+        reply
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_not_waited_for_and_who_has_heard_may_take_his_time() {
+        for (heard, request) in [
+            (false, Request::Status),
+            (false, Request::Audit),
+            (true, Request::Status),
+        ] {
+            let error = ask(heard, request).await.unwrap_err();
+            let own = format!("(process {}) does not answer", std::process::id());
+            assert!(error.to_string().contains(&own), "{error}");
+        }
+        let reply = ask(true, Request::Audit).await.unwrap();
+        assert!(matches!(reply, Some(Reply::Done { .. })), "{reply:?}");
     }
 }

@@ -57,16 +57,17 @@ impl Control {
             reply(replies, Reply::Progress { message }).await;
         }
         let retried = retried.map_err(|error| error.to_string())?;
+        let way = if self.is_delivering() {
+            "on the way again"
+        } else {
+            "in the spool again, waiting for an agent"
+        };
         match (retried.retried, retried.kept) {
             (0, 0) => Ok(choice.none()),
-            (sent, 0) => Ok(format!(
-                "{} on the way again{}",
-                count(sent),
-                along(retried.along)
-            )),
+            (sent, 0) => Ok(format!("{} {way}{}", count(sent), along(retried.along))),
             (0, kept) => Err(format!("{} as before: see above", stay(kept))),
             (sent, kept) => Err(format!(
-                "{} on the way again, {} as before: see above",
+                "{} {way}, {} as before: see above",
                 count(sent),
                 stay(kept)
             )),

@@ -8,6 +8,7 @@ mod batches;
 mod checkpoints;
 mod client;
 mod letters;
+mod names;
 mod protocol;
 mod replays;
 mod server;
@@ -111,6 +112,9 @@ impl Control {
 
     /// Answers a request; the last reply is [`Reply::Done`] or [`Reply::Failed`].
     pub async fn answer(&self, request: Request, replies: &Replies) {
+        if let Err(message) = self.check_collection(&request) {
+            return reply(replies, Reply::Failed { message }).await;
+        }
         let last = match request {
             Request::Status => {
                 let status = Status::take(&self.house, &self.current().config, true);
@@ -280,7 +284,34 @@ impl Control {
                 Err(error) => return Err(error.to_string()),
             }
         };
-        hand_over(result, replies).await
+        self.hand_over(result, replies).await
+    }
+
+    /// Gives the person what a manual poll brought.
+    async fn hand_over(&self, result: ManualResult, replies: &Replies) -> Result<String, String> {
+        let counts = &result.completed.totals.counts;
+        let summary = format!(
+            "{} events of {} incidents up to {}",
+            counts.events, counts.incidents, result.completed.checkpoint
+        );
+        if let Some(mut events) = result.events {
+            loop {
+                let line = tokio::task::block_in_place(|| events.next_line());
+                match line.map_err(|error| format!("the events cannot be read again: {error}"))? {
+                    Some((_, json)) => reply(replies, Reply::Event { json }).await,
+                    None => break,
+                }
+            }
+        }
+        Ok(match result.seq {
+            Some(seq) if self.is_delivering() => {
+                format!("{summary}, on their way as batch {seq}")
+            }
+            Some(seq) => {
+                format!("{summary}, in the spool as batch {seq} and waiting for an agent")
+            }
+            None => summary,
+        })
     }
 
     fn forget_output(&self, name: &str) -> Result<String, String> {
@@ -292,28 +323,6 @@ impl Control {
             debt.batches, debt.events
         ))
     }
-}
-
-/// Gives the person what a manual poll brought.
-async fn hand_over(result: ManualResult, replies: &Replies) -> Result<String, String> {
-    let counts = &result.completed.totals.counts;
-    let summary = format!(
-        "{} events of {} incidents up to {}",
-        counts.events, counts.incidents, result.completed.checkpoint
-    );
-    if let Some(mut events) = result.events {
-        loop {
-            let line = tokio::task::block_in_place(|| events.next_line());
-            match line.map_err(|error| format!("the events cannot be read again: {error}"))? {
-                Some((_, json)) => reply(replies, Reply::Event { json }).await,
-                None => break,
-            }
-        }
-    }
-    Ok(match result.seq {
-        Some(seq) => format!("{summary}, on their way as batch {seq}"),
-        None => summary,
-    })
 }
 
 async fn reply(replies: &Replies, reply: Reply) {

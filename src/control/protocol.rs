@@ -129,10 +129,50 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether it is answered from memory, at once. All others may take their time.
+    #[must_use]
+    pub fn is_quick(&self) -> bool {
+        matches!(
+            self,
+            Self::Status | Self::ShowCheckpoints | Self::PlanCheckpoint { .. }
+        )
+    }
+
+    /// Whether it changes nothing: where no agent runs it is answered from what lies on the disk.
+    #[must_use]
+    pub fn is_look(&self) -> bool {
+        match self {
+            Self::Status
+            | Self::ListLetters { .. }
+            | Self::ExportLetters { .. }
+            | Self::Audit
+            | Self::ListBatches { .. }
+            | Self::ShowBatch { .. }
+            | Self::ExportBatch { .. }
+            | Self::PlanReplay { .. }
+            | Self::ShowCheckpoints
+            | Self::PlanCheckpoint { .. } => true,
+            Self::CheckSpool { repair, .. } => !repair,
+            Self::Poll { .. }
+            | Self::Reload { .. }
+            | Self::ForgetOutput { .. }
+            | Self::RetryLetters { .. }
+            | Self::DropLetters { .. }
+            | Self::AbandonDamage { .. }
+            | Self::Replay { .. }
+            | Self::SendTest { .. }
+            | Self::SetCheckpoint { .. } => false,
+        }
+    }
+}
+
 /// One line to a command; the last is `done`, `misconfigured` or `failed`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
+    /// The request was understood, and is being answered: the first line to every command.
+    Heard,
     /// The status.
     Status(Box<Status>),
     /// What is going on meanwhile.

@@ -59,9 +59,10 @@ impl Control {
             let done = done.map_err(|error| {
                 let rest = batches.len() as u64 - (number - 1);
                 format!(
-                    "{} are on their way; batch {} and those behind it, {rest} in all, are not: \
-                     {error}; the same command{} goes on there",
+                    "{} are {}; batch {} and those behind it, {rest} in all, are not: {error}; \
+                     the same command{} goes on there",
                     so_far(sent, events),
+                    self.way(),
                     batch.seq,
                     if choice.again && sent > 0 {
                         " without --again"
@@ -93,8 +94,9 @@ impl Control {
             }
         }
         let told = format!(
-            "{} are on their way to {:?}",
+            "{} are {} to {:?}",
             so_far(sent, events),
+            self.way(),
             choice.to
         );
         match left_out {
@@ -117,6 +119,15 @@ impl Control {
         tokio::select! {
             alone = lock.lock_owned() => Some(alone),
             () = replies.closed() => None,
+        }
+    }
+
+    /// What becomes of batches that are in the spool again.
+    fn way(&self) -> &'static str {
+        if self.is_delivering() {
+            "on their way"
+        } else {
+            "waiting for an agent that brings them"
         }
     }
 

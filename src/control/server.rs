@@ -137,7 +137,11 @@ async fn serve(
     let (replies, mut to_send) = mpsc::channel(64);
     let answering = async {
         match serde_json::from_str::<Request>(&line) {
-            Ok(request) => control.answer(request, &replies).await,
+            Ok(request) => {
+                // Who asks knows then that somebody is there, however long the answer takes.
+                let _ = replies.send(Reply::Heard).await;
+                control.answer(request, &replies).await;
+            }
             Err(error) => {
                 let message = format!("not a request that this version knows: {error}");
                 // Who has gone needs no reply.

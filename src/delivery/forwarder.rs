@@ -25,6 +25,7 @@ use crate::observe::board::Hold;
 use crate::observe::watchdog::{DISK_PATIENCE, Pulse};
 use crate::output::{BuildOutputError, FlightId, Landing, Output, PeerOrder, Receipt};
 use crate::state::WorkChanges;
+use crate::tls::expiry;
 use crate::wake::Wake;
 use flight::Flight;
 use keeping::{KeepError, OpenBatch};
@@ -100,8 +101,10 @@ impl Forwarder {
             // A token that does not acknowledge would only show once it has taken events.
             acknowledgement.is_some(),
         );
+        let output = Output::new(&config)?;
+        tell_certificates(house, &config);
         Ok(Self {
-            output: Output::new(&config)?,
+            output,
             peers,
             acks: acknowledgement.map(|acks| Acks::new(acks.timeout, acks.interval)),
             breaker: Breaker::new(),
@@ -278,6 +281,8 @@ impl Forwarder {
                 Choice::Launch(peer) => self.launch(peer, now),
                 Choice::Probe(peer) => {
                     self.output.probe(peer);
+                    // It reads them again.
+                    tell_certificates(&self.house, &self.config);
                     self.probes += 1;
                 }
                 Choice::Nothing { until } => {
@@ -385,6 +390,12 @@ impl Forwarder {
             }
         }
     }
+}
+
+/// Says until when the certificates are valid that an output has read.
+fn tell_certificates(house: &House, config: &OutputConfig) {
+    let read = config.tls().map(expiry::of_client).unwrap_or_default();
+    house.board.set_certificates(config.part(), read);
 }
 
 fn acknowledgement(config: &OutputConfig) -> Option<AcknowledgementConfig> {

@@ -4,6 +4,7 @@
 //! that tests bring, which loses what a crash may lose.
 
 mod file_system;
+mod looking;
 mod machine;
 #[cfg(test)]
 pub(crate) mod model;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use file_system::{DiskFile, FileSystem, Metadata};
+pub use looking::LookingDisk;
 use machine::MachineDisk;
 
 use crate::crash::{self, Point};

@@ -25,7 +25,7 @@ use crate::house::House;
 use crate::listener::{ListenError, Listener, Socket};
 use crate::observe::seldom::Seldom;
 use crate::taxii::message::StatusReply;
-use crate::tls::{self, BuildServerError};
+use crate::tls::{self, BuildServerError, expiry};
 use crate::wake::told_to_stop;
 use authentication::Doorkeeper;
 pub use keep::Received;
@@ -60,6 +60,9 @@ impl Inbox {
     /// Reads the certificates; listens to nothing.
     pub fn new(house: &House, config: InboxConfig) -> Result<Self, BuildServerError> {
         let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
+        let read = config.tls.as_ref().map(expiry::of_server);
+        let part = InboxConfig::PART.to_owned();
+        house.board.set_certificates(part, read.unwrap_or_default());
         Ok(Self {
             house: house.clone(),
             doorkeeper: Doorkeeper::new(&config),

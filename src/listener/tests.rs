@@ -26,7 +26,18 @@ struct Served {
 }
 
 impl Served {
-    fn start(tls: bool, max_connections: usize, patience: Duration) -> Self {
+    fn start(tls: bool, max_connections: usize, quiet: Duration) -> Self {
+        Self::with(
+            tls,
+            max_connections,
+            Patience {
+                first: LIMIT,
+                quiet,
+            },
+        )
+    }
+
+    fn with(tls: bool, max_connections: usize, patience: Patience) -> Self {
         let tls = tls.then(|| {
             let fixture = |name| {
                 Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -104,6 +115,82 @@ async fn who_asks_nothing_is_let_go() {
         stream.write_all(sends).await.unwrap();
         let said = Served::said(stream).await;
         assert!(!said.contains("hello"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_request_has_less_time_than_those_after_it() {
+    let patience = Patience {
+        first: NO_PATIENCE,
+        quiet: LIMIT,
+    };
+    for tls in [false, true] {
+        let served = Served::with(tls, 8, patience);
+        let quiet = served.connect().await;
+        if !tls {
+            assert_eq!(Served::said(quiet).await, "");
+            let mut half = served.connect().await;
+            half.write_all(b"GET / HTTP/1.1\r\nHost").await.unwrap();
+            assert_eq!(Served::said(half).await, "");
+        }
+    }
+    // On one that has asked, more may be asked later.
+    let mut served = Served::with(false, 8, patience);
+    let mut stream = served.connect().await;
+    stream.write_all(ASK).await.unwrap();
+    served.came().await;
+    assert_eq!(Served::said(served.connect().await).await, "");
+    stream.write_all(ASK).await.unwrap();
+    served.came().await;
+}
+
+#[tokio::test]
+async fn who_is_quiet_for_longest_gives_his_place_to_who_comes() {
+    let mut served = Served::start(false, 2, LIMIT);
+    let mut first = served.connect().await;
+    first.write_all(ASK).await.unwrap();
+    served.came().await;
+    let mut answer = [0; 4];
+    first.read_exact(&mut answer).await.unwrap();
+    let second = served.connect().await;
+    // Who asks again is quiet for less long than who has never asked.
+    let mut asked = vec![0; 1 << 10];
+    while !String::from_utf8_lossy(&asked).contains("hello") {
+        let read = first.read(&mut asked).await.unwrap();
+        assert!(read > 0);
+    }
+    served.may_answer.send_replace(false);
+    first.write_all(ASK).await.unwrap();
+    served.came().await;
+    let mut third = served.connect().await;
+    third.write_all(ASK).await.unwrap();
+    served.came().await;
+    assert_eq!(Served::said(second).await, "");
+    // And who is being answered keeps his.
+    served.may_answer.send_replace(true);
+    for stream in [&mut first, &mut third] {
+        stream.read_exact(&mut answer).await.unwrap();
+    }
+}
+
+/// A monitor gets its answer though others have all places and say nothing.
+#[tokio::test]
+async fn many_quiet_connections_keep_nobody_out() {
+    for tls in [false, true] {
+        let mut served = Served::start(tls, 16, LIMIT);
+        let mut quiet = Vec::new();
+        for _ in 0..40 {
+            quiet.push(served.connect().await);
+        }
+        if tls {
+            // Whoever comes next gets the place of the first.
+            let first = quiet.remove(0);
+            assert_eq!(Served::said(first).await, "");
+            continue;
+        }
+        let mut stream = served.connect().await;
+        stream.write_all(ASK).await.unwrap();
+        served.came().await;
     }
 }
 

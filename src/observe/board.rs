@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::figures::{OutputFigures, PollFigures};
+use crate::tls::expiry::Expiry;
 
 /// Where pollers and forwarders write what they do.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ struct Inner {
     inbox: InboxActivity,
     reload: ReloadActivity,
     figures: Figures,
+    /// By part, what was last read.
+    certificates: BTreeMap<String, Vec<Expiry>>,
     page: Option<String>,
     /// Pages that there were so far.
     pages: u64,
@@ -242,6 +245,19 @@ impl Board {
     pub fn figures(&self) -> Figures {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.figures.clone()
+    }
+
+    /// Writes until when the certificates are valid that a part has read.
+    pub fn set_certificates(&self, part: String, read: Vec<Expiry>) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.certificates.insert(part, read);
+    }
+
+    /// The certificates that were read, by part: also of those that are configured no more.
+    #[must_use]
+    pub fn certificates(&self) -> BTreeMap<String, Vec<Expiry>> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.certificates.clone()
     }
 
     /// Writes where the status page is; gives the number of that.

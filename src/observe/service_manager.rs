@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use super::board::Board;
+use super::status::Status;
+use super::troubles::{self, Severity, What};
 
 /// How often a start that takes its time asks for more of it.
 pub const START_SIGN: Duration = Duration::from_secs(15);
@@ -71,41 +72,35 @@ pub fn interval() -> Duration {
 
 /// The agent in one line: what it waits for a person for, or that all is well.
 #[must_use]
-pub fn summary(board: &Board) -> String {
-    if let Some(why) = board.reload_activity().last_refusal {
-        return why;
+pub fn summary(status: &Status) -> String {
+    let troubles = troubles::find(status);
+    let refused = troubles
+        .iter()
+        .find(|trouble| trouble.what == What::RefusedReload);
+    if let Some(refused) = refused {
+        return refused.reason.clone();
     }
-    let (collections, outputs) = (board.collections(), board.outputs());
-    let of_collections = collections
-        .iter()
-        .filter_map(|(name, activity)| Some((name, activity.hold.as_ref()?)));
-    let of_outputs = outputs
-        .iter()
-        .filter_map(|(name, activity)| Some((name, activity.hold.as_ref()?)));
-    let held: Vec<String> = of_collections
-        .chain(of_outputs)
-        .map(|(name, hold)| format!("{name} is held: {}", hold.reason))
-        .collect();
-    if let Some(told) = first_of(&held) {
-        return told;
-    }
-    let failing = outputs
-        .iter()
-        .filter_map(|(name, activity)| Some((name, activity.last_failure.as_ref()?)));
-    let failing: Vec<String> = failing
-        .map(|(name, why)| format!("{name} is not reached: {why}"))
-        .collect();
-    if let Some(told) = first_of(&failing) {
-        return told;
+    for severity in [Severity::Held, Severity::Failing] {
+        let alike = troubles
+            .iter()
+            .filter(|trouble| trouble.severity == severity);
+        let told: Vec<String> = alike
+            .map(|trouble| format!("{}: {}", trouble.headline(), trouble.reason))
+            .collect();
+        if let Some(told) = first_of(&told) {
+            return told;
+        }
     }
     let count = |count: usize, one: &str, many: &str| match count {
         1 => format!("1 {one}"),
         _ => format!("{count} {many}"),
     };
+    let outputs = status.outputs.iter();
+    let configured = outputs.filter(|output| output.kind.is_some()).count();
     format!(
         "polls {}, delivers to {}",
-        count(collections.len(), "collection", "collections"),
-        count(outputs.len(), "output", "outputs")
+        count(status.collections.len(), "collection", "collections"),
+        count(configured, "output", "outputs")
     )
 }
 
@@ -139,27 +134,25 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::board::Hold;
+    use crate::observe::specimen::{hold, output, peer, well};
 
     #[test]
     fn the_summary_says_what_needs_a_person_first() {
-        let board = Board::default();
-        board.collection("cta/a", |_| {});
-        board.collection("cta/b", |_| {});
-        board.output("splunk", |_| {});
-        assert_eq!(summary(&board), "polls 2 collections, delivers to 1 output");
-        board.output("splunk", |output| {
-            output.last_failure = Some("refused".into());
+        let mut status = well();
+        assert_eq!(
+            summary(&status),
+            "polls 1 collection, delivers to 2 outputs"
+        );
+        let failing = serde_json::json!({
+            "failures": 1, "last_failure": "refused", "peers": [peer("https://a", "failing")],
         });
-        assert_eq!(summary(&board), "splunk is not reached: refused");
-        board.collection("cta/b", |collection| {
-            collection.hold = Some(Hold {
-                reason: "401".into(),
-                mend: String::new(),
-                since: chrono::DateTime::UNIX_EPOCH,
-            });
-        });
-        assert_eq!(summary(&board), "cta/b is held: 401");
+        status.outputs[0] = serde_json::from_value(output("splunk", &failing)).unwrap();
+        assert_eq!(summary(&status), "output splunk fails: refused");
+        let held = serde_json::from_value(hold("401", "")).unwrap();
+        status.collections[0].activity.hold = Some(held);
+        assert_eq!(summary(&status), "cta/flows is held: 401");
+        status.reload.refused(status.at, "a mistake");
+        assert_eq!(summary(&status), "a mistake");
     }
 
     #[test]

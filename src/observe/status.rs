@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::board::{CollectionActivity, InboxActivity, OutputActivity, ReloadActivity};
-use crate::config::{Config, InboxConfig, OutputKind};
+use crate::config::{AdminConfig, Config, InboxConfig, OutputConfig, OutputKind, ServiceConfig};
 use crate::delivery::Progress;
 use crate::house::House;
 use crate::state::{BatchPicture, CollectionKey, Finished, Picture};
+use crate::tls::expiry::Expiry;
 
 /// The whole status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Status {
     /// How often its configuration was read again.
     #[serde(default)]
     pub reload: ReloadActivity,
+    /// The part of the agent that does nothing though it has something to do, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standstill: Option<String>,
     /// The collections.
     pub collections: Vec<CollectionStatus>,
     /// The inbox, if there is one.
@@ -35,6 +39,19 @@ pub struct Status {
     pub outputs: Vec<OutputStatus>,
     /// The spool.
     pub spool: SpoolStatus,
+    /// The certificates that the agent uses.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// A file of certificates, as the part of the agent that uses it has read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// Who uses it: `inbox`, `admin`, or `service` and `output` with their name.
+    pub part: String,
+    /// The file.
+    #[serde(flatten)]
+    pub expiry: Expiry,
 }
 
 /// A collection.
@@ -168,17 +185,21 @@ impl Status {
     /// Takes the status; `is_running` is whether this process runs the agent.
     #[must_use]
     pub fn take(house: &House, config: &Config, is_running: bool) -> Self {
-        let now = house.clock.now().utc;
+        let clock = house.clock.now();
+        let now = clock.utc;
+        let stall = house.watchdog.stall(clock.monotonic);
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at: now,
             pid: is_running.then(std::process::id),
             page: house.board.page(),
             reload: house.board.reload_activity(),
+            standstill: stall.map(|stall| stall.to_string()),
             collections: collections(house, config, now),
             inbox: config.inbox.as_ref().map(|config| inbox(house, config)),
             outputs: outputs(house, config),
             spool: spool(house),
+            certificates: certificates(house, config),
         }
     }
 }
@@ -320,6 +341,22 @@ fn is_missing(house: &House, output: &str, seq: u64) -> bool {
         batch.is_some_and(|batch| batch.outputs.contains(output))
     };
     house.spool.batch(seq).is_none() && house.state.look(is_owed)
+}
+
+fn certificates(house: &House, config: &Config) -> Vec<CertificateStatus> {
+    let services = config.services.iter().map(ServiceConfig::part);
+    let outputs = config.outputs.iter().map(OutputConfig::part);
+    let inbox = config.inbox.iter().map(|_| InboxConfig::PART.to_owned());
+    let admin = config.admin.iter().map(|_| AdminConfig::PART.to_owned());
+    let mut read = house.board.certificates();
+    let mut all = Vec::new();
+    for part in services.chain(outputs).chain(inbox).chain(admin) {
+        for expiry in read.remove(&part).unwrap_or_default() {
+            let part = part.clone();
+            all.push(CertificateStatus { part, expiry });
+        }
+    }
+    all
 }
 
 fn spool(house: &House) -> SpoolStatus {

@@ -34,7 +34,7 @@ use crate::taxii::fault::Fault;
 use crate::taxii::gate::Gate;
 use crate::taxii::version::Version;
 use crate::taxii::window::{PollWindow, WindowRules};
-use crate::tls::BuildClientError;
+use crate::tls::{BuildClientError, expiry};
 use crate::wake::Wake;
 use collection::Collection;
 use commit::{Reason, Unrecorded};
@@ -165,6 +165,8 @@ impl Poller {
         service: ServiceConfig,
     ) -> Result<Vec<Self>, BuildClientError> {
         let service = Arc::new(service);
+        let read = expiry::of_client(&service.tls);
+        house.board.set_certificates(service.part(), read);
         let offset = house
             .state
             .look(|picture| picture.clock_offsets_ms.get(&service.name).copied());
@@ -498,8 +500,16 @@ impl Poller {
         if let Err(error) = self.stage_only_new(&key, &mut staging) {
             return self.not_kept(index, &error, server_now);
         }
-        if is_held && let Err(error) = self.client.reload() {
-            tracing::error!(collection = %key, %error, "a secret or a certificate cannot be read again");
+        if is_held {
+            match self.client.reload() {
+                Ok(()) => {
+                    let read = expiry::of_client(&self.service.tls);
+                    self.house.board.set_certificates(self.service.part(), read);
+                }
+                Err(error) => {
+                    tracing::error!(collection = %key, %error, "a secret or a certificate cannot be read again");
+                }
+            }
         }
         let started = self.house.clock.now();
         let manner = Manner {

@@ -41,6 +41,22 @@ impl StateLock {
         directory.join("lock")
     }
 
+    /// Keeps an agent from starting while somebody looks, as others may who look; changes nothing. None
+    /// where no agent ever was.
+    pub fn share(directory: &Path) -> Result<Option<Self>, LockError> {
+        let path = Self::path(directory);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(LockError::Io { path, source }),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Err(held(directory, file)),
+            Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
+        }
+    }
+
     /// Takes the lock of a state folder, which is made if it is not there.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
         let path = Self::path(directory);
@@ -62,15 +78,7 @@ impl StateLock {
             .map_err(io_error)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                // Who has it is a courtesy; that somebody has it is certain.
-                let _ = file.read_to_string(&mut pid);
-                return Err(LockError::Held {
-                    path: directory.to_owned(),
-                    pid: pid.trim().to_owned(),
-                });
-            }
+            Err(TryLockError::WouldBlock) => return Err(held(directory, file)),
             Err(TryLockError::Error(source)) => return Err(io_error(source)),
         }
         let write_pid = |file: &mut File| -> io::Result<()> {
@@ -80,6 +88,16 @@ impl StateLock {
         };
         write_pid(&mut file).map_err(io_error)?;
         Ok(Self { _file: file })
+    }
+}
+
+fn held(directory: &Path, mut file: File) -> LockError {
+    let mut pid = String::new();
+    // Who has it is a courtesy; that somebody has it is certain.
+    let _ = file.read_to_string(&mut pid);
+    LockError::Held {
+        path: directory.to_owned(),
+        pid: pid.trim().to_owned(),
     }
 }
 
@@ -98,7 +116,14 @@ mod tests {
                 .contains(&format!("process {}", std::process::id())),
             "{error}"
         );
+        StateLock::share(folder.path()).unwrap_err();
         drop(first);
+        let (one, other) = (
+            StateLock::share(folder.path()),
+            StateLock::share(folder.path()),
+        );
+        StateLock::take(folder.path()).unwrap_err();
+        drop((one.unwrap().unwrap(), other.unwrap().unwrap()));
         StateLock::take(folder.path()).unwrap();
     }
 }

@@ -71,7 +71,7 @@ pub enum OpenStateError {
     },
 }
 
-pub use store::{Changes, KeyValue, SledTables, StoreError, Table, Tables};
+pub use store::{Changes, KeyValue, LookingTables, SledTables, StoreError, Table, Tables};
 
 /// Ledger and store behind one lock.
 #[derive(Debug)]

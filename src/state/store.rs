@@ -6,6 +6,7 @@
 //! is only written. What it must hold is kept in memory, which is a few hundred bytes for each open
 //! batch: a table that breaks is made anew from there, and nothing is lost.
 
+mod looking;
 #[cfg(test)]
 pub(crate) mod memory;
 mod picture_values;
@@ -29,6 +30,7 @@ use crate::storage::Storage;
 use picture_values::{Counters, json, parse};
 use value::{ValueChanges, Values};
 
+pub use looking::LookingTables;
 pub use sled_table::SledTables;
 pub use table::{Changes, KeyValue, StoreError, Table, Tables};
 

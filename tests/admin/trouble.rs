@@ -137,6 +137,12 @@ async fn a_dead_letter_is_on_the_page_until_it_is_dropped() {
         (status["letters"].as_array()?.len() == 1).then_some(status)
     });
     assert_eq!(status["letters"][0]["code"], "hec-13");
+    // The terminal and the page say the same of it.
+    let (code, said) = watched.rig.command(&["status", "--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["troubles"], status["troubles"]);
+    assert_eq!(said["troubles"][0]["what"], "dead_letters");
     assert_eq!(status["spool"]["dead_letters"], 1);
     let output = [("stage", "dead_lettered"), ("output", "splunk")];
     let metrics = watched.metrics();

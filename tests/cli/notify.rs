@@ -104,7 +104,7 @@ fn a_held_output_stands_in_the_status_line() {
     let (simulator, manager) = (Simulator::start(), ServiceManager::new());
     simulator.put("/hec/fault", r#"{"fault": "code", "code": 4}"#);
     let agent = manager.start(&simulator, Some(Duration::from_millis(200)));
-    let is_held = |message: &String| message.contains("STATUS=splunk is held: ");
+    let is_held = |message: &String| message.contains("STATUS=output splunk is held: ");
     assert!((0..MOST_MESSAGES).any(|_| is_held(&manager.next())));
     // What is held for a reason goes on.
     manager.wait_for("WATCHDOG=1");

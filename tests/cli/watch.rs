@@ -182,6 +182,48 @@ fn an_agent_that_goes_and_comes_again_is_told_and_never_kept_from_its_state() {
 }
 
 #[test]
+fn whatever_signal_ends_it_the_terminal_is_given_back() {
+    let simulator = Simulator::start();
+    let agent = simulator.start_agent();
+    for signal in [Signal::INT, Signal::HUP, Signal::QUIT] {
+        let terminal = Terminal::start(&watch(&simulator), 30, 100);
+        terminal.wait_for("all is well");
+        terminal.signal(signal);
+        assert_eq!(terminal.ended(), Some(0), "{signal:?}");
+    }
+    assert_eq!(agent.stop().code, Some(0));
+}
+
+/// What is old is not told as if it were new.
+#[test]
+fn for_scripts_a_look_in_vain_is_an_error_object() {
+    let simulator = Simulator::start();
+    let agent = simulator.start_agent();
+    let mut json = Running::start(&[watch(&simulator), vec!["--json".to_owned()]].concat());
+    let mut line = || -> Value { serde_json::from_str(&json.stdout_line()).unwrap() };
+    let mut last = line();
+    assert_eq!(last["pid"], agent.pid());
+    agent.signal(Signal::KILL);
+    agent.wait();
+    let in_vain = loop {
+        let line = line();
+        assert_ne!(line["at"], last["at"], "it is told twice");
+        if line["pid"].is_null() {
+            break line;
+        }
+        last = line;
+    };
+    assert_eq!(in_vain["error"], "no agent runs");
+    let next = line();
+    assert_eq!(next["error"], "no agent runs");
+    assert_ne!(next["at"], in_vain["at"]);
+    let agent = simulator.start_agent();
+    while line()["pid"] != agent.pid() {}
+    assert_eq!(json.stop().code, Some(0));
+    assert_eq!(agent.stop().code, Some(0));
+}
+
+#[test]
 fn in_a_pipe_it_is_one_after_the_other_without_a_control_sequence() {
     let simulator = Simulator::start();
     let agent = simulator.start_agent();

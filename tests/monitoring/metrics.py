@@ -43,6 +43,7 @@ LABELS = {
     "cta_forwarder_spool_oldest_timestamp_seconds": "",
     "cta_forwarder_quarantine_bytes": "",
     "cta_forwarder_quarantined_total": "kind",
+    "cta_forwarder_certificate_expiry_timestamp_seconds": "part key file",
     "cta_forwarder_inbox_messages_total": "result",
     "cta_forwarder_reloads_total": "result",
     "cta_forwarder_reload_refused": "",

@@ -12,12 +12,7 @@ PATH = metrics.ROOT / "packaging" / "grafana" / "cta-forwarder.json"
 VARIABLES = {"$__rate_interval": "5m", "$__range": "1d", "$instance": ".*"}
 WIDTH = 24
 # What only alarms ask for: a panel of the same subject says more.
-OF_ALARMS = {
-    "process_max_fds",
-    "cta_forwarder_poll_failures",
-    "cta_forwarder_output_configured",
-    "cta_forwarder_reload_refused",
-}
+OF_ALARMS = {"process_max_fds"}
 
 
 def dashboard():

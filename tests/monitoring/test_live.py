@@ -19,8 +19,9 @@ from stage import ADMIN, Stage, free_port  # noqa: E402
 SHIPPED = metrics.ROOT / "packaging" / "prometheus"
 RULES_PATH = "/etc/prometheus/cta-forwarder.rules.yml"
 LIMIT_SECONDS = 60
-# What an agent shows only when it has an inbox, or when something waits.
+# What an agent shows only when it has an inbox or files of certificates, or when something waits.
 SOMETIMES = {
+    "cta_forwarder_certificate_expiry_timestamp_seconds",
     "cta_forwarder_inbox_messages_total",
     "cta_forwarder_hold",
     "cta_forwarder_spool_oldest_timestamp_seconds",

@@ -115,6 +115,8 @@ families! {
         "When the oldest of them was fetched; absent if there is none.";
     QUARANTINE: Gauge "cta_forwarder_quarantine_bytes" []
         "What lies in quarantine/ for a person.";
+    CERTIFICATES: Gauge "cta_forwarder_certificate_expiry_timestamp_seconds" ["part", "key", "file"]
+        "When the certificates in a file expire, as the part that uses it has read it last: a chain with the first of them, authorities with the last.";
     INBOX_MESSAGES: Counter "cta_forwarder_inbox_messages" ["result"]
         "Messages since the start: taken, refused, or of a stranger, who may not push.";
     RELOADS: Counter "cta_forwarder_reloads" ["result"]

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::troubles::{Kind, Severity, Trouble};
 use crate::observe::board::{Figures, PeerState};
 use crate::observe::figures::BOUNDS_S;
 use crate::observe::status::{CollectionStatus, OutputStatus, SpoolStatus, Status};
+use crate::observe::troubles::{Trouble, What};
 use crate::state::{GivenUp, Tally};
 pub(super) use exposition::Format;
 use exposition::{Exposition, Family};
@@ -44,6 +44,7 @@ pub(super) fn text(sources: &Sources<'_>, format: Format) -> String {
     page.holds();
     page.outputs();
     page.spool(&sources.status.spool);
+    page.certificates();
     page.inbox();
     page.reloads();
     page.process(&Process::look());
@@ -174,8 +175,7 @@ impl Page<'_> {
     fn holds(&mut self) {
         let mut family = self.to.family(&families::HOLD);
         for trouble in self.sources.troubles {
-            let is_hold = trouble.severity == Severity::Held && trouble.kind != Kind::Agent;
-            if is_hold && trouble.kind != Kind::Spool {
+            if trouble.what == What::Hold {
                 let reason = shortened(&trouble.reason);
                 let kind = trouble.kind.name();
                 family.put(
@@ -254,6 +254,18 @@ impl Page<'_> {
         self.to
             .family(&families::SPOOL_OLDEST)
             .put_some(&[], oldest);
+    }
+
+    fn certificates(&mut self) {
+        let mut family = self.to.family(&families::CERTIFICATES);
+        for known in &self.sources.status.certificates {
+            let labels = [
+                ("part", known.part.as_str()),
+                ("key", known.expiry.key.as_str()),
+                ("file", known.expiry.file.as_str()),
+            ];
+            family.put(&labels, seconds(known.expiry.expires_at));
+        }
     }
 
     fn inbox(&mut self) {

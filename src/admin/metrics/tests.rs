@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::admin::specimen::{figures, hold, now, output, peer, well};
-use crate::admin::troubles;
+use crate::observe::troubles;
 use crate::state::{Amount, GivenUp};
 use serde_json::json;
 
@@ -42,7 +42,7 @@ fn told(status: &Status, format: Format) -> String {
         status,
         figures: &figures(),
         tally: &tally,
-        troubles: &troubles::find(status, None),
+        troubles: &troubles::find(status),
         started_at: now(),
     };
     text(&sources, format)
@@ -73,7 +73,7 @@ fn values_and_names() {
             r#"cta_forwarder_poll_lag_seconds{service="cta",collection="flows"} 600"#,
             r#"cta_forwarder_next_poll_timestamp_seconds{service="cta",collection="flows"} 1773144030"#,
             r#"cta_forwarder_last_poll_success_timestamp_seconds{service="cta",collection="flows"} 1773143980"#,
-            r#"cta_forwarder_gaps_total{service="cta",collection="flows"} 1"#,
+            r#"cta_forwarder_gaps_total{service="cta",collection="flows"} 0"#,
             r#"cta_forwarder_collection_events_total{service="cta",collection="flows"} 1234"#,
             r#"cta_forwarder_collection_events_total{service="vendor",collection="gold"} 70"#,
             r#"cta_forwarder_events_total{stage="fetched"} 1304"#,
@@ -112,6 +112,7 @@ fn values_and_names() {
             "cta_forwarder_quarantine_bytes 0",
             r#"cta_forwarder_quarantined_total{kind="file"} 7"#,
             r#"cta_forwarder_quarantined_total{kind="store"} 0"#,
+            r#"cta_forwarder_certificate_expiry_timestamp_seconds{part="inbox",key="cert_file",file="/etc/inbox.pem"} 1775736000"#,
             r#"cta_forwarder_inbox_messages_total{result="taken"} 3"#,
             r#"cta_forwarder_inbox_messages_total{result="refused"} 2"#,
             r#"cta_forwarder_inbox_messages_total{result="stranger"} 1"#,

@@ -5,9 +5,9 @@ use chrono::TimeDelta;
 
 use super::html::Html;
 use super::words::{Count, ago, ahead, counted, length};
-use crate::admin::troubles::{Kind, Severity, Trouble};
 use crate::admin::view::View;
 use crate::observe::status::{CollectionStatus, InboxCollection, InboxStatus, OutputStatus};
+use crate::observe::troubles::{Kind, Severity, Trouble};
 
 pub(super) fn flow(html: &mut Html, view: &View) {
     html.put(

@@ -9,8 +9,8 @@ mod tables;
 mod tests;
 mod words;
 
-use super::troubles::{Severity, Trouble};
 use super::view::View;
+use crate::observe::troubles::{Severity, Trouble, What};
 use html::Html;
 use words::{counted, moment, stamp};
 
@@ -144,10 +144,16 @@ fn troubles(html: &mut Html, view: &View) {
         &[],
     );
     for trouble in &view.troubles {
-        let (class, word) = match trouble.severity {
-            Severity::Held => ("held", "is held"),
-            Severity::Failing => ("failing", "fails"),
-            Severity::Remark => ("remark", ""),
+        let class = match trouble.severity {
+            Severity::Held => "held",
+            Severity::Failing => "failing",
+            Severity::Remark => "remark",
+        };
+        let word = match trouble.what {
+            What::Hold => "is held",
+            What::Failure => "fails",
+            What::Standstill => "stands still",
+            _ => "",
         };
         html.put(
             "<li class=\"card {}\"><h2>{} <b>{}</b> {}",

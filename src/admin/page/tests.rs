@@ -5,6 +5,7 @@ use serde_json::json;
 use super::html;
 use crate::admin::specimen::{hold, output, peer, view, well};
 use crate::admin::view::View;
+use crate::observe::specimen::unwell;
 use crate::observe::status::Status;
 
 /// The page as a person reads it: without tags.
@@ -52,7 +53,7 @@ fn all_is_well() {
             "2 batches wait 2.0 KiB of 4.0 MiB, the oldest from 1h ago",
             "splunk_hec splunk 1,107 delivered 9 pending, delivered 5s ago well",
             "Fetched 1,234 ",
-            "2026-03-10T11:50:00.5Z 10m in 30s 1,234 1 20s ago : a poll",
+            "2026-03-10T11:50:00.5Z 10m in 30s 1,234 0 20s ago : a poll",
             "Messages taken 3 , the last just now : 7 events",
             "Requests of strangers 1 , the last just now : 192.0.2.7: no password",
             "splunk splunk_hec 9 1,107 2 7 53.0 KiB https://a.example.com:8088 ready",
@@ -114,6 +115,20 @@ fn what_fails_and_what_is_to_be_looked_at() {
             "12 dead letters wait for a decision",
         ],
     );
+}
+
+/// In the words that `cta-forwarder status` has.
+#[test]
+fn every_trouble_stands_there_with_its_reason_and_mend() {
+    let view = view(unwell());
+    let text = read(&view);
+    assert!(view.troubles.len() > 15, "{:#?}", view.troubles);
+    for trouble in &view.troubles {
+        let mend = trouble.mend.as_deref().unwrap_or_default();
+        for words in [trouble.name.as_str(), &trouble.reason, mend] {
+            assert!(text.contains(words), "no {words:?} in {text}");
+        }
+    }
 }
 
 /// Every text of the status that somebody else can choose, chosen by somebody bad.

@@ -4,15 +4,16 @@ use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::rates::Rates;
 use super::screen::{Key, Screen, Size, keys};
 use super::table::{View, text};
-use super::{ask_running, take};
+use super::{Told, ask_running, take};
 use crate::cli::signals::Signals;
-use crate::cli::terminal::{Paint, Style};
+use crate::cli::terminal::{Paint, Style, printable};
 use crate::cli::{CommandError, Exit, print_line};
 use crate::config::Config;
 use crate::observe::status::Status;
@@ -31,7 +32,7 @@ struct Watched {
 
 /// Watches until a person or a signal ends it.
 pub(super) async fn run(config: Config, every: Duration, json: bool) -> Result<Exit, CommandError> {
-    let signals = Signals::listen()?;
+    let signals = Signals::listen_on_terminal()?;
     let status = take(config.clone()).await?;
     let watched = Watched {
         config,
@@ -54,24 +55,42 @@ async fn print(
     mut signals: Signals,
 ) -> Result<Exit, CommandError> {
     let mut ticks = ticks(every);
+    let mut news = Ok(());
     loop {
-        if json {
-            let line = serde_json::to_string(&watched.status);
-            print_line(line.map_err(|error| CommandError::Failed(error.to_string()))?)?;
-        } else {
-            let at = watched.status.at.to_rfc3339_opts(SecondsFormat::Secs, true);
-            let text = watched.text(Paint::of(&io::stdout()), None);
-            print_line(format_args!("{at}\n{text}\n"))?;
+        match (&news, json) {
+            (Ok(()), true) => print_json(&Told::of(&watched.status))?,
+            (Ok(()), false) => {
+                let at = watched.status.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                let text = watched.text(Paint::of(&io::stdout()), None);
+                print_line(format_args!("{at}\n{text}\n"))?;
+            }
+            (Err(nothing), true) => print_json(nothing)?,
+            (Err(Nothing { at, error }), false) => {
+                let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                print_line(format_args!("{at}\n{}\n", printable(error)))?;
+            }
         }
         tokio::select! {
             _ = ticks.tick() => {}
             _ = signals.next() => return Ok(Exit::Success),
         }
         tokio::select! {
-            () = watched.renew() => {}
+            renewed = watched.renew() => news = renewed,
             _ = signals.next() => return Ok(Exit::Success),
         }
     }
+}
+
+/// Stands where a status would, when there is no new one.
+#[derive(Debug, Serialize)]
+struct Nothing {
+    at: DateTime<Utc>,
+    error: String,
+}
+
+fn print_json(what: &impl Serialize) -> Result<(), CommandError> {
+    let line = serde_json::to_string(what);
+    print_line(line.map_err(|error| CommandError::Failed(error.to_string()))?)
 }
 
 async fn draw(
@@ -114,7 +133,8 @@ async fn draw(
                 None => has_keys = false,
             },
             _ = ticks.tick() => tokio::select! {
-                () = watched.renew() => {}
+                // What there is stays, with a note that says since when.
+                _ = watched.renew() => {}
                 _ = signals.next() => return Ok(Exit::Success),
             },
         }
@@ -152,9 +172,10 @@ fn cut(text: &str, size: Size) -> String {
 impl Watched {
     /// Asks the agent again. Nobody takes the state for a look: an agent that starts meanwhile must find
     /// it free.
-    async fn renew(&mut self) {
+    async fn renew(&mut self) -> Result<(), Nothing> {
         let asked = ask_running(&self.config.state.directory);
-        let now = Utc::now().format("%T");
+        let at = Utc::now();
+        let now = at.format("%T");
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(Some(status))) => {
                 let (before, after) = (self.status.pid, status.pid);
@@ -171,10 +192,17 @@ impl Watched {
                 self.rates = Rates::between(&self.status, &status);
                 self.status = status;
             }
-            Ok(Ok(None)) => self.note_once("no agent runs"),
-            Ok(Err(error)) => self.note_once(&error.to_string()),
-            Err(_) => self.note_once("the agent does not answer in time"),
+            Ok(Ok(None)) => return Err(self.nothing(at, "no agent runs")),
+            Ok(Err(error)) => return Err(self.nothing(at, &error.to_string())),
+            Err(_) => return Err(self.nothing(at, "the agent does not answer in time")),
         }
+        Ok(())
+    }
+
+    fn nothing(&mut self, at: DateTime<Utc>, reason: &str) -> Nothing {
+        self.note_once(reason);
+        let error = reason.to_owned();
+        Nothing { at, error }
     }
 
     /// Says since when nothing new is known, with the first reason.

@@ -84,7 +84,10 @@ impl Served {
         line.push(b'\n');
         write.write_all(&line).await.unwrap();
         // The other half may go: the server has what it needs.
-        BufReader::new(read).lines()
+        let mut answer = BufReader::new(read).lines();
+        let heard = answer.next_line().await.unwrap().unwrap();
+        assert!(heard.contains("heard"), "{heard}");
+        answer
     }
 
     /// Asks for all events, and sees the first: the rest is on its way.
