@@ -108,6 +108,7 @@ pub(super) fn refuse(offset: u64, error: io::Error) -> XmlError {
     match source {
         Some(SourceError::Document { limit }) => XmlError::TooLarge { limit: *limit },
         Some(SourceError::Recording(_)) => XmlError::Record(Arc::new(error)),
+        Some(SourceError::NoText { offset }) => malformed(*offset, &error),
         None if error.kind() == io::ErrorKind::InvalidData => malformed(offset, &error),
         None => XmlError::Read(Arc::new(error)),
     }

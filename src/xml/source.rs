@@ -16,6 +16,8 @@ const MAX_CUT_BYTES: usize = 3;
 pub(super) enum SourceError {
     #[error("the document is larger than {limit} bytes")]
     Document { limit: u64 },
+    #[error("these bytes are no text in UTF-8")]
+    NoText { offset: u64 },
     #[error("{0}")]
     Recording(#[source] io::Error),
 }
@@ -166,7 +168,7 @@ impl<'r> Source<'r> {
     /// Makes the rest longer; false at the end of the input.
     pub(super) fn read_more(&mut self) -> io::Result<bool> {
         if self.invalid {
-            return Err(invalid_text());
+            return Err(self.invalid_text());
         }
         if self.at_eof {
             return Ok(false);
@@ -179,9 +181,15 @@ impl<'r> Source<'r> {
             self.read_once()?;
         }
         if self.text.len() == length && self.invalid {
-            return Err(invalid_text());
+            return Err(self.invalid_text());
         }
         Ok(self.text.len() > length)
+    }
+
+    /// Told with its place, however much was read at once.
+    fn invalid_text(&self) -> io::Error {
+        let offset = self.consumed + (self.text.len() - self.start) as u64;
+        io::Error::other(SourceError::NoText { offset })
     }
 
     fn forget_consumed(&mut self) -> io::Result<()> {
@@ -232,11 +240,4 @@ impl<'r> Source<'r> {
         self.bytes.copy_within(valid..valid + self.left_over, 0);
         Ok(())
     }
-}
-
-fn invalid_text() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "these bytes are no text in UTF-8",
-    )
 }
