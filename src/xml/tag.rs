@@ -89,34 +89,37 @@ impl<'x> Tag<'x> {
     /// The attribute, where all that is looked at is written as nearly everybody writes it: this is
     /// asked of every property of every observable.
     fn plain_attribute(&self, name: &str) -> Plain<'x> {
-        let written = self.content.get(self.name_bytes..).unwrap_or_default();
-        let mut rest = written.trim_ascii_start();
-        while !rest.is_empty() {
-            let Some((key, behind)) = rest.split_once('=') else {
+        let bytes = self.content.as_bytes();
+        let mut at = self.name_bytes;
+        loop {
+            while bytes.get(at) == Some(&b' ') {
+                at += 1;
+            }
+            let key_at = at;
+            while bytes.get(at).is_some_and(|byte| is_plain_in_name(*byte)) {
+                at += 1;
+            }
+            let (key, value_at) = match (bytes.get(at), bytes.get(at + 1)) {
+                (None, _) if at == key_at => return Plain::Absent,
+                (Some(b'='), Some(b'"' | b'\'')) => (self.content.get(key_at..at), at + 2),
+                _ => return Plain::Unclear,
+            };
+            let quote = bytes.get(at + 1).copied().unwrap_or_default();
+            let behind = bytes.get(value_at..).unwrap_or_default();
+            let Some(value_bytes) = memchr::memchr(quote, behind) else {
                 return Plain::Unclear;
             };
-            let Some(quote @ ('"' | '\'')) = behind.chars().next() else {
-                return Plain::Unclear;
-            };
-            let Some((value, behind)) = behind.get(1..).and_then(|value| value.split_once(quote))
-            else {
-                return Plain::Unclear;
-            };
-            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b":_-.".contains(&byte);
-            if !key.bytes().all(is_name) || !(behind.is_empty() || behind.starts_with(' ')) {
+            at = value_at + value_bytes + 1;
+            if !matches!(bytes.get(at), None | Some(b' ')) {
                 return Plain::Unclear;
             }
-            if key == name {
-                let is_plain = |byte: u8| byte >= b' ' && byte != b'&';
-                return if value.bytes().all(is_plain) {
-                    Plain::Value(value)
-                } else {
-                    Plain::Unclear
-                };
+            if key == Some(name) {
+                let value = self.content.get(value_at..value_at + value_bytes);
+                let is_plain =
+                    |value: &&str| !value.bytes().any(|byte| byte < b' ' || byte == b'&');
+                return value.filter(is_plain).map_or(Plain::Unclear, Plain::Value);
             }
-            rest = behind.trim_ascii_start();
         }
-        Plain::Absent
     }
 
     /// All attributes: prefix, local name, value with its references resolved.
@@ -147,6 +150,10 @@ impl<'x> Tag<'x> {
     pub fn owned(&self, name: &str) -> Result<Option<String>, XmlError> {
         Ok(self.attribute(name)?.map(Cow::into_owned))
     }
+}
+
+fn is_plain_in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-' | b'.')
 }
 
 /// What a first look tells of an attribute.
