@@ -36,9 +36,10 @@ const PATIENCE: Patience = Patience {
 };
 /// Bytes of the head of a request.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// How long who has just connected may take to ask when the agent stops, or another takes the address.
+/// How long who has just connected may take to ask when the agent stops, another takes the address, or
+/// others wait for his place.
 const FIRST_WORDS: Duration = Duration::from_secs(1);
-/// How long an answer that is made may take to go out when the agent stops.
+/// How long an answer that is made may take to go out when the connection is to end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long to wait for a file descriptor to come free when none can be had.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -239,6 +240,7 @@ async fn serve<H, F>(
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
+    let began = tokio::time::Instant::now();
     // It only makes small answers quicker.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
@@ -246,11 +248,14 @@ async fn serve<H, F>(
             address,
             certificate: None,
         };
-        return talk(stream, peer, patience, handler, stopped, place).await;
+        return talk(stream, peer, patience, handler, stopped, place, began).await;
     };
     let shaken = tokio::select! {
         shaken = tokio::time::timeout(patience.quiet, tls.accept(stream)) => shaken,
-        () = place.is_wanted() => return,
+        () = async {
+            place.is_wanted().await;
+            tokio::time::sleep_until(began + FIRST_WORDS).await;
+        } => return,
         () = async {
             told_to_stop(&mut stopped).await;
             tokio::time::sleep(FIRST_WORDS).await;
@@ -263,7 +268,7 @@ async fn serve<H, F>(
                 address,
                 certificate: certificates.first().map(|own| own.clone().into_owned()),
             };
-            talk(stream, peer, patience, handler, stopped, place).await;
+            talk(stream, peer, patience, handler, stopped, place, began).await;
         }
         Ok(Err(error)) => {
             let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -287,6 +292,7 @@ async fn talk<S, H, F>(
     handler: H,
     mut stopped: watch::Receiver<bool>,
     place: Place,
+    began: tokio::time::Instant,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -324,13 +330,16 @@ async fn talk<S, H, F>(
         () = asks_nothing(heard.clone(), patience.first) => {
             return tracing::debug!(peer = %address, "a connection was closed on which nothing was asked");
         }
-        () = place.is_wanted() => {
-            // He may have begun to ask just now.
-            if heard.borrow().answering == 0 {
+        () = gives_way(&place, heard.clone(), began) => {
+            if !heard.borrow().has_begun {
                 return tracing::debug!(peer = %address, "a quiet connection was closed: others wait");
             }
+            // What was answered may still have to go out.
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                served = connection => served,
+                () = all_said(heard) => return,
+            }
         }
         () = told_to_stop(&mut stopped) => {
             // Who has just come is asking: he would find the connection closed without a word.
@@ -377,6 +386,14 @@ async fn asks_nothing(mut heard: watch::Receiver<Talk>, patience: Duration) {
     if has_asked {
         std::future::pending::<()>().await;
     }
+}
+
+/// Others wait for this place, and whoever has it has had the time to ask.
+async fn gives_way(place: &Place, mut heard: watch::Receiver<Talk>, began: tokio::time::Instant) {
+    place.is_wanted().await;
+    let begun = heard.wait_for(|talk| talk.has_begun);
+    // An error says that the connection is no more.
+    let _ = tokio::time::timeout_at(began + FIRST_WORDS, begun).await;
 }
 
 /// Something was asked, or has had its time to be.

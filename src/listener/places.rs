@@ -96,6 +96,8 @@ impl Place {
     /// Done when it is to be given up.
     pub(super) async fn is_wanted(&self) {
         self.leave.notified().await;
+        // It stays so for whoever asks next.
+        self.leave.notify_one();
     }
 
     fn quiet_since(&self) -> MutexGuard<'_, Option<u64>> {

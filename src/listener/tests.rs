@@ -173,6 +173,25 @@ async fn who_is_quiet_for_longest_gives_his_place_to_who_comes() {
     }
 }
 
+/// Whoever comes while another is about to ask, or while his answer goes out, costs him nothing.
+#[tokio::test]
+async fn who_has_just_come_keeps_his_place_until_he_is_answered() {
+    const ASK_ONCE: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for _ in 0..20 {
+        let served = Served::start(false, 1, LIMIT);
+        let mut streams = Vec::new();
+        for _ in 0..4 {
+            let mut stream = served.connect().await;
+            stream.write_all(ASK_ONCE).await.unwrap();
+            streams.push(stream);
+        }
+        for stream in streams {
+            let said = Served::said(stream).await;
+            assert!(said.ends_with("hello"), "{said:?}");
+        }
+    }
+}
+
 /// A monitor gets its answer though others have all places and say nothing.
 #[tokio::test]
 async fn many_quiet_connections_keep_nobody_out() {
