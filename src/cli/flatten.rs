@@ -54,10 +54,11 @@ impl Flatten {
             if let Some(error) = document.print_error.take() {
                 return Err(CommandError::Print(error));
             }
-            match read {
-                Ok(()) => document.print()?,
-                Err(problem) => document.complain(&problem),
+            if let Err(problem) = &read {
+                document.lines.truncate(document.whole_bytes);
+                document.complain(problem);
             }
+            document.print()?;
             if document.has_problem {
                 exit = Exit::Failure;
             }

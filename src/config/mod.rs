@@ -300,7 +300,7 @@ pub struct Limits {
     pub max_refused_blocks: u32,
     /// Elements inside one another.
     pub max_xml_depth: u32,
-    /// Bytes of one text, tag or comment.
+    /// Bytes of one text or tag.
     pub max_text_bytes: u64,
     /// Properties of one observable.
     pub max_properties: u32,

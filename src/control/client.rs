@@ -37,7 +37,7 @@ pub enum CallError {
     },
     /// Nobody answers.
     #[error(
-        "{agent} does not answer on {path:?} (waited {waited:?}): it is stopped, or it hangs. Its log and `systemctl status cta-forwarder` may say why; `kill -CONT` continues a process that was stopped, else restart it: nothing is lost"
+        "{agent} does not answer on {path:?} (waited {waited:?}): it is stopped, it hangs, or sixteen commands wait for it already. Its log and `systemctl status cta-forwarder` may say why; `kill -CONT` continues a process that was stopped, else restart it: nothing is lost"
     )]
     Silent {
         /// Who should.

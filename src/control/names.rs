@@ -21,11 +21,14 @@ impl Control {
             }
             _ => return Ok(()),
         };
-        let Some(collection) = collection else {
+        if service.is_none() && collection.is_none() {
             return Ok(());
-        };
+        }
         let is_it = |known: &CollectionKey| {
-            known.collection == *collection && service.is_none_or(|name| known.service == *name)
+            collection
+                .as_ref()
+                .is_none_or(|name| known.collection == *name)
+                && service.is_none_or(|name| known.service == *name)
         };
         let mut known = configured(&self.current().config);
         self.house.state.look(|picture| {
@@ -40,10 +43,15 @@ impl Control {
         if known.iter().any(is_it) {
             return Ok(());
         }
-        let service = service.map_or_else(String::new, |name| format!(" of the service {name:?}"));
+        let of_service = |name: &String| format!("of the service {name:?}");
+        let asked = match (collection, service.map(of_service)) {
+            (Some(collection), Some(of_service)) => format!("{collection:?} {of_service}"),
+            (Some(collection), None) => format!("{collection:?}"),
+            (None, of_service) => of_service.unwrap_or_default(),
+        };
         let known: Vec<String> = known.iter().map(CollectionKey::to_string).collect();
         Err(format!(
-            "there is no collection {collection:?}{service}; there are: {}",
+            "there is no collection {asked}; there are: {}",
             known.join(", ")
         ))
     }

@@ -47,10 +47,9 @@ impl Holding {
             }
             if READS_MORE.contains(&name.as_str()) {
                 self.remarks.push(format!(
-                    "{} (line {}) is {:?}, and what that names is not read here: compare it",
+                    "{} (line {}): what that names is not read here: compare it",
                     property.name(),
-                    property.line,
-                    property.value
+                    property.line
                 ));
                 continue;
             }
@@ -187,10 +186,12 @@ mod tests {
 
     #[test]
     fn what_else_spring_reads_and_what_stands_twice_is_told() {
-        let text = "spring.config.import: more.yml\na: 1\nb: {c: 1}\nb.c: 2\n";
+        let text = "spring.config.import: http://svc:pw@more/\na: 1\nb: {c: 1}\nb.c: 2\n";
         let (properties, remarks) = laid(text, &[]);
         assert_eq!(properties, [pair("a", "1"), pair("b.c", "2")]);
-        assert!(remarks.contains("more.yml"), "{remarks}");
+        assert!(remarks.contains("spring.config.import (line 1)"), "{remarks}");
+        // It may hold a password.
+        assert!(!remarks.contains("pw"), "{remarks}");
         assert!(remarks.contains("twice (lines 3 and 4)"), "{remarks}");
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{LONGEST_TRIAL, TrialResult, Tried};
 use crate::config::{OutputConfig, OutputKind};
 use crate::event::Event;
-use crate::output::{BatchOrigin, Landing, Outgoing, Output, Promise, Receipt, Verdict};
+use crate::output::{BatchOrigin, FlightId, Landing, Outgoing, Output, Promise, Receipt, Verdict};
 
 /// How often is asked whether the event is acknowledged, if the output does not say.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,7 +62,9 @@ pub async fn send_directly(
         let part =
             deadline.saturating_duration_since(now) / u32::try_from(left).unwrap_or(u32::MAX);
         let sending = send(&mut output, config, peer, &outgoing, now + part, deadline);
-        let mut answer = sending.await;
+        let (peer, mut answer) = sending.await;
+        // One that was given up may have answered meanwhile.
+        let name = peers.get(peer).unwrap_or(name);
         answer.what = format!("{name}: {}", answer.what);
         if answer.is_taken {
             for other in failed.drain(..) {
@@ -89,6 +91,8 @@ pub async fn send_directly(
     tried(answer)
 }
 
+/// Gives what a peer said, and which: this one, or one of those before it that has taken the event after
+/// all.
 async fn send(
     output: &mut Output,
     config: &OutputConfig,
@@ -96,19 +100,35 @@ async fn send(
     outgoing: &Outgoing,
     answered_by: Instant,
     acknowledged_by: Instant,
-) -> Answer {
-    output.launch(peer, 1, std::slice::from_ref(outgoing));
-    let Ok(Landing::Sent {
-        verdict, promise, ..
-    }) = timeout_at(answered_by, output.landing()).await
-    else {
-        return waiting("nothing was said of it in time", false);
-    };
-    match (answer(verdict), promise) {
-        (answer, Promise::Given(receipt)) if answer.result == TrialResult::Delivered => {
-            acknowledged(output, config, peer, &receipt, acknowledged_by).await
+) -> (usize, Answer) {
+    let flight = FlightId::try_from(peer).unwrap_or(FlightId::MAX);
+    output.launch(peer, flight, std::slice::from_ref(outgoing));
+    loop {
+        let landing = match timeout_at(answered_by, output.landing()).await {
+            Ok(landing) => landing,
+            Err(_) => return (peer, waiting("nothing was said of it in time", false)),
+        };
+        let Landing::Sent {
+            peer: of,
+            verdict,
+            promise,
+            ..
+        } = landing
+        else {
+            continue;
+        };
+        let answer = answer(verdict);
+        // What one that was given up refuses says nothing of this one.
+        if of != peer && !answer.is_taken {
+            continue;
         }
-        (answer, _) => answer,
+        return match promise {
+            Promise::Given(receipt) if answer.result == TrialResult::Delivered => {
+                let acknowledged = acknowledged(output, config, of, &receipt, acknowledged_by);
+                (of, acknowledged.await)
+            }
+            _ => (of, answer),
+        };
     }
 }
 
@@ -133,8 +153,10 @@ async fn acknowledged(
         output.ask(peer, &receipt.channel, vec![receipt.ack_id]);
         match timeout_at(deadline, output.landing()).await {
             Ok(Landing::Acknowledged {
-                answer: Ok(acks), ..
-            }) if is_indexed(&acks) => {
+                peer: of,
+                answer: Ok(acks),
+                ..
+            }) if of == peer && is_indexed(&acks) => {
                 return Answer {
                     result: TrialResult::Delivered,
                     what: "it is indexed, as the acknowledgement says".to_owned(),

@@ -52,8 +52,8 @@ pub enum XmlError {
         /// Whether what follows can still be read.
         recoverable: bool,
     },
-    /// One text, tag or comment is too long.
-    #[error("a text, tag or comment is longer than {limit} bytes")]
+    /// One text or tag is too long.
+    #[error("a text or tag is longer than {limit} bytes")]
     TooLong {
         /// The limit.
         limit: u64,

@@ -44,7 +44,7 @@ pub struct XmlLimits {
     pub max_bytes: u64,
     /// Elements inside one another; at most [`HIGHEST_DEPTH`].
     pub max_depth: u32,
-    /// Bytes of one text, tag or comment.
+    /// Bytes of one text or tag. Comments are passed over as they come.
     pub max_text_bytes: u64,
 }
 

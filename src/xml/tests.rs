@@ -146,7 +146,7 @@ fn a_limit_is_passed_over_where_it_can_be() {
         [
             "a",
             "b",
-            "(a text, tag or comment is longer than 100 bytes)",
+            "(a text or tag is longer than 100 bytes)",
             "c",
             "d",
             "e",

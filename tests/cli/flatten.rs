@@ -168,17 +168,31 @@ fn what_is_no_content_gives_an_error_and_no_event() {
 }
 
 #[test]
-fn a_truncated_file_gives_no_event() {
+fn a_file_that_breaks_off_gives_the_blocks_that_came_whole() {
     let (one, two) = (publication(1), publication(2));
     let whole = response(&[&one.package_xml, &two.package_xml]);
     let end = whole.len();
-    for length in [end - 1, end - 30, end - 200, end / 2] {
+    let first_end = whole.find("</t:Content_Block>").unwrap() + "</t:Content_Block>".len();
+    let last_end = end - "</t:Poll_Response>".len();
+    assert!(!one.events.is_empty() && !two.events.is_empty());
+    for (length, expect) in [
+        (end - 1, ids(&[&one, &two])),
+        (last_end, ids(&[&one, &two])),
+        (last_end - 1, ids(&[&one])),
+        (end - 200, ids(&[&one])),
+        (first_end, ids(&[&one])),
+        (first_end - 1, Vec::new()),
+    ] {
         let length = (0..=length).rev().find(|at| whole.is_char_boundary(*at));
         let cut = &whole[..length.unwrap()];
         let ended = flatten(cut);
-        assert_eq!(ended.code, Some(1), "{} of {end} bytes", cut.len());
-        assert_eq!(ended.stdout, "", "{} of {end} bytes", cut.len());
-        assert!(!ended.stderr.is_empty());
+        let what = format!(
+            "{} of {end} bytes, the first block ends at {first_end}",
+            cut.len()
+        );
+        assert_eq!(ended.code, Some(1), "{what}");
+        assert!(event_ids(&ended) == expect, "{what}");
+        assert!(ended.stderr.contains("cut off"), "{what}: {}", ended.stderr);
     }
 }
 

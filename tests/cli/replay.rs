@@ -287,6 +287,11 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
             1,
             "there is no batch 999",
         ),
+        (
+            &["--to", "splunk", "--service", "typo", "--yes"],
+            1,
+            "there is no collection of the service \"typo\"; there are: ",
+        ),
         (&["--yes"], 2, "--to"),
         (
             &["--to", "splunk", "--begin", "-1d", "--end", "-2d"],

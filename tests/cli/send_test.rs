@@ -1,6 +1,8 @@
 //! `send-test`: beside an agent and without one.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 
 use cta_forwarder::simulator::hec::{AckPolicy, HecRules, HecServer};
 use cta_forwarder::simulator::syslog::{SyslogReceiver, SyslogRules, SyslogTransport};
@@ -275,7 +277,7 @@ async fn a_peer_that_says_nothing_leaves_time_for_the_next() {
     };
     let siem = SyslogReceiver::start(SyslogRules::over(relp)).unwrap();
     // It takes connections and says nothing.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = listener();
     simulator.edit(|text| {
         let (head, _) = text.split_once("[[output]]").unwrap();
         format!(
@@ -288,4 +290,74 @@ async fn a_peer_that_says_nothing_leaves_time_for_the_next() {
     let told = report(&send_test(&simulator, &["--json", "--timeout", "6s"]));
     assert_eq!(of(&told, "siem")["result"], "delivered", "{told:#}");
     assert_eq!(siem.messages_taken(), 1);
+}
+
+/// An answer that comes too late is the one of whoever gives it.
+#[test]
+fn a_late_answer_is_not_taken_for_that_of_the_next_peer() {
+    let simulator = Simulator::start();
+    let (late, next) = (listener(), listener());
+    let endpoint = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
+    let (first, second) = (endpoint(&late), endpoint(&next));
+    simulator.edit(|text| {
+        let (head, _) = text.split_once("[[output]]").unwrap();
+        format!(
+            "{head}[[output]]\nname = \"splunk\"\ntype = \"splunk_hec\"\n\
+             endpoints = [{first:?}, {second:?}]\ntoken = \"t\"\n"
+        )
+    });
+    let answering = std::thread::spawn(move || {
+        let mut early = asked(&late);
+        // The first has had its time.
+        let mut other = asked(&next);
+        answer(
+            &mut early,
+            "503 Service Unavailable",
+            r#"{"text":"Server is busy","code":9}"#,
+        );
+        // The client has read that.
+        let _ = early.read(&mut [0]);
+        answer(&mut other, "200 OK", r#"{"text":"Success","code":0}"#);
+    });
+    let told = report(&send_test(&simulator, &["--json", "--timeout", "6s"]));
+    answering.join().unwrap();
+    assert_eq!(of(&told, "splunk")["result"], "delivered", "{told:#}");
+    let what = of(&told, "splunk")["what"].to_string();
+    assert!(what.contains(&second), "{told:#}");
+    assert!(!what.contains("code 9"), "{told:#}");
+}
+
+fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// The connection of the next request, which is read to its end.
+fn asked(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().unwrap();
+    let (mut request, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut piece).unwrap();
+        request.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&request).to_ascii_lowercase();
+        let Some((head, _)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        if request.len() >= head.len() + 4 + length.unwrap().parse::<usize>().unwrap() {
+            return stream;
+        }
+    }
+}
+
+fn answer(stream: &mut TcpStream, status: &str, body: &str) {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
 }

@@ -14,7 +14,7 @@ use super::rights::{Rights, place_for};
 use super::row::{Row, Rows};
 use crate::config::{
     Authentication, Config, Credentials, OutputKind, ProxyConfig, Secret, SecretSource,
-    StateConfig, TlsConfig,
+    ServerTlsConfig, StateConfig, TlsConfig,
 };
 use crate::control::{CallError, Client, Reply, Request};
 use crate::disk::Disk;
@@ -280,13 +280,9 @@ fn files(config: &Config) -> Vec<&Path> {
     }
     if let Some(inbox) = &config.inbox {
         files.credentials(inbox.credentials.as_ref());
-        if let Some(tls) = &inbox.tls {
-            files
-                .0
-                .extend([tls.cert_file.as_path(), tls.key_file.as_path()]);
-            files.0.extend(tls.client_ca_file.as_deref());
-        }
+        files.server_tls(inbox.tls.as_ref());
     }
+    files.server_tls(config.admin.as_ref().and_then(|admin| admin.tls.as_ref()));
     for output in &config.outputs {
         match &output.kind {
             OutputKind::SplunkHec(hec) => {
@@ -321,6 +317,14 @@ impl<'a> Files<'a> {
 
     fn proxy(&mut self, proxy: Option<&'a ProxyConfig>) {
         self.credentials(proxy.and_then(|proxy| proxy.credentials.as_ref()));
+    }
+
+    fn server_tls(&mut self, tls: Option<&'a ServerTlsConfig>) {
+        if let Some(tls) = tls {
+            self.0
+                .extend([tls.cert_file.as_path(), tls.key_file.as_path()]);
+            self.0.extend(tls.client_ca_file.as_deref());
+        }
     }
 
     fn tls(&mut self, tls: &'a TlsConfig) {

@@ -345,7 +345,7 @@ fn a_block_that_is_encrypted_or_nested() {
     check_refused_block(
         &of_encrypted(&"MIIB".repeat(50_000)),
         &(reason.replace("no STIX_Package, the content is ", "")
-            + "a text, tag or comment is longer than 3000 bytes"),
+            + "a text or tag is longer than 3000 bytes"),
     );
     let inner = block(&package(&["x"]));
     check_refused(&inner, "another Content_Block is nested in it");
@@ -436,19 +436,19 @@ fn a_block_over_a_limit() {
         ),
         (
             incident(&observable(&property(&long(3001)))),
-            "a text, tag or comment is longer than 3000 bytes",
+            "a text or tag is longer than 3000 bytes",
         ),
         (
             incident(&observable(&property(&long(70_000)))),
-            "a text, tag or comment is longer than 3000 bytes",
+            "a text or tag is longer than 3000 bytes",
         ),
         (
             incident(&observable(&property(&cdata(&long(70_000))))),
-            "a text, tag or comment is longer than 3000 bytes",
+            "a text or tag is longer than 3000 bytes",
         ),
         (
             format!("<Incident id='{}'/>", long(3001)),
-            "a text, tag or comment is longer than 3000 bytes",
+            "a text or tag is longer than 3000 bytes",
         ),
         (
             "<a>".repeat(40) + &"</a>".repeat(40),
