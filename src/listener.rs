@@ -391,9 +391,9 @@ async fn asks_nothing(mut heard: watch::Receiver<Talk>, patience: Duration) {
 /// Others wait for this place, and whoever has it has had the time to ask.
 async fn gives_way(place: &Place, mut heard: watch::Receiver<Talk>, began: tokio::time::Instant) {
     place.is_wanted().await;
-    let begun = heard.wait_for(|talk| talk.has_begun);
+    let asked = heard.wait_for(|talk| talk.has_begun);
     // An error says that the connection is no more.
-    let _ = tokio::time::timeout_at(began + FIRST_WORDS, begun).await;
+    let _ = tokio::time::timeout_at(began + FIRST_WORDS, asked).await;
 }
 
 /// Something was asked, or has had its time to be.

@@ -189,7 +189,10 @@ mod tests {
         let text = "spring.config.import: http://svc:pw@more/\na: 1\nb: {c: 1}\nb.c: 2\n";
         let (properties, remarks) = laid(text, &[]);
         assert_eq!(properties, [pair("a", "1"), pair("b.c", "2")]);
-        assert!(remarks.contains("spring.config.import (line 1)"), "{remarks}");
+        assert!(
+            remarks.contains("spring.config.import (line 1)"),
+            "{remarks}"
+        );
         // It may hold a password.
         assert!(!remarks.contains("pw"), "{remarks}");
         assert!(remarks.contains("twice (lines 3 and 4)"), "{remarks}");

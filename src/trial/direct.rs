@@ -104,9 +104,8 @@ async fn send(
     let flight = FlightId::try_from(peer).unwrap_or(FlightId::MAX);
     output.launch(peer, flight, std::slice::from_ref(outgoing));
     loop {
-        let landing = match timeout_at(answered_by, output.landing()).await {
-            Ok(landing) => landing,
-            Err(_) => return (peer, waiting("nothing was said of it in time", false)),
+        let Ok(landing) = timeout_at(answered_by, output.landing()).await else {
+            return (peer, waiting("nothing was said of it in time", false));
         };
         let Landing::Sent {
             peer: of,
