@@ -36,6 +36,8 @@ impl Arguments {
     pub(crate) fn run(self) -> Result<(), Box<dyn Error>> {
         let bodies = self.bodies()?;
         let bytes: usize = bodies.iter().map(Bytes::len).sum();
+        // Without TLS, which reqwest wants to know nevertheless.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         runtime()?.block_on(async {
             let client = reqwest::Client::new();
             let channel = Uuid::new_v4().to_string();
