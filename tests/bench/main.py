@@ -52,7 +52,7 @@ def machine():
             processor = line.partition(":")[2].strip()
     cores = len([line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("processor")])
     return (
-        f"{datetime.date.today()}: {cores} cores ({processor}), Linux {platform.release()}, "
+        f"{datetime.date.today()}: {cores} cores ({processor}), Linux {'.'.join(platform.release().split('.')[:2])}, "
         f"{rustc.stdout.strip()}."
     )
 
