@@ -186,6 +186,29 @@ impl State {
         self.lock().append(now, record)
     }
 
+    /// An output has done with a batch: when this returns true that is durable. False, and nothing is
+    /// written, if it does not owe it any more: a person has given it up, or forgotten the output.
+    pub fn finish_batch(
+        &self,
+        now: DateTime<Utc>,
+        output: &str,
+        seq: u64,
+        finished: Finished,
+    ) -> Result<bool, AppendError> {
+        let mut inner = self.lock();
+        let batch = inner.picture.batches.get(&seq);
+        if !batch.is_some_and(|batch| batch.outputs.contains(output)) {
+            return Ok(false);
+        }
+        let record = Record::OutputFinished {
+            output: output.to_owned(),
+            seq,
+            finished,
+        };
+        inner.append(now, &record)?;
+        Ok(true)
+    }
+
     /// Forgets an output with all that it owes: when this returns that is durable. Tells what was
     /// given up, as of the moment at which nobody could deliver it any more.
     pub fn forget_output(
