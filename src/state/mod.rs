@@ -16,9 +16,10 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use chrono::{DateTime, Utc};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::crash::{self, Point};
 use crate::delivery::Progress;
@@ -374,8 +375,20 @@ impl State {
         self.lock().store.receipts(output)
     }
 
+    /// Who has it may wait for the disk; who waits for him holds up nobody else of the runtime.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.inner.try_lock() {
+            Ok(inner) => return inner,
+            Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let wait = || self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let runtime = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+        if runtime.is_ok_and(|flavor| flavor == RuntimeFlavor::MultiThread) {
+            tokio::task::block_in_place(wait)
+        } else {
+            wait()
+        }
     }
 }
 

@@ -437,3 +437,48 @@ fn an_output_that_was_forgotten_while_it_finished_a_batch_does_not_come_back() {
     drop(state);
     assert_told(&folder.open().unwrap(), &before, "the next start");
 }
+
+/// With one thread for all: who waits for the state does so beside it.
+#[test]
+fn who_waits_for_the_state_holds_up_nobody_else() {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    /// How long a test waits for what must come.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    let folder = Fixture::new();
+    let state = Arc::new(folder.open().unwrap());
+    let (has_it, who_has_it) = mpsc::channel();
+    let (let_go, is_let_go) = mpsc::channel::<()>();
+    let disk = {
+        let state = Arc::clone(&state);
+        thread::spawn(move || {
+            state.look(|_| {
+                has_it.send(()).unwrap();
+                let _ = is_let_go.recv();
+            });
+        })
+    };
+    who_has_it.recv().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let (tell, told) = mpsc::channel();
+    let looking = {
+        let (state, tell) = (Arc::clone(&state), tell.clone());
+        runtime.spawn(async move {
+            tell.send("looks").unwrap();
+            state.look(|_| ());
+        })
+    };
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("looks"));
+    runtime.spawn(async move { tell.send("goes on").unwrap() });
+    let other = told.recv_timeout(PATIENCE);
+    drop(let_go);
+    disk.join().unwrap();
+    assert_eq!(other, Ok("goes on"));
+    runtime.block_on(looking).unwrap();
+}
