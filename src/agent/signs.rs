@@ -115,7 +115,7 @@ mod tests {
             let (house, stopped) = (house.clone(), stopping.subscribe());
             tokio::spawn(tell_status(house, current, PATIENCE, status, news, stopped))
         };
-        let life = tokio::spawn(tell_that_it_lives(
+        let living = tokio::spawn(tell_that_it_lives(
             house.watchdog,
             house.clock,
             Duration::from_millis(1),
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(line, "polls 1 collection, delivers to 1 output");
         stopping.send_replace(true);
         status.await.unwrap();
-        life.await.unwrap();
+        living.await.unwrap();
         drop(sender);
     }
 }
