@@ -4,6 +4,7 @@
 mod recovery;
 mod reload;
 mod running;
+mod signs;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -39,7 +40,8 @@ use recovery::{add_new_outputs, forget_idle_sets, open_house, take_house};
 pub use reload::ConfigSource;
 use reload::{PartDied, admin_of, output_of, reload, service_of};
 use running::{Listening, Running};
-use tasks::{Askable, keep_house, make_askable, poll_when_asked, summary, tell_service_manager};
+use signs::{tell_status, tell_that_it_lives};
+use tasks::{Askable, keep_house, make_askable, poll_when_asked};
 
 /// Everything that runs, before it runs.
 #[derive(Debug)]
@@ -330,17 +332,26 @@ impl Agent {
         }
         running.tell_current();
         running.begin_lasting(keep_house(house.clone(), is_watched, running.stopped()));
-        let current = running.current();
-        running.begin_lasting(tell_service_manager(
-            house.clone(),
-            current,
+        running.begin_lasting(tell_that_it_lives(
+            Arc::clone(&house.watchdog),
+            Arc::clone(&house.clock),
+            service_manager::interval(),
+            service_manager::alive,
             running.stopped(),
         ));
         let (ask, mut wanted) = mpsc::channel(1);
         let control = Control::of_agent(house.clone(), running.current(), ask);
         let directory = &running.config().state.directory;
         running.begin_lasting(control::listen(directory, control, running.stopped())?);
-        service_manager::ready(&summary(&house, &running.current()));
+        service_manager::started();
+        running.begin_lasting(tell_status(
+            house.clone(),
+            running.current(),
+            service_manager::interval(),
+            service_manager::status,
+            running.news(),
+            running.stopped(),
+        ));
 
         let mut stop = pin!(stop);
         let died = loop {

@@ -15,7 +15,6 @@ use tokio::sync::watch;
 
 use super::StartError;
 use super::running::{Listening, Part, Running};
-use super::tasks::summary;
 use crate::admin::Admin;
 use crate::config::{
     AdminConfig, Config, InboxConfig, LoadError, Loaded, OutputConfig, OutputKind, ServerTlsConfig,
@@ -192,7 +191,8 @@ pub(super) async fn reload(
             house
                 .board
                 .reload(|reload| reload.refused(house.clock.now().utc, &message));
-            service_manager::ready(&summary(house, &running.current()));
+            service_manager::reloaded();
+            running.has_news();
             return Ok(match error {
                 ReloadError::Load(_) => Reply::Misconfigured { message },
                 _ => Reply::Failed { message },
@@ -223,7 +223,8 @@ pub(super) async fn reload(
     house
         .board
         .reload(|reload| reload.taken(house.clock.now().utc));
-    service_manager::ready(&summary(house, &running.current()));
+    service_manager::reloaded();
+    running.has_news();
     Ok(Reply::Done { message })
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +58,8 @@ pub(super) struct Running {
     sockets: BTreeMap<Part, Socket>,
     askable: Askable,
     current: watch::Sender<Arc<Current>>,
+    /// Told when the agent's status may be another.
+    news: Arc<Notify>,
     /// The agent stops.
     stopping: watch::Sender<bool>,
 }
@@ -150,6 +152,7 @@ impl Running {
             sockets: BTreeMap::new(),
             askable: Askable::new(),
             current,
+            news: Arc::default(),
             stopping: watch::Sender::new(false),
         })
     }
@@ -165,6 +168,16 @@ impl Running {
     /// What a reload changes, as it is.
     pub(super) fn current(&self) -> watch::Receiver<Arc<Current>> {
         self.current.subscribe()
+    }
+
+    /// Says when the agent's status may be another.
+    pub(super) fn news(&self) -> Arc<Notify> {
+        Arc::clone(&self.news)
+    }
+
+    /// The agent's status may be another.
+    pub(super) fn has_news(&self) {
+        self.news.notify_one();
     }
 
     /// Says when the agent stops.

@@ -1,17 +1,13 @@
 //! The tasks of an agent: what each poller and each forwarder does between its turns.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::admin;
-use crate::control::Current;
 use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
-use crate::observe::service_manager;
-use crate::observe::status::Status;
 use crate::poller::{Asked, Poller};
 use crate::repair;
 use crate::wake::{Wake, told_to_stop};
@@ -139,48 +135,6 @@ pub(super) async fn keep_house(house: House, is_watched: bool, mut stopped: watc
         tokio::select! {
             () = told_to_stop(&mut stopped) => return,
             () = tokio::time::sleep(JANITOR_INTERVAL) => {}
-        }
-    }
-}
-
-/// The agent in one line, for systemd.
-pub(super) fn summary(house: &House, current: &watch::Receiver<Arc<Current>>) -> String {
-    let current = Arc::clone(&current.borrow());
-    service_manager::summary(&Status::take(house, &current.config, true))
-}
-
-/// Tells systemd that the agent goes on, as long as every part of it does.
-pub(super) async fn tell_service_manager(
-    house: House,
-    current: watch::Receiver<Arc<Current>>,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let interval = service_manager::interval();
-    let mut last = String::new();
-    let mut is_stalled = false;
-    loop {
-        tokio::select! {
-            () = told_to_stop(&mut stopped) => return,
-            () = tokio::time::sleep(interval) => {}
-        }
-        match house.watchdog.stall(house.clock.now().monotonic) {
-            None => {
-                is_stalled = false;
-                service_manager::alive();
-            }
-            Some(stall) if !is_stalled => {
-                is_stalled = true;
-                tracing::error!(
-                    "{stall}: the agent is not said to be alive any more, so that systemd starts it \
-                     anew; without systemd restart it, nothing is lost"
-                );
-            }
-            Some(_) => {}
-        }
-        let summary = summary(&house, &current);
-        if summary != last {
-            service_manager::status(&summary);
-            last = summary;
         }
     }
 }

@@ -13,9 +13,11 @@ use super::Agent;
 use crate::clock::Clock as _;
 use crate::disk::refusal::{self, Steps, code};
 use crate::event::EventId;
+use crate::poller::{Destination, ManualPoll};
 use crate::simulator::ArmedFault;
 use crate::simulator::cta::{BadBlock, CtaFault, CtaFaultOn, CtaRules};
 use crate::simulator::hec::HecFault;
+use crate::taxii::window::PollWindow;
 
 use crate::world::{Setup, World};
 
@@ -331,6 +333,37 @@ async fn on_a_slow_disk_the_ledger_has_the_time_at_which_a_poll_is_sent() {
         );
         check(&world, slow_syncs, 0);
     }
+}
+
+/// Each folder is made beside the runtime: what else runs on the thread goes on meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_disk_that_makes_a_folder_for_an_answer_holds_up_nobody_else() {
+    let mut world = world();
+    world.publish();
+    let made = std::rc::Rc::new(Cell::new(0));
+    let counted = std::rc::Rc::clone(&made);
+    refusal::with_each_folder(Some(Box::new(move || {
+        counted.set(counted.get() + 1);
+        // Refused by the runtime, with a panic, where its thread is the one that waits.
+        tokio::runtime::Handle::current().block_on(async {});
+    })));
+    world.run_for(HOUR).await;
+    let scheduled = made.get();
+    assert!(scheduled > 0, "no folder was made");
+    let collection = world.config().services[0].collections[0].clone();
+    let now = world.cta.now();
+    let poll = ManualPoll {
+        collection,
+        window: PollWindow {
+            exclusive_begin: Some((now - TimeDelta::minutes(30)).into()),
+            inclusive_end: Some((now - TimeDelta::minutes(5)).into()),
+        },
+        destination: Destination::Person,
+    };
+    world.clock.advance(HOUR);
+    world.agent.pollers()[0].poll_by_hand(&poll).await.unwrap();
+    refusal::with_each_folder(None);
+    assert!(made.get() > scheduled, "no folder was made by hand");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -23,6 +23,8 @@ use crate::state::{LockError, StateLock};
 
 /// How long a start waits after the disk refused it.
 const DISK_WAIT: Duration = Duration::from_secs(10);
+/// How long a start waits for those who only look: an audit of much takes minutes.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// Asks, lets `hear` have every reply but the last, and gives the message of that.
 pub(super) async fn ask(
@@ -203,10 +205,12 @@ async fn reach_with(config: Config, build: Build) -> Result<Reached, CommandErro
     }
 }
 
-/// Starts an agent. Where only a command has the state, it waits until that is done with it; where
+/// Starts an agent. Where only a command has the state, it waits until that is done with it, longer
+/// where that only looks; where
 /// the disk takes nothing, until it does; where something cannot be read, for a while.
 pub(super) async fn build(config: Config) -> Result<Agent, StartError> {
     let mut patience = Patience::new();
+    let mut looking = None;
     let mut waiting = Waiting::default();
     loop {
         let storage = waiting.storage(Instant::now());
@@ -221,6 +225,18 @@ pub(super) async fn build(config: Config) -> Result<Agent, StartError> {
             Ok(_) => waiting.is_over(),
             Err(_) => {}
         }
+        if let Err(error) = &built
+            && is_looked_at(error)
+        {
+            let patience = looking.get_or_insert_with(|| {
+                tracing::warn!("{error}; the start waits for it");
+                Patience::of(LOOK_PATIENCE)
+            });
+            if patience.wait().await {
+                continue;
+            }
+            return built;
+        }
         let is_in_use = built.as_ref().err().is_some_and(is_in_use);
         let is_running = || Client::connect(&config.state.directory);
         if !is_in_use || matches!(is_running().await, Ok(Some(_))) || !patience.wait().await {
@@ -230,7 +246,11 @@ pub(super) async fn build(config: Config) -> Result<Agent, StartError> {
 }
 
 fn is_in_use(error: &StartError) -> bool {
-    matches!(error, StartError::Lock(LockError::Held { .. }))
+    matches!(error, StartError::Lock(LockError::Held { .. })) || is_looked_at(error)
+}
+
+fn is_looked_at(error: &StartError) -> bool {
+    matches!(error, StartError::Lock(LockError::LookedAt { .. }))
 }
 
 /// A command has the state for a moment, and so has an agent that has no socket yet.
@@ -243,8 +263,12 @@ impl Patience {
     const STEP: Duration = Duration::from_millis(50);
 
     fn new() -> Self {
+        Self::of(Self::ALL)
+    }
+
+    fn of(all: Duration) -> Self {
         Self {
-            end: Instant::now() + Self::ALL,
+            end: Instant::now() + all,
         }
     }
 

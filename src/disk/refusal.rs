@@ -53,6 +53,7 @@ const NOTHING: Plan = Plan {
 type Meanwhile = Box<dyn Fn()>;
 
 thread_local! {
+    static AT_EACH_FOLDER: RefCell<Option<Meanwhile>> = const { RefCell::new(None) };
     static MEANWHILE: RefCell<Option<Meanwhile>> = const { RefCell::new(None) };
     static TAKEN: Cell<u64> = const { Cell::new(0) };
     static PLAN: Cell<Plan> = const { Cell::new(NOTHING) };
@@ -92,6 +93,11 @@ pub(crate) fn write_short(is_short: bool) {
 /// From now on this happens with each sync of a file: time passes, on a slow disk.
 pub(crate) fn with_each_sync(meanwhile: Option<Meanwhile>) {
     MEANWHILE.set(meanwhile);
+}
+
+/// From now on this happens with each folder that is made.
+pub(crate) fn with_each_folder(meanwhile: Option<Meanwhile>) {
+    AT_EACH_FOLDER.set(meanwhile);
 }
 
 /// A process begins, and does not know which syncs failed in the one before. Of the ledger it need
@@ -179,6 +185,7 @@ struct RefusingReader<R>(R);
 
 impl<F: FileSystem> FileSystem for RefusingDisk<F> {
     fn create_folder(&self, path: &Path) -> io::Result<()> {
+        AT_EACH_FOLDER.with_borrow(|meanwhile| meanwhile.iter().for_each(|happens| happens()));
         step(false)?;
         self.0.create_folder(path)
     }

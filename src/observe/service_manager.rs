@@ -29,12 +29,17 @@ pub fn starting(what: &str) {
     ]);
 }
 
-/// Everything runs, with the configuration that is told.
-pub fn ready(what: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(&one_line(what))]);
+/// Everything runs; what it does is told by [`status`].
+pub fn started() {
+    tell(&[NotifyState::Ready, NotifyState::Status("started")]);
 }
 
-/// Another configuration is read; [`ready`] follows, whatever becomes of it.
+/// The reading of another configuration is over; the last status goes on until there is another.
+pub fn reloaded() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// Another configuration is read; [`reloaded`] follows, whatever becomes of it.
 pub fn reloading() {
     // systemd 253 and later tells by the time which reload is meant.
     match NotifyState::monotonic_usec_now() {

@@ -217,7 +217,7 @@ impl Poller {
         let key = self.key_of(poll);
         self.record_at_last().map_err(KeepError::from)?;
         let started = self.house.clock.now();
-        let mut staging = self.house.spool.stage(BY_HAND).map_err(KeepError::from)?;
+        let mut staging = self.stage(BY_HAND).map_err(KeepError::from)?;
         let manner = Manner {
             may_wait: true,
             ..Manner::default()
@@ -255,7 +255,7 @@ impl Poller {
     ) -> Result<Fetched, PollError> {
         let key = self.key_of(poll);
         self.record_at_last().map_err(KeepError::from)?;
-        let mut staging = self.house.spool.stage(BY_HAND).map_err(KeepError::from)?;
+        let mut staging = self.stage(BY_HAND).map_err(KeepError::from)?;
         let url = promised.endpoint.url.clone();
         let fetched = self
             .parts(&key, &url, &mut promised.exchange, &mut staging)

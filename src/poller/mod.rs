@@ -493,7 +493,7 @@ impl Poller {
             collection.succeeded();
             return Wake::NOW;
         };
-        let mut staging = match self.house.spool.stage(&key.to_string()) {
+        let mut staging = match self.stage(&key.to_string()) {
             Ok(staging) => staging,
             Err(error) => return self.no_room(index, &error, server_now),
         };
@@ -569,6 +569,11 @@ impl Poller {
             }
             Err(error) => self.not_kept(index, &error, server_now),
         }
+    }
+
+    /// Begins to stage an answer. Nobody else waits while the disk makes the folder.
+    fn stage(&self, who: &str) -> Result<Staging, SpoolError> {
+        tokio::task::block_in_place(|| self.house.spool.stage(who))
     }
 
     fn stage_only_new(&self, key: &CollectionKey, staging: &mut Staging) -> Result<(), KeepError> {

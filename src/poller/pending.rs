@@ -120,7 +120,7 @@ impl Poller {
         };
         let started = self.house.clock.now();
         let server_now = self.server_clock.now(started);
-        let mut staging = match self.house.spool.stage(&key.to_string()) {
+        let mut staging = match self.stage(&key.to_string()) {
             Ok(staging) => staging,
             Err(error) => {
                 self.put_back(index, pending, UNREACHED_WAIT);

@@ -10,19 +10,39 @@ use super::folder::close_to_others;
 /// Held as long as this lives; the kernel releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct StateLock {
-    _file: File,
+    file: File,
+    /// Nobody else has it, and the file says who does.
+    is_alone: bool,
+}
+
+impl Drop for StateLock {
+    fn drop(&mut self) {
+        if self.is_alone {
+            // Who has it no more is not to be stopped. A name that stays is replaced by the next one's.
+            let _ = self.file.set_len(0);
+        }
+    }
 }
 
 /// The state folder cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
-    #[error("the state folder {path:?} is in use by process {pid}: stop it first")]
+    #[error("the state folder {path:?} is in use by {}: stop it first", holder(*.pid))]
     Held {
         /// The folder.
         path: PathBuf,
-        /// The process that has it, as far as it is known.
-        pid: String,
+        /// The process that has it, where it has said so.
+        pid: Option<u32>,
+    },
+    /// Others look at what it holds, and nobody changes anything.
+    #[error(
+        "a command looks at the state folder {path:?}, as `audit` or an export does, and nothing may \
+         change meanwhile: wait until it is done, or end it"
+    )]
+    LookedAt {
+        /// The folder.
+        path: PathBuf,
     },
     /// The lock file cannot be opened or written.
     #[error("the lock file {path:?} cannot be used: {source}; check the folder's owner and rights")]
@@ -51,7 +71,10 @@ impl StateLock {
             Err(source) => return Err(LockError::Io { path, source }),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self {
+                file,
+                is_alone: false,
+            })),
             Err(TryLockError::WouldBlock) => Err(held(directory, file)),
             Err(TryLockError::Error(source)) => Err(LockError::Io { path, source }),
         }
@@ -78,7 +101,15 @@ impl StateLock {
             .map_err(io_error)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(directory, file)),
+            Err(TryLockError::WouldBlock) => {
+                // Those who look let others look.
+                return Err(match file.try_lock_shared() {
+                    Ok(()) => LockError::LookedAt {
+                        path: directory.to_owned(),
+                    },
+                    Err(_) => held(directory, file),
+                });
+            }
             Err(TryLockError::Error(source)) => return Err(io_error(source)),
         }
         let write_pid = |file: &mut File| -> io::Result<()> {
@@ -87,7 +118,10 @@ impl StateLock {
             writeln!(file, "{}", std::process::id())
         };
         write_pid(&mut file).map_err(io_error)?;
-        Ok(Self { _file: file })
+        Ok(Self {
+            file,
+            is_alone: true,
+        })
     }
 }
 
@@ -97,8 +131,15 @@ fn held(directory: &Path, mut file: File) -> LockError {
     let _ = file.read_to_string(&mut pid);
     LockError::Held {
         path: directory.to_owned(),
-        pid: pid.trim().to_owned(),
+        pid: pid.trim().parse().ok(),
     }
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
 }
 
 #[cfg(test)]
@@ -122,8 +163,27 @@ mod tests {
             StateLock::share(folder.path()),
             StateLock::share(folder.path()),
         );
-        StateLock::take(folder.path()).unwrap_err();
+        let error = StateLock::take(folder.path()).unwrap_err();
+        assert!(matches!(error, LockError::LookedAt { .. }), "{error}");
         drop((one.unwrap().unwrap(), other.unwrap().unwrap()));
         StateLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn who_has_let_go_is_not_named() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(StateLock::take(folder.path()).unwrap());
+        // Somebody has it, and has not said so yet.
+        let file = File::open(StateLock::path(folder.path())).unwrap();
+        file.try_lock().unwrap();
+        for error in [
+            StateLock::take(folder.path()).unwrap_err(),
+            StateLock::share(folder.path()).unwrap_err(),
+        ] {
+            assert!(
+                error.to_string().contains("is in use by another process"),
+                "{error}"
+            );
+        }
     }
 }

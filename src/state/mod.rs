@@ -16,9 +16,10 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use chrono::{DateTime, Utc};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::crash::{self, Point};
 use crate::delivery::Progress;
@@ -186,6 +187,29 @@ impl State {
         self.lock().append(now, record)
     }
 
+    /// An output has done with a batch: when this returns true that is durable. False, and nothing is
+    /// written, if it does not owe it any more: a person has given it up, or forgotten the output.
+    pub fn finish_batch(
+        &self,
+        now: DateTime<Utc>,
+        output: &str,
+        seq: u64,
+        finished: Finished,
+    ) -> Result<bool, AppendError> {
+        let mut inner = self.lock();
+        let batch = inner.picture.batches.get(&seq);
+        if !batch.is_some_and(|batch| batch.outputs.contains(output)) {
+            return Ok(false);
+        }
+        let record = Record::OutputFinished {
+            output: output.to_owned(),
+            seq,
+            finished,
+        };
+        inner.append(now, &record)?;
+        Ok(true)
+    }
+
     /// Forgets an output with all that it owes: when this returns that is durable. Tells what was
     /// given up, as of the moment at which nobody could deliver it any more.
     pub fn forget_output(
@@ -351,8 +375,20 @@ impl State {
         self.lock().store.receipts(output)
     }
 
+    /// Who has it may wait for the disk; who waits for him holds up nobody else of the runtime.
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.inner.try_lock() {
+            Ok(inner) => return inner,
+            Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let wait = || self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let runtime = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+        if runtime.is_ok_and(|flavor| flavor == RuntimeFlavor::MultiThread) {
+            tokio::task::block_in_place(wait)
+        } else {
+            wait()
+        }
     }
 }
 

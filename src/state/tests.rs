@@ -407,3 +407,78 @@ fn a_disk_that_cannot_be_read_while_the_agent_runs_takes_nothing_from_the_store(
     assert_eq!(state.progress("o", 1).cursor.low(), 3);
     assert_eq!(state.progress("p", 1), Progress::default());
 }
+
+#[test]
+fn an_output_that_was_forgotten_while_it_finished_a_batch_does_not_come_back() {
+    let folder = Fixture::new();
+    let state = folder.open().unwrap();
+    for output in ["o", "p"] {
+        let added = Record::OutputAdded {
+            output: output.to_owned(),
+            owes: Vec::new(),
+            letters: 0,
+        };
+        state.append(at(0), &added).unwrap();
+    }
+    state.append(at(1), &polled(1)).unwrap();
+    state.append(at(2), &polled(2)).unwrap();
+    let done = Finished {
+        delivered: 10,
+        ..Finished::default()
+    };
+    assert!(state.finish_batch(at(3), "p", 1, done).unwrap());
+    assert!(!state.finish_batch(at(3), "p", 1, done).unwrap(), "twice");
+    assert_eq!(state.look(|picture| picture.outputs["p"].finished), done);
+    state.forget_output(at(4), "p").unwrap();
+    let before = state.look(told);
+    assert!(!state.finish_batch(at(5), "p", 2, done).unwrap());
+    assert_told(&state, &before, "forgotten");
+    assert!(state.look(|picture| !picture.outputs.contains_key("p")));
+    drop(state);
+    assert_told(&folder.open().unwrap(), &before, "the next start");
+}
+
+/// With one thread for all: who waits for the state does so beside it.
+#[test]
+fn who_waits_for_the_state_holds_up_nobody_else() {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    /// How long a test waits for what must come.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    let folder = Fixture::new();
+    let state = Arc::new(folder.open().unwrap());
+    let (has_it, who_has_it) = mpsc::channel();
+    let (let_go, is_let_go) = mpsc::channel::<()>();
+    let disk = {
+        let state = Arc::clone(&state);
+        thread::spawn(move || {
+            state.look(|_| {
+                has_it.send(()).unwrap();
+                let _ = is_let_go.recv();
+            });
+        })
+    };
+    who_has_it.recv().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    let (tell, told) = mpsc::channel();
+    let looking = {
+        let (state, tell) = (Arc::clone(&state), tell.clone());
+        runtime.spawn(async move {
+            tell.send("looks").unwrap();
+            state.look(|_| ());
+        })
+    };
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("looks"));
+    runtime.spawn(async move { tell.send("goes on").unwrap() });
+    let other = told.recv_timeout(PATIENCE);
+    drop(let_go);
+    disk.join().unwrap();
+    assert_eq!(other, Ok("goes on"));
+    runtime.block_on(looking).unwrap();
+}

@@ -1,5 +1,6 @@
 //! `run`: how it ends, and what does not end it.
 
+use std::fs::File;
 use std::io::Read;
 
 use rustix::process::Signal;
@@ -121,6 +122,20 @@ fn a_state_in_use_is_refused() {
     assert_eq!(second.code, Some(1));
     let pid = agent.pid();
     assert!(second.stderr.contains(&format!("in use by process {pid}")));
+    assert_eq!(agent.stop().code, Some(0));
+}
+
+#[test]
+fn a_start_waits_for_who_only_looks_at_the_state() {
+    let simulator = Simulator::start();
+    assert_eq!(simulator.start_agent().stop().code, Some(0));
+    let look = File::open(simulator.state().join("lock")).unwrap();
+    look.try_lock_shared().unwrap();
+    let mut agent = Running::start(&simulator.arguments(&["run"]));
+    let told = agent.wait_for("a command looks at the state folder");
+    assert!(told.contains("the start waits"), "{told}");
+    drop(look);
+    agent.wait_for("started");
     assert_eq!(agent.stop().code, Some(0));
 }
 

@@ -9,8 +9,8 @@ use crate::crash::{self, Point};
 use crate::delivery::{Cursor, Lines, Progress};
 use crate::repair::RepairError;
 use crate::spool::{BatchHead, KeepLetterError, SpoolError};
+use crate::state::StoreError;
 use crate::state::ledger::AppendError;
-use crate::state::{Record, StoreError};
 
 /// A batch that is being delivered.
 #[derive(Debug)]
@@ -121,24 +121,16 @@ impl Forwarder {
         let Some(open) = self.open.get(&seq) else {
             return Ok(());
         };
-        let name = &self.config.name;
-        let is_owed = self.house.state.look(|picture| {
-            let batch = picture.batches.get(&seq);
-            batch.is_some_and(|batch| batch.outputs.contains(name))
-        });
-        if !is_owed {
+        let finished = open.progress.finished(open.head.events());
+        let now = self.house.clock.now().utc;
+        let (state, name) = (&self.house.state, &self.config.name);
+        let was_owed =
+            tokio::task::block_in_place(|| state.finish_batch(now, name, seq, finished))?;
+        if !was_owed {
             // A person has given it up meanwhile.
             self.open.remove(&seq);
             return Ok(());
         }
-        let finished = open.progress.finished(open.head.events());
-        let record = Record::OutputFinished {
-            output: self.config.name.clone(),
-            seq,
-            finished,
-        };
-        let now = self.house.clock.now().utc;
-        tokio::task::block_in_place(|| self.house.state.append(now, &record))?;
         crash::point(Point::FinishRecorded);
         tracing::debug!(
             output = self.config.name,
