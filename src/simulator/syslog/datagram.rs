@@ -4,6 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 use tokio::net::UdpSocket;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -76,8 +77,14 @@ impl UdpPort {
     }
 }
 
+/// Bytes of datagrams that wait to be read.
+const BUFFER_BYTES: usize = 8 << 20;
+
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = std::net::UdpSocket::bind(address)?;
+    // What comes while this machine does something else is not lost here. Only root may have so much.
+    let _ = set_socket_recv_buffer_size_force(&socket, BUFFER_BYTES)
+        .or_else(|_| set_socket_recv_buffer_size(&socket, BUFFER_BYTES));
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket)
 }
