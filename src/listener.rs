@@ -325,8 +325,8 @@ async fn talk<S, H, F>(
         .half_close(true)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
-    let served = tokio::select! {
-        served = &mut connection => served,
+    let ended = tokio::select! {
+        served = &mut connection => Some(served),
         () = asks_nothing(heard.clone(), patience.first) => {
             return tracing::debug!(peer = %address, "a connection was closed on which nothing was asked");
         }
@@ -334,19 +334,20 @@ async fn talk<S, H, F>(
             if !heard.borrow().has_begun {
                 return tracing::debug!(peer = %address, "a quiet connection was closed: others wait");
             }
-            // What was answered may still have to go out.
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                served = connection => served,
-                () = all_said(heard) => return,
-            }
+            None
         }
         () = told_to_stop(&mut stopped) => {
             // Who has just come is asking: he would find the connection closed without a word.
             tokio::select! {
                 _ = &mut connection => return,
-                () = first_asked(heard.clone()) => {}
+                () = first_asked(heard.clone(), tokio::time::Instant::now() + FIRST_WORDS) => None,
             }
+        }
+    };
+    let served = match ended {
+        Some(served) => served,
+        None => {
+            // What was answered may still have to go out.
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 served = connection => served,
@@ -389,18 +390,16 @@ async fn asks_nothing(mut heard: watch::Receiver<Talk>, patience: Duration) {
 }
 
 /// Others wait for this place, and whoever has it has had the time to ask.
-async fn gives_way(place: &Place, mut heard: watch::Receiver<Talk>, began: tokio::time::Instant) {
+async fn gives_way(place: &Place, heard: watch::Receiver<Talk>, began: tokio::time::Instant) {
     place.is_wanted().await;
-    let asked = heard.wait_for(|talk| talk.has_begun);
-    // An error says that the connection is no more.
-    let _ = tokio::time::timeout_at(began + FIRST_WORDS, asked).await;
+    first_asked(heard, began + FIRST_WORDS).await;
 }
 
 /// Something was asked, or has had its time to be.
-async fn first_asked(mut heard: watch::Receiver<Talk>) {
-    let begun = heard.wait_for(|talk| talk.has_begun);
+async fn first_asked(mut heard: watch::Receiver<Talk>, until: tokio::time::Instant) {
+    let asked = heard.wait_for(|talk| talk.has_begun);
     // An error says that the connection is no more.
-    let _ = tokio::time::timeout(FIRST_WORDS, begun).await;
+    let _ = tokio::time::timeout_at(until, asked).await;
 }
 
 /// Nothing is being answered, and what was has had its time to go out.

@@ -125,7 +125,9 @@ pub fn forget(house: &House, name: &str) -> Result<ForgottenDebt, ForgetError> {
     Ok(debt)
 }
 
-fn is_known(house: &House, name: &str) -> bool {
+/// Whether the ledger knows an output, and nobody has forgotten it.
+#[must_use]
+pub fn is_known(house: &House, name: &str) -> bool {
     let is_known = |picture: &Picture| picture.outputs.contains_key(name);
     house.state.look(is_known)
 }

@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
-use cta_forwarder::simulator::content::PackageSize;
 use cta_forwarder::simulator::cta::{Volume, write_answer};
+
+use crate::package_size;
 
 /// Write a poll response of packages of one size to a file, and tell what it holds as JSON
 #[derive(Debug, clap::Args)]
@@ -29,12 +30,7 @@ impl Arguments {
     pub(crate) fn run(self) -> Result<(), Box<dyn Error>> {
         let volume = Volume {
             seed: self.seed,
-            size: PackageSize {
-                incidents: self.incidents,
-                indicators: 1,
-                flows: self.flows,
-                exact: true,
-            },
+            size: package_size(self.incidents, self.flows),
             min_bytes: self.bytes,
             begin: "2026-01-01T00:00:00Z".parse()?,
         };

@@ -14,6 +14,7 @@ mod service;
 use std::error::Error;
 
 use clap::Parser;
+use cta_forwarder::simulator::content::PackageSize;
 
 /// One tool of the rig
 #[derive(Debug, Parser)]
@@ -32,6 +33,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         Tool::Service(arguments) => arguments.run(),
         Tool::Collector(arguments) => arguments.run(),
         Tool::Post(arguments) => arguments.run(),
+    }
+}
+
+/// Packages of so many incidents, each with so many flows.
+fn package_size(incidents: usize, flows: usize) -> PackageSize {
+    PackageSize {
+        incidents,
+        indicators: 1,
+        flows,
+        exact: true,
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use cta_forwarder::clock::SystemClock;
-use cta_forwarder::simulator::content::{ContentGenerator, PackageSize};
+use cta_forwarder::simulator::content::ContentGenerator;
 use cta_forwarder::simulator::cta::{CtaRules, CtaService};
 
-use crate::{runtime, until_stdin_ends};
+use crate::{package_size, runtime, until_stdin_ends};
 
 /// Serve packages that lie evenly over the last days
 ///
@@ -40,12 +40,8 @@ impl Arguments {
             let user = rules.accounts.first().cloned().ok_or("no account")?;
             let collection = CtaRules::COLLECTION;
             let service = CtaService::start(rules, Arc::new(SystemClock::new()))?;
-            let mut generator = ContentGenerator::new(self.seed).with_size(PackageSize {
-                incidents: 1,
-                indicators: 1,
-                flows: self.flows,
-                exact: true,
-            });
+            let mut generator =
+                ContentGenerator::new(self.seed).with_size(package_size(1, self.flows));
             let now = service.now();
             let step = TimeDelta::days(self.days.into()) / self.packages.cast_signed();
             let (mut events, mut bytes) = (0, 0);

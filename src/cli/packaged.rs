@@ -24,10 +24,7 @@ const USER: &str = "cta-forwarder";
 /// None where this is not root, or nothing says who it is.
 pub(super) fn agent_user(name: Option<&str>, state: &Path) -> Result<Option<User>, CommandError> {
     if let Some(name) = name {
-        let known = User::from_name(name).ok().flatten();
-        return known.map(Some).ok_or_else(|| {
-            CommandError::Failed(format!("there is no user {name:?} on this machine"))
-        });
+        return user_named(name).map(Some);
     }
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -40,6 +37,12 @@ pub(super) fn agent_user(name: Option<&str>, state: &Path) -> Result<Option<User
         Err(_) => None,
     };
     Ok(found.filter(|user| !user.uid.is_root()))
+}
+
+/// The user of this name.
+pub(super) fn user_named(name: &str) -> Result<User, CommandError> {
+    let known = User::from_name(name).ok().flatten();
+    known.ok_or_else(|| CommandError::Failed(format!("there is no user {name:?} on this machine")))
 }
 
 /// What makes the folder of a state for its user.

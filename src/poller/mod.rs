@@ -158,6 +158,12 @@ pub fn last_poll(
     polls.map(latest).max()
 }
 
+/// Says until when the certificates are valid that the client of a service has read.
+fn tell_certificates(house: &House, service: &ServiceConfig) {
+    let read = expiry::of_client(&service.tls);
+    house.board.set_certificates(service.part(), read);
+}
+
 impl Poller {
     /// One poller for each gate of a service.
     pub fn of_service(
@@ -165,8 +171,7 @@ impl Poller {
         service: ServiceConfig,
     ) -> Result<Vec<Self>, BuildClientError> {
         let service = Arc::new(service);
-        let read = expiry::of_client(&service.tls);
-        house.board.set_certificates(service.part(), read);
+        tell_certificates(house, &service);
         let offset = house
             .state
             .look(|picture| picture.clock_offsets_ms.get(&service.name).copied());
@@ -502,10 +507,7 @@ impl Poller {
         }
         if is_held {
             match self.client.reload() {
-                Ok(()) => {
-                    let read = expiry::of_client(&self.service.tls);
-                    self.house.board.set_certificates(self.service.part(), read);
-                }
+                Ok(()) => tell_certificates(&self.house, &self.service),
                 Err(error) => {
                     tracing::error!(collection = %key, %error, "a secret or a certificate cannot be read again");
                 }

@@ -101,6 +101,18 @@ async fn what_was_delivered_goes_out_again_and_nothing_else_moves() {
     world.assert_adds_up();
 }
 
+/// Splunk is busy from now on, and something waits for it.
+async fn something_waits(world: &mut World) {
+    world
+        .hec
+        .set_fault(ArmedFault::until_cleared(HecFault::Code {
+            code: 9,
+            event: 0,
+        }));
+    world.publish();
+    world.run_for(HOUR).await;
+}
+
 /// Which batches a replay would send.
 fn seqs(world: &World, choice: &Choice) -> Vec<u64> {
     let planned = plan(world.agent.house(), choice).unwrap();
@@ -185,14 +197,7 @@ async fn an_output_gets_nothing_that_it_does_not_take() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_output_joins_before_it_gets_anything_and_one_that_has_gone_gets_nothing() {
     let mut world = delivered_in_parts().await;
-    world
-        .hec
-        .set_fault(ArmedFault::until_cleared(HecFault::Code {
-            code: 9,
-            event: 0,
-        }));
-    world.publish();
-    world.run_for(HOUR).await;
+    something_waits(&mut world).await;
     configure(&world, |new| new.start_at = StartAt::Oldest);
     let house = world.agent.house();
     let is_known = || {
@@ -350,14 +355,7 @@ async fn batches_are_chosen_by_what_they_are() {
     assert!(error.contains("there are: file, splunk"), "{error}");
 
     // What waits for an output is left out for that output.
-    world
-        .hec
-        .set_fault(ArmedFault::until_cleared(HecFault::Code {
-            code: 9,
-            event: 0,
-        }));
-    world.publish();
-    world.run_for(HOUR).await;
+    something_waits(&mut world).await;
     let waiting = world.agent.house().spool.batches();
     assert!(!waiting.is_empty());
     let with_spool = Choice {

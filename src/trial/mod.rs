@@ -20,6 +20,7 @@ use crate::flatten::{EventSink as _, FlatEvent};
 use crate::house::{self, House, UnknownOutput};
 use crate::letters::{self, LettersError};
 use crate::output::BatchOrigin;
+use crate::roster;
 use crate::spool::{About, SpoolError};
 use crate::state::{CollectionKey, Origin};
 use crate::taxii::response::ResponseSink as _;
@@ -186,11 +187,7 @@ pub fn look(house: &House, seq: u64, output: &str) -> Result<Tried, TrialError> 
         let batch = picture.batches.get(&seq);
         batch.is_some_and(|batch| batch.outputs.contains(output))
     });
-    if !is_owed
-        && !house
-            .state
-            .look(|picture| picture.outputs.contains_key(output))
-    {
+    if !is_owed && !roster::is_known(house, output) {
         let what = "the output was forgotten meanwhile, and the event with it".to_owned();
         return tried(TrialResult::Refused, what, None);
     }

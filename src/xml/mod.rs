@@ -406,20 +406,12 @@ impl<'r> Xml<'r> {
         }
     }
 
-    /// Passes over everything up to the end of this `end`.
+    /// Passes over everything up to this `end`.
     fn pass_over(&mut self, offset: u64, end: &'static str) -> Result<(), XmlError> {
-        loop {
-            let rest = self.source.rest_bytes();
-            if let Some(bytes) = Until::new(end).find(rest) {
-                self.source.consume(bytes);
-                return Ok(());
-            }
-            // All but what may be the first bytes of the end.
-            let bytes = (rest.len() + 1).saturating_sub(end.len());
-            self.source.consume(bytes);
-            if !self.read_more(offset)? {
-                return Err(XmlError::Truncated { offset });
-            }
+        match self.source.pass_over(end) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(XmlError::Truncated { offset }),
+            Err(error) => Err(refuse(offset, error)),
         }
     }
 

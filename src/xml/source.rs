@@ -4,6 +4,7 @@
 
 use std::io::{self, Read};
 
+use super::markup::{Find as _, Until};
 use crate::tape::Tape;
 
 /// Bytes read from the input at once.
@@ -163,6 +164,25 @@ impl<'r> Source<'r> {
             }
         }
         Ok(true)
+    }
+
+    /// Consumes everything up to this `end` and it, or all there is where it does not come; tells whether
+    /// it came.
+    pub(super) fn pass_over(&mut self, end: &'static str) -> io::Result<bool> {
+        loop {
+            let rest = self.rest_bytes();
+            if let Some(bytes) = Until::new(end).find(rest) {
+                self.consume(bytes);
+                return Ok(true);
+            }
+            // All but what may be the first bytes of the end.
+            let bytes = (rest.len() + 1).saturating_sub(end.len());
+            self.consume(bytes);
+            if !self.read_more()? {
+                self.consume(end.len());
+                return Ok(false);
+            }
+        }
     }
 
     /// Makes the rest longer; false at the end of the input.

@@ -185,7 +185,7 @@ fn what_is_far_beyond_a_limit_is_cut() {
             let seen = starts(&mut document.as_bytes());
             assert_eq!(seen, expect, "{length} bytes of {}", &event[..20]);
             if length < 500 {
-                let seen = starts(&mut OneByteAtATime(document.as_bytes()));
+                let seen = starts(&mut Pieces(document.as_bytes(), 1));
                 assert_eq!(
                     seen,
                     expect,
@@ -391,7 +391,7 @@ fn the_document_limit() {
 /// What a nested document in `content` decodes to; `None` if there is none.
 fn nested(content: &str) -> Option<String> {
     let document = format!("<a>{content}</a><!-- end -->");
-    let mut input = OneByteAtATime(document.as_bytes());
+    let mut input = Pieces(document.as_bytes(), 1);
     let mut xml = Xml::new(&mut input, LIMITS);
     xml.next().unwrap();
     let text = xml.nested_text().unwrap().map(|mut nested| {
@@ -405,11 +405,12 @@ fn nested(content: &str) -> Option<String> {
     text
 }
 
-struct OneByteAtATime<'a>(&'a [u8]);
+/// So many bytes at once.
+struct Pieces<'a>(&'a [u8], usize);
 
-impl Read for OneByteAtATime<'_> {
+impl Read for Pieces<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let length = out.len().min(1);
+        let length = out.len().min(self.1);
         self.0.read(&mut out[..length])
     }
 }

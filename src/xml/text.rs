@@ -3,7 +3,6 @@
 use std::io::{self, Read};
 
 use super::error::refuse;
-use super::markup::{Find as _, Until};
 use super::source::Source;
 use super::{CDATA_END, CDATA_START, COMMENT_START, XmlError};
 
@@ -43,9 +42,11 @@ impl<'x, 'r> NestedText<'x, 'r> {
                     self.source.consume(blank);
                 }
                 Some(b'<') if next.starts_with(COMMENT_START.as_bytes()) => {
-                    self.skip_until("-->")?;
+                    self.source.pass_over("-->")?;
                 }
-                Some(b'<') if next.starts_with(b"<?") => self.skip_until("?>")?,
+                Some(b'<') if next.starts_with(b"<?") => {
+                    self.source.pass_over("?>")?;
+                }
                 Some(b'<') => return Ok(!next.starts_with(CDATA_START.as_bytes())),
                 Some(_) => return Ok(false),
             }
@@ -92,9 +93,9 @@ impl<'x, 'r> NestedText<'x, 'r> {
             self.source.consume(CDATA_START.len());
             self.in_cdata = true;
         } else if next.starts_with(COMMENT_START.as_bytes()) {
-            self.skip_until("-->")?;
+            self.source.pass_over("-->")?;
         } else if next.starts_with(b"<?") {
-            self.skip_until("?>")?;
+            self.source.pass_over("?>")?;
         } else if next.starts_with(b"&") {
             self.decode_reference()?;
         } else {
@@ -123,22 +124,6 @@ impl<'x, 'r> NestedText<'x, 'r> {
         let read = available.read(out)?;
         self.source.consume(read);
         Ok(read)
-    }
-
-    fn skip_until(&mut self, end: &'static str) -> io::Result<()> {
-        loop {
-            let next = self.peek(end.len())?;
-            if next.is_empty() {
-                return Ok(());
-            }
-            if let Some(bytes) = Until::new(end).find(next) {
-                self.source.consume(bytes);
-                return Ok(());
-            }
-            // All but what may be the first bytes of the end.
-            let skipped = (next.len() + 1).saturating_sub(end.len()).max(1);
-            self.source.consume(skipped);
-        }
     }
 
     fn decode_reference(&mut self) -> io::Result<()> {

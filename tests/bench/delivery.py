@@ -12,15 +12,15 @@ FLOWS = 40
 CONFIG = """\
 [state]
 directory = "{state}"
-{state_more}
+
 [[service]]
 name = "cta"
 poll_url = "{url}"
 username = "{username}"
 password = "{password}"
 collections = ["{collection}"]
-min_poll_interval = "1ms"
-schedule = "* * * * * *"
+min_poll_interval = "{interval}"
+schedule = "{schedule}"
 initial_lookback = "30d"
 
 [[output]]
@@ -41,17 +41,7 @@ def measure(folder):
 
     collector = Tool("collector", "--expect", events)
     at = collector.told()
-    config = folder / "agent.toml"
-    config.write_text(
-        CONFIG.format(
-            state=folder / "state",
-            state_more="",
-            hec=at["url"],
-            token=at["token"],
-            **{key: told[key] for key in ("url", "username", "password", "collection")},
-        )
-    )
-    config.chmod(0o600)
+    config = configure(folder / "agent.toml", told, at, interval="1ms", schedule="* * * * * *")
     agent = Watched(config, folder / "agent.log")
     collector.told()
     wait_until_acknowledged(config)
@@ -73,6 +63,18 @@ def measure(folder):
         ),
         ("the same, most memory", f"{peak / 1024:.1f} MiB", "", "", "at most 64 MiB"),
     ]
+
+
+def configure(file, service, collector, **how):
+    """Writes a configuration between the two; its state lies beside it."""
+    known = {key: service[key] for key in ("url", "username", "password", "collection")}
+    file.write_text(
+        CONFIG.format(
+            state=file.with_suffix(".state"), hec=collector["url"], token=collector["token"], **known, **how
+        )
+    )
+    file.chmod(0o600)
+    return file
 
 
 def wait_until_acknowledged(config):

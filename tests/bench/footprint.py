@@ -3,7 +3,7 @@
 import os
 import time
 
-from delivery import CONFIG
+from delivery import configure
 from measure import CTA_FORWARDER, Tool, Watched
 
 IDLE_SECONDS = 20
@@ -17,19 +17,8 @@ def measure(folder):
     at = collector.told()
     starts, memory, idle = [], 0, 0.0
     for place in range(ROUNDS):
-        config = folder / f"idle-{place}.toml"
-        config.write_text(
-            CONFIG.format(
-                state=folder / f"idle-{place}",
-                state_more="",
-                hec=at["url"],
-                token=at["token"],
-                **{key: told[key] for key in ("url", "username", "password", "collection")},
-            )
-            .replace('schedule = "* * * * * *"', 'schedule = "0 0 * * * *"')
-            .replace('"1ms"', '"10m"')
-        )
-        config.chmod(0o600)
+        file = folder / f"idle-{place}.toml"
+        config = configure(file, told, at, interval="10m", schedule="0 0 * * * *")
         log = folder / f"idle-{place}.log"
         agent = Watched(config, log)
         while b"polled" not in log.read_bytes():

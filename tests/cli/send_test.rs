@@ -182,11 +182,7 @@ fn an_output_that_is_not_there_is_refused_with_a_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_an_agent_confirmed_is_what_the_receiver_confirms() {
     let simulator = Simulator::start();
-    let relp = SyslogTransport::Relp {
-        window: 128,
-        tls: None,
-    };
-    let siem = SyslogReceiver::start(SyslogRules::over(relp)).unwrap();
+    let siem = siem();
     let acknowledging = |policy| {
         HecServer::start(HecRules {
             acknowledgement: Some(policy),
@@ -271,11 +267,7 @@ fn an_event_on_standard_output_does_not_spoil_the_object_of_a_script() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_says_nothing_leaves_time_for_the_next() {
     let simulator = Simulator::start();
-    let relp = SyslogTransport::Relp {
-        window: 128,
-        tls: None,
-    };
-    let siem = SyslogReceiver::start(SyslogRules::over(relp)).unwrap();
+    let siem = siem();
     // It takes connections and says nothing.
     let silent = listener();
     simulator.edit(|text| {
@@ -325,6 +317,14 @@ fn a_late_answer_is_not_taken_for_that_of_the_next_peer() {
     let what = of(&told, "splunk")["what"].to_string();
     assert!(what.contains(&second), "{told:#}");
     assert!(!what.contains("code 9"), "{told:#}");
+}
+
+fn siem() -> SyslogReceiver {
+    let relp = SyslogTransport::Relp {
+        window: 128,
+        tls: None,
+    };
+    SyslogReceiver::start(SyslogRules::over(relp)).unwrap()
 }
 
 fn listener() -> TcpListener {

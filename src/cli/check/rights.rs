@@ -12,6 +12,7 @@ use nix::unistd::{Gid, Uid, User, getgrouplist, getgroups};
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
 use crate::cli::CommandError;
+use crate::cli::packaged::user_named;
 
 const ROOT: u32 = 0;
 const WRITE: u32 = 0o2;
@@ -37,12 +38,7 @@ impl Rights {
         let own = rustix::process::geteuid().as_raw();
         let owner = fs::metadata(state).ok().map(|found| found.uid());
         let user = match (name, owner) {
-            (Some(name), _) => {
-                let known = User::from_name(name).ok().flatten();
-                known.ok_or_else(|| {
-                    CommandError::Failed(format!("there is no user {name:?} on this machine"))
-                })?
-            }
+            (Some(name), _) => user_named(name)?,
             (None, Some(owner)) if own == ROOT && owner != ROOT => Self::user(owner),
             _ => Self::user(own),
         };

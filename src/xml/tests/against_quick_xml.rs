@@ -146,16 +146,6 @@ fn theirs(document: &str) -> Seen {
     }
 }
 
-/// So many bytes at once.
-struct Pieces<'a>(&'a [u8], usize);
-
-impl Read for Pieces<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let length = out.len().min(self.1);
-        self.0.read(&mut out[..length])
-    }
-}
-
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4000))]
 
