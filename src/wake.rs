@@ -14,6 +14,9 @@ pub enum Wake {
     After(Duration),
     /// This long, or until a batch comes or goes.
     SpoolChange(Duration),
+    /// This long, or until damage to the spool was found: there may be thousands that wait so, and batches
+    /// come and go all the time.
+    Damage(Duration),
     /// Until something is asked of it.
     Asked,
 }
@@ -26,7 +29,7 @@ impl Wake {
     #[must_use]
     pub fn after(self) -> Option<Duration> {
         match self {
-            Self::After(wait) | Self::SpoolChange(wait) => Some(wait),
+            Self::After(wait) | Self::SpoolChange(wait) | Self::Damage(wait) => Some(wait),
             Self::Asked => None,
         }
     }

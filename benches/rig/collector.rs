@@ -15,6 +15,9 @@ use crate::{runtime, until_stdin_ends};
 pub(crate) struct Arguments {
     #[arg(long)]
     expect: usize,
+    /// The port, 0 for any
+    #[arg(long, default_value_t = 0)]
+    port: u16,
 }
 
 impl Arguments {
@@ -22,6 +25,7 @@ impl Arguments {
         runtime()?.block_on(async {
             let rules = HecRules {
                 acknowledgement: Some(AckPolicy::AtOnce),
+                port: self.port,
                 kept_events: 0,
                 max_content_bytes: 64 << 20,
                 ..HecRules::default()

@@ -7,6 +7,7 @@
 )]
 mod answer;
 mod collector;
+mod fleet;
 mod post;
 mod scan;
 mod service;
@@ -22,6 +23,7 @@ enum Tool {
     Answer(answer::Arguments),
     Scan(scan::Arguments),
     Service(service::Arguments),
+    Fleet(fleet::Arguments),
     Collector(collector::Arguments),
     Post(post::Arguments),
 }
@@ -31,6 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Tool::Answer(arguments) => arguments.run(),
         Tool::Scan(arguments) => arguments.run(),
         Tool::Service(arguments) => arguments.run(),
+        Tool::Fleet(arguments) => arguments.run(),
         Tool::Collector(arguments) => arguments.run(),
         Tool::Post(arguments) => arguments.run(),
     }

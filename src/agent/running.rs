@@ -415,11 +415,13 @@ impl Running {
                 }
                 for (poller, asked) in pollers {
                     let ticks = self.schedules.ticks(&poller.service().schedule);
-                    let (leave, spool) = (leaving.clone(), spool.clone());
+                    let leave = leaving.clone();
+                    let changes = (spool.clone(), self.house.spool.damage());
                     let stopped = self.stopped();
                     poller.show();
                     self.tasks.spawn(async move {
-                        let poller = run_poller(poller, ticks, asked, spool, leave, stopped).await;
+                        let poller =
+                            run_poller(poller, ticks, asked, changes, leave, stopped).await;
                         // It waits for the others of its service.
                         poller.waits(Wake::Asked);
                         Over::Poller(id, Box::new(poller))

@@ -33,7 +33,7 @@ pub(super) async fn run_poller(
     mut poller: Poller,
     ticks: Option<watch::Receiver<u64>>,
     mut asked: mpsc::Receiver<Asked>,
-    mut spool: watch::Receiver<u64>,
+    (mut spool, mut damage): (watch::Receiver<u64>, watch::Receiver<u64>),
     mut leave: watch::Receiver<bool>,
     mut stopped: watch::Receiver<bool>,
 ) -> Poller {
@@ -44,6 +44,7 @@ pub(super) async fn run_poller(
     loop {
         // Before the turn, so that what happens during it is not missed.
         spool.mark_unchanged();
+        damage.mark_unchanged();
         // The schedule has every opening of the gate: a person who waits for one goes first.
         let wake = match person.take() {
             Some(asked) if !asked.answer.is_closed() => {
@@ -83,6 +84,7 @@ pub(super) async fn run_poller(
                 poller.tick();
             }
             _ = spool.changed(), if matches!(wake, Wake::SpoolChange(_)) => {}
+            _ = damage.changed(), if matches!(wake, Wake::Damage(_)) => {}
             () = after(wake) => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Fields as JSON text: `"name":value,` one after the other.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::names::Names;
 use crate::stix::{ObjectKind, PropertiesView};
@@ -130,9 +130,8 @@ const MAX_DIGITS: usize = 18;
 
 /// Appends `"name":"value",`.
 pub(super) fn push(out: &mut Vec<u8>, name: &str, value: &str) {
-    push_text(out, name);
-    out.push(b':');
-    push_text(out, value);
+    push_name(out, name.as_bytes());
+    push_text(out, value.as_bytes());
     out.push(b',');
 }
 
@@ -172,34 +171,24 @@ pub(super) fn push_properties(
     kind: ObjectKind<'_>,
     properties: PropertiesView<'_>,
 ) {
-    let fields: Vec<(Cow<'_, str>, &str)> = properties
+    let fields: Fields<'_> = properties
         .iter()
         .map(|(name, value)| (field_name(name), value))
         .collect();
     if !has_repeated_names(&fields) {
         for (name, value) in &fields {
-            push_text(out, name);
-            out.push(b':');
+            push_name(out, name);
             push_value(out, kind, name, value);
             out.push(b',');
         }
         return;
     }
-    let mut values: HashMap<&str, Vec<&str>> = HashMap::new();
-    for (name, value) in &fields {
-        values.entry(name).or_default().push(value);
-    }
-    for (name, _) in &fields {
-        match values.remove(name.as_ref()).as_deref() {
-            None => continue,
-            Some([value]) => {
-                push_text(out, name);
-                out.push(b':');
-                push_value(out, kind, name, value);
-            }
-            Some(several) => {
-                push_text(out, name);
-                out.extend_from_slice(b":[");
+    for (name, values) in by_name(&fields) {
+        push_name(out, name);
+        match values.as_slice() {
+            [value] => push_value(out, kind, name, value),
+            several => {
+                out.push(b'[');
                 for (place, value) in several.iter().enumerate() {
                     if place > 0 {
                         out.push(b',');
@@ -213,25 +202,30 @@ pub(super) fn push_properties(
     }
 }
 
-fn field_name(name: &str) -> Cow<'_, str> {
-    if name.is_empty() || name.starts_with('_') || RESERVED.contains(name) {
-        Cow::Owned(format!("property_{name}"))
+/// Names and values, in UTF-8.
+type Fields<'a> = Vec<(Cow<'a, [u8]>, &'a [u8])>;
+
+#[inline]
+fn field_name(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.is_empty() || name.starts_with(b"_") || RESERVED.contains(name) {
+        Cow::Owned([b"property_", name].concat())
     } else {
         Cow::Borrowed(name)
     }
 }
 
-fn has_repeated_names(fields: &[(Cow<'_, str>, &str)]) -> bool {
-    /// Up to this many, comparing each with each is quicker than a set.
-    const FEW: usize = 32;
+/// Up to so many names, comparing each with each is quicker than a table.
+const FEW: usize = 32;
+
+fn has_repeated_names(fields: &Fields<'_>) -> bool {
     if fields.len() > FEW {
-        let mut seen = std::collections::HashSet::with_capacity(fields.len());
+        let mut seen = HashSet::with_capacity(fields.len());
         return fields.iter().any(|(name, _)| !seen.insert(name.as_ref()));
     }
     // Names of another length or another end differ.
     let mut seen = 0_u64;
     fields.iter().enumerate().any(|(place, (name, _))| {
-        let last = name.as_bytes().last().copied().unwrap_or_default();
+        let last = name.last().copied().unwrap_or_default();
         let bit = 1 << ((usize::from(last) ^ (name.len() << 2)) % 64);
         let may_be_there = seen & bit != 0;
         seen |= bit;
@@ -240,42 +234,96 @@ fn has_repeated_names(fields: &[(Cow<'_, str>, &str)]) -> bool {
     })
 }
 
-fn push_value(out: &mut Vec<u8>, kind: ObjectKind<'_>, name: &str, value: &str) {
+/// The values of each name, in the order in which the names come first.
+fn by_name<'f>(fields: &'f Fields<'_>) -> Vec<(&'f [u8], Vec<&'f [u8]>)> {
+    let mut found: Vec<(&[u8], Vec<&[u8]>)> = Vec::with_capacity(fields.len());
+    let mut places = HashMap::new();
+    for (name, value) in fields {
+        let place = if fields.len() > FEW {
+            let next = found.len();
+            Some(*places.entry(name.as_ref()).or_insert(next)).filter(|place| *place < next)
+        } else {
+            found.iter().position(|(other, _)| *other == name.as_ref())
+        };
+        match place.and_then(|place| found.get_mut(place)) {
+            Some((_, values)) => values.push(value),
+            None => found.push((name, vec![value])),
+        }
+    }
+    found
+}
+
+fn push_value(out: &mut Vec<u8>, kind: ObjectKind<'_>, name: &[u8], value: &[u8]) {
     let is_number = NUMBERS.contains(name)
         || (matches!(kind, ObjectKind::Standard(_)) && OBJECT_NUMBERS.contains(name));
-    match is_number.then(|| number(value)).flatten() {
-        Some(number) => out.extend_from_slice(number.to_string().as_bytes()),
-        None => push_text(out, value),
+    if !(is_number && push_number(out, value.trim_ascii())) {
+        push_text(out, value);
     }
 }
 
-fn number(value: &str) -> Option<i64> {
-    let trimmed = value.trim_ascii();
-    let digits = trimmed.strip_prefix('-').unwrap_or(trimmed);
-    if digits.len() > MAX_DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+/// Appends the number, unless it is none.
+fn push_number(out: &mut Vec<u8>, text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let is_number = digits.iter().all(|byte| byte.is_ascii_digit());
+    if digits.is_empty() || digits.len() > MAX_DIGITS || !is_number {
+        return false;
     }
-    trimmed.parse().ok()
+    let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
+    match digits.get(zeros..) {
+        None | Some([]) => out.push(b'0'),
+        Some(digits) => {
+            if text.starts_with(b"-") {
+                out.push(b'-');
+            }
+            out.extend_from_slice(digits);
+        }
+    }
+    true
 }
 
-fn push_text(out: &mut Vec<u8>, text: &str) {
+#[inline]
+fn push_name(out: &mut Vec<u8>, name: &[u8]) {
+    push_text(out, name);
+    out.push(b':');
+}
+
+#[inline]
+fn push_text(out: &mut Vec<u8>, text: &[u8]) {
     if !is_escaped(text) {
         out.reserve(text.len() + 2);
         out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(text);
         return out.push(b'"');
     }
     // Writing to a vector and serializing a text cannot fail.
-    let written = serde_json::to_writer(out, text);
+    let written = serde_json::to_writer(out, str::from_utf8(text).unwrap_or_default());
     debug_assert!(written.is_ok(), "{written:?}");
 }
 
-/// Whether JSON writes it with escapes. Most texts have none, and all bytes at once are looked at
-/// quicker than one after the other.
-fn is_escaped(text: &str) -> bool {
-    let escapes =
-        |byte: u8| u8::from(byte < b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\');
-    text.bytes().fold(0, |found, byte| found | escapes(byte)) != 0
+/// Whether JSON writes it with escapes: quotes, backslashes and control characters. Most texts are short
+/// and have none of them: eight bytes are looked at at once, each in its own lane of a number.
+#[inline]
+fn is_escaped(text: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH_BITS: u64 = ONES << 7;
+    // The high bit of a lane that is zero, and perhaps of those above it.
+    let zeros = |lanes: u64| lanes.wrapping_sub(ONES) & !lanes & HIGH_BITS;
+    let found = |lanes: u64| {
+        let controls = lanes.wrapping_sub(ONES * u64::from(b' ')) & !lanes & HIGH_BITS;
+        let quotes = zeros(lanes ^ (ONES * u64::from(b'"')));
+        let backslashes = zeros(lanes ^ (ONES * u64::from(b'\\')));
+        controls | quotes | backslashes
+    };
+    let (chunks, rest) = text.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    for (lane, byte) in last.iter_mut().zip(rest) {
+        *lane = *byte;
+    }
+    let mut all = found(u64::from_le_bytes(last));
+    for chunk in chunks {
+        all |= found(u64::from_le_bytes(*chunk));
+    }
+    all != 0
 }
 
 #[cfg(test)]
@@ -295,8 +343,17 @@ mod tests {
             all.as_str(),
         ] {
             let mut out = Vec::new();
-            push_text(&mut out, text);
+            push_text(&mut out, text.as_bytes());
             assert_eq!(out, serde_json::to_vec(text).unwrap(), "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever stands beside it, at each place of a lane.
+        #[test]
+        fn what_is_escaped(text in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)) {
+            let is_one = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
+            proptest::prop_assert_eq!(is_escaped(&text), text.iter().any(is_one));
         }
     }
 
@@ -308,7 +365,7 @@ mod tests {
     #[track_caller]
     fn check_of(kind: ObjectKind<'_>, name: &str, value: &str, expect: &str) {
         let mut out = Vec::new();
-        push_value(&mut out, kind, name, value);
+        push_value(&mut out, kind, name.as_bytes(), value.as_bytes());
         assert_eq!(
             String::from_utf8(out).unwrap(),
             expect,
@@ -367,11 +424,11 @@ mod tests {
 
     #[test]
     fn names_that_would_clash() {
-        assert_eq!(field_name("host"), "property_host");
-        assert_eq!(field_name("_time"), "property__time");
-        assert_eq!(field_name("eventId"), "property_eventId");
-        assert_eq!(field_name(""), "property_");
-        assert_eq!(field_name("sIP"), "sIP");
-        assert_eq!(field_name("Host"), "Host");
+        assert_eq!(*field_name(b"host"), *b"property_host");
+        assert_eq!(*field_name(b"_time"), *b"property__time");
+        assert_eq!(*field_name(b"eventId"), *b"property_eventId");
+        assert_eq!(*field_name(b""), *b"property_");
+        assert_eq!(*field_name(b"sIP"), *b"sIP");
+        assert_eq!(*field_name(b"Host"), *b"Host");
     }
 }

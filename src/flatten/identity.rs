@@ -36,11 +36,8 @@ impl Identity {
             self.push(id);
         }
         self.push(kind);
-        for (name, value) in properties.iter() {
-            self.push(name);
-            self.push(value);
-        }
         let mut digest = Sha256::new_with_prefix(&self.texts);
+        digest.update(properties.as_bytes());
         let ordinal = ordinals.next(first_bytes(&digest.clone().finalize().into()));
         self.texts.clear();
         self.push(&ordinal.to_string());

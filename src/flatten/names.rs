@@ -1,10 +1,12 @@
 //! A set of names that is asked for every property.
 
-/// Most names that are asked for are not in the set: their first letter and their length tell.
+/// Most names that are asked for are not in the set: their first letter, their last and their length tell.
 pub(super) struct Names<const N: usize> {
     names: [&'static str; N],
     /// For each first byte the lengths of the names that begin with it, a bit each.
-    lengths: [u64; 256],
+    begin: [u64; 256],
+    /// The same for each last byte.
+    end: [u64; 256],
 }
 
 impl<const N: usize> Names<N> {
@@ -14,24 +16,29 @@ impl<const N: usize> Names<N> {
         reason = "a constant is made when this is compiled, and a byte is within 256"
     )]
     pub(super) const fn new(names: [&'static str; N]) -> Self {
-        let mut lengths = [0; 256];
+        let (mut begin, mut end) = ([0; 256], [0; 256]);
         let mut at = 0;
         while at < N {
             let name = names[at].as_bytes();
-            lengths[name[0] as usize] |= 1 << name.len();
+            begin[name[0] as usize] |= 1 << name.len();
+            end[name[name.len() - 1] as usize] |= 1 << name.len();
             at += 1;
         }
-        Self { names, lengths }
+        Self { names, begin, end }
     }
 
-    pub(super) fn contains(&self, name: &str) -> bool {
-        let lengths = name
-            .as_bytes()
-            .first()
-            .and_then(|first| self.lengths.get(usize::from(*first)))
-            .copied()
-            .unwrap_or_default();
-        name.len() < 64 && (lengths >> name.len()) & 1 == 1 && self.names.contains(&name)
+    #[inline]
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        let (Some(first), Some(last)) = (name.first(), name.last()) else {
+            return false;
+        };
+        let lengths = |of: &[u64; 256], byte: u8| of.get(usize::from(byte)).copied();
+        let lengths = lengths(&self.begin, *first)
+            .zip(lengths(&self.end, *last))
+            .map_or(0, |(begin, end)| begin & end);
+        name.len() < 64
+            && (lengths >> name.len()) & 1 == 1
+            && self.names.iter().any(|one| one.as_bytes() == name)
     }
 
     #[cfg(test)]
@@ -48,11 +55,11 @@ mod tests {
     fn only_what_was_put_in() {
         static NAMES: Names<3> = Names::new(["a", "index", "é"]);
         for name in NAMES.iter() {
-            assert!(NAMES.contains(name), "{name}");
+            assert!(NAMES.contains(name.as_bytes()), "{name}");
         }
         let long = "a".repeat(64);
         for name in ["", "b", "inder", "inde", "indexes", "è", long.as_str()] {
-            assert!(!NAMES.contains(name), "{name}");
+            assert!(!NAMES.contains(name.as_bytes()), "{name}");
         }
     }
 }

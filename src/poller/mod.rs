@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
@@ -52,6 +53,10 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between the time of a record and its being durable passes no more than this, as a rule.
 const SLOW_RECORD: Duration = Duration::from_secs(1);
 
+/// Polls of one service that are under way at once, where each collection has a gate of its own: each
+/// takes a connection, and while it is read a thread. The others wait for their turn.
+const MAX_POLLS_AT_ONCE: usize = 8;
+
 /// Polls the collections that share one gate.
 #[derive(Debug)]
 pub struct Poller {
@@ -59,6 +64,8 @@ pub struct Poller {
     pulse: Pulse,
     service: Arc<ServiceConfig>,
     client: Client,
+    /// For the polls of the service that may be under way at once.
+    turns_at_service: Arc<Semaphore>,
     endpoints: Endpoints,
     server_clock: Arc<ServerClock>,
     /// The service answers without telling its time: it is not asked for it again.
@@ -141,9 +148,13 @@ pub fn last_poll(
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
     let of_collections = format!("{service}/");
-    let polls = picture.gates.iter().filter(|(name, _)| {
-        *name == gate || *name == service || (gate == service && name.starts_with(&of_collections))
-    });
+    let all = &picture.gates;
+    let own = [gate, service].into_iter();
+    let own = own.filter_map(|name| all.get_key_value(name));
+    let of_all = all
+        .range(of_collections.clone()..)
+        .take_while(|(name, _)| gate == service && name.starts_with(&of_collections));
+    let polls = own.chain(of_all);
     // The service counts from when it got the request, and that may have taken as long as it takes to
     // write the record and to connect, but not longer than until now.
     let sending = connect_timeout.saturating_add(SLOW_RECORD);
@@ -176,27 +187,26 @@ impl Poller {
             .state
             .look(|picture| picture.clock_offsets_ms.get(&service.name).copied());
         let server_clock = Arc::new(ServerClock::restore(offset));
-        let mut pollers = Vec::new();
-        for (gate_name, collections) in gates(&service) {
-            let client = Client::new(Connection::from(&*service))?;
-            let server_clock = Arc::clone(&server_clock);
-            let service = Arc::clone(&service);
-            pollers.push(Self::new(
+        let client = Client::new(Connection::from(&*service))?;
+        let turns_at_service = Arc::new(Semaphore::new(MAX_POLLS_AT_ONCE));
+        let pollers = gates(&service).into_iter().map(|(gate_name, collections)| {
+            let (service, server_clock) = (Arc::clone(&service), Arc::clone(&server_clock));
+            Self::new(
                 house,
                 service,
-                client,
+                (client.sharing(), Arc::clone(&turns_at_service)),
                 server_clock,
                 gate_name,
                 &collections,
-            ));
-        }
-        Ok(pollers)
+            )
+        });
+        Ok(pollers.collect())
     }
 
     fn new(
         house: &House,
         service: Arc<ServiceConfig>,
-        client: Client,
+        (client, turns_at_service): (Client, Arc<Semaphore>),
         server_clock: Arc<ServerClock>,
         gate_name: String,
         collections: &[String],
@@ -223,6 +233,7 @@ impl Poller {
             endpoints: Endpoints::of(&service),
             service,
             client,
+            turns_at_service,
             server_clock,
             is_clock_silent: false,
             rules,
@@ -376,6 +387,9 @@ impl Poller {
             let pending = self.pending_waits_for().unwrap_or(Duration::MAX);
             return Wake::After(closed.min(pending));
         }
+        let Some(_turn) = self.turn_at_service().await else {
+            return Wake::Asked;
+        };
         let is_clock_wanted = !self.server_clock.is_learnt() && !self.is_clock_silent;
         if is_clock_wanted || !self.endpoints.knows_version() {
             self.greet().await;
@@ -390,6 +404,20 @@ impl Poller {
                 self.repair(*owed).await
             }
         }
+    }
+
+    /// Waits until few enough polls of the service are under way; none where the agent stops.
+    async fn turn_at_service(&self) -> Option<OwnedSemaphorePermit> {
+        let turns = Arc::clone(&self.turns_at_service);
+        if let Ok(turn) = Arc::clone(&turns).try_acquire_owned() {
+            return Some(turn);
+        }
+        // Those that have a turn are watched.
+        self.pulse.waits(None, self.house.clock.now().monotonic);
+        let interrupt = self.client.interrupt();
+        let turn = interrupt.run_until_cancelled(turns.acquire_owned()).await?;
+        self.gives_sign_of_life();
+        turn.ok()
     }
 
     /// While both are due, windows and repairs have every second opening of the gate.
@@ -440,8 +468,7 @@ impl Poller {
         let due = self.collections.iter().filter(|known| known.is_due);
         let polls = due.map(|known| known.waits_for(now));
         let repair = self.owed_repair().map(|_| self.repair_waits_for());
-        // Damage that is found meanwhile is told as a change of the spool.
-        Wake::SpoolChange(polls.chain(repair).min().unwrap_or(Duration::MAX))
+        Wake::Damage(polls.chain(repair).min().unwrap_or(Duration::MAX))
     }
 
     /// A Discovery_Request spends no poll, and its answer tells the service's time (the first window

@@ -39,7 +39,7 @@ pub fn mend(
     let turn = house.spool.mending_turn();
     let mended = mend_in_turn(house, seq, answer, reason);
     drop(turn);
-    house.spool.announce();
+    house.spool.announce_damage();
     mended
 }
 

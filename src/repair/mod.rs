@@ -195,7 +195,7 @@ pub fn set_aside(house: &House, seq: u64, damage: &FileDamage) -> Result<bool, R
     let is_new = set_aside_in_turn(house, seq, std::slice::from_ref(damage))?;
     drop(turn);
     if is_new {
-        house.spool.announce();
+        house.spool.announce_damage();
     }
     Ok(is_new)
 }

@@ -84,6 +84,7 @@ pub struct Spool {
     committing: Mutex<()>,
     mending: Mutex<()>,
     changes: watch::Sender<u64>,
+    damage: watch::Sender<u64>,
 }
 
 /// The spool cannot be used.
@@ -220,6 +221,7 @@ impl Spool {
             committing: Mutex::new(()),
             mending: Mutex::new(()),
             changes: watch::Sender::new(0),
+            damage: watch::Sender::new(0),
         };
         // What a process put in place that was killed may not be durable yet, and is acted on now.
         for folder in [&spool.ready, &spool.staging] {
@@ -414,6 +416,18 @@ impl Spool {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Wakes whoever waits for damage that was set aside, or for a batch to come or go.
+    pub fn announce_damage(&self) {
+        self.damage.send_modify(|count| *count += 1);
+        self.announce();
+    }
+
+    /// Changes whenever damage was set aside.
+    #[must_use]
+    pub fn damage(&self) -> watch::Receiver<u64> {
+        self.damage.subscribe()
     }
 
     /// The batches in place, oldest first.

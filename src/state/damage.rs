@@ -1,5 +1,7 @@
 //! What the picture tells of damage to the spool. Pure.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::picture::{BatchPicture, Picture};
@@ -79,6 +81,15 @@ impl BatchPicture {
 }
 
 impl Picture {
+    /// The batches that have damaged files.
+    pub(super) fn damaged_batches(&self) -> BTreeSet<u64> {
+        let damaged = self
+            .batches
+            .iter()
+            .filter(|(_, batch)| batch.damage.is_some());
+        damaged.map(|(seq, _)| *seq).collect()
+    }
+
     /// Takes in a record of damage or repair.
     pub(super) fn apply_repair(&mut self, number: u64, record: &Record) {
         match record {

@@ -108,6 +108,9 @@ struct Inner {
     picture: Picture,
     store: Store,
     diary: Diary,
+    /// The batches that have damaged files, and such as had some: the picture tells. Whoever polls asks
+    /// for them each time, however many batches there are.
+    damaged: BTreeSet<u64>,
 }
 
 /// Bytes of the ledger that are read to remember what was before the start.
@@ -164,6 +167,7 @@ impl State {
             inner: Mutex::new(Inner {
                 ledger,
                 diary: Diary::beginning_after(picture.number),
+                damaged: picture.damaged_batches(),
                 picture,
                 store,
             }),
@@ -350,16 +354,25 @@ impl State {
     /// The batches with damaged files of which some output lacks lines, oldest first.
     #[must_use]
     pub fn damaged_batches(&self) -> Vec<(u64, Damage)> {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        let batches = &inner.picture.batches;
         let mut damaged = Vec::new();
-        for (seq, batch) in &inner.picture.batches {
-            let Some(damage) = &batch.damage else {
+        let mut forgotten = Vec::new();
+        for seq in &inner.damaged {
+            let found = batches
+                .get(seq)
+                .and_then(|batch| Some((batch, batch.damage.as_ref()?)));
+            let Some((batch, damage)) = found else {
+                forgotten.push(*seq);
                 continue;
             };
             let lacks = |output: &String| batch.lacks(&inner.progress(output, *seq)) > 0;
             if batch.outputs.iter().any(lacks) {
                 damaged.push((*seq, damage.clone()));
             }
+        }
+        for seq in forgotten {
+            inner.damaged.remove(&seq);
         }
         damaged
     }
@@ -396,6 +409,9 @@ impl Inner {
     fn append(&mut self, now: DateTime<Utc>, record: &Record) -> Result<(), AppendError> {
         let number = self.ledger.append(now, record, &self.picture)?;
         self.picture.apply(number, now, record);
+        if let Record::Damaged { seq, .. } = record {
+            self.damaged.insert(*seq);
+        }
         self.diary.take_in(number, now, record);
         // The ledger is the truth: what the store misses is brought up with the next change.
         let was_behind = self.store.is_behind();

@@ -1,128 +1,145 @@
 //! The properties of one observable.
 
+/// What stands before each text: its length in bytes, big-endian.
+const LENGTH_BYTES: usize = size_of::<u32>();
+
 /// Names and values in document order; one buffer that is used again for every observable.
+///
+/// They lie as the identity of their observable takes them, so that nothing is copied for it: each name,
+/// and then its value, with its length before it.
 #[derive(Debug, Default, Clone)]
 pub struct Properties {
-    text: String,
-    /// Where each name ends, and where its value ends.
-    ends: Vec<(usize, usize)>,
+    texts: Vec<u8>,
+    count: usize,
 }
 
 impl Properties {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.count
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.count == 0
     }
 
     /// Bytes of all names and values.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
-        self.text.len()
+        self.texts.len() - 2 * LENGTH_BYTES * self.count
     }
 
     /// Takes all away.
     pub fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
+        self.texts.clear();
+        self.count = 0;
     }
 
     /// Appends them in the form that [`PropertiesView::decode`] reads.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
-        out.extend_from_slice(&small(self.ends.len()));
-        for &(name_end, value_end) in &self.ends {
-            out.extend_from_slice(&small(name_end));
-            out.extend_from_slice(&small(value_end));
-        }
-        out.extend_from_slice(self.text.as_bytes());
+        out.extend_from_slice(&self.texts);
     }
 
     /// Adds a property.
     pub(super) fn push(&mut self, name: &[&str], value: &str) {
+        self.texts
+            .extend_from_slice(&length(name.iter().map(|piece| piece.len()).sum()));
         for piece in name {
-            self.text.push_str(piece);
+            self.texts.extend_from_slice(piece.as_bytes());
         }
-        let name_end = self.text.len();
-        self.text.push_str(value);
-        self.ends.push((name_end, self.text.len()));
+        self.push_text(value);
+        self.count += 1;
     }
 
     /// Starts a property; [`Properties::finish`] gives its value.
+    #[inline]
     pub(super) fn start(&mut self, name: &str) -> StartedProperty {
-        let start = self.text.len();
-        self.text.push_str(name);
+        let start = self.texts.len();
+        self.push_text(name);
         StartedProperty { start }
     }
 
     /// Ends a property with the value that `write` appends; without one it never was.
+    #[inline]
     pub(super) fn finish<E>(
         &mut self,
         StartedProperty { start }: StartedProperty,
-        write: impl FnOnce(&mut String) -> Result<(), E>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let name_end = self.text.len();
-        let written = write(&mut self.text);
+        let length_at = self.texts.len();
+        self.texts.extend_from_slice(&length(0));
+        let value_at = self.texts.len();
+        let written = write(&mut self.texts);
         match written {
-            Ok(()) => self.ends.push((name_end, self.text.len())),
-            Err(_) => self.text.truncate(start),
+            Ok(()) => {
+                let value = length(self.texts.len() - value_at);
+                if let Some(place) = self.texts.get_mut(length_at..value_at) {
+                    place.copy_from_slice(&value);
+                }
+                self.count += 1;
+            }
+            Err(_) => self.texts.truncate(start),
         }
         written
     }
+
+    #[inline]
+    fn push_text(&mut self, text: &str) {
+        self.texts.extend_from_slice(&length(text.len()));
+        self.texts.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// No text is longer than the limit of the reader.
+#[inline]
+fn length(bytes: usize) -> [u8; LENGTH_BYTES] {
+    u32::try_from(bytes).unwrap_or(u32::MAX).to_be_bytes()
 }
 
 /// Properties that were encoded, where they lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PropertiesView<'a> {
-    ends: &'a [[u8; 8]],
-    text: &'a str,
+    texts: &'a [u8],
 }
 
 impl<'a> PropertiesView<'a> {
     /// Reads what [`Properties::encode`] wrote; `None` is something else.
     #[must_use]
-    pub fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let (count, rest) = bytes.split_first_chunk()?;
-        let count = u32::from_le_bytes(*count) as usize;
-        let (ends, text) = rest.split_at_checked(count.checked_mul(size_of::<[u8; 8]>())?)?;
-        let (ends, _) = ends.as_chunks();
-        let text = str::from_utf8(text).ok()?;
-        Some(Self { ends, text })
+    pub fn decode(texts: &'a [u8]) -> Option<Self> {
+        let mut rest = texts;
+        let mut is_name = true;
+        while !rest.is_empty() {
+            (_, rest) = split_text(rest)?;
+            is_name = !is_name;
+        }
+        is_name.then_some(Self { texts })
     }
 
-    /// How many there are.
+    /// All of them as the identity of the observable takes them.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.ends.len()
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.texts
     }
 
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+    /// Each name with its value, in UTF-8.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let mut rest = self.texts;
+        std::iter::from_fn(move || {
+            let (name, behind) = split_text(rest)?;
+            let (value, behind) = split_text(behind)?;
+            rest = behind;
+            Some((name, value))
+        })
     }
+}
 
-    /// Each name with its value.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let text = self.text;
-        let mut start = 0;
-        self.ends
-            .iter()
-            .map(move |&[n0, n1, n2, n3, v0, v1, v2, v3]| {
-                let name_end = u32::from_le_bytes([n0, n1, n2, n3]) as usize;
-                let value_end = u32::from_le_bytes([v0, v1, v2, v3]) as usize;
-                let name = text.get(start..name_end).unwrap_or_default();
-                let value = text.get(name_end..value_end).unwrap_or_default();
-                start = value_end;
-                (name, value)
-            })
-    }
+#[inline]
+fn split_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(u32::from_be_bytes(*length) as usize)
 }
 
 /// A property that has a name and no value yet.
@@ -141,14 +158,14 @@ mod tests {
         for (name, value) in [("a", "1"), ("", "x"), ("b", ""), ("a", "2")] {
             let started = properties.start(name);
             let finished = properties.finish(started, |text| {
-                text.push_str(value);
+                text.extend_from_slice(value.as_bytes());
                 Ok::<(), ()>(())
             });
             assert_eq!(finished, Ok(()));
         }
         let started = properties.start("c");
         let refused = properties.finish(started, |text| {
-            text.push_str("half");
+            text.extend_from_slice(b"half");
             Err(())
         });
         assert_eq!(refused, Err(()));
@@ -156,12 +173,20 @@ mod tests {
         let mut bytes = Vec::new();
         properties.encode(&mut bytes);
         let view = PropertiesView::decode(&bytes).unwrap();
-        let all: Vec<_> = view.iter().collect();
+        let text = |bytes| str::from_utf8(bytes).unwrap();
+        let all: Vec<_> = view
+            .iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect();
         let expected = [("a", "1"), ("", "x"), ("b", ""), ("a", "2"), ("cd", "3")];
         assert_eq!(all, expected);
-        assert_eq!(view.len(), properties.len());
-        for length in 0..44 {
-            assert_eq!(PropertiesView::decode(&bytes[..length]), None, "{length}");
+        assert_eq!(properties.len(), 5);
+        assert_eq!(properties.text_bytes(), "a1xba2cd3".len());
+        // Cut anywhere but behind a property.
+        let whole = [0, 10, 19, 28, 38, 49];
+        for length in 0..=bytes.len() {
+            let view = PropertiesView::decode(&bytes[..length]);
+            assert_eq!(view.is_some(), whole.contains(&length), "{length}");
         }
     }
 }

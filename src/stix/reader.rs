@@ -35,7 +35,7 @@ pub fn read_packages(
     let mut reader = PackageReader::new(xml, max_properties, visitor);
     let mut packages = 0_u32;
     loop {
-        match reader.xml.next()? {
+        match reader.xml.next_behind_space()? {
             Token::Start(tag) if tag.local() == "STIX_Package" => {
                 let start = PackageTag::of(&tag)?;
                 reader.package(&start)?;
@@ -102,7 +102,7 @@ impl<'p, 'r> PackageReader<'p, 'r> {
         self.is_negated = false;
         let mut header = Header::default();
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) if tag.local() == "STIX_Header" => self.header(&mut header)?,
                 Token::Start(tag) => {
                     self.within = in_package(tag.local());
@@ -121,7 +121,7 @@ impl<'p, 'r> PackageReader<'p, 'r> {
     fn header(&mut self, header: &mut Header) -> Result<()> {
         loop {
             self.within = in_header("");
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => match tag.local() {
                     "Title" => self.folded_text_into(&mut header.titles)?,
                     "Package_Intent" => self.folded_text_into(&mut header.intents)?,
@@ -142,7 +142,7 @@ impl<'p, 'r> PackageReader<'p, 'r> {
     fn header_source(&mut self, header: &mut Header) -> Result<()> {
         self.within = in_header("Information_Source");
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) if tag.local() == "Identity" => {
                     if let Some(id) = tag.owned("id")?.filter(|id| !id.is_empty()) {
                         self.keep(id.len())?;
@@ -163,7 +163,7 @@ impl<'p, 'r> PackageReader<'p, 'r> {
     /// Walks through the element that has just started.
     fn walk(&mut self, operator: Option<&str>) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => {
                     let element = Element::of(&tag)?;
                     self.element(element, operator)?;
@@ -244,7 +244,7 @@ impl<'p, 'r> PackageReader<'p, 'r> {
     /// The texts of the children of this name.
     fn children_text(&mut self, name: &str, texts: &mut Vec<String>) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) if tag.local() == name => self.folded_text_into(texts)?,
                 Token::Start(tag) => {
                     let element = Element::of(&tag)?;

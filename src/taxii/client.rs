@@ -2,10 +2,12 @@
 
 use std::error::Error;
 use std::io::{self, Read};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use reqwest::RequestBuilder;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
@@ -27,12 +29,18 @@ pub fn new_message_id() -> String {
 /// What an exchange ends with that was interrupted.
 const INTERRUPTED: &str = "it was interrupted";
 
-/// A client of one service.
+/// A client of one service. What polls it behind other gates shares connections, certificates and
+/// secrets with it.
 #[derive(Debug)]
 pub struct Client {
+    shared: Arc<RwLock<Shared>>,
+    interrupt: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Shared {
     http: reqwest::Client,
     connection: Connection,
-    interrupt: CancellationToken,
 }
 
 /// What lies in files could not be read again.
@@ -92,11 +100,25 @@ pub struct Reply {
 impl Client {
     /// Reads the certificates; connects to nothing.
     pub fn new(connection: Connection) -> Result<Self, BuildClientError> {
+        let http = http(&connection)?;
+        let shared = Shared { http, connection };
         Ok(Self {
-            http: http(&connection)?,
-            connection,
+            shared: Arc::new(RwLock::new(shared)),
             interrupt: CancellationToken::new(),
         })
+    }
+
+    /// Another client of the same service, with an interruption of its own.
+    #[must_use]
+    pub fn sharing(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            interrupt: CancellationToken::new(),
+        }
+    }
+
+    fn shared(&self) -> RwLockReadGuard<'_, Shared> {
+        self.shared.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cancelled, it ends whatever waits for the service, now and later, with an error.
@@ -112,8 +134,9 @@ impl Client {
     }
 
     /// Reads secrets and certificates again that lie in files: they may have been mended.
-    pub fn reload(&mut self) -> Result<(), ReloadError> {
-        let connection = &mut self.connection;
+    pub fn reload(&self) -> Result<(), ReloadError> {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        let connection = &mut shared.connection;
         let mut headers = connection.headers.iter_mut();
         let headers = headers.try_for_each(|(_, secret)| secret.reload());
         let proxy = connection
@@ -121,51 +144,26 @@ impl Client {
             .as_mut()
             .map_or(Ok(()), ProxyConfig::reload);
         connection.authentication.reload().and(headers).and(proxy)?;
-        self.http = http(connection)?;
+        shared.http = http(connection)?;
         Ok(())
     }
 
     /// What the service has said, without the credentials that it may repeat.
     #[must_use]
     pub fn hide_credentials(&self, text: &str) -> String {
-        let text = self.connection.authentication.hide_in(text);
-        let text = match &self.connection.proxy {
+        let connection = &self.shared().connection;
+        let text = connection.authentication.hide_in(text);
+        let text = match &connection.proxy {
             Some(proxy) => proxy.hide_in(&text),
             None => text,
         };
         let hide = |text: String, (_, secret): &(String, Secret)| secret.hide_in(&text);
-        self.connection.headers.iter().fold(text, hide)
+        connection.headers.iter().fold(text, hide)
     }
 
     /// Sends a request to the service at `url` and waits for the head of its answer.
     pub async fn send(&self, url: &str, request: &Request) -> Result<Reply, Fault> {
-        let mut post = self
-            .http
-            .post(url)
-            .header(CONTENT_TYPE, message::CONTENT_TYPE)
-            .header(ACCEPT, message::CONTENT_TYPE)
-            .header("X-TAXII-Content-Type", request.version.message_binding())
-            .header("X-TAXII-Accept", request.version.message_binding())
-            .header("X-TAXII-Services", request.version.services())
-            .header("X-TAXII-Protocol", protocol_of(url))
-            .body(request.xml.clone());
-        for (name, value) in &self.connection.headers {
-            let value = HeaderValue::from_str(value.expose()).map(|mut value| {
-                value.set_sensitive(true);
-                value
-            });
-            // What cannot be sent was refused with the configuration.
-            if let Ok(value) = value {
-                post = post.header(name, value);
-            }
-        }
-        post = match &self.connection.authentication {
-            Authentication::None => post,
-            Authentication::Basic(Credentials { username, password }) => {
-                post.basic_auth(username, Some(password.expose()))
-            }
-            Authentication::Bearer(token) => post.bearer_auth(token.expose()),
-        };
+        let post = self.post(url, request);
         let sent = self.interrupt.run_until_cancelled(post.send()).await;
         let sent = sent.ok_or_else(|| Fault::Connection {
             reason: INTERRUPTED.to_owned(),
@@ -191,6 +189,37 @@ impl Client {
             response,
             interrupt: self.interrupt.clone(),
         })
+    }
+
+    fn post(&self, url: &str, request: &Request) -> RequestBuilder {
+        let shared = self.shared();
+        let mut post = shared
+            .http
+            .post(url)
+            .header(CONTENT_TYPE, message::CONTENT_TYPE)
+            .header(ACCEPT, message::CONTENT_TYPE)
+            .header("X-TAXII-Content-Type", request.version.message_binding())
+            .header("X-TAXII-Accept", request.version.message_binding())
+            .header("X-TAXII-Services", request.version.services())
+            .header("X-TAXII-Protocol", protocol_of(url))
+            .body(request.xml.clone());
+        for (name, value) in &shared.connection.headers {
+            let value = HeaderValue::from_str(value.expose()).map(|mut value| {
+                value.set_sensitive(true);
+                value
+            });
+            // What cannot be sent was refused with the configuration.
+            if let Ok(value) = value {
+                post = post.header(name, value);
+            }
+        }
+        match &shared.connection.authentication {
+            Authentication::None => post,
+            Authentication::Basic(Credentials { username, password }) => {
+                post.basic_auth(username, Some(password.expose()))
+            }
+            Authentication::Bearer(token) => post.bearer_auth(token.expose()),
+        }
     }
 }
 

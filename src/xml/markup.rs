@@ -37,37 +37,48 @@ impl Find for StartTag {
     }
 }
 
-/// What some text ends.
+/// What some text ends, of which the last byte is a bracket.
 #[derive(Debug)]
 pub(super) struct Until {
     end: &'static str,
+    /// The first byte that may be the end's.
+    start: usize,
     seen: usize,
 }
 
 impl Until {
     pub(super) fn new(end: &'static str) -> Self {
-        Self { end, seen: 0 }
+        Self {
+            end,
+            start: 0,
+            seen: 0,
+        }
     }
 
     /// Not among the first bytes, which are the start.
     pub(super) fn behind(start: &str, end: &'static str) -> Self {
-        let seen = start.len();
-        Self { end, seen }
+        Self {
+            end,
+            start: start.len(),
+            seen: start.len(),
+        }
     }
 }
 
 impl Find for Until {
     fn find(&mut self, bytes: &[u8]) -> Option<usize> {
-        let unseen = bytes.get(self.seen..)?;
-        let found = match self.end.as_bytes() {
-            [byte] => memchr::memchr(*byte, unseen),
-            end => memchr::memmem::find(unseen, end),
-        };
-        if let Some(found) = found {
-            return Some(self.seen + found + self.end.len());
+        // By its last byte, a bracket, of which there are few: a search for several bytes has to be
+        // prepared each time.
+        while let Some(found) = memchr::memchr(b'>', bytes.get(self.seen..)?) {
+            self.seen += found + 1;
+            if bytes
+                .get(self.start..self.seen)?
+                .ends_with(self.end.as_bytes())
+            {
+                return Some(self.seen);
+            }
         }
-        // Its first bytes may be there.
-        self.seen = (bytes.len() + 1).saturating_sub(self.end.len());
+        self.seen = bytes.len();
         None
     }
 }
@@ -87,6 +98,32 @@ impl Find for Reference {
     }
 }
 
+/// What a reference stands for and its bytes, where it is written as nearly everybody writes it.
+#[inline]
+pub(super) fn plain_reference(bytes: &[u8]) -> Option<(char, usize)> {
+    /// Of the largest character, in either way of writing it.
+    const MAX_DIGITS: usize = 7;
+    let (radix, start) = match bytes {
+        [b'&', b'#', b'x', ..] => (16, 3),
+        [b'&', b'#', ..] => (10, 2),
+        [b'&', b'a', b'm', b'p', b';', ..] => return Some(('&', 5)),
+        [b'&', b'l', b't', b';', ..] => return Some(('<', 4)),
+        [b'&', b'g', b't', b';', ..] => return Some(('>', 4)),
+        [b'&', b'q', b'u', b'o', b't', b';', ..] => return Some(('"', 6)),
+        [b'&', b'a', b'p', b'o', b's', b';', ..] => return Some(('\'', 6)),
+        _ => return None,
+    };
+    let mut code = 0;
+    for (at, &byte) in bytes.iter().enumerate().skip(start).take(MAX_DIGITS + 1) {
+        if byte == b';' && at > start {
+            let character = char::from_u32(code).filter(|character| *character != '\0')?;
+            return Some((character, at + 1));
+        }
+        code = code * radix + char::from(byte).to_digit(radix)?;
+    }
+    None
+}
+
 /// The names of the elements that are open.
 #[derive(Debug, Default)]
 pub(super) struct OpenNames {
@@ -96,15 +133,18 @@ pub(super) struct OpenNames {
 }
 
 impl OpenNames {
+    #[inline]
     pub(super) fn push(&mut self, name: &str) {
         self.starts.push(self.names.len());
         self.names.push_str(name);
     }
 
+    #[inline]
     pub(super) fn last(&self) -> Option<&str> {
         self.names.get(*self.starts.last()?..)
     }
 
+    #[inline]
     pub(super) fn pop(&mut self) {
         if let Some(start) = self.starts.pop() {
             self.names.truncate(start);

@@ -25,6 +25,7 @@ pub use error::XmlError;
 use error::{malformed, refuse, too_long, unsupported_encoding};
 use markup::{Find, OpenNames, Reference, StartTag, Until};
 use source::{BUFFER_BYTES, Source};
+use tag::LastName;
 pub use tag::{Attribute, Tag};
 pub use text::NestedText;
 
@@ -89,11 +90,14 @@ enum Kind {
 pub struct Xml<'r> {
     source: Source<'r>,
     open: OpenNames,
+    last_name: LastName,
     depth: u32,
     owes_end: bool,
     is_in_cdata: bool,
     /// Bytes that were given of the text or CDATA section that goes on.
     text_bytes: u64,
+    /// What a reference stands for.
+    character: [u8; 4],
     /// Text has no encoding, whatever its declaration says.
     is_nested: bool,
     limits: XmlLimits,
@@ -109,10 +113,12 @@ impl<'r> Xml<'r> {
         Self {
             source: Source::new(input, limits.max_bytes),
             open: OpenNames::default(),
+            last_name: LastName::default(),
             depth: 0,
             owes_end: false,
             is_in_cdata: false,
             text_bytes: 0,
+            character: [0; 4],
             is_nested: false,
             limits,
         }
@@ -211,7 +217,28 @@ impl<'r> Xml<'r> {
         }
     }
 
+    /// The next token but the white space that stands before it, which says nothing between elements.
+    pub fn next_behind_space(&mut self) -> Result<Token<'_>, XmlError> {
+        if !self.owes_end && !self.is_in_cdata {
+            self.source.finish_character();
+            loop {
+                let rest = self.source.rest_bytes();
+                let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace());
+                let (blank, all) = (blank.count(), rest.len());
+                if blank > 0 {
+                    self.source.consume(blank);
+                    self.text_bytes = 0;
+                }
+                if blank < all || !self.read_more(self.source.offset())? {
+                    break;
+                }
+            }
+        }
+        self.next()
+    }
+
     /// What follows, as its first bytes tell.
+    #[inline]
     fn kind(&mut self, offset: u64) -> Result<Kind, XmlError> {
         loop {
             return Ok(match self.source.rest_bytes() {
@@ -274,11 +301,14 @@ impl<'r> Xml<'r> {
     fn start_tag(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
         let bytes = self.markup_bytes(offset, StartTag::default())?;
         let content = inside(self.source.take(bytes), "<", ">");
-        let (content, is_empty) = match content.strip_suffix('/') {
-            Some(content) => (content, true),
-            None => (content, false),
-        };
-        let tag = Tag::new(content, is_empty, offset);
+        let is_empty = content.as_bytes().ends_with(b"/");
+        let content = content.get(..content.len() - usize::from(is_empty));
+        let tag = Tag::new(
+            content.unwrap_or_default(),
+            &mut self.last_name,
+            is_empty,
+            offset,
+        );
         let name = tag.name();
         if name.is_empty() {
             return Err(malformed(offset, &"a tag without a name"));
@@ -309,10 +339,12 @@ impl<'r> Xml<'r> {
 
     fn end_tag(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
         let bytes = self.markup_bytes(offset, Until::new(">"))?;
-        let name = inside(self.source.take(bytes), "</", ">").trim_ascii_end();
+        let name = inside(self.source.take(bytes), "</", ">");
         match self.open.last() {
             Some(open) if open == name => {}
+            Some(open) if open == name.trim_ascii_end() => {}
             Some(open) => {
+                let name = name.trim_ascii_end();
                 let message = format!("expected `</{open}>`, but `</{name}>` was found");
                 return Err(malformed(offset, &message));
             }
@@ -347,7 +379,7 @@ impl<'r> Xml<'r> {
             }
         };
         self.count_text(offset, bytes, is_end)?;
-        Ok(Token::Text(normalize(self.source.take(bytes))))
+        Ok(Token::Text(self.normalized(bytes, 0)))
     }
 
     fn cdata(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
@@ -372,10 +404,24 @@ impl<'r> Xml<'r> {
             self.is_in_cdata = false;
         }
         let end = if is_end { CDATA_END.len() } else { 0 };
-        Ok(Token::Text(normalize(self.source.take_before(bytes, end))))
+        Ok(Token::Text(self.normalized(bytes, end)))
+    }
+
+    /// So many bytes of text, and what is consumed `with` them. Line breaks in XML are LF, however they
+    /// were written.
+    #[inline]
+    fn normalized(&mut self, bytes: usize, with: usize) -> Cow<'_, str> {
+        let has_returns = self.source.has_returns();
+        let text = self.source.take_before(bytes, with);
+        if has_returns && text.contains('\r') {
+            Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
+        } else {
+            Cow::Borrowed(text)
+        }
     }
 
     /// A text that is too long is passed over to its end.
+    #[inline]
     fn count_text(&mut self, offset: u64, bytes: usize, is_end: bool) -> Result<(), XmlError> {
         self.text_bytes += bytes as u64;
         let is_too_long = self.text_bytes > self.limits.max_text_bytes;
@@ -416,18 +462,22 @@ impl<'r> Xml<'r> {
     }
 
     fn reference(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
+        if let Some((character, bytes)) = markup::plain_reference(self.source.rest_bytes()) {
+            self.source.consume(bytes);
+            let text = character.encode_utf8(&mut self.character);
+            return Ok(Token::Text(Cow::Borrowed(text)));
+        }
         let bytes = self.markup_bytes(offset, Reference::default())?;
         let written = self.source.take(bytes);
-        let Some(name) = written
-            .strip_prefix('&')
-            .and_then(|name| name.strip_suffix(';'))
-        else {
+        if !written.as_bytes().ends_with(b";") {
             let message = "a reference that no `;` ends: a lone `&` is written `&amp;`";
             return Err(malformed(offset, &message));
-        };
+        }
+        let name = inside(written, "&", ";");
         let character = BytesRef::new(name).resolve_char_ref();
         if let Some(character) = character.map_err(|error| malformed(offset, &error))? {
-            return Ok(Token::Text(Cow::Owned(character.to_string())));
+            let text = character.encode_utf8(&mut self.character);
+            return Ok(Token::Text(Cow::Borrowed(text)));
         }
         quick_xml::escape::resolve_xml_entity(name)
             .map(|text| Token::Text(Cow::Borrowed(text)))
@@ -503,27 +553,62 @@ impl<'r> Xml<'r> {
     pub fn text_into_or(
         &mut self,
         out: &mut String,
+        left_out: impl FnMut(&str),
+    ) -> Result<(), XmlError> {
+        self.text_pieces(|piece| out.push_str(piece), left_out)
+    }
+
+    /// As [`Xml::text_into_or`], for whom `own` keeps the text in a way of its own.
+    pub fn text_pieces(
+        &mut self,
+        mut own: impl FnMut(&str),
         mut left_out: impl FnMut(&str),
     ) -> Result<(), XmlError> {
+        if let Some(text) = self.plain_text() {
+            own(text);
+            return Ok(());
+        }
         let depth = self.depth;
-        let start = out.len();
+        let mut bytes = 0;
         let limits = self.limits;
         loop {
-            let own = self.depth == depth;
+            let is_own = self.depth == depth;
             match self.next()? {
-                Token::Text(text) if own => {
-                    if (out.len() - start + text.len()) as u64 > limits.max_text_bytes {
+                Token::Text(text) if is_own => {
+                    bytes += text.len() as u64;
+                    if bytes > limits.max_text_bytes {
                         return Err(too_long(limits));
                     }
-                    out.push_str(&text);
+                    own(&text);
                 }
-                Token::End if own => return Ok(()),
+                Token::End if is_own => return Ok(()),
                 Token::Text(text) => left_out(&text),
                 Token::Start(_) | Token::End => {}
                 // `next` refuses an end of the document inside an element.
                 Token::Eof => return Ok(()),
             }
         }
+    }
+
+    /// The text of the element that has just started, with its end, where both lie in the buffer and are
+    /// written as nearly everybody writes them.
+    #[inline]
+    fn plain_text(&mut self) -> Option<&str> {
+        if self.owes_end || self.source.has_returns() {
+            return None;
+        }
+        let rest = self.source.rest_bytes();
+        let bytes = memchr::memchr2(b'<', b'&', rest)?;
+        let name = rest.get(bytes..)?.strip_prefix(b"</")?;
+        let open = self.open.last()?;
+        let is_end = name.starts_with(open.as_bytes()) && name.get(open.len()) == Some(&b'>');
+        if !is_end || bytes as u64 > self.limits.max_text_bytes {
+            return None;
+        }
+        let end = "</>".len() + open.len();
+        self.open.pop();
+        self.depth -= 1;
+        Some(self.source.take_before(bytes, end))
     }
 
     /// The text of the element that has just started.
@@ -566,12 +651,11 @@ impl<'r> Xml<'r> {
     }
 }
 
-/// What stands between the two.
+/// What stands between the two, which were found there.
+#[inline]
 fn inside<'x>(markup: &'x str, start: &str, end: &str) -> &'x str {
-    let content = markup.strip_prefix(start);
-    content
-        .and_then(|content| content.strip_suffix(end))
-        .unwrap_or_default()
+    let end = markup.len().saturating_sub(end.len());
+    markup.get(start.len()..end).unwrap_or_default()
 }
 
 /// The root element of a document, as it is written: what stands before and after it is left out.
@@ -605,14 +689,6 @@ pub fn whole_element(document: &str) -> Result<&str, XmlError> {
         .zip(end)
         .and_then(|(start, end)| document.get(place(start)..place(end)))
         .ok_or_else(|| malformed(0, &"no element"))
-}
-
-/// Line breaks in XML are LF, however they were written.
-fn normalize(text: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'\r', text.as_bytes()).is_none() {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub(super) struct Source<'r> {
     at_eof: bool,
     /// Behind the text stands what is none.
     invalid: bool,
+    has_returns: bool,
     read: u64,
     consumed: u64,
     max_bytes: u64,
@@ -59,6 +60,7 @@ impl<'r> Source<'r> {
             left_over: 0,
             at_eof: false,
             invalid: false,
+            has_returns: false,
             read: 0,
             consumed: 0,
             max_bytes,
@@ -113,22 +115,32 @@ impl<'r> Source<'r> {
         self.read
     }
 
+    /// Whether a carriage return was among what was read.
+    #[inline]
+    pub(super) fn has_returns(&self) -> bool {
+        self.has_returns
+    }
+
     /// The place in the document: bytes that were consumed.
+    #[inline]
     pub(super) fn offset(&self) -> u64 {
         self.consumed
     }
 
     /// What was read and is not consumed; empty inside a character.
+    #[inline]
     pub(super) fn rest(&self) -> &str {
         self.text.get(self.start..).unwrap_or_default()
     }
 
     /// The same as bytes.
+    #[inline]
     pub(super) fn rest_bytes(&self) -> &[u8] {
         self.text.as_bytes().get(self.start..).unwrap_or_default()
     }
 
     /// Consumes so many bytes of the rest.
+    #[inline]
     pub(super) fn consume(&mut self, bytes: usize) {
         let start = self.text.len().min(self.start + bytes);
         self.consumed += (start - self.start) as u64;
@@ -136,13 +148,13 @@ impl<'r> Source<'r> {
     }
 
     /// Consumes so many bytes of the rest, and gives them.
+    #[inline]
     pub(super) fn take(&mut self, bytes: usize) -> &str {
-        let start = self.start;
-        self.consume(bytes);
-        self.text.get(start..self.start).unwrap_or_default()
+        self.take_before(bytes, 0)
     }
 
     /// The same of what stands before what is consumed `with` it.
+    #[inline]
     pub(super) fn take_before(&mut self, bytes: usize, with: usize) -> &str {
         let start = self.start;
         self.consume(bytes + with);
@@ -150,6 +162,7 @@ impl<'r> Source<'r> {
     }
 
     /// Consumes what is left of a character that is half consumed.
+    #[inline]
     pub(super) fn finish_character(&mut self) {
         while !self.text.is_char_boundary(self.start) {
             self.consume(1);
@@ -254,6 +267,7 @@ impl<'r> Source<'r> {
                 str::from_utf8(valid).unwrap_or_default()
             }
         };
+        self.has_returns |= memchr::memchr(b'\r', valid.as_bytes()).is_some();
         self.text.push_str(valid);
         let valid = valid.len();
         self.left_over = (filled - valid).min(MAX_CUT_BYTES);

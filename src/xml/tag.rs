@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use quick_xml::XmlVersion;
 use quick_xml::events::attributes::Attributes;
+use quick_xml::name::QName;
 
 use super::error::{XmlError, malformed};
 
@@ -20,22 +21,23 @@ pub struct Tag<'x> {
 }
 
 impl<'x> Tag<'x> {
-    pub(super) fn new(content: &'x str, is_empty: bool, offset: u64) -> Self {
-        let bytes = content.as_bytes();
-        let is_end = |byte: &u8| byte.is_ascii_whitespace();
-        let name_bytes = bytes.iter().position(is_end).unwrap_or(bytes.len());
-        let name = bytes.get(..name_bytes).unwrap_or_default();
-        let colon = name.iter().position(|byte| *byte == b':');
+    /// Most elements are called as the one before: `last` remembers it.
+    #[inline]
+    pub(super) fn new(content: &'x str, last: &mut LastName, is_empty: bool, offset: u64) -> Self {
+        if !last.is_name_of(content) {
+            last.remember(content);
+        }
         Self {
             content,
-            name_bytes,
-            local_at: colon.map_or(0, |colon| colon + 1),
+            name_bytes: last.name.len(),
+            local_at: last.local_at,
             offset,
             is_empty,
         }
     }
 
     /// Its name, with a prefix if it has one.
+    #[inline]
     pub(super) fn name(&self) -> &'x str {
         self.content.get(..self.name_bytes).unwrap_or_default()
     }
@@ -47,6 +49,7 @@ impl<'x> Tag<'x> {
 
     /// The element's name without its prefix.
     #[must_use]
+    #[inline]
     pub fn local(&self) -> &'x str {
         let local = self.content.get(self.local_at..self.name_bytes);
         local.unwrap_or_default()
@@ -68,82 +71,52 @@ impl<'x> Tag<'x> {
     /// The attribute of this name, its references resolved. A name with a prefix is another one:
     /// attributes of TAXII and STIX have none.
     pub fn attribute(&self, name: &str) -> Result<Option<Cow<'x, str>>, XmlError> {
-        match self.plain_attribute(name) {
-            Plain::Value(value) => return Ok(Some(Cow::Borrowed(value))),
-            Plain::Absent => return Ok(None),
-            Plain::Unclear => {}
+        if let Some(value) = self.first_plain_attribute(name) {
+            return Ok(Some(Cow::Borrowed(value)));
         }
-        for attribute in self.written_attributes() {
-            let attribute = attribute.map_err(|error| malformed(self.offset, &error))?;
-            if attribute.key.into_inner() != name {
-                continue;
+        for written in self.written() {
+            let written = written?;
+            if written.name == name {
+                return written.value(self.offset).map(Some);
             }
-            let value = attribute
-                .normalized_value(XmlVersion::Implicit1_0)
-                .map_err(|error| malformed(self.offset, &error))?;
-            return Ok(Some(value));
         }
         Ok(None)
     }
 
-    /// The attribute, where all that is looked at is written as nearly everybody writes it: this is
-    /// asked of every property of every observable.
-    fn plain_attribute(&self, name: &str) -> Plain<'x> {
-        let bytes = self.content.as_bytes();
-        let mut at = self.name_bytes;
-        loop {
-            while bytes.get(at) == Some(&b' ') {
-                at += 1;
-            }
-            let key_at = at;
-            while bytes.get(at).is_some_and(|byte| is_plain_in_name(*byte)) {
-                at += 1;
-            }
-            let (key, value_at) = match (bytes.get(at), bytes.get(at + 1)) {
-                (None, _) if at == key_at => return Plain::Absent,
-                (Some(b'='), Some(b'"' | b'\'')) => (self.content.get(key_at..at), at + 2),
-                _ => return Plain::Unclear,
-            };
-            let quote = bytes.get(at + 1).copied().unwrap_or_default();
-            let behind = bytes.get(value_at..).unwrap_or_default();
-            let Some(value_bytes) = memchr::memchr(quote, behind) else {
-                return Plain::Unclear;
-            };
-            at = value_at + value_bytes + 1;
-            if !matches!(bytes.get(at), None | Some(b' ')) {
-                return Plain::Unclear;
-            }
-            if key == Some(name) {
-                let value = self.content.get(value_at..value_at + value_bytes);
-                let is_plain =
-                    |value: &&str| !value.bytes().any(|byte| byte < b' ' || byte == b'&');
-                return value.filter(is_plain).map_or(Plain::Unclear, Plain::Value);
-            }
-        }
+    /// The attribute, if it is the first one and written as nearly everybody writes it: this is asked of
+    /// every property of every observable.
+    #[inline]
+    fn first_plain_attribute(&self, name: &str) -> Option<&'x str> {
+        let written = self.content.get(self.name_bytes..)?;
+        let value = written.strip_prefix(' ')?.strip_prefix(name)?;
+        let value = value.strip_prefix("=\"")?;
+        let is_end = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'&');
+        let bytes = value.as_bytes().iter().position(is_end)?;
+        let end = value.as_bytes().get(bytes..)?;
+        matches!(end, [b'"'] | [b'"', b' ', ..]).then_some(value.get(..bytes)?)
     }
 
     /// All attributes: prefix, local name, value with its references resolved.
     pub fn attributes(&self) -> impl Iterator<Item = Result<Attribute<'x>, XmlError>> + use<'x> {
         let offset = self.offset;
-        self.written_attributes().map(move |attribute| {
-            let attribute = attribute.map_err(|error| malformed(offset, &error))?;
-            let value = attribute
-                .normalized_value(XmlVersion::Implicit1_0)
-                .map_err(|error| malformed(offset, &error))?;
-            let name = attribute.key.into_inner();
-            let (prefix, local) = name.split_once(':').unwrap_or(("", name));
+        self.written().map(move |written| {
+            let written = written?;
+            let (prefix, local) = written.name.split_once(':').unwrap_or(("", written.name));
             Ok(Attribute {
                 prefix,
                 local,
-                value,
+                value: written.value(offset)?,
             })
         })
     }
 
-    fn written_attributes(&self) -> Attributes<'x> {
-        let mut attributes = Attributes::new(self.content, self.name_bytes);
-        attributes.with_checks(false);
-        attributes
+    fn written(&self) -> WrittenAttributes<'x> {
+        WrittenAttributes {
+            content: self.content,
+            at: self.name_bytes,
+            offset: self.offset,
+            others: None,
+        }
     }
 
     /// The attribute as an owned text; absent is `None`, empty is `Some("")`.
@@ -152,16 +125,153 @@ impl<'x> Tag<'x> {
     }
 }
 
-fn is_plain_in_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-' | b'.')
+/// The attributes as they are written.
+struct WrittenAttributes<'x> {
+    content: &'x str,
+    at: usize,
+    offset: u64,
+    /// From the first one on that is not written as nearly everybody writes them.
+    others: Option<Attributes<'x>>,
+}
+
+struct Written<'x> {
+    name: &'x str,
+    value: Cow<'x, str>,
+    /// Whether the value is to be taken as it is written.
+    is_plain: bool,
+}
+
+impl<'x> Iterator for WrittenAttributes<'x> {
+    type Item = Result<Written<'x>, XmlError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.others.is_none() {
+            let (content, at) = (self.content, self.at);
+            match next_plain(content, at) {
+                Plain::Attribute { attribute, end } => {
+                    self.at = end;
+                    return Some(Ok(attribute));
+                }
+                Plain::End => return None,
+                Plain::Unclear => {}
+            }
+        }
+        let others = self.others.get_or_insert_with(|| {
+            let mut others = Attributes::new(self.content, self.at);
+            others.with_checks(false);
+            others
+        });
+        let attribute = others
+            .next()?
+            .map_err(|error| malformed(self.offset, &error));
+        Some(attribute.map(|attribute| Written {
+            name: attribute.key.into_inner(),
+            value: attribute.value,
+            is_plain: false,
+        }))
+    }
+}
+
+impl<'x> Written<'x> {
+    /// With references resolved and white space normalized.
+    fn value(self, offset: u64) -> Result<Cow<'x, str>, XmlError> {
+        if self.is_plain {
+            return Ok(self.value);
+        }
+        let attribute = quick_xml::events::attributes::Attribute {
+            key: QName(self.name),
+            value: self.value,
+        };
+        let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+        value.map_err(|error| malformed(offset, &error))
+    }
 }
 
 /// What a first look tells of an attribute.
 enum Plain<'x> {
-    Value(&'x str),
-    Absent,
+    Attribute {
+        attribute: Written<'x>,
+        end: usize,
+    },
+    End,
     /// It takes a closer look.
     Unclear,
+}
+
+/// The next attribute, written as nearly everybody writes it.
+fn next_plain(content: &str, mut at: usize) -> Plain<'_> {
+    let bytes = content.as_bytes();
+    let is_space = |at: usize| matches!(bytes.get(at), Some(b' ' | b'\n' | b'\t' | b'\r'));
+    while is_space(at) {
+        at += 1;
+    }
+    let name_at = at;
+    while bytes.get(at).is_some_and(|byte| is_plain_in_name(*byte)) {
+        at += 1;
+    }
+    let quote = match (bytes.get(at), bytes.get(at + 1)) {
+        (None, _) if at == name_at => return Plain::End,
+        (Some(b'='), Some(quote @ (b'"' | b'\''))) if at > name_at => *quote,
+        _ => return Plain::Unclear,
+    };
+    let value_at = at + 2;
+    let mut value_end = value_at;
+    let mut is_plain = true;
+    // Most values are short: one look at each byte is quicker than a search for the quote and another
+    // one for what is to be resolved.
+    loop {
+        match bytes.get(value_end) {
+            Some(byte) if *byte == quote => break,
+            Some(byte) => is_plain &= *byte >= b' ' && *byte != b'&',
+            None => return Plain::Unclear,
+        }
+        value_end += 1;
+    }
+    let end = value_end + 1;
+    match (content.get(name_at..at), content.get(value_at..value_end)) {
+        (Some(name), Some(value)) if end == bytes.len() || is_space(end) => {
+            let attribute = Written {
+                name,
+                value: Cow::Borrowed(value),
+                is_plain,
+            };
+            Plain::Attribute { attribute, end }
+        }
+        _ => Plain::Unclear,
+    }
+}
+
+fn is_plain_in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-' | b'.')
+}
+
+/// The name of the last start tag.
+#[derive(Debug, Default)]
+pub(super) struct LastName {
+    name: String,
+    local_at: usize,
+}
+
+impl LastName {
+    #[inline]
+    fn is_name_of(&self, content: &str) -> bool {
+        let behind = content.strip_prefix(self.name.as_str());
+        let behind = behind.map(|behind| behind.as_bytes().first());
+        behind.is_some_and(|next| next.is_none_or(u8::is_ascii_whitespace))
+    }
+
+    fn remember(&mut self, content: &str) {
+        let bytes = content.as_bytes();
+        let end = bytes.iter().position(u8::is_ascii_whitespace);
+        self.name.clear();
+        self.name.push_str(
+            content
+                .get(..end.unwrap_or(bytes.len()))
+                .unwrap_or_default(),
+        );
+        let colon = self.name.bytes().position(|byte| byte == b':');
+        self.local_at = colon.map_or(0, |colon| colon + 1);
+    }
 }
 
 /// An attribute of a start tag.

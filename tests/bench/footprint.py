@@ -21,14 +21,13 @@ def measure(folder):
         config = configure(file, told, at, interval="10m", schedule="0 0 * * * *")
         log = folder / f"idle-{place}.log"
         agent = Watched(config, log)
-        while b"polled" not in log.read_bytes():
-            time.sleep(0.001)
-        starts.append(time.monotonic() - agent.started)
+        agent.wait_for_lines(b"polled", 1)
+        starts.append(agent.age())
         if place == ROUNDS - 1:
-            _, _, before = agent.figures()
+            before = agent.figures()
             time.sleep(IDLE_SECONDS)
-            memory, _, after = agent.figures()
-            idle = (after - before) / IDLE_SECONDS
+            after = agent.figures()
+            memory, idle = after.kib, (after.cpu - before.cpu) / IDLE_SECONDS
         agent.stop()
     collector.stop()
     service.stop()

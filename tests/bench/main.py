@@ -7,7 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import backlog
 import delivery
+import fleet
 import footprint
 import reading
 
@@ -15,6 +17,8 @@ PARTS = {
     "reading": reading.measure,
     "memory": reading.memory,
     "delivery": delivery.measure,
+    "backlog": backlog.measure,
+    "fleet": fleet.measure,
     "footprint": footprint.measure,
 }
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"

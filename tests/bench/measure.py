@@ -2,11 +2,14 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 CTA_FORWARDER = os.environ["CTA_FORWARDER"]
@@ -86,18 +89,60 @@ def tool(*arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@dataclass
+class Figures:
+    """What an agent has taken: resident memory now and at most, and processor seconds."""
+
+    kib: int
+    peak_kib: int
+    cpu: float
+
+
 class Watched:
     """An agent that runs, with the most memory that it had."""
 
     def __init__(self, config, log):
-        self.started = time.monotonic()
-        with open(log, "wb") as out:
-            self._child = subprocess.Popen(
-                [CTA_FORWARDER, "run", "--config", str(config)], stdout=out, stderr=out
-            )
+        self._log = Path(log)
+        self._read = 0
+        with tempfile.TemporaryDirectory(prefix="cta-forwarder-bench-") as folder:
+            # It tells as it tells systemd when it is ready.
+            path = str(Path(folder) / "notify")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(log, "wb") as out:
+                notify.bind(path)
+                self.started = time.monotonic()
+                self._child = subprocess.Popen(
+                    [CTA_FORWARDER, "run", "--config", str(config)],
+                    stdout=out,
+                    stderr=out,
+                    env={**os.environ, "NOTIFY_SOCKET": path},
+                )
+                notify.settimeout(60)
+                while b"READY=1" not in notify.recv(4096):
+                    pass
+                self.ready = self.age()
+
+    def age(self):
+        """Seconds since it was started."""
+        return time.monotonic() - self.started
+
+    def wait_for_lines(self, text, count):
+        """Waits until it has logged so many lines more with this text; gives them."""
+        found = []
+        while len(found) < count:
+            with open(self._log, "rb") as log:
+                log.seek(self._read)
+                new = log.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            self._read += len(whole)
+            found += [line for line in whole.splitlines() if text in line]
+            if not whole:
+                if self._child.poll() is not None:
+                    sys.exit(f"the agent has ended with {self._child.returncode}: see {self._log}")
+                time.sleep(0.002)
+        return found
 
     def figures(self):
-        """Resident memory now and at most in KiB, and processor seconds so far."""
+        """What it has taken so far."""
         fields = {}
         with open(f"/proc/{self._child.pid}/status", encoding="ascii") as status:
             for line in status:
@@ -107,7 +152,7 @@ class Watched:
             times = stat.read().rsplit(")", 1)[1].split()
         ticks = os.sysconf("SC_CLK_TCK")
         cpu = (int(times[11]) + int(times[12])) / ticks
-        return int(fields["VmRSS"][0]), int(fields["VmHWM"][0]), cpu
+        return Figures(int(fields["VmRSS"][0]), int(fields["VmHWM"][0]), cpu)
 
     def stop(self):
         self._child.terminate()

@@ -59,9 +59,10 @@ pub(crate) struct World {
     /// When each poller and each forwarder wants its next turn; none waits to be asked.
     pollers: Vec<Option<Duration>>,
     forwarders: Vec<Option<Duration>>,
-    waits_for_spool: Vec<bool>,
+    waits_for: Vec<Wake>,
     /// What was done to the spool between two turns.
     spool: Receiver<u64>,
+    damage: Receiver<u64>,
     next_tick: Duration,
     /// The checkpoints that were seen, to see that none goes back.
     checkpoints: BTreeMap<String, Timestamp>,
@@ -143,8 +144,9 @@ impl World {
             config,
             pollers: Vec::new(),
             forwarders: Vec::new(),
-            waits_for_spool: Vec::new(),
+            waits_for: Vec::new(),
             spool: agent.house().spool.changes(),
+            damage: agent.house().spool.damage(),
             agent,
             next_tick: TICK,
             checkpoints: BTreeMap::new(),
@@ -353,9 +355,10 @@ impl World {
     fn wake_all(&mut self) {
         let now = self.clock.now().monotonic;
         self.spool = self.agent.house().spool.changes();
+        self.damage = self.agent.house().spool.damage();
         self.pollers = vec![Some(now); self.agent.pollers().len()];
         self.forwarders = vec![Some(now); self.agent.forwarders().len()];
-        self.waits_for_spool = vec![true; self.pollers.len()];
+        self.waits_for = vec![Wake::NOW; self.pollers.len()];
     }
 
     async fn turn_all(&mut self) {
@@ -367,7 +370,7 @@ impl World {
                 if due.is_some_and(|due| due <= now) {
                     let wake = self.agent.pollers()[index].turn().await;
                     *due = wake.after().map(|wait| now.saturating_add(wait));
-                    self.waits_for_spool[index] = matches!(wake, Wake::SpoolChange(_));
+                    self.waits_for[index] = wake;
                     turned = true;
                 }
             }
@@ -390,11 +393,12 @@ impl World {
                 for due in &mut self.forwarders {
                     *due = Some(now);
                 }
-                for (due, waits) in self.pollers.iter_mut().zip(&self.waits_for_spool) {
-                    if *waits {
-                        *due = Some(now);
-                    }
-                }
+                self.wake_pollers(|wake| matches!(wake, Wake::SpoolChange(_)));
+                turned = true;
+            }
+            if self.damage.has_changed().unwrap() {
+                self.damage.mark_unchanged();
+                self.wake_pollers(|wake| matches!(wake, Wake::Damage(_)));
                 turned = true;
             }
             if !turned {
@@ -403,6 +407,15 @@ impl World {
             }
             turns += 1;
             assert!(turns < MAX_TURNS_IN_A_MOMENT, "somebody turns in circles");
+        }
+    }
+
+    fn wake_pollers(&mut self, is_meant: impl Fn(&Wake) -> bool) {
+        let now = self.clock.now().monotonic;
+        for (due, wake) in self.pollers.iter_mut().zip(&self.waits_for) {
+            if is_meant(wake) {
+                *due = Some(now);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ impl PackageReader<'_, '_> {
     /// Of a Custom object only its Custom_Properties are told.
     pub(super) fn custom_object(&mut self) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) if tag.local() == "Custom_Properties" => {
                     self.custom_properties()?;
                 }
@@ -25,7 +25,7 @@ impl PackageReader<'_, '_> {
 
     pub(super) fn custom_properties(&mut self) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) if tag.local() == "Property" => {
                     let name = tag.attribute("name")?.unwrap_or_default();
                     let started = self.frame.properties.start(&name);
@@ -47,7 +47,8 @@ impl PackageReader<'_, '_> {
             xml, frame, within, ..
         } = self;
         frame.properties.finish(started, |value| {
-            xml.text_into_or(value, |left_out| within.text(left_out, self.visitor))
+            let keep = |piece: &str| value.extend_from_slice(piece.as_bytes());
+            xml.text_pieces(keep, |left_out| within.text(left_out, self.visitor))
         })?;
         self.check_properties()
     }

@@ -27,7 +27,7 @@ impl PackageReader<'_, '_> {
         names: &mut Vec<Named>,
     ) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) if tag.local() == "Related_Campaign" => {
                     let idref = tag.owned("idref")?;
                     self.related_campaign(idref, names)?;
@@ -106,7 +106,7 @@ impl PackageReader<'_, '_> {
         let owner = Owner::Definition(kind);
         loop {
             self.within = Within::new(PassedOver::in_part(owner, ""));
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => match tag.local() {
                     "Title" => self.folded_text_into(&mut draft.titles)?,
                     "Name" => self.folded_text_into(&mut draft.names)?,
@@ -137,7 +137,7 @@ impl PackageReader<'_, '_> {
     /// What matters wherever it stands in a definition.
     fn definition_descendants(&mut self, kind: DefinitionKind, draft: &mut Draft) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => match (kind, tag.local()) {
                     (DefinitionKind::Ttp, "Malware_Instance") => self.malware(draft)?,
                     (DefinitionKind::ExploitTarget, "CVE_ID") => {
@@ -165,7 +165,7 @@ impl PackageReader<'_, '_> {
         let mut titles = Vec::new();
         let before = draft.malware.len();
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => match tag.local() {
                     "Name" => self.folded_text_into(&mut draft.malware)?,
                     "Title" => self.folded_text_into(&mut titles)?,

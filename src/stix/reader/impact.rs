@@ -9,7 +9,7 @@ impl PackageReader<'_, '_> {
     /// Reads the Impact_Assessment, or a summary in it, that has just started.
     pub(super) fn impact(&mut self, impact: &mut Impact) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => {
                     let texts = match tag.local() {
                         "Impact_Qualification" => &mut impact.qualifications,

@@ -26,7 +26,7 @@ impl PackageReader<'_, '_> {
         let around = Within::new(PassedOver::in_part(Owner::Incident, ""));
         loop {
             self.within = around;
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => {
                     self.within = around.closer(tag.local());
                     match tag.local() {
@@ -94,7 +94,7 @@ impl PackageReader<'_, '_> {
         let mut values = Vec::new();
         let mut descriptions = Vec::new();
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => match tag.local() {
                     "Value" => self.folded_text_into(&mut values)?,
                     "Description" => self.folded_text_into(&mut descriptions)?,
@@ -123,7 +123,7 @@ impl PackageReader<'_, '_> {
     fn incident_time(&mut self, incident: &mut Incident) -> Result<()> {
         let mut best = MOMENTS.len();
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => {
                     let rank = MOMENTS.iter().position(|moment| *moment == tag.local());
                     let mut texts = Vec::new();

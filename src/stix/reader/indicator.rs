@@ -16,7 +16,7 @@ impl PackageReader<'_, '_> {
         let around = Within::new(PassedOver::in_part(Owner::Indicator, ""));
         loop {
             self.within = around;
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => {
                     self.within = around.closer(tag.local());
                     match tag.local() {
@@ -68,7 +68,7 @@ impl PackageReader<'_, '_> {
 
     fn valid_time(&mut self, indicator: &mut Indicator) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => match tag.local() {
                     "Start_Time" => self.folded_text_into(&mut indicator.valid_from)?,
                     "End_Time" => self.folded_text_into(&mut indicator.valid_until)?,
@@ -82,7 +82,7 @@ impl PackageReader<'_, '_> {
 
     fn kill_chain_phases(&mut self, indicator: &mut Indicator) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => {
                     let name = match tag.owned("name")? {
                         Some(name) => Some(name),
@@ -102,7 +102,7 @@ impl PackageReader<'_, '_> {
 
     fn producer(&mut self, indicator: &mut Indicator) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) if tag.local() == "Identity" => {
                     self.children_text("Name", &mut indicator.producers)?;
                 }
@@ -119,7 +119,7 @@ impl PackageReader<'_, '_> {
     /// Related indicators name each other, often both ways: a name is told, and not followed.
     fn related_indicators(&mut self, indicator: &mut Indicator) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => match Element::of(&tag)? {
                     Element::Reference {
                         kind: ReferenceKind::Indicator,

@@ -21,7 +21,7 @@ impl PackageReader<'_, '_> {
 
     fn marking_children(&mut self, marking: &mut Marking) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => match tag.local() {
                     "Statement" => self.folded_text_into(&mut marking.statements)?,
                     "Terms_Of_Use" => self.folded_text_into(&mut marking.terms)?,

@@ -122,7 +122,7 @@ impl PackageReader<'_, '_> {
 
     fn observable_children(&mut self, operator: Option<&str>) -> Result<()> {
         loop {
-            match self.xml.next()? {
+            match self.xml.next_behind_space()? {
                 Token::Start(tag) => match tag.local() {
                     "Properties" => {
                         if self.frame.start_properties(&tag)? {

@@ -1,0 +1,118 @@
+"""What waits while an output is away: whether it costs anything but its place on the disk."""
+
+import json
+import subprocess
+import time
+from datetime import datetime
+from statistics import median
+
+from delivery import configure, wait_until_acknowledged
+from measure import CTA_FORWARDER, Tool, Watched
+
+# A window holds one package, so that each poll makes a batch.
+PACKAGES = 10_100
+FLOWS = 40
+DAYS = 29
+WINDOW = f"{DAYS * 24 * 3600 // PACKAGES}s"
+STEPS = (10, 100, 10_000)
+# So many polls are timed before each step.
+TIMED = 50
+ROUNDS = 5
+
+
+def measure(folder):
+    service = Tool("service", "--packages", PACKAGES, "--flows", FLOWS, "--days", DAYS)
+    told = service.told()
+    # Where it will be once it is back.
+    collector = Tool("collector", "--expect", 1)
+    at = collector.told()
+    collector.stop()
+    port = at["url"].rpartition(":")[2]
+    config = configure(
+        folder / "agent.toml", told, at, interval="1ms", schedule="* * * * * *", window=WINDOW
+    )
+    costs = [waiting(folder, config, step) for step in STEPS]
+    spool = folder / "agent.state" / "spool" / "ready"
+    full = bytes_below(spool)
+
+    collector = Tool("collector", "--expect", told["events"], "--port", port)
+    collector.told()
+    agent = Watched(config, folder / "drain.log")
+    collector.told()
+    wait_until_acknowledged(config)
+    seconds, figures = agent.age(), agent.figures()
+    agent.stop()
+    empty = bytes_below(spool)
+    collector.stop()
+    service.stop()
+
+    waits = ", ".join(f"{step:,}" for step in STEPS)
+    rows = []
+    for what, unit in (("one poll", "ms"), ("start", "ms"), ("status", "ms"), ("memory", "MiB")):
+        figures_of = [cost[what] for cost in costs]
+        rows.append(
+            (
+                f"{what} while {waits} batches wait",
+                ", ".join(f"{figure:.1f}" for figure in figures_of) + f" {unit}",
+                "",
+                f"{figures_of[-1] / figures_of[0]:.1f}",
+                "does not grow",
+            )
+        )
+    rows += [
+        (
+            f"{told['events']:,} events of {PACKAGES:,} batches drain",
+            f"{told['events'] / seconds:,.0f} events/s, at most {figures.peak_kib / 1024:.1f} MiB",
+            "",
+            "",
+            "60,000 events/s, flat memory",
+        ),
+        (
+            "the disk that they took, and afterwards",
+            f"{full / (1 << 20):.1f} MiB, {empty / (1 << 20):.1f} MiB",
+            "",
+            "",
+            "comes back",
+        ),
+    ]
+    return rows
+
+
+def waiting(folder, config, step):
+    """What things cost while about so many batches wait: milliseconds and MiB."""
+    log = folder / f"{step}.log"
+    agent = Watched(config, log)
+    polls = []
+    while (missing := step - batches(config)) > 0:
+        polls += agent.wait_for_lines(b"polled", missing)
+    status = median(seconds_of("status", "--config", config) for _ in range(ROUNDS))
+    agent.stop()
+    # A start with what waits now.
+    again = Watched(config, folder / f"{step}-again.log")
+    figures = again.figures()
+    again.stop()
+    times = [datetime.fromisoformat(line.split()[0].decode()) for line in polls[-TIMED - 1 :]]
+    poll = (times[-1] - times[0]).total_seconds() / (len(times) - 1) if len(times) > 1 else 0.0
+    return {
+        "one poll": poll * 1000,
+        "start": again.ready * 1000,
+        "status": status * 1000,
+        "memory": figures.kib / 1024,
+    }
+
+
+def batches(config):
+    told = subprocess.run(
+        [CTA_FORWARDER, "status", "--json", "--config", config], stdout=subprocess.PIPE, check=False
+    )
+    return json.loads(told.stdout)["spool"]["batches"] if told.stdout else 0
+
+
+def seconds_of(*command):
+    started = time.monotonic()
+    subprocess.run([CTA_FORWARDER, *command], stdout=subprocess.DEVNULL, check=False)
+    return time.monotonic() - started
+
+
+def bytes_below(folder):
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
