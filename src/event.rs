@@ -14,6 +14,9 @@ use serde_json::value::RawValue;
 pub struct EventId([u8; 16]);
 
 impl EventId {
+    /// How many digits show it.
+    const DIGITS: usize = 32;
+
     /// An id from its 16 bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -66,7 +69,7 @@ impl FromStr for EventId {
         let error = || ParseEventIdError {
             found: text.chars().take(40).collect(),
         };
-        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if text.len() != Self::DIGITS || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(error());
         }
         let number = u128::from_str_radix(text, 16).map_err(|_| error())?;
@@ -147,22 +150,89 @@ pub struct ParseEventError {
 impl Event {
     /// Reads an event from its line; `window_end` is the time of an event that states none.
     pub fn parse(json: String, window_end: DateTime<Utc>) -> Result<Self, ParseEventError> {
-        let envelope: Envelope<'_> = serde_json::from_str(&json)?;
-        let time_ms = envelope
-            .own_time_ms()
-            .unwrap_or_else(|| window_end.timestamp_millis());
+        let envelope = match Envelope::of_plain(&json) {
+            Some(envelope) => envelope,
+            None => Envelope::read(&json)?,
+        };
         Ok(Self {
-            id: envelope.event_id,
+            id: envelope.id,
             record_type: envelope.record_type,
-            time_ms,
+            time_ms: envelope
+                .time_ms
+                .unwrap_or_else(|| window_end.timestamp_millis()),
             json,
         })
     }
 }
 
+/// What outputs need of an event.
+#[derive(Debug, PartialEq, Eq)]
+struct Envelope {
+    id: EventId,
+    record_type: RecordType,
+    /// As the event states it.
+    time_ms: Option<i64>,
+}
+
+impl Envelope {
+    /// Whatever the JSON looks like.
+    fn read(json: &str) -> Result<Self, ParseEventError> {
+        let fields: Fields<'_> = serde_json::from_str(json)?;
+        Ok(Self {
+            id: fields.event_id,
+            record_type: fields.record_type,
+            time_ms: fields.own_time_ms(),
+        })
+    }
+
+    /// Of an event as it is written here, with its id and type in front, and without white space: all of
+    /// it need not be read. None is something else.
+    ///
+    /// A key behind a comma is a key: in a text its quotes would have backslashes before them.
+    fn of_plain(json: &str) -> Option<Self> {
+        let rest = json.strip_prefix("{\"eventId\":\"")?;
+        let (id, rest) = rest.split_at_checked(EventId::DIGITS)?;
+        let rest = rest.strip_prefix("\",\"recordType\":\"")?;
+        let (record_type, rest) = rest.split_once('"')?;
+        let value = |key: &str| {
+            let at = memchr::memmem::find(rest.as_bytes(), key.as_bytes())?;
+            rest.get(at + key.len()..)
+        };
+        let number = |key: &str| {
+            let value = value(key)?;
+            let end = value.find([',', '}'])?;
+            milliseconds(value.get(..end)?)
+        };
+        let package = || {
+            let (text, _) = value(",\"packageTimestamp\":\"")?.split_once('"')?;
+            // With a backslash it is no time.
+            milliseconds_of_text(text)
+        };
+        let mut types = RecordType::ALL.into_iter();
+        Some(Self {
+            id: id.parse().ok()?,
+            record_type: types.find(|one| one.as_str() == record_type)?,
+            time_ms: number(",\"timestamp\":")
+                .or_else(|| number(",\"startTime\":"))
+                .or_else(package),
+        })
+    }
+}
+
+/// A number of milliseconds that is a time.
+fn milliseconds(text: &str) -> Option<i64> {
+    let number = text.parse().ok()?;
+    DateTime::from_timestamp_millis(number).map(|_| number)
+}
+
+fn milliseconds_of_text(text: &str) -> Option<i64> {
+    let time = DateTime::parse_from_rfc3339(text).ok()?;
+    Some(time.timestamp_millis())
+}
+
 /// The fields of the JSON text that outputs need.
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct Fields<'a> {
     #[serde(rename = "eventId")]
     event_id: EventId,
     #[serde(rename = "recordType")]
@@ -175,20 +245,12 @@ struct Envelope<'a> {
     package_timestamp: Option<std::borrow::Cow<'a, str>>,
 }
 
-impl Envelope<'_> {
+impl Fields<'_> {
     fn own_time_ms(&self) -> Option<i64> {
-        let number = |value: Option<&RawValue>| {
-            value
-                .and_then(|raw| raw.get().parse::<i64>().ok())
-                .filter(|&ms| DateTime::from_timestamp_millis(ms).is_some())
-        };
+        let number = |value: Option<&RawValue>| milliseconds(value?.get());
         number(self.timestamp)
             .or_else(|| number(self.start_time))
-            .or_else(|| {
-                let text = self.package_timestamp.as_deref()?;
-                let time = DateTime::parse_from_rfc3339(text).ok()?;
-                Some(time.timestamp_millis())
-            })
+            .or_else(|| milliseconds_of_text(self.package_timestamp.as_deref()?))
     }
 }
 
@@ -218,8 +280,34 @@ mod tests {
         let json = format!(
             r#"{{"eventId":"00019aff0405060708090a0b0c0d0ef0","recordType":"flow"{fields}}}"#
         );
+        let plain = Envelope::of_plain(&json);
+        assert_eq!(plain, Some(Envelope::read(&json).unwrap()), "{fields}");
         let event = Event::parse(json, window_end).unwrap();
         assert_eq!(event.time_ms, expect, "{fields}");
+    }
+
+    #[test]
+    fn what_is_not_written_as_here_is_read_whole() {
+        let id = "00019aff0405060708090a0b0c0d0ef0";
+        for (json, expect) in [
+            (
+                format!(r#"{{"timestamp":1,"eventId":"{id}","recordType":"flow"}}"#),
+                Some(1),
+            ),
+            (
+                format!(r#"{{ "eventId": "{id}", "recordType": "flow", "timestamp": 2 }}"#),
+                Some(2),
+            ),
+        ] {
+            assert_eq!(Envelope::of_plain(&json), None, "{json}");
+            assert_eq!(Envelope::read(&json).unwrap().time_ms, expect, "{json}");
+        }
+        for bad in ["", "{}", r#"{"eventId":"00019aff","recordType":"flow"}"#] {
+            assert!(
+                Event::parse(bad.to_owned(), DateTime::UNIX_EPOCH).is_err(),
+                "{bad}"
+            );
+        }
     }
 
     #[test]
@@ -233,6 +321,12 @@ mod tests {
         );
         check_time(r#","timestamp":999999999999999999"#, 99);
         check_time(r#","packageTimestamp":"yesterday""#, 99);
+        check_time(r#","packageTimestamp":"2015\u002d01-20T16:11:02Z\"""#, 99);
+        check_time(
+            r#","note":"a,\"timestamp\":5","startTime":7,"x":["1",",\"timestamp\":6"]"#,
+            7,
+        );
+        check_time(r#","timestamp":-1"#, -1);
         check_time("", 99);
     }
 }

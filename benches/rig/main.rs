@@ -9,7 +9,9 @@ mod answer;
 mod collector;
 mod fleet;
 mod post;
+mod receiver;
 mod scan;
+mod send;
 mod service;
 
 use std::error::Error;
@@ -26,6 +28,8 @@ enum Tool {
     Fleet(fleet::Arguments),
     Collector(collector::Arguments),
     Post(post::Arguments),
+    Receiver(receiver::Arguments),
+    Send(send::Arguments),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -36,6 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         Tool::Fleet(arguments) => arguments.run(),
         Tool::Collector(arguments) => arguments.run(),
         Tool::Post(arguments) => arguments.run(),
+        Tool::Receiver(arguments) => arguments.run(),
+        Tool::Send(arguments) => arguments.run(),
     }
 }
 

@@ -35,6 +35,8 @@ impl Arguments {
             let rules = CtaRules {
                 min_poll_interval: Duration::from_millis(1),
                 publications_per_part: self.part,
+                // What it takes to compress them is not the agent's.
+                gzip: false,
                 ..CtaRules::default()
             };
             let user = rules.accounts.first().cloned().ok_or("no account")?;

@@ -81,7 +81,7 @@ struct Slot {
 
 /// A part that is ready to begin.
 enum Ready {
-    Service(Vec<(Poller, mpsc::Receiver<Asked>)>),
+    Service(Vec<(Poller, mpsc::Receiver<Box<Asked>>)>),
     Output(Box<Forwarder>),
 }
 
@@ -508,7 +508,7 @@ impl Running {
         }
     }
 
-    fn make_ready(&mut self, pollers: Vec<Poller>) -> Vec<(Poller, mpsc::Receiver<Asked>)> {
+    fn make_ready(&mut self, pollers: Vec<Poller>) -> Vec<(Poller, mpsc::Receiver<Box<Asked>>)> {
         let ready = pollers.into_iter().map(|poller| {
             let asked = make_askable(&poller, &mut self.askable);
             (poller, asked)

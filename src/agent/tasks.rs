@@ -15,10 +15,11 @@ use crate::wake::{Wake, told_to_stop};
 /// How often the archive is looked through for what is too old.
 const JANITOR_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Who polls a collection, by service and collection.
-pub(super) type Askable = BTreeMap<(String, String), mpsc::Sender<Asked>>;
+/// Who polls a collection, by service and collection. Boxed, since a channel has room for many from the
+/// beginning.
+pub(super) type Askable = BTreeMap<(String, String), mpsc::Sender<Box<Asked>>>;
 
-pub(super) fn make_askable(poller: &Poller, askable: &mut Askable) -> mpsc::Receiver<Asked> {
+pub(super) fn make_askable(poller: &Poller, askable: &mut Askable) -> mpsc::Receiver<Box<Asked>> {
     let (ask, asked) = mpsc::channel(1);
     for collection in &poller.service().collections {
         if poller.polls(collection) {
@@ -32,7 +33,7 @@ pub(super) fn make_askable(poller: &Poller, askable: &mut Askable) -> mpsc::Rece
 pub(super) async fn run_poller(
     mut poller: Poller,
     ticks: Option<watch::Receiver<u64>>,
-    mut asked: mpsc::Receiver<Asked>,
+    mut asked: mpsc::Receiver<Box<Asked>>,
     (mut spool, mut damage): (watch::Receiver<u64>, watch::Receiver<u64>),
     mut leave: watch::Receiver<bool>,
     mut stopped: watch::Receiver<bool>,
@@ -40,7 +41,7 @@ pub(super) async fn run_poller(
     let splay = poller.service().splay;
     let mut ticks = ticks;
     let mut splayed: Option<tokio::time::Instant> = None;
-    let mut person: Option<Asked> = None;
+    let mut person: Option<Box<Asked>> = None;
     loop {
         // Before the turn, so that what happens during it is not missed.
         spool.mark_unchanged();
@@ -50,13 +51,14 @@ pub(super) async fn run_poller(
             Some(asked) if !asked.answer.is_closed() => {
                 let closed = poller.closed_for(&asked.poll.collection);
                 if closed.is_zero() {
-                    poll_by_hand(&mut poller, asked).await;
+                    Box::pin(poll_by_hand(&mut poller, *asked)).await;
                 } else {
                     person = Some(asked);
                 }
                 Wake::After(closed)
             }
-            _ => poller.turn().await,
+            // Boxed, since thousands that wait would have room for it.
+            _ => Box::pin(poller.turn()).await,
         };
         poller.waits(wake);
         tokio::select! {
@@ -68,7 +70,7 @@ pub(super) async fn run_poller(
                 if asked.may_wait {
                     person = Some(asked);
                 } else {
-                    poll_by_hand(&mut poller, asked).await;
+                    Box::pin(poll_by_hand(&mut poller, *asked)).await;
                 }
             }
             () = changed(ticks.as_mut()) => {
@@ -90,12 +92,12 @@ pub(super) async fn run_poller(
     }
 }
 
-pub(super) async fn poll_when_asked(mut poller: Poller, mut asked: mpsc::Receiver<Asked>) {
+pub(super) async fn poll_when_asked(mut poller: Poller, mut asked: mpsc::Receiver<Box<Asked>>) {
     while let Some(asked) = asked.recv().await {
         if asked.may_wait {
             tokio::time::sleep(poller.closed_for(&asked.poll.collection)).await;
         }
-        poll_by_hand(&mut poller, asked).await;
+        poll_by_hand(&mut poller, *asked).await;
     }
 }
 

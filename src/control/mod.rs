@@ -58,7 +58,7 @@ pub struct Current {
     /// The configuration.
     pub config: Config,
     /// Who polls a collection, by service and collection.
-    pub pollers: BTreeMap<(String, String), mpsc::Sender<Asked>>,
+    pub pollers: BTreeMap<(String, String), mpsc::Sender<Box<Asked>>>,
 }
 
 /// A person wants the configuration to be read again, and waits for what comes of it.
@@ -208,7 +208,7 @@ impl Control {
         &self,
         service: Option<&str>,
         collection: &str,
-    ) -> Result<mpsc::Sender<Asked>, String> {
+    ) -> Result<mpsc::Sender<Box<Asked>>, String> {
         let current = self.current();
         let pollers = &current.pollers;
         let found: Vec<_> = pollers
@@ -237,7 +237,7 @@ impl Control {
     /// Polls by hand; where the gate is closed, says so and waits until it opens.
     async fn poll(
         &self,
-        poller: &mpsc::Sender<Asked>,
+        poller: &mpsc::Sender<Box<Asked>>,
         poll: ManualPoll,
         replies: &Replies,
     ) -> Result<String, String> {
@@ -252,7 +252,10 @@ impl Control {
             let stopping =
                 "the agent is stopping, or has just read another configuration: ask again"
                     .to_owned();
-            poller.send(asked).await.map_err(|_| stopping.clone())?;
+            poller
+                .send(Box::new(asked))
+                .await
+                .map_err(|_| stopping.clone())?;
             let answered = tokio::select! {
                 answered = answered => answered.map_err(|_| stopping)?,
                 () = replies.closed() => return Err("nobody waits any more".to_owned()),

@@ -10,6 +10,7 @@ mod failure;
 mod fetch;
 mod manual;
 mod pending;
+mod places;
 mod repair;
 mod server_clock;
 
@@ -18,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
@@ -44,6 +44,7 @@ use fetch::Manner;
 use manual::Promised;
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 use pending::Pending;
+use places::{Place, Places};
 use repair::{OwedRepair, Repairs};
 pub use server_clock::ServerClock;
 
@@ -53,10 +54,6 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between the time of a record and its being durable passes no more than this, as a rule.
 const SLOW_RECORD: Duration = Duration::from_secs(1);
 
-/// Polls of one service that are under way at once, where each collection has a gate of its own: each
-/// takes a connection, and while it is read a thread. The others wait for their turn.
-const MAX_POLLS_AT_ONCE: usize = 8;
-
 /// Polls the collections that share one gate.
 #[derive(Debug)]
 pub struct Poller {
@@ -64,8 +61,8 @@ pub struct Poller {
     pulse: Pulse,
     service: Arc<ServiceConfig>,
     client: Client,
-    /// For the polls of the service that may be under way at once.
-    turns_at_service: Arc<Semaphore>,
+    /// At the service.
+    places: Places,
     endpoints: Endpoints,
     server_clock: Arc<ServerClock>,
     /// The service answers without telling its time: it is not asked for it again.
@@ -74,8 +71,8 @@ pub struct Poller {
     gate_name: String,
     gate: Gate,
     collections: Vec<Collection>,
-    /// Turns that collections have had.
-    turns: u64,
+    /// How often a collection was chosen.
+    chosen: u64,
     /// A batch is in place, but the ledger could not be told.
     unrecorded: Option<Box<Unrecorded>>,
     /// Connections tried in this slot.
@@ -188,13 +185,13 @@ impl Poller {
             .look(|picture| picture.clock_offsets_ms.get(&service.name).copied());
         let server_clock = Arc::new(ServerClock::restore(offset));
         let client = Client::new(Connection::from(&*service))?;
-        let turns_at_service = Arc::new(Semaphore::new(MAX_POLLS_AT_ONCE));
+        let places = Places::new();
         let pollers = gates(&service).into_iter().map(|(gate_name, collections)| {
             let (service, server_clock) = (Arc::clone(&service), Arc::clone(&server_clock));
             Self::new(
                 house,
                 service,
-                (client.sharing(), Arc::clone(&turns_at_service)),
+                (client.sharing(), places.clone()),
                 server_clock,
                 gate_name,
                 &collections,
@@ -206,7 +203,7 @@ impl Poller {
     fn new(
         house: &House,
         service: Arc<ServiceConfig>,
-        (client, turns_at_service): (Client, Arc<Semaphore>),
+        (client, places): (Client, Places),
         server_clock: Arc<ServerClock>,
         gate_name: String,
         collections: &[String],
@@ -233,14 +230,14 @@ impl Poller {
             endpoints: Endpoints::of(&service),
             service,
             client,
-            turns_at_service,
+            places,
             server_clock,
             is_clock_silent: false,
             rules,
             gate_name,
             gate,
             collections,
-            turns: 0,
+            chosen: 0,
             unrecorded: None,
             connects: 0,
             repairs: Repairs::default(),
@@ -387,7 +384,7 @@ impl Poller {
             let pending = self.pending_waits_for().unwrap_or(Duration::MAX);
             return Wake::After(closed.min(pending));
         }
-        let Some(_turn) = self.turn_at_service().await else {
+        let Some(_place) = self.place_at_service().await else {
             return Wake::Asked;
         };
         let is_clock_wanted = !self.server_clock.is_learnt() && !self.is_clock_silent;
@@ -407,17 +404,15 @@ impl Poller {
     }
 
     /// Waits until few enough polls of the service are under way; none where the agent stops.
-    async fn turn_at_service(&self) -> Option<OwnedSemaphorePermit> {
-        let turns = Arc::clone(&self.turns_at_service);
-        if let Ok(turn) = Arc::clone(&turns).try_acquire_owned() {
-            return Some(turn);
+    async fn place_at_service(&self) -> Option<Place> {
+        if let Some(place) = self.places.take_now() {
+            return Some(place);
         }
-        // Those that have a turn are watched.
+        // Those that have one are watched.
         self.pulse.waits(None, self.house.clock.now().monotonic);
-        let interrupt = self.client.interrupt();
-        let turn = interrupt.run_until_cancelled(turns.acquire_owned()).await?;
+        let place = self.places.take(&self.client.interrupt()).await?;
         self.gives_sign_of_life();
-        turn.ok()
+        Some(place)
     }
 
     /// While both are due, windows and repairs have every second opening of the gate.
@@ -501,11 +496,11 @@ impl Poller {
     }
 
     async fn poll(&mut self, index: usize) -> Wake {
-        self.turns += 1;
+        self.chosen += 1;
         let Some(collection) = self.collections.get_mut(index) else {
             return Wake::Asked;
         };
-        collection.begin_turn(self.turns);
+        collection.begin_turn(self.chosen);
         let key = collection.key.clone();
         let is_held = collection.held().is_some();
         let known = self

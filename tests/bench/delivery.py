@@ -9,7 +9,7 @@ from measure import CTA_FORWARDER, Tool, Watched, tool
 PACKAGES = 15_000
 FLOWS = 40
 
-CONFIG = """\
+SERVICE = """\
 [state]
 directory = "{state}"
 
@@ -24,6 +24,9 @@ schedule = "{schedule}"
 initial_lookback = "30d"
 
 {window}
+"""
+
+OUTPUT = """
 [[output]]
 name = "splunk"
 type = "splunk_hec"
@@ -68,17 +71,10 @@ def measure(folder):
 
 def configure(file, service, collector, window=None, **how):
     """Writes a configuration between the two; its state lies beside it."""
-    known = {key: service[key] for key in ("url", "username", "password", "collection")}
-    file.write_text(
-        CONFIG.format(
-            state=file.with_suffix(".state"),
-            hec=collector["url"],
-            token=collector["token"],
-            window=f'max_window = "{window}"\n' if window else "",
-            **known,
-            **how,
-        )
-    )
+    window = f'max_window = "{window}"' if window else ""
+    text = SERVICE.format(state=file.with_suffix(".state"), window=window, **service, **how)
+    text += OUTPUT.format(hec=collector["url"], token=collector["token"])
+    file.write_text(text)
     file.chmod(0o600)
     return file
 

@@ -12,11 +12,13 @@ import delivery
 import fleet
 import footprint
 import reading
+import syslog
 
 PARTS = {
     "reading": reading.measure,
     "memory": reading.memory,
     "delivery": delivery.measure,
+    "syslog": syslog.measure,
     "backlog": backlog.measure,
     "fleet": fleet.measure,
     "footprint": footprint.measure,

@@ -114,7 +114,8 @@ class Watched:
                     [CTA_FORWARDER, "run", "--config", str(config)],
                     stdout=out,
                     stderr=out,
-                    env={**os.environ, "NOTIFY_SOCKET": path},
+                    # As the unit sets it.
+                    env={**os.environ, "NOTIFY_SOCKET": path, "MALLOC_ARENA_MAX": "2"},
                 )
                 notify.settimeout(60)
                 while b"READY=1" not in notify.recv(4096):
