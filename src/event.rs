@@ -148,20 +148,33 @@ pub struct ParseEventError {
 }
 
 impl Event {
-    /// Reads an event from its line; `window_end` is the time of an event that states none.
+    /// Reads an event from a line that is as it was written here, which a checksum tells; `window_end` is
+    /// the time of an event that states none.
     pub fn parse(json: String, window_end: DateTime<Utc>) -> Result<Self, ParseEventError> {
         let envelope = match Envelope::of_plain(&json) {
             Some(envelope) => envelope,
             None => Envelope::read(&json)?,
         };
-        Ok(Self {
+        Ok(Self::new(json, &envelope, window_end))
+    }
+
+    /// The same of a line that may be anything: all of it is read.
+    pub fn parse_unchecked(
+        json: String,
+        window_end: DateTime<Utc>,
+    ) -> Result<Self, ParseEventError> {
+        let envelope = Envelope::read(&json)?;
+        Ok(Self::new(json, &envelope, window_end))
+    }
+
+    fn new(json: String, envelope: &Envelope, window_end: DateTime<Utc>) -> Self {
+        let own = envelope.time_ms;
+        Self {
             id: envelope.id,
             record_type: envelope.record_type,
-            time_ms: envelope
-                .time_ms
-                .unwrap_or_else(|| window_end.timestamp_millis()),
+            time_ms: own.unwrap_or_else(|| window_end.timestamp_millis()),
             json,
-        })
+        }
     }
 }
 
@@ -302,6 +315,11 @@ mod tests {
             assert_eq!(Envelope::of_plain(&json), None, "{json}");
             assert_eq!(Envelope::read(&json).unwrap().time_ms, expect, "{json}");
         }
+        // Two lines of which the break between them is damaged.
+        let line = format!(r#"{{"eventId":"{id}","recordType":"flow"}}"#);
+        let merged = format!("{line}\u{1}{line}");
+        assert!(Event::parse_unchecked(line, DateTime::UNIX_EPOCH).is_ok());
+        assert!(Event::parse_unchecked(merged, DateTime::UNIX_EPOCH).is_err());
         for bad in ["", "{}", r#"{"eventId":"00019aff","recordType":"flow"}"#] {
             assert!(
                 Event::parse(bad.to_owned(), DateTime::UNIX_EPOCH).is_err(),

@@ -14,9 +14,11 @@ pub enum Wake {
     After(Duration),
     /// This long, or until a batch comes or goes.
     SpoolChange(Duration),
-    /// This long, or until damage to the spool was found: there may be thousands that wait so, and batches
-    /// come and go all the time.
-    Damage(Duration),
+    /// This long, or until there is news for pollers: damage to the spool, or a checkpoint that a person has
+    /// set. Thousands may wait so, and batches come and go all the time.
+    News(Duration),
+    /// Until few enough polls of its service are under way, or something is asked of it.
+    Place,
     /// Until something is asked of it.
     Asked,
 }
@@ -29,8 +31,8 @@ impl Wake {
     #[must_use]
     pub fn after(self) -> Option<Duration> {
         match self {
-            Self::After(wait) | Self::SpoolChange(wait) | Self::Damage(wait) => Some(wait),
-            Self::Asked => None,
+            Self::After(wait) | Self::SpoolChange(wait) | Self::News(wait) => Some(wait),
+            Self::Place | Self::Asked => None,
         }
     }
 }

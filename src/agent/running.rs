@@ -416,7 +416,7 @@ impl Running {
                 for (poller, asked) in pollers {
                     let ticks = self.schedules.ticks(&poller.service().schedule);
                     let leave = leaving.clone();
-                    let changes = (spool.clone(), self.house.spool.damage());
+                    let changes = (spool.clone(), self.house.spool.news());
                     let stopped = self.stopped();
                     poller.show();
                     self.tasks.spawn(async move {

@@ -34,7 +34,7 @@ pub(super) async fn run_poller(
     mut poller: Poller,
     ticks: Option<watch::Receiver<u64>>,
     mut asked: mpsc::Receiver<Box<Asked>>,
-    (mut spool, mut damage): (watch::Receiver<u64>, watch::Receiver<u64>),
+    (mut spool, mut news): (watch::Receiver<u64>, watch::Receiver<u64>),
     mut leave: watch::Receiver<bool>,
     mut stopped: watch::Receiver<bool>,
 ) -> Poller {
@@ -45,7 +45,7 @@ pub(super) async fn run_poller(
     loop {
         // Before the turn, so that what happens during it is not missed.
         spool.mark_unchanged();
-        damage.mark_unchanged();
+        news.mark_unchanged();
         // The schedule has every opening of the gate: a person who waits for one goes first.
         let wake = match person.take() {
             Some(asked) if !asked.answer.is_closed() => {
@@ -61,6 +61,7 @@ pub(super) async fn run_poller(
             _ => Box::pin(poller.turn()).await,
         };
         poller.waits(wake);
+        let place = poller.free_place();
         tokio::select! {
             biased;
             () = told_to_stop(&mut stopped) => return poller,
@@ -86,7 +87,8 @@ pub(super) async fn run_poller(
                 poller.tick();
             }
             _ = spool.changed(), if matches!(wake, Wake::SpoolChange(_)) => {}
-            _ = damage.changed(), if matches!(wake, Wake::Damage(_)) => {}
+            _ = news.changed(), if matches!(wake, Wake::News(_)) => {}
+            place = place, if wake == Wake::Place => poller.has_place(place),
             () = after(wake) => {}
         }
     }

@@ -86,6 +86,8 @@ pub fn set(
     if let To::Of { key } = &change.to {
         append(house, key, None)?;
     }
+    // It may be far behind now.
+    house.spool.announce_news();
     Ok(plan)
 }
 

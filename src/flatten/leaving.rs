@@ -479,6 +479,10 @@ impl<'w> Leaving<'w> {
         // Every field ends with a comma, the last one gives way to the brace.
         line.pop();
         line.push(b'}');
+        // What waited in a scratch file may have been damaged there.
+        if str::from_utf8(line).is_err() {
+            return Err(io::Error::other("what was on the tape is no text any more"));
+        }
         self.left.events += 1;
         self.sink.event(FlatEvent {
             id,

@@ -257,7 +257,7 @@ impl Poller {
             collection: &key.collection,
         };
         let limits = &self.service.limits;
-        let http = reply.status;
+        let (http, asked_as) = (reply.status, reply.asked_as());
         match read_reply(reply, origin, limits, staging)? {
             Answer::Poll(part) => {
                 let server_now = self.server_clock.now(self.house.clock.now());
@@ -266,7 +266,7 @@ impl Poller {
             Answer::Status(message) => {
                 let server_now = self.server_clock.now(self.house.clock.now());
                 let message = message
-                    .reworded(|text| self.client.hide_credentials(text))
+                    .reworded(|text| asked_as.hide_in(text))
                     .with_wait(server_now);
                 let later = exchange.refused(http, message)?;
                 Err(PollError::Later(later))

@@ -44,7 +44,8 @@ use fetch::Manner;
 use manual::Promised;
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 use pending::Pending;
-use places::{Place, Places};
+pub use places::Place;
+use places::Places;
 use repair::{OwedRepair, Repairs};
 pub use server_clock::ServerClock;
 
@@ -63,6 +64,8 @@ pub struct Poller {
     client: Client,
     /// At the service.
     places: Places,
+    /// The place that it has waited for.
+    place: Option<Place>,
     endpoints: Endpoints,
     server_clock: Arc<ServerClock>,
     /// The service answers without telling its time: it is not asked for it again.
@@ -231,6 +234,7 @@ impl Poller {
             service,
             client,
             places,
+            place: None,
             server_clock,
             is_clock_silent: false,
             rules,
@@ -343,6 +347,8 @@ impl Poller {
     pub async fn turn(&mut self) -> Wake {
         self.gives_sign_of_life();
         let wake = self.take_turn().await;
+        // Whatever became of it, others wait.
+        self.place = None;
         self.waits(wake);
         wake
     }
@@ -372,6 +378,9 @@ impl Poller {
             return wake;
         }
         if let Some(index) = self.pending() {
+            let Some(_place) = self.take_place() else {
+                return Wake::Place;
+            };
             return self.fetch_pending(index).await;
         }
         let Some(turn) = self.choose_turn() else {
@@ -384,8 +393,8 @@ impl Poller {
             let pending = self.pending_waits_for().unwrap_or(Duration::MAX);
             return Wake::After(closed.min(pending));
         }
-        let Some(_place) = self.place_at_service().await else {
-            return Wake::Asked;
+        let Some(_place) = self.take_place() else {
+            return Wake::Place;
         };
         let is_clock_wanted = !self.server_clock.is_learnt() && !self.is_clock_silent;
         if is_clock_wanted || !self.endpoints.knows_version() {
@@ -403,16 +412,19 @@ impl Poller {
         }
     }
 
-    /// Waits until few enough polls of the service are under way; none where the agent stops.
-    async fn place_at_service(&self) -> Option<Place> {
-        if let Some(place) = self.places.take_now() {
-            return Some(place);
-        }
-        // Those that have one are watched.
-        self.pulse.waits(None, self.house.clock.now().monotonic);
-        let place = self.places.take(&self.client.interrupt()).await?;
-        self.gives_sign_of_life();
-        Some(place)
+    fn take_place(&mut self) -> Option<Place> {
+        self.place.take().or_else(|| self.places.take_now())
+    }
+
+    /// A place for a poll, as soon as few enough of its service are under way. Not waited for within a
+    /// turn, so that whoever waits can be told to leave.
+    pub fn free_place(&self) -> impl Future<Output = Place> + Send + use<> {
+        self.places.clone().take()
+    }
+
+    /// The place is for its next turn.
+    pub fn has_place(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     /// While both are due, windows and repairs have every second opening of the gate.
@@ -463,7 +475,24 @@ impl Poller {
         let due = self.collections.iter().filter(|known| known.is_due);
         let polls = due.map(|known| known.waits_for(now));
         let repair = self.owed_repair().map(|_| self.repair_waits_for());
-        Wake::Damage(polls.chain(repair).min().unwrap_or(Duration::MAX))
+        let wait = polls.chain(repair).chain(self.behind_in()).min();
+        Wake::News(wait.unwrap_or(Duration::MAX))
+    }
+
+    /// How long until so much waits that the next poll does not wait for the schedule.
+    fn behind_in(&self) -> Option<Duration> {
+        let server_now = self.server_clock.now(self.house.clock.now());
+        let collections = self.collections.iter().filter(|known| {
+            known.pending.is_none() && !self.service.is_data_set(&known.key.collection)
+        });
+        self.house.state.look(|picture| {
+            let waits = collections.filter_map(|collection| {
+                let known = picture.collection(&collection.key)?;
+                let checkpoint = known.checkpoint.as_ref();
+                self.rules.behind_in(checkpoint, server_now, known.span)
+            });
+            waits.min()
+        })
     }
 
     /// A Discovery_Request spends no poll, and its answer tells the service's time (the first window

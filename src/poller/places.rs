@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 
 /// Each takes a connection, and a thread while its answer is read: ten thousand collections that are due
 /// at one moment would take as many. The others wait for a place.
@@ -13,9 +12,9 @@ pub(super) const MAX_POLLS_AT_ONCE: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct Places(Arc<Semaphore>);
 
-/// A place; it is free again when dropped.
+/// A place among the polls of a service; it is free again when dropped.
 #[derive(Debug)]
-pub(super) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+pub struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 impl Places {
     pub(super) fn new() -> Self {
@@ -28,28 +27,31 @@ impl Places {
         place.ok().map(Place)
     }
 
-    /// A place as soon as one is free; none once it is interrupted.
-    pub(super) async fn take(&self, interrupt: &CancellationToken) -> Option<Place> {
-        let place = Arc::clone(&self.0).acquire_owned();
-        let place = interrupt.run_until_cancelled(place).await?;
-        // Who is interrupted makes one free.
-        place.ok().filter(|_| !interrupt.is_cancelled()).map(Place)
+    /// A place as soon as one is free.
+    pub(super) async fn take(self) -> Place {
+        match self.0.acquire_owned().await {
+            Ok(place) => Place(place),
+            // It is never closed.
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::StreamExt as _;
     use futures_util::stream::FuturesUnordered;
+    use futures_util::{FutureExt as _, StreamExt as _};
+
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::poller::Poller;
     use crate::simulator::ArmedFault;
     use crate::simulator::cta::{CtaFault, CtaFaultOn, CtaRequestKind, CtaRules, GateScope};
     use crate::wake::Wake;
     use crate::world::{Setup, World};
 
-    /// A service that does not answer has no more polls than that, and who waits for a place waits for
-    /// nothing when the agent stops.
+    /// A service that does not answer has no more polls than that.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn so_many_at_once_and_the_others_wait() {
         let names: Vec<String> = (0..3 * MAX_POLLS_AT_ONCE)
@@ -76,9 +78,11 @@ mod tests {
 
         let pollers = world.agent.pollers();
         let places = pollers[0].places.clone();
-        let interrupts: Vec<_> = pollers.iter().map(|poller| poller.interrupt()).collect();
-        let mut under_way: FuturesUnordered<_> =
-            pollers.iter_mut().map(super::super::Poller::turn).collect();
+        let interrupts: Vec<_> = pollers.iter().map(Poller::interrupt).collect();
+        let mut under_way: FuturesUnordered<_> = pollers.iter_mut().map(Poller::turn).collect();
+        for _ in MAX_POLLS_AT_ONCE..names.len() {
+            assert_eq!(under_way.next().await, Some(Wake::Place));
+        }
         let mut seen = 0;
         while polls() < MAX_POLLS_AT_ONCE {
             seen += 1;
@@ -88,15 +92,32 @@ mod tests {
             }
         }
         assert!(places.take_now().is_none());
-        assert_eq!(polls(), MAX_POLLS_AT_ONCE);
+        assert!(places.clone().take().now_or_never().is_none());
 
         interrupts.iter().for_each(CancellationToken::cancel);
-        let mut waited = 0;
-        while let Some(wake) = under_way.next().await {
-            waited += usize::from(wake == Wake::Asked);
-        }
-        assert_eq!(waited, names.len() - MAX_POLLS_AT_ONCE);
+        while under_way.next().await.is_some() {}
+        drop(under_way);
         assert_eq!(polls(), MAX_POLLS_AT_ONCE);
         assert!(places.take_now().is_some());
+    }
+
+    /// Who has waited has the place that became free, and gives it back behind its poll.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn who_waits_is_next() {
+        let mut world = World::new(Setup::default());
+        let places = world.agent.pollers()[0].places.clone();
+        let all: Vec<_> = std::iter::from_fn(|| places.take_now()).collect();
+        assert_eq!(all.len(), MAX_POLLS_AT_ONCE);
+        let poller = &mut world.agent.pollers()[0];
+        assert_eq!(poller.turn().await, Wake::Place);
+        let mut waits = Box::pin(poller.free_place());
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(all);
+        let place = waits.await;
+        poller.has_place(place);
+        assert_ne!(poller.turn().await, Wake::Place);
+        let free: Vec<_> = std::iter::from_fn(|| places.take_now()).collect();
+        assert_eq!(free.len(), MAX_POLLS_AT_ONCE);
+        assert!(world.collection(CtaRules::COLLECTION).checkpoint.is_some());
     }
 }

@@ -39,7 +39,8 @@ pub fn mend(
     let turn = house.spool.mending_turn();
     let mended = mend_in_turn(house, seq, answer, reason);
     drop(turn);
-    house.spool.announce_damage();
+    house.spool.announce_news();
+    house.spool.announce();
     mended
 }
 
@@ -280,7 +281,7 @@ impl Mending<'_> {
             let lines = self.house.spool.quarantined_lines(written, name);
             for (line, text) in file.lines().zip(lines) {
                 // From the first line that is none on, lines may not be where they were.
-                let Ok(event) = Event::parse(text, self.head.window_end) else {
+                let Ok(event) = Event::parse_unchecked(text, self.head.window_end) else {
                     break;
                 };
                 if progress.cursor.is_finished(line) {

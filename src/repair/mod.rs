@@ -195,7 +195,8 @@ pub fn set_aside(house: &House, seq: u64, damage: &FileDamage) -> Result<bool, R
     let is_new = set_aside_in_turn(house, seq, std::slice::from_ref(damage))?;
     drop(turn);
     if is_new {
-        house.spool.announce_damage();
+        house.spool.announce_news();
+        house.spool.announce();
     }
     Ok(is_new)
 }

@@ -84,7 +84,7 @@ pub struct Spool {
     committing: Mutex<()>,
     mending: Mutex<()>,
     changes: watch::Sender<u64>,
-    damage: watch::Sender<u64>,
+    news: watch::Sender<u64>,
 }
 
 /// The spool cannot be used.
@@ -221,7 +221,7 @@ impl Spool {
             committing: Mutex::new(()),
             mending: Mutex::new(()),
             changes: watch::Sender::new(0),
-            damage: watch::Sender::new(0),
+            news: watch::Sender::new(0),
         };
         // What a process put in place that was killed may not be durable yet, and is acted on now.
         for folder in [&spool.ready, &spool.staging] {
@@ -418,16 +418,15 @@ impl Spool {
         self.changes.subscribe()
     }
 
-    /// Wakes whoever waits for damage that was set aside, or for a batch to come or go.
-    pub fn announce_damage(&self) {
-        self.damage.send_modify(|count| *count += 1);
-        self.announce();
+    /// Wakes pollers that have nothing to do: damage was set aside, or a person has set a checkpoint.
+    pub fn announce_news(&self) {
+        self.news.send_modify(|count| *count += 1);
     }
 
-    /// Changes whenever damage was set aside.
+    /// Changes whenever there is news for pollers.
     #[must_use]
-    pub fn damage(&self) -> watch::Receiver<u64> {
-        self.damage.subscribe()
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// The batches in place, oldest first.

@@ -40,7 +40,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     http: reqwest::Client,
-    connection: Connection,
+    connection: Arc<Connection>,
 }
 
 /// What lies in files could not be read again.
@@ -94,6 +94,8 @@ pub struct Reply {
     /// `Retry-After`
     pub retry_after: Option<Duration>,
     response: reqwest::Response,
+    /// As whom it was asked.
+    connection: Arc<Connection>,
     interrupt: CancellationToken,
 }
 
@@ -101,6 +103,7 @@ impl Client {
     /// Reads the certificates; connects to nothing.
     pub fn new(connection: Connection) -> Result<Self, BuildClientError> {
         let http = http(&connection)?;
+        let connection = Arc::new(connection);
         let shared = Shared { http, connection };
         Ok(Self {
             shared: Arc::new(RwLock::new(shared)),
@@ -135,8 +138,7 @@ impl Client {
 
     /// Reads secrets and certificates again that lie in files: they may have been mended.
     pub fn reload(&self) -> Result<(), ReloadError> {
-        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
-        let connection = &mut shared.connection;
+        let mut connection = Connection::clone(&self.shared().connection);
         let mut headers = connection.headers.iter_mut();
         let headers = headers.try_for_each(|(_, secret)| secret.reload());
         let proxy = connection
@@ -144,26 +146,22 @@ impl Client {
             .as_mut()
             .map_or(Ok(()), ProxyConfig::reload);
         connection.authentication.reload().and(headers).and(proxy)?;
-        shared.http = http(connection)?;
+        // Others go on sending until all of it is there.
+        let http = http(&connection)?;
+        let connection = Arc::new(connection);
+        *self.shared.write().unwrap_or_else(PoisonError::into_inner) = Shared { http, connection };
         Ok(())
     }
 
     /// What the service has said, without the credentials that it may repeat.
     #[must_use]
     pub fn hide_credentials(&self, text: &str) -> String {
-        let connection = &self.shared().connection;
-        let text = connection.authentication.hide_in(text);
-        let text = match &connection.proxy {
-            Some(proxy) => proxy.hide_in(&text),
-            None => text,
-        };
-        let hide = |text: String, (_, secret): &(String, Secret)| secret.hide_in(&text);
-        connection.headers.iter().fold(text, hide)
+        self.shared().connection.hide_in(text)
     }
 
     /// Sends a request to the service at `url` and waits for the head of its answer.
     pub async fn send(&self, url: &str, request: &Request) -> Result<Reply, Fault> {
-        let post = self.post(url, request);
+        let (post, connection) = self.post(url, request);
         let sent = self.interrupt.run_until_cancelled(post.send()).await;
         let sent = sent.ok_or_else(|| Fault::Connection {
             reason: INTERRUPTED.to_owned(),
@@ -187,11 +185,12 @@ impl Client {
             date,
             retry_after: retry_after(response.headers(), date),
             response,
+            connection,
             interrupt: self.interrupt.clone(),
         })
     }
 
-    fn post(&self, url: &str, request: &Request) -> RequestBuilder {
+    fn post(&self, url: &str, request: &Request) -> (RequestBuilder, Arc<Connection>) {
         let shared = self.shared();
         let mut post = shared
             .http
@@ -213,13 +212,14 @@ impl Client {
                 post = post.header(name, value);
             }
         }
-        match &shared.connection.authentication {
+        post = match &shared.connection.authentication {
             Authentication::None => post,
             Authentication::Basic(Credentials { username, password }) => {
                 post.basic_auth(username, Some(password.expose()))
             }
             Authentication::Bearer(token) => post.bearer_auth(token.expose()),
-        }
+        };
+        (post, Arc::clone(&shared.connection))
     }
 }
 
@@ -233,7 +233,27 @@ fn http(connection: &Connection) -> Result<reqwest::Client, BuildClientError> {
     builder.build().map_err(BuildClientError::Build)
 }
 
+impl Connection {
+    /// What the service has said, without the credentials that it may repeat.
+    #[must_use]
+    pub fn hide_in(&self, text: &str) -> String {
+        let text = self.authentication.hide_in(text);
+        let text = match &self.proxy {
+            Some(proxy) => proxy.hide_in(&text),
+            None => text,
+        };
+        let hide = |text: String, (_, secret): &(String, Secret)| secret.hide_in(&text);
+        self.headers.iter().fold(text, hide)
+    }
+}
+
 impl Reply {
+    /// As whom the service was asked: others may have read the credentials anew since.
+    #[must_use]
+    pub fn asked_as(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
+    }
+
     /// The whole body, decompressed, or an error if it is longer than `limit` bytes.
     pub async fn bytes(self, limit: u64) -> io::Result<Vec<u8>> {
         let mut body = self.response.bytes_stream();

@@ -101,6 +101,21 @@ impl WindowRules {
         back(server_now, self.settle) - begin.time() > delta(longest)
     }
 
+    /// How long until it is behind; none if it is, or never will be.
+    #[must_use]
+    pub fn behind_in(
+        &self,
+        checkpoint: Option<&Timestamp>,
+        server_now: DateTime<Utc>,
+        span: Option<Duration>,
+    ) -> Option<Duration> {
+        const A_MOMENT: Duration = Duration::from_millis(1);
+        let begin = self.begin(checkpoint, server_now, span)?;
+        let waits = back(server_now, self.settle) - begin.time();
+        let left = delta(self.longest(span)?).checked_sub(&waits)?;
+        left.to_std().ok()?.checked_add(A_MOMENT)
+    }
+
     /// Where the next window begins; none at the beginning of the collection.
     #[must_use]
     pub fn begin(
@@ -251,6 +266,23 @@ mod tests {
         assert!(!behind(&unbounded, None));
         assert!(behind(&unbounded, Some(DAY)));
         assert!(rules().is_behind(None, at("2015-02-01T00:00:00Z"), None));
+    }
+
+    #[test]
+    fn it_is_behind_when_it_was_said_to_be() {
+        let checkpoint = Timestamp::parse("2015-01-31T00:00:00Z").unwrap();
+        let is_behind = |now| rules().is_behind(Some(&checkpoint), now, None);
+        let now = at("2015-02-01T00:00:00Z");
+        let left = rules().behind_in(Some(&checkpoint), now, None).unwrap();
+        assert_eq!(left, 2 * DAY + Duration::from_millis(60_001));
+        let then = now + delta(left);
+        assert!(is_behind(then) && !is_behind(then - TimeDelta::milliseconds(1)));
+        assert_eq!(rules().behind_in(Some(&checkpoint), then, None), None);
+        let unbounded = WindowRules {
+            max_window: None,
+            ..rules()
+        };
+        assert_eq!(unbounded.behind_in(Some(&checkpoint), now, None), None);
     }
 
     #[test]

@@ -219,16 +219,15 @@ impl<'r> Xml<'r> {
 
     /// The next token but the white space that stands before it, which says nothing between elements.
     pub fn next_behind_space(&mut self) -> Result<Token<'_>, XmlError> {
-        if !self.owes_end && !self.is_in_cdata {
+        // What goes on is no white space between elements.
+        let is_between = !self.owes_end && !self.is_in_cdata && self.text_bytes == 0;
+        if is_between {
             self.source.finish_character();
             loop {
                 let rest = self.source.rest_bytes();
                 let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace());
                 let (blank, all) = (blank.count(), rest.len());
-                if blank > 0 {
-                    self.source.consume(blank);
-                    self.text_bytes = 0;
-                }
+                self.source.consume(blank);
                 if blank < all || !self.read_more(self.source.offset())? {
                     break;
                 }

@@ -29,7 +29,7 @@ def measure(folder):
     collector.stop()
     port = at["url"].rpartition(":")[2]
     config = configure(
-        folder / "agent.toml", told, at, interval="1ms", schedule="* * * * * *", window=WINDOW
+        folder / "agent.toml", told, at, interval="1ms", schedule="* * * * * *", window=WINDOW, lookback=f"{DAYS}d"
     )
     costs = [waiting(folder, config, step) for step in STEPS]
     spool = folder / "agent.state" / "spool" / "ready"
@@ -103,9 +103,9 @@ def waiting(folder, config, step):
 
 def batches(config):
     told = subprocess.run(
-        [CTA_FORWARDER, "status", "--json", "--config", config], stdout=subprocess.PIPE, check=False
+        [CTA_FORWARDER, "status", "--json", "--config", config], stdout=subprocess.PIPE, check=True
     )
-    return json.loads(told.stdout)["spool"]["batches"] if told.stdout else 0
+    return json.loads(told.stdout)["spool"]["batches"]
 
 
 def seconds_of(*command):

@@ -21,7 +21,7 @@ password = "{password}"
 collections = ["{collection}"]
 min_poll_interval = "{interval}"
 schedule = "{schedule}"
-initial_lookback = "30d"
+initial_lookback = "{lookback}"
 
 {window}
 """
@@ -69,10 +69,10 @@ def measure(folder):
     ]
 
 
-def configure(file, service, collector, window=None, **how):
+def configure(file, service, collector, window=None, lookback="30d", **how):
     """Writes a configuration between the two; its state lies beside it."""
     window = f'max_window = "{window}"' if window else ""
-    text = SERVICE.format(state=file.with_suffix(".state"), window=window, **service, **how)
+    text = SERVICE.format(state=file.with_suffix(".state"), window=window, lookback=lookback, **service, **how)
     text += OUTPUT.format(hec=collector["url"], token=collector["token"])
     file.write_text(text)
     file.chmod(0o600)

@@ -42,7 +42,7 @@ def row(folder, transport, certificate, events, count):
     taken = Receiver(transport, certificate, told["events"])
     config = folder / f"{transport}.toml"
     text = SERVICE.format(
-        state=config.with_suffix(".state"), interval="1ms", schedule="* * * * * *", window="", **told
+        state=config.with_suffix(".state"), interval="1ms", schedule="* * * * * *", window="", lookback="30d", **told
     )
     text += OUTPUT.format(address=taken.address, transport=transport)
     if transport == "tls":
@@ -85,7 +85,7 @@ def make_certificate(folder):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
          "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=127.0.0.1",
-         "-addext", "subjectAltName=IP:127.0.0.1"],
+         "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "subjectAltName=IP:127.0.0.1"],
         check=True, stderr=subprocess.DEVNULL,
     )
     with open(certificate, "a", encoding="ascii") as out:

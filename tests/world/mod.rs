@@ -62,7 +62,7 @@ pub(crate) struct World {
     waits_for: Vec<Wake>,
     /// What was done to the spool between two turns.
     spool: Receiver<u64>,
-    damage: Receiver<u64>,
+    news: Receiver<u64>,
     next_tick: Duration,
     /// The checkpoints that were seen, to see that none goes back.
     checkpoints: BTreeMap<String, Timestamp>,
@@ -146,7 +146,7 @@ impl World {
             forwarders: Vec::new(),
             waits_for: Vec::new(),
             spool: agent.house().spool.changes(),
-            damage: agent.house().spool.damage(),
+            news: agent.house().spool.news(),
             agent,
             next_tick: TICK,
             checkpoints: BTreeMap::new(),
@@ -355,7 +355,7 @@ impl World {
     fn wake_all(&mut self) {
         let now = self.clock.now().monotonic;
         self.spool = self.agent.house().spool.changes();
-        self.damage = self.agent.house().spool.damage();
+        self.news = self.agent.house().spool.news();
         self.pollers = vec![Some(now); self.agent.pollers().len()];
         self.forwarders = vec![Some(now); self.agent.forwarders().len()];
         self.waits_for = vec![Wake::NOW; self.pollers.len()];
@@ -396,9 +396,9 @@ impl World {
                 self.wake_pollers(|wake| matches!(wake, Wake::SpoolChange(_)));
                 turned = true;
             }
-            if self.damage.has_changed().unwrap() {
-                self.damage.mark_unchanged();
-                self.wake_pollers(|wake| matches!(wake, Wake::Damage(_)));
+            if self.news.has_changed().unwrap() {
+                self.news.mark_unchanged();
+                self.wake_pollers(|wake| matches!(wake, Wake::News(_)));
                 turned = true;
             }
             if !turned {

@@ -65,7 +65,10 @@ fn set(world: &mut World, moment: &Timestamp) -> Result<(), CheckpointError> {
         },
     };
     let services = &world.config().services;
+    let news = world.agent.house().spool.news();
     checkpoints::set(world.agent.house(), services, &change)?;
+    // Pollers that have nothing to do look where it is now.
+    assert!(news.has_changed().unwrap());
     world.forget_checkpoints();
     Ok(())
 }
