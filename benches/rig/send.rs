@@ -1,7 +1,6 @@
 //! The floor of delivery over syslog: ready-made messages in a bare loop.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -19,7 +18,7 @@ use crate::runtime;
 
 /// Send the events of a file of JSON lines, framed beforehand
 ///
-/// Tells as JSON in how many pieces.
+/// Tells as JSON how many.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     events: PathBuf,
@@ -59,74 +58,79 @@ impl Arguments {
             }
         });
         sent?;
-        println!("{{\"pieces\":{}}}", frames.len());
+        println!("{{\"messages\":{}}}", frames.len());
         Ok(())
     }
 
-    /// As many as go together.
     fn frames(&self) -> Result<Vec<String>, Box<dyn Error>> {
-        let mut frames = vec![String::new()];
+        let mut frames = Vec::new();
         for (place, line) in BufReader::new(File::open(&self.events)?)
             .lines()
             .enumerate()
         {
             let message = format!("<134>1 2026-01-01T00:00:00.000Z bench rig - - - {}", line?);
-            if place % WINDOW == 0 && place > 0 {
-                frames.push(String::new());
-            }
-            let Some(last) = frames.last_mut() else {
-                continue;
-            };
-            if self.transport == Transport::Relp {
+            let length = message.len();
+            frames.push(if self.transport == Transport::Relp {
                 // The first number is that of the opening.
-                let number = place + 2;
-                writeln!(last, "{number} syslog {} {message}", message.len())?;
+                format!("{} syslog {length} {message}\n", place + 2)
             } else {
-                write!(last, "{} {message}", message.len())?;
-            }
+                format!("{length} {message}")
+            });
         }
         Ok(frames)
     }
 }
 
 async fn pour(
-    mut stream: impl AsyncWrite + Unpin,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     frames: &[String],
 ) -> Result<(), Box<dyn Error>> {
-    for together in frames {
-        stream.write_all(together.as_bytes()).await?;
+    for together in frames.chunks(WINDOW) {
+        stream.write_all(together.concat().as_bytes()).await?;
     }
     stream.shutdown().await?;
+    // What nobody reads of the other side would reset the connection.
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
     Ok(())
 }
 
-/// A window of messages goes out when the one before is answered.
+/// For each answer the next message goes out.
 async fn converse(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     frames: &[String],
 ) -> Result<(), Box<dyn Error>> {
     let mut answers = Vec::new();
     stream.write_all(OPEN.as_bytes()).await?;
-    wait_for_answers(&mut stream, &mut answers, 1).await?;
-    for together in frames {
-        answers.clear();
-        stream.write_all(together.as_bytes()).await?;
-        let messages = together.matches(" syslog ").count();
-        wait_for_answers(&mut stream, &mut answers, messages).await?;
+    while take_answers(&mut stream, &mut answers).await? == 0 {}
+    let mut frames = frames.iter();
+    let mut waiting = 0;
+    loop {
+        let next: Vec<&str> = frames
+            .by_ref()
+            .take(WINDOW - waiting)
+            .map(String::as_str)
+            .collect();
+        waiting += next.len();
+        if waiting == 0 {
+            return Ok(());
+        }
+        stream.write_all(next.concat().as_bytes()).await?;
+        waiting -= take_answers(&mut stream, &mut answers).await?;
     }
-    Ok(())
 }
 
-async fn wait_for_answers(
+/// Reads once; gives how many answers began in what has come since the last time.
+async fn take_answers(
     stream: &mut (impl AsyncRead + Unpin),
     answers: &mut Vec<u8>,
-    count: usize,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<usize, Box<dyn Error>> {
     const ANSWER: &[u8] = b" rsp ";
-    while memchr::memmem::find_iter(answers, ANSWER).count() < count {
-        if stream.read_buf(answers).await? == 0 {
-            return Err("the receiver has ended the connection".into());
-        }
+    if stream.read_buf(answers).await? == 0 {
+        return Err("the receiver has ended the connection".into());
     }
-    Ok(())
+    let found = memchr::memmem::find_iter(answers, ANSWER).count();
+    // Its first bytes may be the last ones.
+    let last = memchr::memmem::rfind(answers, ANSWER).map_or(0, |at| at + ANSWER.len());
+    answers.drain(..last.max(answers.len().saturating_sub(ANSWER.len() - 1)));
+    Ok(found)
 }

@@ -12,13 +12,13 @@ import delivery
 import fleet
 import footprint
 import reading
-import syslog
+import streams
 
 PARTS = {
     "reading": reading.measure,
     "memory": reading.memory,
     "delivery": delivery.measure,
-    "syslog": syslog.measure,
+    "syslog": streams.measure,
     "backlog": backlog.measure,
     "fleet": fleet.measure,
     "footprint": footprint.measure,
