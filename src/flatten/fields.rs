@@ -264,7 +264,7 @@ fn push_value(out: &mut Vec<u8>, kind: ObjectKind<'_>, name: &[u8], value: &[u8]
 /// Appends the number, unless it is none.
 fn push_number(out: &mut Vec<u8>, text: &[u8]) -> bool {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
-    let is_number = digits.iter().all(|byte| byte.is_ascii_digit());
+    let is_number = digits.iter().all(u8::is_ascii_digit);
     if digits.is_empty() || digits.len() > MAX_DIGITS || !is_number {
         return false;
     }

@@ -2,7 +2,7 @@
 
 /// Most names that are asked for are not in the set: their first letter, their last and their length tell.
 pub(super) struct Names<const N: usize> {
-    names: [&'static str; N],
+    all: [&'static str; N],
     /// For each first byte the lengths of the names that begin with it, a bit each.
     begin: [u64; 256],
     /// The same for each last byte.
@@ -24,7 +24,11 @@ impl<const N: usize> Names<N> {
             end[name[name.len() - 1] as usize] |= 1 << name.len();
             at += 1;
         }
-        Self { names, begin, end }
+        Self {
+            all: names,
+            begin,
+            end,
+        }
     }
 
     #[inline]
@@ -38,12 +42,12 @@ impl<const N: usize> Names<N> {
             .map_or(0, |(begin, end)| begin & end);
         name.len() < 64
             && (lengths >> name.len()) & 1 == 1
-            && self.names.iter().any(|one| one.as_bytes() == name)
+            && self.all.iter().any(|one| one.as_bytes() == name)
     }
 
     #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = &'static str> {
-        self.names.into_iter()
+        self.all.into_iter()
     }
 }
 

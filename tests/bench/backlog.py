@@ -26,10 +26,10 @@ def measure(folder):
     # Where it will be once it is back.
     collector = Tool("collector", "--expect", 1)
     at = collector.told()
-    collector.stop()
+    collector.kill()
     port = at["url"].rpartition(":")[2]
     config = configure(
-        folder / "agent.toml", told, at, interval="1ms", schedule="* * * * * *", window=WINDOW, lookback=f"{DAYS}d"
+        folder / "agent.toml", told, at, interval="1ms", schedule="* * * * * *", window=WINDOW, lookback=f"{DAYS * 24 + 1}h"
     )
     costs = [waiting(folder, config, step) for step in STEPS]
     spool = folder / "agent.state" / "spool" / "ready"

@@ -34,6 +34,7 @@ def main():
         sys.exit(f"there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
     rows = []
     for name in chosen:
+        print(f"measuring {name} …", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="cta-forwarder-bench-") as folder:
             rows += PARTS[name](Path(folder))
     text = table(rows)

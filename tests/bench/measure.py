@@ -80,6 +80,11 @@ class Tool:
         self._child.stdin.close()
         self._child.wait()
 
+    def kill(self):
+        """For one that would still wait for something."""
+        self._child.kill()
+        self._child.wait()
+
 
 def tool(*arguments):
     """Runs a tool of the rig to its end; gives what it tells."""
