@@ -295,8 +295,12 @@ fn push_text(out: &mut Vec<u8>, text: &[u8]) {
         out.extend_from_slice(text);
         return out.push(b'"');
     }
+    let Ok(text) = str::from_utf8(text) else {
+        // It is refused with its line, and not left out.
+        return out.extend_from_slice(text);
+    };
     // Writing to a vector and serializing a text cannot fail.
-    let written = serde_json::to_writer(out, str::from_utf8(text).unwrap_or_default());
+    let written = serde_json::to_writer(out, text);
     debug_assert!(written.is_ok(), "{written:?}");
 }
 
@@ -345,6 +349,15 @@ mod tests {
             let mut out = Vec::new();
             push_text(&mut out, text.as_bytes());
             assert_eq!(out, serde_json::to_vec(text).unwrap(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_not_left_out() {
+        for damaged in [&b"a\xff"[..], b"\"\xff"] {
+            let mut out = Vec::new();
+            push_text(&mut out, damaged);
+            assert!(str::from_utf8(&out).is_err(), "{out:?}");
         }
     }
 

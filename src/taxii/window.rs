@@ -94,11 +94,8 @@ impl WindowRules {
         server_now: DateTime<Utc>,
         span: Option<Duration>,
     ) -> bool {
-        let begin = self.begin(checkpoint, server_now, span);
-        let (Some(begin), Some(longest)) = (begin, self.longest(span)) else {
-            return false;
-        };
-        back(server_now, self.settle) - begin.time() > delta(longest)
+        self.margin(checkpoint, server_now, span)
+            .is_some_and(|margin| margin < TimeDelta::zero())
     }
 
     /// How long until it is behind; none if it is, or never will be.
@@ -110,10 +107,20 @@ impl WindowRules {
         span: Option<Duration>,
     ) -> Option<Duration> {
         const A_MOMENT: Duration = Duration::from_millis(1);
+        let margin = self.margin(checkpoint, server_now, span)?;
+        margin.to_std().ok()?.checked_add(A_MOMENT)
+    }
+
+    /// What one window holds beyond what waits; none where nothing bounds it.
+    fn margin(
+        &self,
+        checkpoint: Option<&Timestamp>,
+        server_now: DateTime<Utc>,
+        span: Option<Duration>,
+    ) -> Option<TimeDelta> {
         let begin = self.begin(checkpoint, server_now, span)?;
         let waits = back(server_now, self.settle) - begin.time();
-        let left = delta(self.longest(span)?).checked_sub(&waits)?;
-        left.to_std().ok()?.checked_add(A_MOMENT)
+        delta(self.longest(span)?).checked_sub(&waits)
     }
 
     /// Where the next window begins; none at the beginning of the collection.

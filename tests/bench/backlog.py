@@ -1,13 +1,12 @@
 """What waits while an output is away: whether it costs anything but its place on the disk."""
 
-import json
 import subprocess
 import time
 from datetime import datetime
 from statistics import median
 
 from delivery import configure, wait_until_acknowledged
-from measure import CTA_FORWARDER, Tool, Watched
+from measure import CTA_FORWARDER, Tool, Watched, batches
 
 # A window holds one package, so that each poll makes a batch.
 PACKAGES = 10_100
@@ -99,13 +98,6 @@ def waiting(folder, config, step):
         "status": status * 1000,
         "memory": figures.kib / 1024,
     }
-
-
-def batches(config):
-    told = subprocess.run(
-        [CTA_FORWARDER, "status", "--json", "--config", config], stdout=subprocess.PIPE, check=True
-    )
-    return json.loads(told.stdout)["spool"]["batches"]
 
 
 def seconds_of(*command):

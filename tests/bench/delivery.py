@@ -1,10 +1,8 @@
 """From the poll to the acknowledgement, beside a bare loop that has nothing else to do."""
 
-import json
-import subprocess
 import time
 
-from measure import CTA_FORWARDER, Tool, Watched, tool
+from measure import Tool, Watched, batches, flattened, tool
 
 PACKAGES = 15_000
 FLOWS = 40
@@ -80,27 +78,17 @@ def configure(file, service, collector, window=None, lookback="30d", **how):
 
 
 def wait_until_acknowledged(config):
-    while True:
-        told = subprocess.run(
-            [CTA_FORWARDER, "status", "--json", "--config", config], stdout=subprocess.PIPE, check=False
-        )
-        if told.stdout and json.loads(told.stdout)["spool"]["batches"] == 0:
-            return
+    while batches(config) > 0:
         time.sleep(0.05)
 
 
 def bare_loop(folder):
     """Events a second that the same receiver takes from a loop that only sends."""
-    file = folder / "bare.xml"
-    written = tool("answer", file, "--bytes", 200 << 20)
-    events = folder / "events.jsonl"
-    with open(events, "wb") as out:
-        subprocess.run([CTA_FORWARDER, "flatten", file], stdout=out, stderr=subprocess.DEVNULL, check=True)
-    file.unlink()
-    collector = Tool("collector", "--expect", written["events"])
+    events, count = flattened(folder, 200 << 20)
+    collector = Tool("collector", "--expect", count)
     at = collector.told()
     took = tool("post", events, "--url", at["url"], "--token", at["token"])
     collector.told()
     collector.stop()
     events.unlink()
-    return written["events"] / took["seconds"]
+    return count / took["seconds"]

@@ -94,6 +94,24 @@ def tool(*arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def flattened(folder, size):
+    """A file of the events of an answer of so many bytes; gives how many they are too."""
+    answer, events = folder / "answer.xml", folder / "events.jsonl"
+    written = tool("answer", answer, "--bytes", size)
+    with open(events, "wb") as out:
+        subprocess.run([CTA_FORWARDER, "flatten", answer], stdout=out, stderr=subprocess.DEVNULL, check=True)
+    answer.unlink()
+    return events, written["events"]
+
+
+def batches(config):
+    """How many batches wait."""
+    told = subprocess.run(
+        [CTA_FORWARDER, "status", "--json", "--config", config], stdout=subprocess.PIPE, check=True
+    )
+    return json.loads(told.stdout)["spool"]["batches"]
+
+
 @dataclass
 class Figures:
     """What an agent has taken: resident memory now and at most, and processor seconds."""

@@ -3,7 +3,7 @@
 import subprocess
 
 from delivery import SERVICE
-from measure import CTA_FORWARDER, Tool, Watched, tool
+from measure import Tool, Watched, flattened, tool
 
 PACKAGES = 5_000
 FLOWS = 40
@@ -23,13 +23,8 @@ server_name = "127.0.0.1"
 
 def measure(folder):
     certificate = make_certificate(folder)
-    events = folder / "events.jsonl"
-    file = folder / "bare.xml"
-    written = tool("answer", file, "--bytes", 200 << 20)
-    with open(events, "wb") as out:
-        subprocess.run([CTA_FORWARDER, "flatten", file], stdout=out, stderr=subprocess.DEVNULL, check=True)
-    file.unlink()
-    return [row(folder, transport, certificate, events, written["events"]) for transport in ("tcp", "tls", "relp")]
+    events, count = flattened(folder, 200 << 20)
+    return [row(folder, transport, certificate, events, count) for transport in ("tcp", "tls", "relp")]
 
 
 def row(folder, transport, certificate, events, count):
