@@ -7,30 +7,23 @@ use std::path::PathBuf;
 
 use cta_forwarder::simulator::cta::{Volume, write_answer};
 
-use crate::package_size;
+use crate::Content;
 
 /// Write a poll response of packages of one size to a file, and tell what it holds as JSON
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     file: PathBuf,
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Packages follow each other until there are so many bytes of them
     #[arg(long, default_value_t = 100 << 20)]
     bytes: u64,
-    /// Incidents in a package
-    #[arg(long, default_value_t = 1)]
-    incidents: usize,
-    /// Flows of an incident
-    #[arg(long, default_value_t = 40)]
-    flows: usize,
+    #[command(flatten)]
+    content: Content,
 }
 
 impl Arguments {
     pub(crate) fn run(self) -> Result<(), Box<dyn Error>> {
         let volume = Volume {
-            seed: self.seed,
-            size: package_size(self.incidents, self.flows),
+            content: self.content.generator(),
             min_bytes: self.bytes,
             begin: "2026-01-01T00:00:00Z".parse()?,
         };

@@ -17,7 +17,7 @@ mod service;
 use std::error::Error;
 
 use clap::Parser;
-use cta_forwarder::simulator::content::PackageSize;
+use cta_forwarder::simulator::content::{ContentGenerator, Manner, PackageSize};
 
 /// One tool of the rig
 #[derive(Debug, Parser)]
@@ -45,13 +45,39 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Packages of so many incidents, each with so many flows.
-fn package_size(incidents: usize, flows: usize) -> PackageSize {
-    PackageSize {
-        incidents,
-        indicators: 1,
-        flows,
-        exact: true,
+/// What is published.
+#[derive(Debug, clap::Args)]
+struct Content {
+    /// The same seed gives the same bytes for ever
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Incidents in a package
+    #[arg(long, default_value_t = 1)]
+    incidents: usize,
+    /// Flows of an incident
+    #[arg(long, default_value_t = 40)]
+    flows: usize,
+    /// Written in any way that XML has, instead of as the vendor's sample
+    #[arg(long)]
+    varied: bool,
+}
+
+impl Content {
+    fn generator(&self) -> ContentGenerator {
+        let size = PackageSize {
+            incidents: self.incidents,
+            indicators: 1,
+            flows: self.flows,
+            exact: true,
+        };
+        let manner = if self.varied {
+            Manner::Varied
+        } else {
+            Manner::Sample
+        };
+        ContentGenerator::new(self.seed)
+            .with_size(size)
+            .with_manner(manner)
     }
 }
 

@@ -6,22 +6,19 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use cta_forwarder::clock::SystemClock;
-use cta_forwarder::simulator::content::ContentGenerator;
 use cta_forwarder::simulator::cta::{CtaRules, CtaService};
 
-use crate::{package_size, runtime, until_stdin_ends};
+use crate::{Content, runtime, until_stdin_ends};
 
 /// Serve packages that lie evenly over the last days
 ///
 /// Tells where it is and what it has as JSON, and ends with its standard input.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    content: Content,
     #[arg(long)]
     packages: u32,
-    #[arg(long, default_value_t = 40)]
-    flows: usize,
     #[arg(long, default_value_t = 29)]
     days: u32,
     /// Packages in a part of an answer
@@ -42,8 +39,7 @@ impl Arguments {
             let user = rules.accounts.first().cloned().ok_or("no account")?;
             let collection = CtaRules::COLLECTION;
             let service = CtaService::start(rules, Arc::new(SystemClock::new()))?;
-            let mut generator =
-                ContentGenerator::new(self.seed).with_size(package_size(1, self.flows));
+            let mut generator = self.content.generator();
             let now = service.now();
             let step = TimeDelta::days(self.days.into()) / self.packages.cast_signed();
             let (mut events, mut bytes) = (0, 0);

@@ -3,9 +3,9 @@
 use chrono::{DateTime, FixedOffset, Utc};
 use fastrand::Rng;
 
-use super::PackageSize;
 use super::model::{Composition, Definition, Flow, Incident, IndicatedTtp, Indicator, Package};
 use super::vocabulary as words;
+use super::{Manner, PackageSize};
 
 /// What makes the ids of a package differ from all others.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,7 @@ pub(super) fn package(
     random: &mut Rng,
     name: PackageName,
     size: PackageSize,
+    manner: Manner,
     published: DateTime<Utc>,
 ) -> Package {
     let ttps = definitions(words::ACTIVITIES, "ttp", name);
@@ -33,6 +34,7 @@ pub(super) fn package(
     let mut inventor = Inventor {
         random,
         size,
+        manner,
         published,
         ttps: &ttps,
         campaigns: &campaigns,
@@ -75,6 +77,7 @@ fn definitions(titles: &[&str], kind: &str, name: PackageName) -> Vec<Definition
 struct Inventor<'a> {
     random: &'a mut Rng,
     size: PackageSize,
+    manner: Manner,
     published: DateTime<Utc>,
     ttps: &'a [Definition],
     campaigns: &'a [Definition],
@@ -159,6 +162,7 @@ impl Inventor<'_> {
         let mut flows: Vec<Flow> = Vec::with_capacity(count);
         while flows.len() < count {
             let flow = match flows.last() {
+                _ if self.manner == Manner::Sample => self.flow_of_the_sample(),
                 Some(last) if self.one_in(6) => last.clone(),
                 _ if self.one_in(3) => self.stealthwatch_flow(),
                 _ => self.web_flow(),
@@ -168,9 +172,18 @@ impl Inventor<'_> {
         flows
     }
 
-    fn web_flow(&mut self) -> Flow {
+    fn flow_of_the_sample(&mut self) -> Flow {
+        let mut properties = self.web_properties();
+        properties.push(("scResultCode", "TCP_MISS".to_owned()));
+        Flow {
+            flow_type: Some("cta:webflow"),
+            properties,
+        }
+    }
+
+    fn web_properties(&mut self) -> Vec<(&'static str, String)> {
         let when = self.moment_before_publication();
-        let mut properties = vec![
+        vec![
             ("timestamp", when.to_string()),
             ("xElapsedTime", self.random.u32(..100_000).to_string()),
             (
@@ -185,7 +198,11 @@ impl Inventor<'_> {
             ("cUsername", self.word(words::NAMES)),
             ("sReputation", self.random.i32(-1000..1000).to_string()),
             ("sCategory", self.word(words::CATEGORIES)),
-        ];
+        ]
+    }
+
+    fn web_flow(&mut self) -> Flow {
+        let mut properties = self.web_properties();
         if self.random.bool() {
             properties.extend([
                 ("scResultCode", "TCP_MISS".to_owned()),
@@ -211,7 +228,7 @@ impl Inventor<'_> {
 
     fn stealthwatch_flow(&mut self) -> Flow {
         let start = self.moment_before_publication();
-        let end = start + self.random.i64(..600_000);
+        let end = start + self.random.i64(0..600_000);
         let mut properties = vec![
             ("startTime", start.to_string()),
             ("endTime", end.to_string()),
@@ -263,7 +280,7 @@ impl Inventor<'_> {
 
     /// Milliseconds since 1970, in the hour before the publication.
     fn moment_before_publication(&mut self) -> i64 {
-        self.published.timestamp_millis() - self.random.i64(..3_600_000)
+        self.published.timestamp_millis() - self.random.i64(0..3_600_000)
     }
 
     fn address(&mut self) -> String {

@@ -41,6 +41,16 @@ pub struct PackageSize {
     pub exact: bool,
 }
 
+/// How packages are written, and how odd what they say is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// Whatever was seen of the service, and any way in which XML can say it.
+    #[default]
+    Varied,
+    /// As the vendor's sample: indented, texts as they are, flows of twelve properties each.
+    Sample,
+}
+
 impl Default for PackageSize {
     fn default() -> Self {
         Self {
@@ -54,7 +64,7 @@ impl Default for PackageSize {
 
 /// Makes publications; the same seed gives the same ones for ever.
 ///
-/// Ids do not repeat within a seed. Among forty publications there is everything that was
+/// Ids do not repeat within a seed. Among forty varied publications there is everything that was
 /// seen of the real service: both kinds of flow, children in any order, definitions before and
 /// after their use, incidents without observables, several values, empty values, flows that are
 /// there twice, entities, CDATA, comments, any alphabet and any offset.
@@ -62,6 +72,7 @@ impl Default for PackageSize {
 pub struct ContentGenerator {
     seed: u64,
     size: PackageSize,
+    manner: Manner,
     made: u64,
 }
 
@@ -72,6 +83,7 @@ impl ContentGenerator {
         Self {
             seed,
             size: PackageSize::default(),
+            manner: Manner::default(),
             made: 0,
         }
     }
@@ -80,6 +92,13 @@ impl ContentGenerator {
     #[must_use]
     pub fn with_size(mut self, size: PackageSize) -> Self {
         self.size = size;
+        self
+    }
+
+    /// The same with packages written in this manner.
+    #[must_use]
+    pub fn with_manner(mut self, manner: Manner) -> Self {
+        self.manner = manner;
         self
     }
 
@@ -94,10 +113,13 @@ impl ContentGenerator {
             number: self.made,
         };
         self.made += 1;
-        let package = invention::package(&mut random, name, self.size, published);
+        let package = invention::package(&mut random, name, self.size, self.manner, published);
         Publication {
             published,
-            package_xml: xml::write(&package, &mut random),
+            package_xml: match self.manner {
+                Manner::Varied => xml::write_any_way(&package, &mut random),
+                Manner::Sample => xml::write_plainly(&package, &mut random),
+            },
             events: identity::of_package(&package),
             incidents: package.incidents.len(),
             flows: package.flows(),

@@ -10,7 +10,11 @@ fn at(text: &str) -> DateTime<Utc> {
 }
 
 fn publications(seed: u64, count: usize) -> Vec<Publication> {
-    let mut generator = ContentGenerator::new(seed);
+    publications_in(Manner::Varied, seed, count)
+}
+
+fn publications_in(manner: Manner, seed: u64, count: usize) -> Vec<Publication> {
+    let mut generator = ContentGenerator::new(seed).with_manner(manner);
     let published = at("2026-03-01T12:00:00.123Z");
     (0..count)
         .map(|_| generator.publication(published))
@@ -55,7 +59,13 @@ fn ids_do_not_repeat_and_are_as_many_as_stated() {
 
 #[test]
 fn what_is_written_is_what_the_ids_are_of() {
-    for (number, publication) in publications(3, 60).iter().enumerate() {
+    for manner in [Manner::Varied, Manner::Sample] {
+        is_what_the_ids_are_of(manner);
+    }
+}
+
+fn is_what_the_ids_are_of(manner: Manner) {
+    for (number, publication) in publications_in(manner, 3, 60).iter().enumerate() {
         let package = Element::parse(&publication.package_xml);
         let mut random = fastrand::Rng::with_seed(3);
         let mut random = fastrand::Rng::with_seed(
@@ -69,6 +79,7 @@ fn what_is_written_is_what_the_ids_are_of() {
             &mut random,
             name,
             PackageSize::default(),
+            manner,
             publication.published,
         );
         let flows = model
@@ -188,6 +199,37 @@ fn forty_publications_have_everything() {
             .any(|property| property.text().is_empty())
     };
     assert!(some(&empty), "no empty value");
+}
+
+#[test]
+fn as_the_sample() {
+    let published = at("2026-03-01T12:00:00.123Z");
+    let size = PackageSize {
+        incidents: 1,
+        indicators: 1,
+        flows: 5,
+        exact: true,
+    };
+    let mut generator = ContentGenerator::new(1)
+        .with_size(size)
+        .with_manner(Manner::Sample);
+    for _ in 0..40 {
+        let xml = generator.publication(published).package_xml;
+        for odd in ["<![CDATA[", "<!--", "&#"] {
+            assert!(!xml.contains(odd), "{xml}");
+        }
+        let flows = Element::parse(&xml).descendants("Custom_Properties").len();
+        assert_eq!(flows, 5);
+        assert_eq!(xml.matches("<cc:Property name=").count(), 12 * flows);
+    }
+}
+
+#[test]
+fn each_tag_as_far_in_as_what_is_open_around_it() {
+    let xml = "<a>\n<b>x</b>\n\n<c d=\"\"/>\n<e>two\n\n  lines</e>\n<f>\n</f>\n</a>";
+    let expected =
+        "<a>\n  <b>x</b>\n\n  <c d=\"\"/>\n  <e>two\n\n  lines</e>\n  <f>\n  </f>\n</a>\n";
+    assert_eq!(xml::indented(xml), expected);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Writes a package as XML, in one of the many ways that mean the same.
+//! Writes a package as XML, plainly or in one of the many ways that mean the same.
 
 use chrono::SecondsFormat;
 use fastrand::Rng;
@@ -8,16 +8,33 @@ use super::style::{STYLE_OF_THE_SAMPLE, STYLES, Style};
 use super::vocabulary::TOOLS;
 
 /// `package` as an element that declares all its namespaces.
-pub(super) fn write(package: &Package, random: &mut Rng) -> String {
+pub(super) fn write_any_way(package: &Package, random: &mut Rng) -> String {
     let style = STYLES
         .get(random.usize(..STYLES.len()))
         .unwrap_or(&STYLE_OF_THE_SAMPLE);
-    Writer { style, random }.package(package)
+    let writer = Writer {
+        style,
+        random,
+        is_plain: false,
+    };
+    writer.package(package)
+}
+
+/// The same as the vendor's sample is written.
+pub(super) fn write_plainly(package: &Package, random: &mut Rng) -> String {
+    let writer = Writer {
+        style: &STYLE_OF_THE_SAMPLE,
+        random,
+        is_plain: true,
+    };
+    indented(&writer.package(package))
 }
 
 struct Writer<'a> {
     style: &'a Style,
     random: &'a mut Rng,
+    /// Whether texts are written as they are, without comments among them.
+    is_plain: bool,
 }
 
 impl Writer<'_> {
@@ -54,7 +71,7 @@ impl Writer<'_> {
         let tools = self.each(TOOLS, |of, (id, name)| {
             let name = of.text_element(cybox_common, "Name", name);
             let vendor = of.text_element(cybox_common, "Vendor", "Cisco");
-            format!("<{cybox_common}Tool id=\"{id}\">{name}{vendor}</{cybox_common}Tool>\n")
+            format!("<{cybox_common}Tool id=\"{id}\">\n{name}{vendor}</{cybox_common}Tool>\n")
         });
         let identity = format!("<{common}Identity id=\"{}\"/>\n", package.customer);
         let tools = element(common, "Tools", &tools);
@@ -72,7 +89,7 @@ impl Writer<'_> {
         } = self.style;
         let title = self.text_element(prefix, "Title", &ttp.title);
         format!(
-            "<{stix}TTP id=\"{}\" xsi:type=\"{prefix}TTPType\">{title}</{stix}TTP>\n",
+            "<{stix}TTP id=\"{}\" xsi:type=\"{prefix}TTPType\">\n{title}</{stix}TTP>\n",
             ttp.id
         )
     }
@@ -163,6 +180,9 @@ impl Writer<'_> {
         let prefix = self.style.incident;
         let qualification = self.text_element(prefix, "Impact_Qualification", "Unknown");
         let assessment = element(prefix, "Impact_Assessment", &qualification);
+        if self.is_plain {
+            return assessment;
+        }
         format!("<!-- as assessed & left -->{assessment}")
     }
 
@@ -286,7 +306,7 @@ impl Writer<'_> {
         let flow_type: String = flow_type.collect();
         let custom = element(cybox_common, "Custom_Properties", &properties);
         let properties = format!(
-            "<{cybox}Properties xsi:type=\"co:CustomObjectType\"{flow_type}>{custom}</{cybox}Properties>"
+            "<{cybox}Properties xsi:type=\"co:CustomObjectType\"{flow_type}>\n{custom}</{cybox}Properties>\n"
         );
         element(cybox, "Object", &properties)
     }
@@ -302,6 +322,9 @@ impl Writer<'_> {
 
     /// `text` in one of the ways in which XML can write it.
     fn text(&mut self, text: &str) -> String {
+        if self.is_plain {
+            return escaped(text);
+        }
         match self.random.u8(..10) {
             0 => cdata(text),
             1 => text.chars().map(character_reference).collect(),
@@ -316,6 +339,26 @@ impl Writer<'_> {
             _ => escaped(text),
         }
     }
+}
+
+/// With each line that starts with a tag as far in as what is open around it; a text goes on as it is.
+pub(super) fn indented(xml: &str) -> String {
+    const STEP: usize = 2;
+    let mut indented = String::with_capacity(2 * xml.len());
+    let mut depth = 0_usize;
+    for line in xml.lines() {
+        let ends = line.matches("</").count();
+        let starts = line.matches('<').count() - ends - line.matches("/>").count();
+        let is_end = line.starts_with("</");
+        if line.starts_with('<') {
+            let around = depth.saturating_sub(usize::from(is_end));
+            indented.extend(std::iter::repeat_n(' ', STEP * around));
+        }
+        indented.push_str(line);
+        indented.push('\n');
+        depth = (depth + starts).saturating_sub(ends);
+    }
+    indented
 }
 
 /// An element that only names another by its id.

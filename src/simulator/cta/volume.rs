@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::catalogue::timestamp;
 use super::message::{BLOCKS_END, PollResponse, good_block};
 use super::rules::CtaRules;
-use crate::simulator::content::{ContentGenerator, PackageSize};
+use crate::simulator::content::ContentGenerator;
 
 /// What stands between two packages' stamps.
 const STEP: TimeDelta = TimeDelta::milliseconds(100);
@@ -16,10 +16,8 @@ const STEP: TimeDelta = TimeDelta::milliseconds(100);
 /// What an answer is to hold.
 #[derive(Debug, Clone)]
 pub struct Volume {
-    /// The same seed gives the same bytes for ever.
-    pub seed: u64,
-    /// What is in a package, each of which has a Content_Block of its own.
-    pub size: PackageSize,
+    /// Makes the packages, each of which has a Content_Block of its own.
+    pub content: ContentGenerator,
     /// Packages follow each other until there are so many bytes of them.
     pub min_bytes: u64,
     /// The beginning of the window.
@@ -51,7 +49,7 @@ pub fn write_answer(volume: &Volume, out: &mut impl Write) -> io::Result<Written
         bad_block: None,
     };
     out.write_all(head.head_to_xml(1, "1").as_bytes())?;
-    let mut generator = ContentGenerator::new(volume.seed).with_size(volume.size);
+    let mut generator = volume.content.clone();
     let (mut written, mut published) = (Written::default(), volume.begin);
     while written.bytes < volume.min_bytes {
         published += STEP;
