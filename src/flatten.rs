@@ -14,6 +14,7 @@ mod markings;
 mod names;
 mod records;
 mod references;
+mod shapes;
 mod waiting;
 
 use std::collections::BTreeMap;

@@ -1,10 +1,8 @@
 //! Fields as JSON text: `"name":value,` one after the other.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 
 use super::names::Names;
-use crate::stix::{ObjectKind, PropertiesView};
 
 /// Properties that are numbers, by name and never by value: an all-digit hash stays a text.
 static NUMBERS: Names<14> = Names::new([
@@ -165,48 +163,8 @@ pub(super) fn join(values: &[impl AsRef<str>]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Appends the properties of an object; those of one name become an array where the first stands.
-pub(super) fn push_properties(
-    out: &mut Vec<u8>,
-    kind: ObjectKind<'_>,
-    properties: PropertiesView<'_>,
-) {
-    let fields: Fields<'_> = properties
-        .iter()
-        .map(|(name, value)| (field_name(name), value))
-        .collect();
-    if !has_repeated_names(&fields) {
-        for (name, value) in &fields {
-            push_name(out, name);
-            push_value(out, kind, name, value);
-            out.push(b',');
-        }
-        return;
-    }
-    for (name, values) in by_name(&fields) {
-        push_name(out, name);
-        match values.as_slice() {
-            [value] => push_value(out, kind, name, value),
-            several => {
-                out.push(b'[');
-                for (place, value) in several.iter().enumerate() {
-                    if place > 0 {
-                        out.push(b',');
-                    }
-                    push_value(out, kind, name, value);
-                }
-                out.push(b']');
-            }
-        }
-        out.push(b',');
-    }
-}
-
-/// Names and values, in UTF-8.
-type Fields<'a> = Vec<(Cow<'a, [u8]>, &'a [u8])>;
-
-#[inline]
-fn field_name(name: &[u8]) -> Cow<'_, [u8]> {
+/// What the field of a property is called.
+pub(super) fn field_name(name: &[u8]) -> Cow<'_, [u8]> {
     if name.is_empty() || name.starts_with(b"_") || RESERVED.contains(name) {
         Cow::Owned([b"property_", name].concat())
     } else {
@@ -214,48 +172,14 @@ fn field_name(name: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Up to so many names, comparing each with each is quicker than a table.
-const FEW: usize = 32;
-
-fn has_repeated_names(fields: &Fields<'_>) -> bool {
-    if fields.len() > FEW {
-        let mut seen = HashSet::with_capacity(fields.len());
-        return fields.iter().any(|(name, _)| !seen.insert(name.as_ref()));
-    }
-    // Names of another length or another end differ.
-    let mut seen = 0_u64;
-    fields.iter().enumerate().any(|(place, (name, _))| {
-        let last = name.last().copied().unwrap_or_default();
-        let bit = 1 << ((usize::from(last) ^ (name.len() << 2)) % 64);
-        let may_be_there = seen & bit != 0;
-        seen |= bit;
-        let mut before = fields.iter().take(place);
-        may_be_there && before.any(|(other, _)| other == name)
-    })
+/// Whether the values of this field are numbers; those of standard objects have names of their own too.
+pub(super) fn is_number(is_standard: bool, name: &[u8]) -> bool {
+    NUMBERS.contains(name) || (is_standard && OBJECT_NUMBERS.contains(name))
 }
 
-/// The values of each name, in the order in which the names come first.
-fn by_name<'f>(fields: &'f Fields<'_>) -> Vec<(&'f [u8], Vec<&'f [u8]>)> {
-    let mut found: Vec<(&[u8], Vec<&[u8]>)> = Vec::with_capacity(fields.len());
-    let mut places = HashMap::new();
-    for (name, value) in fields {
-        let place = if fields.len() > FEW {
-            let next = found.len();
-            Some(*places.entry(name.as_ref()).or_insert(next)).filter(|place| *place < next)
-        } else {
-            found.iter().position(|(other, _)| *other == name.as_ref())
-        };
-        match place.and_then(|place| found.get_mut(place)) {
-            Some((_, values)) => values.push(value),
-            None => found.push((name, vec![value])),
-        }
-    }
-    found
-}
-
-fn push_value(out: &mut Vec<u8>, kind: ObjectKind<'_>, name: &[u8], value: &[u8]) {
-    let is_number = NUMBERS.contains(name)
-        || (matches!(kind, ObjectKind::Standard(_)) && OBJECT_NUMBERS.contains(name));
+/// Appends a value; what is to be a number and is none stays a text.
+#[inline]
+pub(super) fn push_value(out: &mut Vec<u8>, is_number: bool, value: &[u8]) {
     if !(is_number && push_number(out, value.trim_ascii())) {
         push_text(out, value);
     }
@@ -281,8 +205,9 @@ fn push_number(out: &mut Vec<u8>, text: &[u8]) -> bool {
     true
 }
 
+/// Appends `"name":`.
 #[inline]
-fn push_name(out: &mut Vec<u8>, name: &[u8]) {
+pub(super) fn push_name(out: &mut Vec<u8>, name: &[u8]) {
     push_text(out, name);
     out.push(b':');
 }
@@ -372,13 +297,14 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, value: &str, expect: &str) {
-        check_of(ObjectKind::Custom("cta:webflow"), name, value, expect);
+        check_of(false, name, value, expect);
     }
 
     #[track_caller]
-    fn check_of(kind: ObjectKind<'_>, name: &str, value: &str, expect: &str) {
+    fn check_of(is_standard: bool, name: &str, value: &str, expect: &str) {
         let mut out = Vec::new();
-        push_value(&mut out, kind, name.as_bytes(), value.as_bytes());
+        let is_number = is_number(is_standard, name.as_bytes());
+        push_value(&mut out, is_number, value.as_bytes());
         assert_eq!(
             String::from_utf8(out).unwrap(),
             expect,
@@ -409,9 +335,9 @@ mod tests {
         check("cIP", "7", "\"7\"");
         // What a Custom object calls a port is its own affair.
         check("port", "80", "\"80\"");
-        check_of(ObjectKind::Standard("Port"), "port", "80", "80");
-        check_of(ObjectKind::Standard("Port"), "port", "http", "\"http\"");
-        check_of(ObjectKind::Standard("File"), "md5", "80", "\"80\"");
+        check_of(true, "port", "80", "80");
+        check_of(true, "port", "http", "\"http\"");
+        check_of(true, "md5", "80", "\"80\"");
     }
 
     #[test]

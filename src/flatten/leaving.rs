@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::identity::{Identity, Ordinals};
 use super::links::{self, Holder, OpenLinks};
 use super::records::{IncidentRecord, IndicatorRecord};
+use super::shapes::Shapes;
 use super::waiting::{ObjectPiece, Piece};
 use super::{EventSink, FlatEvent, FlattenLimits, Package, fields, keep};
 use crate::event::{EventId, RecordType};
@@ -27,6 +28,7 @@ pub(super) struct Leaving<'w> {
     known: RandomAccess<'w>,
     package: &'w mut Package,
     limits: FlattenLimits,
+    shapes: &'w mut Shapes,
     sink: &'w mut dyn EventSink,
     /// Where the reader is, and where it comes back to.
     readers: Vec<Reader>,
@@ -95,6 +97,7 @@ impl<'w> Leaving<'w> {
         known: RandomAccess<'w>,
         package: &'w mut Package,
         limits: FlattenLimits,
+        shapes: &'w mut Shapes,
         sink: &'w mut dyn EventSink,
     ) -> Self {
         let marking = std::mem::take(&mut package.marking);
@@ -109,6 +112,7 @@ impl<'w> Leaving<'w> {
             known,
             package,
             limits,
+            shapes,
             sink,
             readers: Vec::new(),
             open: Vec::new(),
@@ -429,7 +433,8 @@ impl<'w> Leaving<'w> {
         if let Some(relations) = &relations {
             links::push_relations(out, relations);
         }
-        fields::push_properties(out, object.kind, properties);
+        let shapes = &mut self.shapes;
+        shapes.push_properties(out, object.kind, properties);
         self.end_event(record_type, id).map_err(keep)
     }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::leaving::{Leaving, Left};
 use super::records::{IncidentRecord, IndicatorRecord};
+use super::shapes::Shapes;
 use super::{EventSink, FlattenLimits, Package, keep};
 use crate::stix::{
     ObjectKind, Observable, PropertiesView, ReadPackageError, Reference, ReferenceKind, Relations,
@@ -31,6 +32,7 @@ pub(super) struct Waiting {
     contents: Tape,
     scopes: Tape,
     record: Vec<u8>,
+    shapes: Shapes,
 }
 
 /// A piece of a package's contents.
@@ -83,6 +85,7 @@ impl Waiting {
             contents: tape(CONTENTS_MEMORY),
             scopes: tape(SCOPES_MEMORY),
             record: Vec::new(),
+            shapes: Shapes::default(),
         }
     }
 
@@ -177,7 +180,7 @@ impl Waiting {
         }
         let known = self.scopes.random_access();
         let contents = self.contents.random_access();
-        Leaving::new(contents, known, package, limits, sink).all()
+        Leaving::new(contents, known, package, limits, &mut self.shapes, sink).all()
     }
 
     /// Only now it is known which of the ids matter.

@@ -98,6 +98,30 @@ impl Find for Reference {
     }
 }
 
+/// How many bytes of white space stand first. Nearly all of it is indentation: eight spaces are looked at
+/// at once.
+#[inline]
+pub(super) fn blank_bytes(bytes: &[u8]) -> usize {
+    const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
+    let mut at = 0;
+    loop {
+        match bytes.get(at) {
+            Some(b' ') => {}
+            Some(byte) if byte.is_ascii_whitespace() => {
+                at += 1;
+                continue;
+            }
+            _ => return at,
+        }
+        let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) else {
+            at += 1;
+            continue;
+        };
+        let others = u64::from_le_bytes(*chunk) ^ SPACES;
+        at += others.trailing_zeros() as usize / 8;
+    }
+}
+
 /// What a reference stands for and its bytes, where it is written as nearly everybody writes it.
 #[inline]
 pub(super) fn plain_reference(bytes: &[u8]) -> Option<(char, usize)> {

@@ -219,21 +219,63 @@ impl<'r> Xml<'r> {
 
     /// The next token but the white space that stands before it, which says nothing between elements.
     pub fn next_behind_space(&mut self) -> Result<Token<'_>, XmlError> {
-        // What goes on is no white space between elements.
-        let is_between = !self.owes_end && !self.is_in_cdata && self.text_bytes == 0;
-        if is_between {
-            self.source.finish_character();
-            loop {
-                let rest = self.source.rest_bytes();
-                let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace());
-                let (blank, all) = (blank.count(), rest.len());
-                self.source.consume(blank);
-                if blank < all || !self.read_more(self.source.offset())? {
-                    break;
-                }
+        self.pass_over_space()?;
+        self.next()
+    }
+
+    /// Passes over white space between elements.
+    #[inline]
+    pub fn pass_over_space(&mut self) -> Result<(), XmlError> {
+        if !self.is_between_tokens() {
+            return Ok(());
+        }
+        self.source.finish_character();
+        loop {
+            let rest = self.source.rest_bytes();
+            let (blank, all) = (markup::blank_bytes(rest), rest.len());
+            self.source.consume(blank);
+            if blank < all || !self.read_more(self.source.offset())? {
+                return Ok(());
             }
         }
-        self.next()
+    }
+
+    /// Whether what follows neither goes on nor is owed.
+    #[inline]
+    fn is_between_tokens(&self) -> bool {
+        !self.owes_end && !self.is_in_cdata && self.text_bytes == 0
+    }
+
+    /// The value of its one attribute and the text of the element that starts here, which ends with them.
+    ///
+    /// Only if all of it lies in the buffer and is written as nearly everybody writes it, and if it has this
+    /// local name and is called as the element that started last: most of a document are elements of one
+    /// name. Whatever else is here is left for [`Xml::next`].
+    pub fn plain_element(&mut self, local: &str, attribute: &str) -> Option<(&str, &str)> {
+        let is_plain = self.is_between_tokens() && !self.source.has_returns();
+        if !is_plain || self.last_name.local() != local || self.depth >= self.limits.max_depth {
+            return None;
+        }
+        let name = self.last_name.name().as_bytes();
+        let rest = self.source.rest_bytes();
+        let behind = rest.strip_prefix(b"<")?.strip_prefix(name)?;
+        let behind = behind.strip_prefix(b" ")?;
+        let behind = behind.strip_prefix(attribute.as_bytes())?;
+        let value = behind.strip_prefix(b"=\"")?;
+        let value_at = rest.len() - value.len();
+        let value_end = value_at + tag::plain_value_bytes(value)?;
+        let text = rest.get(value_end..)?.strip_prefix(b"\">")?;
+        let text_at = rest.len() - text.len();
+        let text_end = text_at + memchr::memchr2(b'<', b'&', text)?;
+        let end = rest.get(text_end..)?.strip_prefix(b"</")?;
+        let end = end.strip_prefix(name)?.strip_prefix(b">")?;
+        let bytes = rest.len() - end.len();
+        if bytes as u64 > self.limits.max_text_bytes {
+            return None;
+        }
+        let element = self.source.take(bytes);
+        let part = |start, end| element.get(start..end).unwrap_or_default();
+        Some((part(value_at, value_end), part(text_at, text_end)))
     }
 
     /// What follows, as its first bytes tell.

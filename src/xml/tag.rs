@@ -90,8 +90,7 @@ impl<'x> Tag<'x> {
         let written = self.content.get(self.name_bytes..)?;
         let value = written.strip_prefix(' ')?.strip_prefix(name)?;
         let value = value.strip_prefix("=\"")?;
-        let is_end = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'&');
-        let bytes = value.as_bytes().iter().position(is_end)?;
+        let bytes = plain_value_bytes(value.as_bytes())?;
         let end = value.as_bytes().get(bytes..)?;
         matches!(end, [b'"'] | [b'"', b' ', ..]).then_some(value.get(..bytes)?)
     }
@@ -123,6 +122,13 @@ impl<'x> Tag<'x> {
     pub fn owned(&self, name: &str) -> Result<Option<String>, XmlError> {
         Ok(self.attribute(name)?.map(Cow::into_owned))
     }
+}
+
+/// How long the value in double quotes is that starts here, or what of it is to be taken as it is written.
+#[inline]
+pub(super) fn plain_value_bytes(written: &[u8]) -> Option<usize> {
+    let is_end = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'&');
+    written.iter().position(is_end)
 }
 
 /// The attributes as they are written.
@@ -253,6 +259,17 @@ pub(super) struct LastName {
 }
 
 impl LastName {
+    #[inline]
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name without its prefix.
+    #[inline]
+    pub(super) fn local(&self) -> &str {
+        self.name.get(self.local_at..).unwrap_or_default()
+    }
+
     #[inline]
     fn is_name_of(&self, content: &str) -> bool {
         let behind = content.strip_prefix(self.name.as_str());

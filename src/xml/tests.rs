@@ -1,4 +1,5 @@
 mod against_quick_xml;
+mod plain_elements;
 
 use std::io;
 

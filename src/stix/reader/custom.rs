@@ -25,6 +25,7 @@ impl PackageReader<'_, '_> {
 
     pub(super) fn custom_properties(&mut self) -> Result<()> {
         loop {
+            self.plain_properties()?;
             match self.xml.next_behind_space()? {
                 Token::Start(tag) if tag.local() == "Property" => {
                     let name = tag.attribute("name")?.unwrap_or_default();
@@ -39,6 +40,18 @@ impl PackageReader<'_, '_> {
                 Token::Text(text) => self.within.text(&text, self.visitor),
                 Token::End | Token::Eof => return Ok(()),
             }
+        }
+    }
+
+    /// Those that need no closer look.
+    fn plain_properties(&mut self) -> Result<()> {
+        loop {
+            self.xml.pass_over_space()?;
+            let Some((name, value)) = self.xml.plain_element("Property", "name") else {
+                return Ok(());
+            };
+            self.frame.properties.push(&[name], value);
+            self.check_properties()?;
         }
     }
 
