@@ -17,8 +17,6 @@ pub mod control;
 pub mod crash;
 pub mod delivery;
 pub mod disk;
-pub mod event;
-pub mod flatten;
 pub mod house;
 pub mod import;
 pub mod inbox;
@@ -34,15 +32,14 @@ pub mod schedule;
 pub mod simulator;
 pub mod spool;
 pub mod state;
-pub mod stix;
 pub mod storage;
-pub mod tape;
 pub mod taxii;
 pub mod tls;
 mod tree;
 pub mod trial;
 pub mod wake;
-pub mod xml;
+
+pub use stix_events::{event, flatten, stix, tape, xml};
 
 // The simulated world of `tests/` also serves the tests here, and names the crate as they do.
 #[cfg(test)]

@@ -485,7 +485,7 @@ impl<'w> Leaving<'w> {
         line.pop();
         line.push(b'}');
         // What waited in a scratch file may have been damaged there.
-        if str::from_utf8(line).is_err() {
+        if simdutf8::basic::from_utf8(line).is_err() {
             return Err(io::Error::other("what was on the tape is no text any more"));
         }
         self.left.events += 1;

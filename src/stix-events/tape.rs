@@ -313,14 +313,12 @@ fn beyond_the_end() -> io::Error {
 }
 
 /// Scratch files in memory, for tests.
-#[cfg(any(test, fuzzing))]
 #[derive(Debug, Default)]
-pub(crate) struct MemoryScratch {
+pub struct MemoryScratch {
     /// How many files were made.
-    pub(crate) created: std::sync::atomic::AtomicUsize,
+    pub created: std::sync::atomic::AtomicUsize,
 }
 
-#[cfg(any(test, fuzzing))]
 impl Scratch for MemoryScratch {
     fn create(&self) -> io::Result<Box<dyn ScratchFile>> {
         self.created

@@ -256,7 +256,7 @@ impl<'r> Source<'r> {
         }
         let filled = self.left_over + read;
         let bytes = self.bytes.get(..filled).unwrap_or_default();
-        let valid = match str::from_utf8(bytes) {
+        let valid = match simdutf8::compat::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
                 // Only the end of what was read may be half a character, and only if more follows.

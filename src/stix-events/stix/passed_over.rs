@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::DefinitionKind;
+use crate::names::Names;
 
 /// What is met and not forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +49,7 @@ pub enum Owner {
 
 /// Elements that are told by their names, sorted. Names come from a document; only those of the
 /// schema are told.
-const NAMES: [&str; 90] = [
+static NAMES: Names<90> = Names::new([
     "Action",
     "Actions",
     "Affected_Assets",
@@ -139,7 +140,7 @@ const NAMES: [&str; 90] = [
     "Victim_Targeting",
     "Vulnerability",
     "Weakness",
-];
+]);
 /// Stands for all others.
 const OTHERS: &str = "other";
 
@@ -164,8 +165,7 @@ impl PassedOver {
 }
 
 fn find(name: &str) -> Option<&'static str> {
-    let place = NAMES.binary_search(&name).ok()?;
-    NAMES.get(place).copied()
+    NAMES.find(name.as_bytes())
 }
 
 impl fmt::Display for PassedOver {
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn names_are_found() {
-        for name in NAMES {
+        for name in NAMES.iter() {
             assert_eq!(find(name), Some(name));
         }
         let strange = PassedOver::of(Owner::Incident, "Strange");

@@ -5,6 +5,7 @@
 //! here needs a new [`VERSION`].
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use sha2::{Digest, Sha256};
 
@@ -18,6 +19,8 @@ const VERSION: &str = "1";
 #[derive(Debug, Default)]
 pub(super) struct Identity {
     texts: Vec<u8>,
+    /// The first texts of the last object, and their digest: those of its neighbours are the same.
+    last: Option<(Vec<u8>, Sha256)>,
 }
 
 impl Identity {
@@ -36,13 +39,24 @@ impl Identity {
             self.push(id);
         }
         self.push(kind);
-        let mut digest = Sha256::new_with_prefix(&self.texts);
+        let mut digest = self.digest_of_texts();
         digest.update(properties.as_bytes());
         let ordinal = ordinals.next(first_bytes(&digest.clone().finalize().into()));
         self.texts.clear();
         self.push(&ordinal.to_string());
         digest.update(&self.texts);
         EventId::from_bytes(first_bytes(&digest.finalize().into()))
+    }
+
+    fn digest_of_texts(&mut self) -> Sha256 {
+        match &self.last {
+            Some((texts, digest)) if *texts == self.texts => digest.clone(),
+            _ => {
+                let digest = Sha256::new_with_prefix(&self.texts);
+                self.last = Some((self.texts.clone(), digest.clone()));
+                digest
+            }
+        }
     }
 
     /// Starts the id of an incident without observables; its fields follow.
@@ -87,7 +101,7 @@ pub(super) struct Ordinals {
     /// By the first bytes of the digest of all but the ordinal. Two that differ and meet in them
     /// get the ordinals 0 and 1 where both could have 0: their ids stay different, and the same
     /// for the same content.
-    seen: HashMap<[u8; 8], u32>,
+    seen: HashMap<u64, u32, BuildHasherDefault<Itself>>,
     count: u32,
 }
 
@@ -100,9 +114,29 @@ impl Ordinals {
     /// How many identical ones there were before.
     fn next(&mut self, content: [u8; 8]) -> u32 {
         self.count += 1;
-        let seen = self.seen.entry(content).or_default();
+        let seen = self.seen.entry(u64::from_ne_bytes(content)).or_default();
         let ordinal = *seen;
         *seen += 1;
         ordinal
+    }
+}
+
+/// The hash of a piece of a digest is the piece.
+#[derive(Debug, Default)]
+struct Itself(u64);
+
+impl Hasher for Itself {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, piece: u64) {
+        self.0 = piece;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }

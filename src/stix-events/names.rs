@@ -1,7 +1,7 @@
-//! A set of names that is asked for every property.
+//! A set of names that is asked for every element or property.
 
 /// Most names that are asked for are not in the set: their first letter, their last and their length tell.
-pub(super) struct Names<const N: usize> {
+pub(crate) struct Names<const N: usize> {
     all: [&'static str; N],
     /// For each first byte the lengths of the names that begin with it, a bit each.
     begin: [u64; 256],
@@ -15,7 +15,7 @@ impl<const N: usize> Names<N> {
         clippy::indexing_slicing,
         reason = "a constant is made when this is compiled, and a byte is within 256"
     )]
-    pub(super) const fn new(names: [&'static str; N]) -> Self {
+    pub(crate) const fn new(names: [&'static str; N]) -> Self {
         let (mut begin, mut end) = ([0; 256], [0; 256]);
         let mut at = 0;
         while at < N {
@@ -32,21 +32,27 @@ impl<const N: usize> Names<N> {
     }
 
     #[inline]
-    pub(super) fn contains(&self, name: &[u8]) -> bool {
-        let (Some(first), Some(last)) = (name.first(), name.last()) else {
-            return false;
-        };
+    pub(crate) fn contains(&self, name: &[u8]) -> bool {
+        self.find(name).is_some()
+    }
+
+    /// The name as it is in the set.
+    #[inline]
+    pub(crate) fn find(&self, name: &[u8]) -> Option<&'static str> {
+        let (first, last) = (name.first()?, name.last()?);
         let lengths = |of: &[u64; 256], byte: u8| of.get(usize::from(byte)).copied();
         let lengths = lengths(&self.begin, *first)
             .zip(lengths(&self.end, *last))
             .map_or(0, |(begin, end)| begin & end);
-        name.len() < 64
-            && (lengths >> name.len()) & 1 == 1
-            && self.all.iter().any(|one| one.as_bytes() == name)
+        if name.len() >= 64 || (lengths >> name.len()) & 1 == 0 {
+            return None;
+        }
+        let mut all = self.all.iter().copied();
+        all.find(|one| one.as_bytes() == name)
     }
 
     #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'static str> {
         self.all.into_iter()
     }
 }

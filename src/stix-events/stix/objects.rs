@@ -324,7 +324,7 @@ mod tests {
     /// Each name stands in the documentation, and no table names a path twice.
     #[test]
     fn the_documentation_names_them_all() {
-        let page = include_str!("../../docs/events.md");
+        let page = include_str!("../../../docs/events.md");
         for (types, names) in TABLES {
             for name in *types {
                 assert!(page.contains(&format!("`{name}`")), "{name}");

@@ -11,7 +11,6 @@ mod identity;
 mod leaving;
 mod links;
 mod markings;
-mod names;
 mod records;
 mod references;
 mod shapes;

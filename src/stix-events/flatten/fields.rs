@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::names::Names;
+use crate::lanes;
+use crate::names::Names;
 
 /// Properties that are numbers, by name and never by value: an all-digit hash stays a text.
 static NUMBERS: Names<14> = Names::new([
@@ -230,29 +231,22 @@ fn push_text(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Whether JSON writes it with escapes: quotes, backslashes and control characters. Most texts are short
-/// and have none of them: eight bytes are looked at at once, each in its own lane of a number.
+/// and have none of them.
 #[inline]
 fn is_escaped(text: &[u8]) -> bool {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH_BITS: u64 = ONES << 7;
-    // The high bit of a lane that is zero, and perhaps of those above it.
-    let zeros = |lanes: u64| lanes.wrapping_sub(ONES) & !lanes & HIGH_BITS;
-    let found = |lanes: u64| {
-        let controls = lanes.wrapping_sub(ONES * u64::from(b' ')) & !lanes & HIGH_BITS;
-        let quotes = zeros(lanes ^ (ONES * u64::from(b'"')));
-        let backslashes = zeros(lanes ^ (ONES * u64::from(b'\\')));
-        controls | quotes | backslashes
+    let found = |bytes: [u8; 8]| {
+        let lanes = u64::from_le_bytes(bytes);
+        lanes::below(lanes, b' ') | lanes::of_byte(lanes, b'"') | lanes::of_byte(lanes, b'\\')
     };
     let (chunks, rest) = text.as_chunks::<8>();
     let mut last = [b' '; 8];
     for (lane, byte) in last.iter_mut().zip(rest) {
         *lane = *byte;
     }
-    let mut all = found(u64::from_le_bytes(last));
-    for chunk in chunks {
-        all |= found(u64::from_le_bytes(*chunk));
-    }
-    all != 0
+    chunks
+        .iter()
+        .fold(found(last), |all, chunk| all | found(*chunk))
+        != 0
 }
 
 #[cfg(test)]
@@ -342,7 +336,7 @@ mod tests {
 
     #[test]
     fn the_documentation_names_them_all() {
-        let page = include_str!("../../docs/events.md");
+        let page = include_str!("../../../docs/events.md");
         let (numbers, others): (Vec<_>, Vec<_>) = page
             .lines()
             .filter(|line| line.starts_with("| `"))

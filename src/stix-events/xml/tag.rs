@@ -7,6 +7,7 @@ use quick_xml::events::attributes::Attributes;
 use quick_xml::name::QName;
 
 use super::error::{XmlError, malformed};
+use crate::lanes;
 
 /// A start tag.
 #[derive(Debug, Clone, Copy)]
@@ -127,8 +128,18 @@ impl<'x> Tag<'x> {
 /// How long the value in double quotes is that starts here, or what of it is to be taken as it is written.
 #[inline]
 pub(super) fn plain_value_bytes(written: &[u8]) -> Option<usize> {
+    let (chunks, rest) = written.as_chunks::<8>();
+    for (number, chunk) in chunks.iter().enumerate() {
+        let lanes = u64::from_le_bytes(*chunk);
+        let ends = lanes::of_byte(lanes, b'"') | lanes::of_byte(lanes, b'&');
+        let first = lanes::first(ends | lanes::below(lanes, b' '));
+        if first < chunk.len() {
+            return Some(number * chunk.len() + first);
+        }
+    }
     let is_end = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'&');
-    written.iter().position(is_end)
+    let place = rest.iter().position(is_end)?;
+    Some(written.len() - rest.len() + place)
 }
 
 /// The attributes as they are written.

@@ -1,6 +1,8 @@
 //! Where tags and other markup end, and which elements are open. What was looked at is not looked at
 //! again when more of it comes.
 
+use crate::lanes;
+
 /// Looks for the end of what starts at the first of some bytes, of which there are more each time.
 pub(super) trait Find {
     /// How many bytes it has, if its end is among them.
@@ -105,20 +107,25 @@ pub(super) fn blank_bytes(bytes: &[u8]) -> usize {
     const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
     let mut at = 0;
     loop {
-        match bytes.get(at) {
-            Some(b' ') => {}
-            Some(byte) if byte.is_ascii_whitespace() => {
+        match bytes.get(at..) {
+            Some([b' ', ..]) => {}
+            Some([byte, ..]) if byte.is_ascii_whitespace() => {
                 at += 1;
                 continue;
             }
             _ => return at,
         }
-        let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) else {
+        while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+            let first_other = lanes::first(u64::from_le_bytes(*chunk) ^ SPACES);
+            at += first_other;
+            if first_other < chunk.len() {
+                break;
+            }
+        }
+        // At the end of what there is.
+        while let Some([b' ']) = bytes.get(at..at + 1) {
             at += 1;
-            continue;
-        };
-        let others = u64::from_le_bytes(*chunk) ^ SPACES;
-        at += others.trailing_zeros() as usize / 8;
+        }
     }
 }
 
