@@ -215,6 +215,7 @@ fn one_room_names_what_may_be_replaced() {
                 "control/server.rs",
                 "listener.rs",
                 "simulator",
+                "taxii/beside.rs",
                 "cli",
             ],
         ),

@@ -9,9 +9,8 @@ use super::{CommandError, Exit, complain};
 use crate::config::Limits;
 use crate::flatten::{Counts, EventSink, FlatEvent, Origin};
 use crate::tape::{Scratch, ScratchFile, Tape};
-use crate::taxii::response::{
-    Answer, PollPart, ReadResponseError, RefusedBlock, ResponseSink, read_answer,
-};
+use crate::taxii::beside;
+use crate::taxii::response::{Answer, PollPart, ReadResponseError, RefusedBlock, ResponseSink};
 
 /// Memory for the events of one file, which count only when it is read to its end.
 const FILE_MEMORY: usize = 4 << 20;
@@ -128,7 +127,7 @@ impl Document {
         origin: Origin<'_>,
     ) -> Result<Answer, ReadResponseError> {
         let scratch: Arc<dyn Scratch> = Arc::new(TemporaryFiles);
-        read_answer(input, Some(origin), &Limits::default(), &scratch, self)
+        beside::read_answer(input, Some(origin), &Limits::default(), &scratch, self)
     }
 
     /// How well it could be read.

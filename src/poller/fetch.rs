@@ -14,6 +14,7 @@ use crate::spool::{SpoolError, Staging};
 use crate::state::ledger::AppendError;
 use crate::state::{CollectionKey, Record};
 use crate::taxii::Timestamp;
+use crate::taxii::beside;
 use crate::taxii::client::{Reply, new_message_id};
 use crate::taxii::directory::MAX_REQUESTS;
 use crate::taxii::exchange::{Completed, Exchange, Progress};
@@ -314,7 +315,8 @@ fn read_reply(
     if (200..300).contains(&http) {
         let read = reply.read(|body| -> Result<_, ReadResponseError> {
             let mut body = staging.record_raw(body).map_err(ReadResponseError::Keep)?;
-            let answer = read_answer(&mut body, Some(origin), limits, &scratch, &mut *staging);
+            let answer =
+                beside::read_answer(&mut body, Some(origin), limits, &scratch, &mut *staging);
             // Also what could not be read is kept whole, as far as it came.
             body.finish().map_err(ReadResponseError::Keep)?;
             answer

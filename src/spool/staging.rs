@@ -44,8 +44,9 @@ pub struct Staging {
     room: Arc<Room>,
     files: Vec<EventFile>,
     open: Option<EventFileWriter>,
-    /// The events of the content block that is being read, as records.
+    /// The lines of the content block that is being read, and how many they are.
     block: Tape,
+    block_events: u64,
     letters: Vec<StagedLetter>,
     /// Where only what is new is staged.
     filter: Option<SetFilter>,
@@ -99,6 +100,7 @@ impl Staging {
         Ok(Self {
             disk: disk.clone(),
             block: Tape::new(scratch, BLOCK_MEMORY, u64::MAX),
+            block_events: 0,
             folder,
             room,
             files: Vec::new(),
@@ -140,7 +142,7 @@ impl Staging {
 
     /// Takes back everything since the mark.
     pub fn take_back(&mut self, mark: &Mark) -> io::Result<()> {
-        self.block.clear();
+        self.forget_block();
         if let (Some(filter), Some(mark)) = (&mut self.filter, mark.set) {
             filter.take_back(mark);
         }
@@ -244,7 +246,7 @@ impl Staging {
 
     /// All is staged; every file is durable.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        self.block.clear();
+        self.forget_block();
         self.close_file()
     }
 
@@ -271,6 +273,31 @@ impl Staging {
     /// The folder has been renamed into place.
     pub(super) fn keep(mut self) {
         self.is_kept = true;
+    }
+
+    fn forget_block(&mut self) {
+        self.block.clear();
+        self.block_events = 0;
+    }
+
+    /// Appends lines of which there are many, whole ones each time.
+    fn append_in_pieces(&mut self, lines: &mut impl Read) -> io::Result<()> {
+        let (mut piece, mut appended) = (Vec::new(), 0);
+        while lines.take(PIECE_BYTES as u64).read_to_end(&mut piece)? > 0 {
+            let end = memchr::memrchr(b'\n', &piece).map_or(0, |end| end + 1);
+            let (whole, _) = piece.split_at(end);
+            let events = memchr::memchr_iter(b'\n', whole).count() as u64;
+            self.append(whole, events)?;
+            appended += events;
+            piece.drain(..end);
+        }
+        if piece.is_empty() && appended == self.block_events {
+            Ok(())
+        } else {
+            Err(io::Error::other(
+                "what was on the tape is not what was written to it",
+            ))
+        }
     }
 
     fn append(&mut self, lines: &[u8], events: u64) -> io::Result<()> {
@@ -348,7 +375,10 @@ impl EventSink for Staging {
         {
             return Ok(());
         }
-        self.block.append_record(event.json).map(drop)
+        self.block.append(event.json)?;
+        self.block.append(b"\n")?;
+        self.block_events += 1;
+        Ok(())
     }
 }
 
@@ -361,29 +391,20 @@ impl ResponseSink for Staging {
         let empty = Tape::new(scratch, BLOCK_MEMORY, u64::MAX);
         let mut block = std::mem::replace(&mut self.block, empty);
         let mut reader = block.rewind()?;
-        let (mut record, mut lines, mut events) = (Vec::new(), Vec::new(), 0);
-        while reader.read_record(&mut record)? {
-            lines.append(&mut record);
-            lines.push(b'\n');
-            events += 1;
-            if lines.len() >= PIECE_BYTES {
-                self.append(&lines, events)?;
-                lines.clear();
-                events = 0;
-            }
-        }
-        if events > 0 {
-            self.append(&lines, events)?;
+        match reader.in_memory() {
+            Some([]) => {}
+            Some(lines) if lines.len() <= PIECE_BYTES => self.append(lines, self.block_events)?,
+            _ => self.append_in_pieces(&mut reader)?,
         }
         drop(reader);
         // Back again, for its memory.
-        block.clear();
         self.block = block;
+        self.forget_block();
         Ok(())
     }
 
     fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()> {
-        self.block.clear();
+        self.forget_block();
         if let Some(filter) = &mut self.filter {
             filter.block_refused();
             if !filter.passes_block(block.raw)? {

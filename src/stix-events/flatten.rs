@@ -17,6 +17,7 @@ mod shapes;
 mod waiting;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -118,17 +119,128 @@ pub struct Origin<'a> {
     pub collection: &'a str,
 }
 
-/// Turns what it hears of packages into events.
-pub struct Flattener<S> {
+/// Takes packages that were read to their ends, in their order.
+pub trait PackageSink {
+    /// The events of the package leave. What is in its place afterwards is used for the next one.
+    fn package(&mut self, package: &mut WholePackage) -> Result<(), ReadPackageError>;
+}
+
+/// Has the events of each package leave at once.
+#[derive(Debug)]
+pub struct AtOnce<S> {
     sink: S,
-    limits: FlattenLimits,
+    counts: Counts,
+    /// What was met and may yet be void.
+    counts_since: Counts,
+}
+
+impl<S: EventSink> AtOnce<S> {
+    /// Gives all events to `sink`.
+    pub fn new(sink: S) -> Self {
+        Self {
+            sink,
+            counts: Counts::default(),
+            counts_since: Counts::default(),
+        }
+    }
+
+    /// Where the events go.
+    pub fn sink(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// What has left counts.
+    pub fn keep(&mut self) {
+        self.counts.add(&std::mem::take(&mut self.counts_since));
+    }
+
+    /// What has left since the last [`AtOnce::keep`] does not count.
+    pub fn forget(&mut self) {
+        self.counts_since = Counts::default();
+    }
+
+    /// What was met as those events left that count.
+    #[must_use]
+    pub fn finish(self) -> Counts {
+        self.counts
+    }
+}
+
+impl<S: EventSink> PackageSink for AtOnce<S> {
+    fn package(&mut self, package: &mut WholePackage) -> Result<(), ReadPackageError> {
+        package.leave(&mut self.counts_since, &mut self.sink)
+    }
+}
+
+/// Turns what it hears of packages into packages of which the events can leave.
+pub struct Flattener<P> {
+    packages: P,
     counts: Counts,
     /// The fields of the origin, as JSON text.
     origin: Vec<u8>,
-    package: Package,
-    waiting: Waiting,
+    limits: FlattenLimits,
+    whole: WholePackage,
     open: Vec<Open>,
     identity: Identity,
+}
+
+/// A package whose events wait to leave.
+pub struct WholePackage {
+    package: Package,
+    waiting: Waiting,
+    limits: FlattenLimits,
+}
+
+impl WholePackage {
+    /// An empty one. What outgrows its memory goes to a scratch file.
+    #[must_use]
+    pub fn new(limits: FlattenLimits, scratch: &Arc<dyn Scratch>) -> Self {
+        Self {
+            package: Package::default(),
+            waiting: Waiting::new(scratch, limits.max_package_bytes),
+            limits,
+        }
+    }
+
+    /// How much waits.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.waiting.bytes()
+    }
+
+    /// Whether a limit may be met only as the events leave.
+    #[must_use]
+    pub fn may_be_refused(&self) -> bool {
+        !self.package.references.is_empty()
+            || self.waiting.objects() > u64::from(self.limits.max_observables)
+    }
+
+    /// All events leave in document order, and nothing is left; adds what was met.
+    pub fn leave(
+        &mut self,
+        counts: &mut Counts,
+        sink: &mut dyn EventSink,
+    ) -> Result<(), ReadPackageError> {
+        let left = self.waiting.leave(&mut self.package, self.limits, sink)?;
+        counts.packages += 1;
+        counts.events += left.events;
+        counts.pass_over(PassedOver::NoEvent, u64::from(left.events == 0));
+        counts.pass_over(PassedOver::Reference, left.undefined_references);
+        counts.pass_over(PassedOver::Marking, left.undefined_markings);
+        for (kind, count) in self.package.definitions.unnamed() {
+            counts.pass_over(PassedOver::Unnamed(kind), count);
+        }
+        self.waiting.clear();
+        Ok(())
+    }
+}
+
+impl fmt::Debug for WholePackage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WholePackage")
+            .field("bytes", &self.bytes())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The package that is being read.
@@ -162,53 +274,58 @@ enum Open {
     },
 }
 
-impl<S: EventSink> Flattener<S> {
-    /// A flattener that gives its events to `sink`.
+impl<P: PackageSink> Flattener<P> {
+    /// A flattener that gives what it has read to `packages`.
     pub fn new(
         origin: Origin<'_>,
         limits: FlattenLimits,
         scratch: &Arc<dyn Scratch>,
-        sink: S,
+        packages: P,
     ) -> Self {
         let mut origin_fields = Vec::new();
         fields::push_present(&mut origin_fields, "service", origin.service);
         fields::push_present(&mut origin_fields, "collection", origin.collection);
         Self {
-            sink,
-            limits,
+            packages,
             counts: Counts::default(),
             origin: origin_fields,
-            package: Package::default(),
-            waiting: Waiting::new(scratch, limits.max_package_bytes),
+            limits,
+            whole: WholePackage::new(limits, scratch),
             open: Vec::new(),
             identity: Identity::default(),
         }
     }
 
-    /// What was met so far.
+    /// What was met so far, but for what is met as events leave.
     #[must_use]
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// Goes back to what had been met before, without the events that left since.
+    /// Goes back to what had been met before.
     pub fn restore(&mut self, counts: Counts) {
         self.counts = counts;
     }
 
-    /// Where the events go.
-    pub fn sink(&mut self) -> &mut S {
-        &mut self.sink
+    /// Where the packages go.
+    pub fn packages(&mut self) -> &mut P {
+        &mut self.packages
+    }
+
+    /// What was met, and where the packages went.
+    #[must_use]
+    pub fn finish(self) -> (Counts, P) {
+        (self.counts, self.packages)
     }
 }
 
-impl<S: EventSink> Visitor for Flattener<S> {
+impl<P: PackageSink> Visitor for Flattener<P> {
     fn package_started(&mut self, package: PackageStart<'_>) -> Result<(), ReadPackageError> {
         // A package before this one may have been given up in the middle.
         self.open.clear();
-        self.waiting.clear();
-        self.package = Package::default();
-        let out = &mut self.package.fields;
+        self.whole.waiting.clear();
+        self.whole.package = Package::default();
+        let out = &mut self.whole.package.fields;
         out.extend_from_slice(&self.origin);
         fields::push_present(out, "packageId", package.id.unwrap_or_default());
         fields::push_present(
@@ -221,18 +338,18 @@ impl<S: EventSink> Visitor for Flattener<S> {
 
     fn definition(&mut self, definition: Definition) -> Result<(), ReadPackageError> {
         let limit = self.limits.max_definition_bytes;
-        self.package.definitions.add(definition, limit)
+        self.whole.package.definitions.add(definition, limit)
     }
 
     fn marking(&mut self, id: &str, marking: Marking) -> Result<(), ReadPackageError> {
         let limit = self.limits.max_definition_bytes;
-        self.package.markings.add(id, &marking, limit)
+        self.whole.package.markings.add(id, &marking, limit)
     }
 
     fn incident_started(&mut self, incident: IncidentStart<'_>) -> Result<(), ReadPackageError> {
         self.counts.incidents += 1;
         let id = incident.id.unwrap_or_default();
-        let start = self.waiting.start_incident(id).map_err(keep)?;
+        let start = self.whole.waiting.start_incident(id).map_err(keep)?;
         let url = incident.url.filter(|url| !url.is_empty());
         self.open.push(Open::Incident {
             start,
@@ -244,7 +361,7 @@ impl<S: EventSink> Visitor for Flattener<S> {
 
     fn indicator_started(&mut self, id: Option<&str>) -> Result<(), ReadPackageError> {
         let id = id.unwrap_or_default();
-        let start = self.waiting.start_indicator(id).map_err(keep)?;
+        let start = self.whole.waiting.start_indicator(id).map_err(keep)?;
         let id = id.to_owned();
         self.open.push(Open::Indicator { start, id });
         Ok(())
@@ -252,7 +369,7 @@ impl<S: EventSink> Visitor for Flattener<S> {
 
     fn observable_started(&mut self, id: Option<&str>) -> Result<(), ReadPackageError> {
         if let Some(id) = id {
-            self.waiting.start_observable(id).map_err(keep)?;
+            self.whole.waiting.start_observable(id).map_err(keep)?;
         }
         let has_id = id.is_some();
         self.open.push(Open::Observable { has_id });
@@ -260,7 +377,7 @@ impl<S: EventSink> Visitor for Flattener<S> {
     }
 
     fn observable(&mut self, observable: Observable<'_>) -> Result<(), ReadPackageError> {
-        let place = self.waiting.object(observable).map_err(keep)?;
+        let place = self.whole.waiting.object(observable).map_err(keep)?;
         if observable.is_related {
             self.open.push(Open::Related { place });
         }
@@ -271,7 +388,7 @@ impl<S: EventSink> Visitor for Flattener<S> {
         let Some(Open::Related { place }) = self.open.pop() else {
             return Ok(());
         };
-        self.waiting.related(place, relations).map_err(keep)
+        self.whole.waiting.related(place, relations).map_err(keep)
     }
 
     fn reference(&mut self, reference: Reference<'_>) -> Result<(), ReadPackageError> {
@@ -279,13 +396,21 @@ impl<S: EventSink> Visitor for Flattener<S> {
         let is_part = !self.open.is_empty();
         let limit = self.limits.max_definition_bytes;
         let Reference { kind, id, .. } = reference;
-        self.package.references.name(kind, id, is_part, limit)?;
-        self.waiting.reference(reference, is_part).map_err(keep)
+        self.whole
+            .package
+            .references
+            .name(kind, id, is_part, limit)?;
+        self.whole
+            .waiting
+            .reference(reference, is_part)
+            .map_err(keep)
     }
 
     fn observable_ended(&mut self) -> Result<(), ReadPackageError> {
         match self.open.pop() {
-            Some(Open::Observable { has_id: true }) => self.waiting.end_observable().map_err(keep),
+            Some(Open::Observable { has_id: true }) => {
+                self.whole.waiting.end_observable().map_err(keep)
+            }
             _ => Ok(()),
         }
     }
@@ -295,7 +420,10 @@ impl<S: EventSink> Visitor for Flattener<S> {
             return Ok(());
         };
         let record = IndicatorRecord::new(&id, indicator, &mut self.identity);
-        self.waiting.end_indicator(start, &record).map_err(keep)
+        self.whole
+            .waiting
+            .end_indicator(start, &record)
+            .map_err(keep)
     }
 
     fn incident_ended(&mut self, incident: Incident) -> Result<(), ReadPackageError> {
@@ -303,7 +431,10 @@ impl<S: EventSink> Visitor for Flattener<S> {
             return Ok(());
         };
         let record = IncidentRecord::new(&id, url, incident, &mut self.identity);
-        self.waiting.end_incident(start, &record).map_err(keep)
+        self.whole
+            .waiting
+            .end_incident(start, &record)
+            .map_err(keep)
     }
 
     fn passed_over(&mut self, what: PassedOver) {
@@ -311,28 +442,13 @@ impl<S: EventSink> Visitor for Flattener<S> {
     }
 
     fn package_ended(&mut self, header: Header) -> Result<(), ReadPackageError> {
-        let out = &mut self.package.fields;
+        let out = &mut self.whole.package.fields;
         fields::push_joined(out, "packageTitle", &header.titles);
         fields::push_joined(out, "packageIntent", &header.intents);
         fields::push_joined(out, "customer", &header.identities);
         fields::push_joined(out, "packageSource", &header.sources);
-        self.package.marking = header.marking;
-        let left = self
-            .waiting
-            .leave(&mut self.package, self.limits, &mut self.sink)?;
-        self.counts.packages += 1;
-        self.counts.events += left.events;
-        self.counts
-            .pass_over(PassedOver::NoEvent, u64::from(left.events == 0));
-        self.counts
-            .pass_over(PassedOver::Reference, left.undefined_references);
-        self.counts
-            .pass_over(PassedOver::Marking, left.undefined_markings);
-        for (kind, count) in self.package.definitions.unnamed() {
-            self.counts.pass_over(PassedOver::Unnamed(kind), count);
-        }
-        self.waiting.clear();
-        Ok(())
+        self.whole.package.marking = header.marking;
+        self.packages.package(&mut self.whole)
     }
 }
 

@@ -1,6 +1,7 @@
 //! TAXII 1.0 and 1.1 as a client speaks it. Only `client` does I/O; what to ask for, when, and what an
 //! answer means are plain values with the time as an argument.
 
+pub mod beside;
 pub mod client;
 pub mod directory;
 pub mod exchange;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::status::StatusMessage;
 use crate::config::Limits;
-use crate::flatten::{Counts, EventSink, FlattenLimits, Flattener, Origin};
+use crate::flatten::{AtOnce, Counts, EventSink, FlattenLimits, Flattener, Origin, PackageSink};
 use crate::stix::{self, PackageTag, ReadPackageError};
 use crate::tape::{Scratch, Tape};
 use crate::xml::{Tag, Token, Xml, XmlError, XmlLimits};
@@ -54,6 +54,33 @@ impl<T: ResponseSink + ?Sized> ResponseSink for &mut T {
 
     fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()> {
         (**self).block_refused(block)
+    }
+}
+
+/// Takes what is read of an answer: its packages, and how their blocks end. What it does with them may come
+/// later, but it comes in this order.
+pub trait ContentSink: PackageSink {
+    /// The packages since the last block are whole.
+    fn block_read(&mut self) -> io::Result<()>;
+    /// The packages since the last block are void, the block is set aside.
+    fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()>;
+    /// All of it is done; gives what was met as events left.
+    fn finish(self) -> io::Result<Counts>;
+}
+
+impl<S: ResponseSink> ContentSink for AtOnce<S> {
+    fn block_read(&mut self) -> io::Result<()> {
+        self.keep();
+        self.sink().block_read()
+    }
+
+    fn block_refused(&mut self, block: RefusedBlock<'_>) -> io::Result<()> {
+        self.forget();
+        self.sink().block_refused(block)
+    }
+
+    fn finish(self) -> io::Result<Counts> {
+        Ok(AtOnce::finish(self))
     }
 }
 
@@ -168,6 +195,17 @@ pub fn read_answer<S: ResponseSink>(
     scratch: &Arc<dyn Scratch>,
     sink: S,
 ) -> Result<Answer, ReadResponseError> {
+    read_answer_into(input, origin, limits, scratch, AtOnce::new(sink))
+}
+
+/// The same for whoever takes packages, and has their events leave.
+pub fn read_answer_into<C: ContentSink>(
+    input: &mut dyn Read,
+    origin: Option<Origin<'_>>,
+    limits: &Limits,
+    scratch: &Arc<dyn Scratch>,
+    sink: C,
+) -> Result<Answer, ReadResponseError> {
     let xml_limits = XmlLimits::from(limits);
     let flattener = |origin| Flattener::new(origin, FlattenLimits::from(limits), scratch, sink);
     let max_properties = limits.max_properties;
@@ -200,9 +238,9 @@ pub fn read_answer<S: ResponseSink>(
             stix::read_package(&mut xml, &tag, max_properties, &mut flattener)
                 .map_err(ReadResponseError::Package)?;
             read_epilogue(&mut xml)?;
-            let read = flattener.sink().block_read();
+            let read = flattener.packages().block_read();
             read.map_err(ReadResponseError::Keep)?;
-            Ok(Answer::Package(flattener.counts().clone()))
+            Ok(Answer::Package(all_counts(flattener)?))
         }
         Root::Poll(part) => {
             let asked = origin.unwrap_or_default();
@@ -228,6 +266,13 @@ pub fn read_answer<S: ResponseSink>(
             Ok(Answer::Poll(Box::new(part)))
         }
     }
+}
+
+/// What was met by reading, and as the events left.
+fn all_counts<C: ContentSink>(flattener: Flattener<C>) -> Result<Counts, ReadResponseError> {
+    let (mut counts, sink) = flattener.finish();
+    counts.add(&sink.finish().map_err(ReadResponseError::Keep)?);
+    Ok(counts)
 }
 
 impl From<&Limits> for XmlLimits {

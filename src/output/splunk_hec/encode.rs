@@ -3,10 +3,9 @@
 //! An unknown key in an envelope answers 200 and silently loses that event and all behind it, so
 //! there is only `time`, `host`, `source`, `sourcetype`, `index`, `fields` and `event`.
 
-use std::io::{self, Write as _};
+use std::io;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
 use serde_json::Value;
 
 use super::super::{BatchOrigin, Outgoing};
@@ -168,11 +167,63 @@ impl<'a> Labels<'a> {
     }
 }
 
+/// What a compressor takes in before it has to move what it remembers of it: twice its window of 32 KiB,
+/// but for the longest match.
+const GZIP_PIECE_BYTES: usize = 62 << 10;
+/// Deflate, no flags, no time, the fastest way, from an unknown system: RFC 1952, 2.3.
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
+
 /// Compresses a body; the fastest level, since events compress well at any.
+///
+/// One stream of pieces that know nothing of each other: to move what is remembered takes longer than to
+/// compress, and what is forgotten makes a tenth of what is sent.
 pub(super) fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish()
+    let mut out = Vec::with_capacity(body.len() / 4);
+    out.extend_from_slice(&GZIP_HEADER);
+    let mut deflate = Compress::new(Compression::fast(), false);
+    let mut rest = body;
+    loop {
+        let piece = rest.split_at_checked(GZIP_PIECE_BYTES);
+        let (piece, behind) = piece.unwrap_or((rest, &[]));
+        rest = behind;
+        if rest.is_empty() {
+            deflate_piece(&mut deflate, piece, FlushCompress::Finish, &mut out)?;
+            break;
+        }
+        deflate_piece(&mut deflate, piece, FlushCompress::Sync, &mut out)?;
+        deflate.reset();
+    }
+    out.extend_from_slice(&crc32fast::hash(body).to_le_bytes());
+    // The length, of which the format has the lowest 32 bits.
+    let [a, b, c, d, ..] = (body.len() as u64).to_le_bytes();
+    out.extend_from_slice(&[a, b, c, d]);
+    Ok(out)
+}
+
+/// Compresses a piece, up to a whole byte or to the end of the stream.
+fn deflate_piece(
+    deflate: &mut Compress,
+    piece: &[u8],
+    flush: FlushCompress,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    const SPARE_BYTES: usize = 1 << 10;
+    let mut rest = piece;
+    loop {
+        out.reserve(rest.len() / 2 + SPARE_BYTES);
+        let before = deflate.total_in();
+        let status = deflate.compress_vec(rest, out, flush)?;
+        let taken = usize::try_from(deflate.total_in() - before).unwrap_or(usize::MAX);
+        rest = rest.get(taken..).unwrap_or_default();
+        let is_done = match flush {
+            FlushCompress::Finish => status == Status::StreamEnd,
+            // Where there is no room left, something may not have been written yet.
+            _ => rest.is_empty() && out.len() < out.capacity(),
+        };
+        if is_done {
+            return Ok(());
+        }
+    }
 }
 
 /// Seconds with three decimals; a float would not hold every millisecond.
@@ -292,16 +343,40 @@ mod tests {
         }
     }
 
+    /// One member, as RFC 1952 has it, with nothing behind it: not everybody reads a second one.
+    fn unpacked(packed: &[u8]) -> Vec<u8> {
+        let mut unpacked = Vec::new();
+        let mut decoder = flate2::bufread::GzDecoder::new(packed);
+        decoder.read_to_end(&mut unpacked).unwrap();
+        assert_eq!(decoder.into_inner(), b"");
+        unpacked
+    }
+
     #[test]
     fn gzip_says_the_same() {
-        let body = text(&encoder(|_| {}), &vec![outgoing(r#"{"n":1}"#); 100]);
-        let packed = gzip(body.as_bytes()).unwrap();
-        assert!(packed.len() < body.len() / 5);
-        let mut unpacked = String::new();
-        flate2::read::GzDecoder::new(&*packed)
-            .read_to_string(&mut unpacked)
-            .unwrap();
-        assert_eq!(unpacked, body);
+        let mut random = fastrand::Rng::with_seed(1);
+        let line = br#"{"eventId":"00","sIP":"198.51.100.7"}"#;
+        for bytes in [
+            0,
+            1,
+            GZIP_PIECE_BYTES - 1,
+            GZIP_PIECE_BYTES,
+            GZIP_PIECE_BYTES + 1,
+            3 * GZIP_PIECE_BYTES,
+            7 * GZIP_PIECE_BYTES / 2,
+        ] {
+            let text: Vec<u8> = line.iter().copied().cycle().take(bytes).collect();
+            let packed = gzip(&text).unwrap();
+            assert_eq!(unpacked(&packed), text);
+            assert!(
+                packed.len() <= 100 + bytes / 20,
+                "{} of {bytes}",
+                packed.len()
+            );
+            // What cannot be made smaller.
+            let noise: Vec<u8> = (0..bytes).map(|_| random.u8(..)).collect();
+            assert_eq!(unpacked(&gzip(&noise).unwrap()), noise);
+        }
     }
 
     proptest! {

@@ -41,9 +41,12 @@ fn flatten(document: &str) -> Result<(Vec<serde_json::Value>, Counts), ReadPacka
     let mut xml = Xml::new(&mut input, limits);
     let mut lines = Lines::default();
     let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
-    let mut flattener = Flattener::new(Origin::default(), LIMITS, &scratch, &mut lines);
+    let mut flattener =
+        Flattener::new(Origin::default(), LIMITS, &scratch, AtOnce::new(&mut lines));
     read_packages(&mut xml, 20, &mut flattener)?;
-    let counts = flattener.counts().clone();
+    let (mut counts, mut left) = flattener.finish();
+    left.keep();
+    counts.add(&left.finish());
     let parse = |line: &String| serde_json::from_str(line).unwrap();
     Ok((lines.0.iter().map(parse).collect(), counts))
 }
@@ -278,7 +281,7 @@ fn a_package_that_does_not_fit_into_memory() {
     let mut xml = Xml::new(&mut input, xml_limits);
     let mut lines = Lines::default();
     let files = Arc::clone(&scratch) as Arc<dyn Scratch>;
-    let mut flattener = Flattener::new(Origin::default(), limits, &files, &mut lines);
+    let mut flattener = Flattener::new(Origin::default(), limits, &files, AtOnce::new(&mut lines));
     read_packages(&mut xml, 20, &mut flattener).unwrap();
     let files = scratch.created.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(

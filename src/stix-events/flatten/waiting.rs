@@ -33,6 +33,7 @@ pub(super) struct Waiting {
     scopes: Tape,
     record: Vec<u8>,
     shapes: Shapes,
+    objects: u64,
 }
 
 /// A piece of a package's contents.
@@ -86,12 +87,23 @@ impl Waiting {
             scopes: tape(SCOPES_MEMORY),
             record: Vec::new(),
             shapes: Shapes::default(),
+            objects: 0,
         }
     }
 
     pub(super) fn clear(&mut self) {
         self.contents.clear();
         self.scopes.clear();
+        self.objects = 0;
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.contents.len() + self.scopes.len()
+    }
+
+    /// How many objects wait.
+    pub(super) fn objects(&self) -> u64 {
+        self.objects
     }
 
     pub(super) fn start_incident(&mut self, id: &str) -> io::Result<StartPlace> {
@@ -123,6 +135,7 @@ impl Waiting {
         self.put_text(observable.operator.unwrap_or_default());
         self.put_text(observable.object_id);
         observable.properties.encode(&mut self.record);
+        self.objects += 1;
         self.put().map(StartPlace)
     }
 

@@ -1,7 +1,7 @@
 //! Content_Blocks. What is wrong inside one does not reach beyond it, as long as the XML around it
 //! can be read.
 
-use super::{ReadResponseError, RefusedBlock, ResponseSink, shortened};
+use super::{ContentSink, ReadResponseError, RefusedBlock, shortened};
 use crate::flatten::Flattener;
 use crate::stix::{self, ReadPackageError};
 use crate::xml::{Token, Xml, XmlError};
@@ -17,9 +17,9 @@ enum BlockError {
 }
 
 /// Reads the Content_Blocks of a message.
-pub(super) struct ContentReader<'x, 'r, S> {
+pub(super) struct ContentReader<'x, 'r, C> {
     pub(super) xml: &'x mut Xml<'r>,
-    pub(super) flattener: Flattener<S>,
+    pub(super) flattener: Flattener<C>,
     pub(super) max_properties: u32,
     pub(super) max_refused_blocks: u32,
     /// Content_Blocks, those that were refused included.
@@ -28,7 +28,7 @@ pub(super) struct ContentReader<'x, 'r, S> {
     pub(super) refused_blocks: u64,
 }
 
-impl<S: ResponseSink> ContentReader<'_, '_, S> {
+impl<C: ContentSink> ContentReader<'_, '_, C> {
     /// Reads the Content_Block that has just started.
     pub(super) fn block(&mut self, start_tag: &str) -> Result<(), ReadResponseError> {
         let outside = self.xml.depth() - 1;
@@ -39,7 +39,7 @@ impl<S: ResponseSink> ContentReader<'_, '_, S> {
         let reason = match self.block_children(&mut binding) {
             Ok(()) => {
                 self.xml.drop_recording();
-                let read = self.flattener.sink().block_read();
+                let read = self.flattener.packages().block_read();
                 return read.map_err(ReadResponseError::Keep);
             }
             Err(BlockError::Answer(error)) => return Err(error),
@@ -62,7 +62,7 @@ impl<S: ResponseSink> ContentReader<'_, '_, S> {
         };
         if let Some(raw) = self.xml.stop_recording()? {
             self.flattener
-                .sink()
+                .packages()
                 .block_refused(RefusedBlock {
                     number: self.blocks,
                     binding: binding.as_deref(),

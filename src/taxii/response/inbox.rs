@@ -9,10 +9,11 @@ use std::sync::Arc;
 use super::block::ContentReader;
 use super::part::{MAX_NAME_BYTES, name};
 use super::{
-    BLOCK_MEMORY, DRAFT_NAMESPACE, ReadResponseError, ResponseSink, is_draft, namespace, shortened,
+    BLOCK_MEMORY, DRAFT_NAMESPACE, ReadResponseError, ResponseSink, all_counts, is_draft,
+    namespace, shortened,
 };
 use crate::config::Limits;
-use crate::flatten::{Counts, FlattenLimits, Flattener, Origin};
+use crate::flatten::{AtOnce, Counts, FlattenLimits, Flattener, Origin};
 use crate::tape::{Scratch, Tape};
 use crate::taxii::version::Version;
 use crate::xml::{Tag, Token, Xml, XmlError, XmlLimits};
@@ -169,7 +170,12 @@ pub fn read_inbox_content<S: ResponseSink>(
     while !matches!(xml.next()?, Token::Start(_) | Token::Eof) {}
     let mut content = ContentReader {
         xml: &mut xml,
-        flattener: Flattener::new(origin, FlattenLimits::from(limits), scratch, sink),
+        flattener: Flattener::new(
+            origin,
+            FlattenLimits::from(limits),
+            scratch,
+            AtOnce::new(sink),
+        ),
         max_properties: limits.max_properties,
         max_refused_blocks: limits.max_refused_blocks,
         blocks: 0,
@@ -189,7 +195,7 @@ pub fn read_inbox_content<S: ResponseSink>(
     Ok(InboxContent {
         blocks: content.blocks,
         refused_blocks: content.refused_blocks,
-        counts: content.flattener.counts().clone(),
+        counts: all_counts(content.flattener)?,
         bytes: xml.bytes_read(),
     })
 }

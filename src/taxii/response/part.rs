@@ -1,7 +1,7 @@
 //! A Poll_Response: one part of an answer.
 
 use super::block::ContentReader;
-use super::{ReadResponseError, ResponseSink, shortened};
+use super::{ContentSink, ReadResponseError, all_counts, shortened};
 use crate::flatten::Counts;
 use crate::taxii::Timestamp;
 use crate::xml::{Tag, Token};
@@ -143,12 +143,12 @@ pub(super) fn name(
 }
 
 /// Reads what follows the start tag of a Poll_Response.
-pub(super) struct PartReader<'x, 'r, S> {
+pub(super) struct PartReader<'x, 'r, C> {
     pub(super) part: PollPart,
-    pub(super) content: ContentReader<'x, 'r, S>,
+    pub(super) content: ContentReader<'x, 'r, C>,
 }
 
-impl<S: ResponseSink> PartReader<'_, '_, S> {
+impl<C: ContentSink> PartReader<'_, '_, C> {
     pub(super) fn read(mut self) -> Result<PollPart, ReadResponseError> {
         loop {
             let xml = &mut *self.content.xml;
@@ -180,7 +180,7 @@ impl<S: ResponseSink> PartReader<'_, '_, S> {
         }
         self.part.blocks = self.content.blocks;
         self.part.refused_blocks = self.content.refused_blocks;
-        self.part.counts = self.content.flattener.counts().clone();
+        self.part.counts = all_counts(self.content.flattener)?;
         Ok(self.part)
     }
 }
