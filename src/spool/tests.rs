@@ -123,6 +123,46 @@ fn commit_staged(spool: &Spool, mut staging: Staging) -> Arc<BatchHead> {
     spool.batch(seq).unwrap()
 }
 
+/// A block that outgrows its memory, with lines that are longer than what is handed over at once.
+#[test]
+fn a_block_of_any_size_comes_back() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let line = |number: usize, bytes: usize| format!("{{\"n\":\"{number}{}\"}}", "x".repeat(bytes));
+    for sizes in [
+        vec![1],
+        vec![1 << 19; 5],
+        vec![3 << 20, 1, 5 << 20, 1],
+        [vec![1000; 6000], vec![2 << 20]].concat(),
+    ] {
+        let mut staging = spool.stage("c").unwrap();
+        let lines: Vec<String> = sizes
+            .iter()
+            .enumerate()
+            .map(|(n, bytes)| line(n, *bytes))
+            .collect();
+        for line in &lines {
+            add(&mut staging, line);
+        }
+        assert_eq!(staging.events(), 0);
+        staging.block_read().unwrap();
+        assert_eq!(staging.events(), lines.len() as u64);
+        // A block without events, and one that is given up.
+        staging.block_read().unwrap();
+        let mark = staging.mark().unwrap();
+        add(&mut staging, "{}");
+        staging.take_back(&mark).unwrap();
+        let head = commit_staged(&spool, staging);
+        let told: u64 = head.files.iter().map(|file| file.events).sum();
+        assert_eq!(told, lines.len() as u64);
+        let read: Vec<String> = read(&spool, &head, 0)
+            .into_iter()
+            .map(|(_, line)| line)
+            .collect();
+        assert!(read == lines, "{} lines of {}", read.len(), lines.len());
+    }
+}
+
 fn read(spool: &Spool, head: &BatchHead, from: u64) -> Vec<(u64, String)> {
     let mut reader = spool.read(head, from, |_| false);
     let mut lines = Vec::new();

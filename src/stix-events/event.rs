@@ -69,11 +69,17 @@ impl FromStr for EventId {
         let error = || ParseEventIdError {
             found: text.chars().take(40).collect(),
         };
-        if text.len() != Self::DIGITS || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if text.len() != Self::DIGITS {
             return Err(error());
         }
-        let number = u128::from_str_radix(text, 16).map_err(|_| error())?;
-        Ok(Self(number.to_be_bytes()))
+        let digit = |byte: u8| char::from(byte).to_digit(16).ok_or_else(error);
+        let (pairs, _) = text.as_bytes().as_chunks::<2>();
+        let mut bytes = [0; 16];
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            // Of two digits, 255 is the most.
+            *byte = u8::try_from(digit(*high)? << 4 | digit(*low)?).unwrap_or_default();
+        }
+        Ok(Self(bytes))
     }
 }
 

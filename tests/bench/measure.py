@@ -30,11 +30,12 @@ class Took:
         return self.user + self.system
 
 
-def run(*command):
-    """Runs a program to its end; its output is thrown away."""
+def run(*command, processor=None):
+    """Runs a program to its end, perhaps on one processor alone; its output is thrown away."""
+    pinned = [] if processor is None else ["taskset", "--cpu-list", str(processor)]
     started = time.monotonic()
     child = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        pinned + [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     said = child.stderr.read().decode(errors="replace")
     _, status, usage = os.wait4(child.pid, 0)
@@ -45,13 +46,13 @@ def run(*command):
     return Took(wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss)
 
 
-def alternately(rounds, *commands):
+def alternately(rounds, *commands, processor=None):
     """Runs each of the commands so often, in turns, so that what else the machine does meets all of
     them; gives the median of each."""
     runs = [[] for _ in commands]
     for _ in range(rounds):
         for command, taken in zip(commands, runs, strict=True):
-            taken.append(run(*command))
+            taken.append(run(*command, processor=processor))
     return [
         Took(*(median(getattr(one, key) for one in taken) for key in ("wall", "user", "system", "peak_kib")))
         for taken in runs

@@ -263,7 +263,7 @@ impl<'r> Xml<'r> {
         let behind = behind.strip_prefix(attribute.as_bytes())?;
         let value = behind.strip_prefix(b"=\"")?;
         let value_at = rest.len() - value.len();
-        let value_end = value_at + tag::plain_value_bytes(value)?;
+        let value_end = value_at + tag::plain_value_bytes(value, b'"')?;
         let text = rest.get(value_end..)?.strip_prefix(b"\">")?;
         let text_at = rest.len() - text.len();
         let text_end = text_at + memchr::memchr2(b'<', b'&', text)?;

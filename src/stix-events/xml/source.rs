@@ -9,6 +9,8 @@ use crate::tape::Tape;
 
 /// Bytes read from the input at once.
 pub(super) const BUFFER_BYTES: usize = 64 << 10;
+/// What is consumed is forgotten together, about so many bytes: a recording that ends before needs no copy.
+const FORGOTTEN_BYTES: usize = 3 * BUFFER_BYTES;
 /// The longest beginning of a character that can be cut off from its end.
 const MAX_CUT_BYTES: usize = 3;
 
@@ -206,8 +208,10 @@ impl<'r> Source<'r> {
         if self.at_eof {
             return Ok(false);
         }
-        self.forget_consumed()
-            .map_err(|error| io::Error::other(SourceError::Recording(error)))?;
+        if self.start >= FORGOTTEN_BYTES {
+            self.forget_consumed()
+                .map_err(|error| io::Error::other(SourceError::Recording(error)))?;
+        }
         let length = self.text.len();
         // What is read may end before the first character does.
         while self.text.len() == length && !self.at_eof && !self.invalid {

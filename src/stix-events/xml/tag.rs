@@ -91,7 +91,7 @@ impl<'x> Tag<'x> {
         let written = self.content.get(self.name_bytes..)?;
         let value = written.strip_prefix(' ')?.strip_prefix(name)?;
         let value = value.strip_prefix("=\"")?;
-        let bytes = plain_value_bytes(value.as_bytes())?;
+        let bytes = plain_value_bytes(value.as_bytes(), b'"')?;
         let end = value.as_bytes().get(bytes..)?;
         matches!(end, [b'"'] | [b'"', b' ', ..]).then_some(value.get(..bytes)?)
     }
@@ -125,19 +125,20 @@ impl<'x> Tag<'x> {
     }
 }
 
-/// How long the value in double quotes is that starts here, or what of it is to be taken as it is written.
+/// How long the value is that starts here and ends with this quote, or what of it is to be taken as it is
+/// written.
 #[inline]
-pub(super) fn plain_value_bytes(written: &[u8]) -> Option<usize> {
+pub(super) fn plain_value_bytes(written: &[u8], quote: u8) -> Option<usize> {
     let (chunks, rest) = written.as_chunks::<8>();
     for (number, chunk) in chunks.iter().enumerate() {
         let lanes = u64::from_le_bytes(*chunk);
-        let ends = lanes::of_byte(lanes, b'"') | lanes::of_byte(lanes, b'&');
+        let ends = lanes::of_byte(lanes, quote) | lanes::of_byte(lanes, b'&');
         let first = lanes::first(ends | lanes::below(lanes, b' '));
         if first < chunk.len() {
             return Some(number * chunk.len() + first);
         }
     }
-    let is_end = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'&');
+    let is_end = |byte: &u8| *byte < b' ' || *byte == b'&' || *byte == quote;
     let place = rest.iter().position(is_end)?;
     Some(written.len() - rest.len() + place)
 }
@@ -232,18 +233,11 @@ fn next_plain(content: &str, mut at: usize) -> Plain<'_> {
         _ => return Plain::Unclear,
     };
     let value_at = at + 2;
-    let mut value_end = value_at;
-    let mut is_plain = true;
-    // Most values are short: one look at each byte is quicker than a search for the quote and another
-    // one for what is to be resolved.
-    loop {
-        match bytes.get(value_end) {
-            Some(byte) if *byte == quote => break,
-            Some(byte) => is_plain &= *byte >= b' ' && *byte != b'&',
-            None => return Plain::Unclear,
-        }
-        value_end += 1;
-    }
+    let written = bytes.get(value_at..).unwrap_or_default();
+    let Some((value_bytes, is_plain)) = value_bytes(written, quote) else {
+        return Plain::Unclear;
+    };
+    let value_end = value_at + value_bytes;
     let end = value_end + 1;
     match (content.get(name_at..at), content.get(value_at..value_end)) {
         (Some(name), Some(value)) if end == bytes.len() || is_space(end) => {
@@ -256,6 +250,16 @@ fn next_plain(content: &str, mut at: usize) -> Plain<'_> {
         }
         _ => Plain::Unclear,
     }
+}
+
+/// How long the value is, and whether it is to be taken as it is written.
+#[inline]
+fn value_bytes(written: &[u8], quote: u8) -> Option<(usize, bool)> {
+    let plain = plain_value_bytes(written, quote)?;
+    if written.get(plain) == Some(&quote) {
+        return Some((plain, true));
+    }
+    memchr::memchr(quote, written).map(|bytes| (bytes, false))
 }
 
 fn is_plain_in_name(byte: u8) -> bool {
