@@ -13,6 +13,9 @@ use crate::simulator::content::{attribute, cdata, escaped};
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>";
 
 /// What stands behind the blocks.
+/// About what stands around the content of a block.
+const BLOCK_BYTES: usize = 200;
+const BLOCK_END: &str = "</t:Content>\n</t:Content_Block>\n";
 pub(super) const BLOCKS_END: &str = "</t:Poll_Response>\n";
 
 /// A Poll_Response.
@@ -44,18 +47,21 @@ impl PollResponse {
     /// The message as XML.
     pub(super) fn to_xml(&self, message_id: u64, in_response_to: &str, rules: &CtaRules) -> String {
         let mut xml = self.head_to_xml(message_id, in_response_to);
+        // In its place at once: an answer of many megabytes is not copied.
+        let content = self.publications.iter().map(|one| one.package_xml.len());
+        xml.reserve(content.sum::<usize>() + BLOCK_BYTES * (1 + self.publications.len()));
         let blocks = self
             .publications
             .chunks(rules.publications_per_block.max(1));
-        let mut blocks: Vec<String> = blocks
-            .map(|publications| good_block(publications, rules.content_style))
-            .collect();
-        if let Some(bad) = self.bad_block {
-            // Among the good ones.
-            blocks.insert(blocks.len().min(1), bad_block(bad));
+        // A bad one is among the good ones.
+        let mut bad = self.bad_block.map(bad_block);
+        for publications in blocks {
+            push_good_block(&mut xml, publications, rules.content_style);
+            xml.push_str(&bad.take().unwrap_or_default());
         }
-        xml += &blocks.concat();
-        xml + BLOCKS_END
+        xml.push_str(&bad.unwrap_or_default());
+        xml.push_str(BLOCKS_END);
+        xml
     }
 
     /// All that stands before the blocks.
@@ -99,17 +105,27 @@ impl PollResponse {
     }
 }
 
-pub(super) fn good_block(publications: &[Arc<Publication>], style: ContentStyle) -> String {
-    let packages = publications
-        .iter()
-        .map(|publication| publication.package_xml.as_str());
-    let packages = packages.collect::<Vec<_>>().join("\n");
-    let content = match style {
-        ContentStyle::Element => packages,
-        ContentStyle::Escaped => escaped(&packages),
-        ContentStyle::Cdata => cdata(&packages),
-    };
-    block("STIX_XML_1.1", &content)
+pub(super) fn push_good_block(
+    xml: &mut String,
+    publications: &[Arc<Publication>],
+    style: ContentStyle,
+) {
+    let packages = || publications.iter().map(|one| one.package_xml.as_str());
+    let joined = || packages().collect::<Vec<_>>().join("\n");
+    xml.push_str(&block_start("STIX_XML_1.1"));
+    match style {
+        ContentStyle::Element => {
+            for (place, package) in packages().enumerate() {
+                if place > 0 {
+                    xml.push('\n');
+                }
+                xml.push_str(package);
+            }
+        }
+        ContentStyle::Escaped => xml.push_str(&escaped(&joined())),
+        ContentStyle::Cdata => xml.push_str(&cdata(&joined())),
+    }
+    xml.push_str(BLOCK_END);
 }
 
 fn bad_block(kind: BadBlock) -> String {
@@ -130,10 +146,11 @@ fn bad_block(kind: BadBlock) -> String {
 }
 
 fn block(binding: &str, content: &str) -> String {
-    format!(
-        "<t:Content_Block>\n<t:Content_Binding binding_id=\"{binding}\"/>\n\
-         <t:Content>{content}</t:Content>\n</t:Content_Block>\n"
-    )
+    block_start(binding) + content + BLOCK_END
+}
+
+fn block_start(binding: &str) -> String {
+    format!("<t:Content_Block>\n<t:Content_Binding binding_id=\"{binding}\"/>\n<t:Content>")
 }
 
 impl Status {

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::catalogue::timestamp;
-use super::message::{BLOCKS_END, PollResponse, good_block};
+use super::message::{BLOCKS_END, PollResponse, push_good_block};
 use super::rules::CtaRules;
 use crate::simulator::content::ContentGenerator;
 
@@ -57,7 +57,8 @@ pub fn write_answer(volume: &Volume, out: &mut impl Write) -> io::Result<Written
         written.packages += 1;
         written.events += publication.events.len() as u64;
         written.bytes += publication.package_xml.len() as u64;
-        let block = good_block(&[publication.into()], rules.content_style);
+        let mut block = String::new();
+        push_good_block(&mut block, &[publication.into()], rules.content_style);
         out.write_all(block.as_bytes())?;
     }
     out.write_all(BLOCKS_END.as_bytes())?;

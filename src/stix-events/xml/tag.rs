@@ -71,7 +71,15 @@ impl<'x> Tag<'x> {
 
     /// The attribute of this name, its references resolved. A name with a prefix is another one:
     /// attributes of TAXII and STIX have none.
+    #[inline]
     pub fn attribute(&self, name: &str) -> Result<Option<Cow<'x, str>>, XmlError> {
+        if self.content.len() == self.name_bytes {
+            return Ok(None);
+        }
+        self.written_attribute(name)
+    }
+
+    fn written_attribute(&self, name: &str) -> Result<Option<Cow<'x, str>>, XmlError> {
         if let Some(value) = self.first_plain_attribute(name) {
             return Ok(Some(Cow::Borrowed(value)));
         }
@@ -293,16 +301,19 @@ impl LastName {
     }
 
     fn remember(&mut self, content: &str) {
-        let bytes = content.as_bytes();
-        let end = bytes.iter().position(u8::is_ascii_whitespace);
+        let (mut end, mut local_at) = (0, 0);
+        for byte in content
+            .bytes()
+            .take_while(|byte| !byte.is_ascii_whitespace())
+        {
+            end += 1;
+            if byte == b':' && local_at == 0 {
+                local_at = end;
+            }
+        }
         self.name.clear();
-        self.name.push_str(
-            content
-                .get(..end.unwrap_or(bytes.len()))
-                .unwrap_or_default(),
-        );
-        let colon = self.name.bytes().position(|byte| byte == b':');
-        self.local_at = colon.map_or(0, |colon| colon + 1);
+        self.name.push_str(content.get(..end).unwrap_or_default());
+        self.local_at = local_at;
     }
 }
 
