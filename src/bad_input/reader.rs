@@ -11,8 +11,14 @@ use crate::config::Limits;
 use crate::event::Event;
 use crate::flatten::{EventSink, FlatEvent, Origin};
 use crate::tape::{MemoryScratch, Scratch};
+use crate::taxii::beside;
 use crate::taxii::response::{Answer, RefusedBlock, ResponseSink, read_answer};
 use crate::taxii::status::StatusType;
+
+const ORIGIN: Origin<'_> = Origin {
+    service: "s",
+    collection: "c",
+};
 
 /// So low that short inputs reach them.
 pub(super) const LOW: Limits = Limits {
@@ -83,6 +89,10 @@ pub(super) struct Heard {
 fn read(input: &[u8], piece_bytes: usize, limits: &Limits) -> Heard {
     let mut heard = Heard::default();
     let answer = read_one(input, piece_bytes, limits, &mut heard);
+    let mut beside = Heard::default();
+    let on_two = read_beside(input, piece_bytes, limits, &mut beside);
+    assert_eq!(format!("{on_two:?}"), format!("{answer:?}"));
+    assert!(beside == heard, "what is heard on two threads");
     heard.outcome = match answer {
         Ok(Answer::Poll(part)) => {
             assert_eq!(part.counts.events, heard.whole_events as u64);
@@ -131,12 +141,20 @@ pub(super) fn read_one(
     heard: &mut Heard,
 ) -> Result<Answer, crate::taxii::response::ReadResponseError> {
     let scratch = Arc::new(MemoryScratch::default()) as Arc<dyn Scratch>;
-    let origin = Origin {
-        service: "s",
-        collection: "c",
-    };
     let mut source = InPieces { input, piece_bytes };
-    read_answer(&mut source, Some(origin), limits, &scratch, heard)
+    read_answer(&mut source, Some(ORIGIN), limits, &scratch, heard)
+}
+
+/// The same on two threads.
+fn read_beside(
+    input: &[u8],
+    piece_bytes: usize,
+    limits: &Limits,
+    heard: &mut Heard,
+) -> Result<Answer, crate::taxii::response::ReadResponseError> {
+    let scratch = Arc::new(MemoryScratch::default()) as Arc<dyn Scratch>;
+    let mut source = InPieces { input, piece_bytes };
+    beside::read_answer_at_once(&mut source, Some(ORIGIN), limits, &scratch, heard)
 }
 
 impl EventSink for Heard {

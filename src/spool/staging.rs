@@ -280,26 +280,6 @@ impl Staging {
         self.block_events = 0;
     }
 
-    /// Appends lines of which there are many, whole ones each time.
-    fn append_in_pieces(&mut self, lines: &mut impl Read) -> io::Result<()> {
-        let (mut piece, mut appended) = (Vec::new(), 0);
-        while lines.take(PIECE_BYTES as u64).read_to_end(&mut piece)? > 0 {
-            let end = memchr::memrchr(b'\n', &piece).map_or(0, |end| end + 1);
-            let (whole, _) = piece.split_at(end);
-            let events = memchr::memchr_iter(b'\n', whole).count() as u64;
-            self.append(whole, events)?;
-            appended += events;
-            piece.drain(..end);
-        }
-        if piece.is_empty() && appended == self.block_events {
-            Ok(())
-        } else {
-            Err(io::Error::other(
-                "what was on the tape is not what was written to it",
-            ))
-        }
-    }
-
     fn append(&mut self, lines: &[u8], events: u64) -> io::Result<()> {
         let open = match &mut self.open {
             Some(open) => open,
@@ -326,6 +306,30 @@ impl Staging {
         let bytes = file.bytes;
         self.files.push(file);
         self.room.stage(bytes)
+    }
+}
+
+/// Gives so many lines to `append`, several whole ones each time.
+fn in_pieces(
+    lines: &mut impl Read,
+    events: u64,
+    mut append: impl FnMut(&[u8], u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let (mut piece, mut appended) = (Vec::new(), 0);
+    while lines.take(PIECE_BYTES as u64).read_to_end(&mut piece)? > 0 {
+        let end = memchr::memrchr(b'\n', &piece).map_or(0, |end| end + 1);
+        let (whole, _) = piece.split_at(end);
+        let several = memchr::memchr_iter(b'\n', whole).count() as u64;
+        append(whole, several)?;
+        appended += several;
+        piece.drain(..end);
+    }
+    if piece.is_empty() && appended == events {
+        Ok(())
+    } else {
+        Err(io::Error::other(
+            "what was in the scratch file is not what was written to it",
+        ))
     }
 }
 
@@ -390,11 +394,14 @@ impl ResponseSink for Staging {
         let scratch = self.scratch();
         let empty = Tape::new(scratch, BLOCK_MEMORY, u64::MAX);
         let mut block = std::mem::replace(&mut self.block, empty);
+        let events = std::mem::take(&mut self.block_events);
         let mut reader = block.rewind()?;
         match reader.in_memory() {
             Some([]) => {}
-            Some(lines) if lines.len() <= PIECE_BYTES => self.append(lines, self.block_events)?,
-            _ => self.append_in_pieces(&mut reader)?,
+            Some(lines) if lines.len() <= PIECE_BYTES => self.append(lines, events)?,
+            _ => in_pieces(&mut reader, events, |lines, events| {
+                self.append(lines, events)
+            })?,
         }
         drop(reader);
         // Back again, for its memory.
@@ -456,5 +463,37 @@ impl fmt::Debug for Staging {
             .field("folder", &self.folder)
             .field("events", &self.events())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_are_not_what_was_written_are_refused() {
+        let read = |mut lines: &[u8], events| {
+            let mut read = Vec::new();
+            in_pieces(&mut lines, events, |whole, several| {
+                assert_eq!(
+                    whole.split_inclusive(|b| *b == b'\n').count() as u64,
+                    several
+                );
+                read.extend_from_slice(whole);
+                Ok(())
+            })
+            .map(|()| read)
+        };
+        assert_eq!(read(b"{1}\n{2}\n", 2).unwrap(), b"{1}\n{2}\n");
+        for (damaged, events) in [
+            (&b"{1} {2}\n"[..], 2),
+            (b"{1}\n{2}", 2),
+            (b"{1}\n", 2),
+            (b"", 1),
+            (b"{1}\n\n", 1),
+        ] {
+            let error = read(damaged, events).unwrap_err();
+            assert!(error.to_string().contains("scratch file"), "{error}");
+        }
     }
 }

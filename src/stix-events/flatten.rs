@@ -32,6 +32,7 @@ use identity::Identity;
 use markings::Markings;
 use records::{IncidentRecord, IndicatorRecord};
 use references::References;
+use shapes::Shapes;
 use waiting::{StartPlace, Waiting};
 
 /// Takes the events.
@@ -132,6 +133,7 @@ pub struct AtOnce<S> {
     counts: Counts,
     /// What was met and may yet be void.
     counts_since: Counts,
+    shapes: Shapes,
 }
 
 impl<S: EventSink> AtOnce<S> {
@@ -141,6 +143,7 @@ impl<S: EventSink> AtOnce<S> {
             sink,
             counts: Counts::default(),
             counts_since: Counts::default(),
+            shapes: Shapes::default(),
         }
     }
 
@@ -168,7 +171,7 @@ impl<S: EventSink> AtOnce<S> {
 
 impl<S: EventSink> PackageSink for AtOnce<S> {
     fn package(&mut self, package: &mut WholePackage) -> Result<(), ReadPackageError> {
-        package.leave(&mut self.counts_since, &mut self.sink)
+        package.leave(&mut self.counts_since, &mut self.shapes, &mut self.sink)
     }
 }
 
@@ -202,10 +205,23 @@ impl WholePackage {
         }
     }
 
-    /// How much waits.
+    /// About how much waits, whatever it is.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.waiting.bytes()
+        let Package {
+            fields,
+            markings,
+            definitions,
+            ..
+        } = &self.package;
+        let known = fields.len() + markings.bytes() + definitions.bytes();
+        self.waiting.bytes() + (known + size_of::<Self>()) as u64
+    }
+
+    /// What it keeps of memory for the next one.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.waiting.capacity()
     }
 
     /// Whether a limit may be met only as the events leave.
@@ -216,12 +232,15 @@ impl WholePackage {
     }
 
     /// All events leave in document order, and nothing is left; adds what was met.
-    pub fn leave(
+    fn leave(
         &mut self,
         counts: &mut Counts,
+        shapes: &mut Shapes,
         sink: &mut dyn EventSink,
     ) -> Result<(), ReadPackageError> {
-        let left = self.waiting.leave(&mut self.package, self.limits, sink)?;
+        let left = self
+            .waiting
+            .leave(&mut self.package, self.limits, shapes, sink)?;
         counts.packages += 1;
         counts.events += left.events;
         counts.pass_over(PassedOver::NoEvent, u64::from(left.events == 0));
@@ -231,6 +250,7 @@ impl WholePackage {
             counts.pass_over(PassedOver::Unnamed(kind), count);
         }
         self.waiting.clear();
+        self.package = Package::default();
         Ok(())
     }
 }

@@ -65,6 +65,12 @@ impl Tape {
         self.len() == 0
     }
 
+    /// What it keeps of memory, whatever is on it.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.memory.capacity()
+    }
+
     /// Takes everything off it.
     pub fn clear(&mut self) {
         self.memory.clear();

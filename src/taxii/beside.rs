@@ -7,7 +7,7 @@
 
 use std::io::{self, Read};
 use std::mem;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
 
@@ -17,17 +17,61 @@ use crate::flatten::{AtOnce, Counts, FlattenLimits, Origin, PackageSink, WholePa
 use crate::stix::ReadPackageError;
 use crate::tape::{Scratch, Tape};
 
-/// Of a shorter answer the events leave where they are read: another thread would take more than it gives.
-const BYTES_ALONE: u64 = 256 << 10;
-/// What is handed over at once.
-const BYTES_AT_ONCE: u64 = 64 << 10;
-/// A package that is larger is waited for, so that two of them are not in memory.
-const BYTES_WAITED_FOR: u64 = 1 << 20;
+/// How much is read, and handed over, before something is done.
+#[derive(Debug, Clone, Copy)]
+struct Thresholds {
+    /// Of a shorter answer the events leave where they are read: another thread would take more than it
+    /// gives.
+    bytes_alone: u64,
+    /// What is handed over at once.
+    bytes_at_once: u64,
+    /// A package that is larger is waited for, so that two of them are not in memory.
+    bytes_waited_for: u64,
+}
+
+const THRESHOLDS: Thresholds = Thresholds {
+    bytes_alone: 256 << 10,
+    bytes_at_once: 64 << 10,
+    bytes_waited_for: 1 << 20,
+};
+/// So many packages and ends of blocks are handed over at once, however small they are.
+const JOBS_AT_ONCE: usize = 64;
 /// So many hand-overs wait until the other thread takes them.
 const HAND_OVERS: usize = 2;
+/// So many packages are kept for those that follow.
+const MAX_SPARE: usize = 2 * JOBS_AT_ONCE;
+const THREAD_NAME: &str = "events-leave";
 
 /// Reads one answer as [`response::read_answer`] does.
 pub fn read_answer<S: ResponseSink + Send>(
+    input: &mut dyn Read,
+    origin: Option<Origin<'_>>,
+    limits: &Limits,
+    scratch: &Arc<dyn Scratch>,
+    sink: S,
+) -> Result<Answer, ReadResponseError> {
+    read_answer_by(THRESHOLDS, input, origin, limits, scratch, sink)
+}
+
+/// The same, with the other thread from the first package on: for tests.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_answer_at_once<S: ResponseSink + Send>(
+    input: &mut dyn Read,
+    origin: Option<Origin<'_>>,
+    limits: &Limits,
+    scratch: &Arc<dyn Scratch>,
+    sink: S,
+) -> Result<Answer, ReadResponseError> {
+    let thresholds = Thresholds {
+        bytes_alone: 0,
+        bytes_at_once: 0,
+        ..THRESHOLDS
+    };
+    read_answer_by(thresholds, input, origin, limits, scratch, sink)
+}
+
+fn read_answer_by<S: ResponseSink + Send>(
+    thresholds: Thresholds,
     input: &mut dyn Read,
     origin: Option<Origin<'_>>,
     limits: &Limits,
@@ -41,6 +85,7 @@ pub fn read_answer<S: ResponseSink + Send>(
             failure: &failure,
             limits: FlattenLimits::from(limits),
             scratch,
+            thresholds,
             alone: Some(AtOnce::new(sink)),
             bytes_alone: 0,
             other: None,
@@ -61,36 +106,50 @@ struct Beside<'scope, 'env, S> {
     failure: &'scope Mutex<Option<io::Error>>,
     limits: FlattenLimits,
     scratch: &'scope Arc<dyn Scratch>,
+    thresholds: Thresholds,
     alone: Option<AtOnce<S>>,
     bytes_alone: u64,
     other: Option<Other>,
 }
 
 impl<'scope, S: ResponseSink + Send + 'scope> Beside<'scope, '_, S> {
-    /// Has the sink go on on a thread of its own.
-    fn start_other(&mut self) {
-        let Some(mut leaving) = self.alone.take() else {
-            return;
-        };
+    /// Has the sink go on on a thread of its own, or where it is if there is none to be had.
+    fn start_other(&mut self, alone: AtOnce<S>) {
         let (jobs, taken) = sync_channel(HAND_OVERS);
         let (done, finished) = channel();
+        let (give, given) = channel::<AtOnce<S>>();
         let failure = self.failure;
         let span = tracing::Span::current();
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
-        self.scope.spawn(move || {
+        let work = move || {
+            let Ok(mut leaving) = given.recv() else {
+                return;
+            };
             let work = || span.in_scope(|| work(&taken, &mut leaving, &done));
-            let ended = tracing::dispatcher::with_default(&dispatch, work);
-            match ended {
-                Ok(()) => {
-                    // Nobody hears it where the reading has failed.
-                    let _ = done.send(Done::All(leaving.finish()));
-                }
+            match tracing::dispatcher::with_default(&dispatch, work) {
+                // Nobody hears it where the reading has failed.
+                Ok(()) => drop(done.send(Done::All(leaving.finish()))),
                 Err(error) => {
                     *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 }
             }
-        });
+        };
+        let thread = thread::Builder::new().name(THREAD_NAME.to_owned());
+        let alone = match thread.spawn_scoped(self.scope, work) {
+            Ok(_) => give.send(alone).err().map(|SendError(alone)| alone),
+            Err(error) => {
+                tracing::warn!(%error, "there is no second thread to be had; the answer is read on one");
+                Some(alone)
+            }
+        };
+        if alone.is_some() {
+            // It is tried again after as much again.
+            self.bytes_alone = 0;
+            self.alone = alone;
+            return;
+        }
         self.other = Some(Other {
+            thresholds: self.thresholds,
             jobs: Some(jobs),
             finished,
             pending: Vec::new(),
@@ -102,6 +161,10 @@ impl<'scope, S: ResponseSink + Send + 'scope> Beside<'scope, '_, S> {
 
 impl<'scope, S: ResponseSink + Send + 'scope> PackageSink for Beside<'scope, '_, S> {
     fn package(&mut self, package: &mut WholePackage) -> Result<(), ReadPackageError> {
+        let is_long = self.bytes_alone >= self.thresholds.bytes_alone;
+        if let Some(alone) = self.alone.take_if(|_| is_long) {
+            self.start_other(alone);
+        }
         if let Some(alone) = &mut self.alone {
             self.bytes_alone += package.bytes();
             return alone.package(package);
@@ -116,11 +179,7 @@ impl<'scope, S: ResponseSink + Send + 'scope> PackageSink for Beside<'scope, '_,
 impl<'scope, S: ResponseSink + Send + 'scope> ContentSink for Beside<'scope, '_, S> {
     fn block_read(&mut self) -> io::Result<()> {
         if let Some(alone) = &mut self.alone {
-            alone.block_read()?;
-            if self.bytes_alone >= BYTES_ALONE {
-                self.start_other();
-            }
-            return Ok(());
+            return alone.block_read();
         }
         self.other.as_mut().ok_or_else(ended)?.block_read()
     }
@@ -169,6 +228,7 @@ enum Done {
 
 /// The other thread, as the one that reads sees it.
 struct Other {
+    thresholds: Thresholds,
     /// None once there are no more.
     jobs: Option<SyncSender<Vec<Job>>>,
     finished: Receiver<Done>,
@@ -183,13 +243,14 @@ impl Other {
         package: &mut WholePackage,
         fresh: impl FnOnce() -> WholePackage,
     ) -> Result<(), ReadPackageError> {
-        let is_waited_for = package.bytes() > BYTES_WAITED_FOR || package.may_be_refused();
+        let is_large = package.bytes() > self.thresholds.bytes_waited_for;
+        let is_waited_for = is_large || package.may_be_refused();
         self.pending_bytes += package.bytes();
         let mut whole = self.spare.pop().unwrap_or_else(|| Box::new(fresh()));
         mem::swap(package, &mut whole);
         if !is_waited_for {
             self.pending.push(Job::Package(whole));
-            return Ok(());
+            return self.hand_over_if_enough().map_err(ReadPackageError::Keep);
         }
         self.pending.push(Job::PackageWaitedFor(whole));
         self.hand_over().map_err(ReadPackageError::Keep)?;
@@ -197,7 +258,7 @@ impl Other {
             match self.done().map_err(ReadPackageError::Keep)? {
                 Done::WaitedFor(mut whole, verdict) => {
                     mem::swap(package, &mut whole);
-                    self.spare.push(whole);
+                    self.keep_spare(whole);
                     return verdict;
                 }
                 other => self.take(other),
@@ -207,10 +268,7 @@ impl Other {
 
     fn block_read(&mut self) -> io::Result<()> {
         self.pending.push(Job::BlockRead);
-        if self.pending_bytes < BYTES_AT_ONCE {
-            return Ok(());
-        }
-        self.hand_over()
+        self.hand_over_if_enough()
     }
 
     fn block_refused(&mut self, block: RefusedBlock<'_>, nothing: Tape) -> io::Result<()> {
@@ -242,6 +300,12 @@ impl Other {
         all.ok_or_else(ended)
     }
 
+    fn hand_over_if_enough(&mut self) -> io::Result<()> {
+        let is_enough = self.pending_bytes >= self.thresholds.bytes_at_once
+            || self.pending.len() >= JOBS_AT_ONCE;
+        if is_enough { self.hand_over() } else { Ok(()) }
+    }
+
     fn hand_over(&mut self) -> io::Result<()> {
         while let Ok(done) = self.finished.try_recv() {
             self.take(done);
@@ -258,7 +322,17 @@ impl Other {
 
     fn take(&mut self, done: Done) {
         if let Done::Packages(packages) = done {
-            self.spare.extend(packages);
+            for package in packages {
+                self.keep_spare(package);
+            }
+        }
+    }
+
+    /// One that has held much is not kept for those that hold little.
+    fn keep_spare(&mut self, package: Box<WholePackage>) {
+        let is_large = package.capacity() as u64 > self.thresholds.bytes_waited_for;
+        if !is_large && self.spare.len() < MAX_SPARE {
+            self.spare.push(package);
         }
     }
 }
@@ -328,7 +402,6 @@ fn ended() -> io::Error {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::io::Read as _;
     use std::thread::ThreadId;
 
     use super::*;
@@ -381,34 +454,44 @@ mod tests {
         }
     }
 
-    fn alone(document: &str, fails_at: Option<usize>) -> (Heard, String) {
+    fn heard(
+        read: impl FnOnce(
+            &mut dyn Read,
+            &Arc<dyn Scratch>,
+            &mut Heard,
+        ) -> Result<Answer, ReadResponseError>,
+        document: &str,
+        fails_at: Option<usize>,
+    ) -> (Heard, String) {
         let mut heard = Heard {
             fails_at,
             ..Heard::default()
         };
         let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
-        let mut input = document.as_bytes();
-        let answer = response::read_answer(&mut input, None, &limits(), &scratch, &mut heard);
+        let answer = read(&mut document.as_bytes(), &scratch, &mut heard);
         (heard, format!("{answer:?}"))
     }
 
-    fn beside(document: &str, fails_at: Option<usize>) -> (Heard, String) {
-        let mut heard = Heard {
-            fails_at,
-            ..Heard::default()
+    fn alone(document: &str, limits: &Limits, fails_at: Option<usize>) -> (Heard, String) {
+        let read = |input: &mut dyn Read, scratch: &_, sink: &mut Heard| {
+            response::read_answer(input, None, limits, scratch, sink)
         };
-        let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
-        let mut input = document.as_bytes();
-        let answer = read_answer(&mut input, None, &limits(), &scratch, &mut heard);
-        (heard, format!("{answer:?}"))
+        heard(read, document, fails_at)
     }
 
-    fn package(generator: &mut ContentGenerator) -> String {
-        let published = "2026-03-01T12:00:00Z".parse().unwrap();
-        generator.publication(published).package_xml
+    fn beside(
+        thresholds: Thresholds,
+        document: &str,
+        limits: &Limits,
+        fails_at: Option<usize>,
+    ) -> (Heard, String) {
+        let read = |input: &mut dyn Read, scratch: &_, sink: &mut Heard| {
+            read_answer_by(thresholds, input, None, limits, scratch, sink)
+        };
+        heard(read, document, fails_at)
     }
 
-    fn of_size(incidents: usize, flows: usize) -> ContentGenerator {
+    fn generator(incidents: usize, flows: usize) -> ContentGenerator {
         let size = PackageSize {
             incidents,
             indicators: 1,
@@ -420,96 +503,187 @@ mod tests {
             .with_manner(Manner::Sample)
     }
 
-    /// Packages of all kinds: small ones, a large one, blocks that are refused as they are read, as they
-    /// leave, and one that has references.
-    fn document() -> String {
+    fn package(generator: &mut ContentGenerator) -> String {
+        let published = "2026-03-01T12:00:00Z".parse().unwrap();
+        generator.publication(published).package_xml
+    }
+
+    /// The contents of blocks of all kinds, in an order that `random` makes: packages of any size, several
+    /// together, such as give no event, such as are refused as they are read or as they leave.
+    fn contents(random: &mut fastrand::Rng, count: usize) -> Vec<String> {
         const REFERENCES: &str = r#"<STIX_Package id="p"><Indicators><Indicator id="i"><Observable idref="o"/></Indicator></Indicators>
             <Observables><Observable id="o"><Object><Properties custom_name="x"><Custom_Properties>
             <Property name="a">1</Property></Custom_Properties></Properties></Object></Observable></Observables></STIX_Package>"#;
-        let mut small = of_size(1, 40);
-        let mut blocks = Vec::new();
-        for number in 0..60 {
-            blocks.push(package(&mut small));
-            match number {
-                20 => blocks.push("<note>no STIX</note>".to_owned()),
-                25 => blocks.push(package(&mut of_size(1, 61))),
-                30 => blocks.push(REFERENCES.to_owned()),
-                35 => blocks.push(package(&mut of_size(60, 40))),
-                40 => blocks.push(format!("{}<note/>", package(&mut small))),
-                45 => blocks.push(String::new()),
-                _ => {}
-            }
-        }
-        let block = |content: String| {
+        const CIRCLE: &str = r#"<STIX_Package id="p"><Indicators><Indicator id="i"><Observable idref="o"/></Indicator></Indicators>
+            <Observables><Observable id="o"><Observable_Composition><Observable idref="o"/></Observable_Composition>
+            </Observable></Observables></STIX_Package>"#;
+        const DEFINITIONS: &str = r#"<STIX_Package id="d"><TTPs><TTP id="t"><Title>alone</Title></TTP></TTPs></STIX_Package>"#;
+        let mut small = generator(1, 5);
+        let kinds = |random: &mut fastrand::Rng, small: &mut ContentGenerator| match random.u8(..12)
+        {
+            0 => "<note>no STIX</note>".to_owned(),
+            1 => package(&mut generator(1, 61)),
+            2 => REFERENCES.to_owned(),
+            3 => CIRCLE.to_owned(),
+            4 => DEFINITIONS.to_owned(),
+            5 => format!("{}<note/>", package(small)),
+            6 => String::new(),
+            7 => [package(small), DEFINITIONS.to_owned(), package(small)].concat(),
+            8 => format!("<![CDATA[{}]]>", package(small)),
+            9 => format!("<![CDATA[{}</x>]]>", package(small)),
+            _ => package(small),
+        };
+        (0..count).map(|_| kinds(random, &mut small)).collect()
+    }
+
+    fn document(contents: &[String]) -> String {
+        let block = |content: &String| {
             format!(
                 "<Content_Block><Content_Binding binding_id=\"b\"/><Content>{content}</Content></Content_Block>"
             )
         };
-        let blocks: String = blocks.into_iter().map(block).collect();
+        let blocks: String = contents.iter().map(block).collect();
         format!(
             "<Poll_Response xmlns=\"http://taxii.mitre.org/messages/taxii_xml_binding-1.1\" \
              message_id=\"1\" in_response_to=\"2\" collection_name=\"c\">{blocks}</Poll_Response>"
         )
     }
 
-    #[test]
-    fn the_sink_hears_the_same_on_two_threads() {
-        let document = document();
-        let (one, answer) = alone(&document, None);
-        let (two, same_answer) = beside(&document, None);
-        assert_eq!(answer, same_answer);
-        assert!(
-            one.calls == two.calls,
-            "{} and {} calls",
-            one.calls.len(),
-            two.calls.len()
-        );
-        let refused = two
-            .calls
-            .iter()
-            .filter(|call| call.contains(" Some(\"b\") "));
-        assert_eq!(
-            refused.count(),
-            4,
-            "of the note, the many flows, the note behind a package, nothing"
-        );
-        assert_eq!((one.threads.len(), two.threads.len()), (1, 2));
+    /// Some that are met within few packages.
+    fn thresholds(random: &mut fastrand::Rng) -> Thresholds {
+        let mut one_of = |choices: [u64; 3]| random.choice(choices).unwrap_or_default();
+        Thresholds {
+            bytes_alone: one_of([0, 1, 20_000]),
+            bytes_at_once: one_of([0, 10_000, 1 << 20]),
+            bytes_waited_for: one_of([0, 5_000, 1 << 20]),
+        }
     }
 
     #[test]
-    fn a_short_answer_is_read_on_one() {
-        let document = document();
-        let (short, _) = document.split_at(document.len() / 20);
-        let (heard, _) = beside(short, None);
-        assert!(heard.calls.contains(&"read".to_owned()));
-        assert_eq!(heard.threads.len(), 1);
+    fn the_sink_hears_the_same_on_two_threads() {
+        let mut threads = HashSet::new();
+        for seed in 0..60 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let document = document(&contents(&mut random, 30));
+            let limits = Limits {
+                max_refused_blocks: random.u32(2..40),
+                ..limits()
+            };
+            let thresholds = thresholds(&mut random);
+            let (one, answer) = alone(&document, &limits, None);
+            let (two, same_answer) = beside(thresholds, &document, &limits, None);
+            assert_eq!(answer, same_answer, "seed {seed}");
+            assert!(one.calls == two.calls, "seed {seed}");
+            threads.insert(two.threads.len());
+        }
+        assert_eq!(threads, HashSet::from([1, 2]));
     }
 
     #[test]
     fn what_cannot_be_kept_is_told_wherever_it_fails() {
-        let document = document();
-        let calls = alone(&document, None).0.calls.len();
-        let (mut at, mut last) = (1, 0);
-        while at <= calls {
-            let (heard, answer) = beside(&document, Some(at));
-            assert_eq!(heard.calls.len(), at, "nothing is heard behind a failure");
-            assert_eq!(answer, alone(&document, Some(at)).1);
-            assert!(answer.contains("the disk is full"), "{answer}");
-            (at, last) = (at + 499, at);
+        for seed in 0..8 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let document = document(&contents(&mut random, 12));
+            let thresholds = thresholds(&mut random);
+            let calls = alone(&document, &limits(), None).0.calls.len();
+            for at in 1..=calls {
+                let (heard, answer) = beside(thresholds, &document, &limits(), Some(at));
+                assert_eq!(heard.calls.len(), at, "nothing is heard behind a failure");
+                assert_eq!(
+                    answer,
+                    alone(&document, &limits(), Some(at)).1,
+                    "seed {seed}"
+                );
+                assert!(answer.contains("the disk is full"), "{answer}");
+            }
         }
-        assert!(last > 1000);
     }
 
     #[test]
     fn an_answer_that_is_cut_off_has_lost_something() {
-        let document = document();
-        for part in 1..20 {
-            let length = document.floor_char_boundary(document.len() * part / 20);
-            let cut = document.get(..length).unwrap();
-            let ((one, answer), (two, same_answer)) = (alone(cut, None), beside(cut, None));
-            assert_eq!(answer, same_answer);
-            assert!(answer.contains("Truncated"), "{answer}");
-            assert!(one.calls == two.calls, "part {part}");
+        for seed in 0..8 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let document = document(&contents(&mut random, 12));
+            let thresholds = thresholds(&mut random);
+            for part in 1..20 {
+                let length = document.floor_char_boundary(document.len() * part / 20);
+                let cut = document.get(..length).unwrap();
+                let (one, answer) = alone(cut, &limits(), None);
+                let (two, same_answer) = beside(thresholds, cut, &limits(), None);
+                assert_eq!(answer, same_answer);
+                assert!(answer.contains("Truncated"), "{answer}");
+                assert!(one.calls == two.calls, "seed {seed}, part {part}");
+            }
         }
+    }
+
+    #[test]
+    fn a_panic_of_the_sink_is_one_of_the_reading() {
+        struct Panics;
+        impl EventSink for Panics {
+            fn event(&mut self, _: FlatEvent<'_>) -> io::Result<()> {
+                panic!("no more")
+            }
+        }
+        impl ResponseSink for Panics {
+            fn block_read(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+            fn block_refused(&mut self, _: RefusedBlock<'_>) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let document = document(&[package(&mut generator(1, 5))]);
+        let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
+        let read =
+            || read_answer_at_once(&mut document.as_bytes(), None, &limits(), &scratch, Panics);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).is_err());
+    }
+
+    /// A long answer as it comes: a thread of its own only then.
+    #[test]
+    fn only_a_long_answer_takes_a_thread() {
+        let long: Vec<String> = std::iter::repeat_with(|| package(&mut generator(1, 40)))
+            .take(40)
+            .collect();
+        let (heard, _) = beside(THRESHOLDS, &document(&long), &limits(), None);
+        assert_eq!(heard.threads.len(), 2);
+        // In one block too.
+        let (heard, _) = beside(THRESHOLDS, &document(&[long.concat()]), &limits(), None);
+        assert_eq!(heard.threads.len(), 2);
+        let (heard, _) = beside(
+            THRESHOLDS,
+            &document(long.get(..5).unwrap()),
+            &limits(),
+            None,
+        );
+        assert_eq!(heard.threads.len(), 1);
+    }
+
+    /// How many packages are under way at once does not depend on how many there are.
+    #[test]
+    fn memory_is_bounded() {
+        const MANY: usize = 1000;
+        let mut other = Other {
+            thresholds: THRESHOLDS,
+            jobs: None,
+            finished: channel().1,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            spare: Vec::new(),
+        };
+        let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
+        let fresh = || WholePackage::new(FlattenLimits::from(&limits()), &scratch);
+        // Nobody takes them: there is an error as soon as there is enough to hand over.
+        let mut packages = 0;
+        while other.package(&mut fresh(), fresh).is_ok() {
+            packages += 1;
+            assert!(packages < MANY);
+        }
+        assert!(other.spare.is_empty() && other.pending.is_empty());
+        for _ in 0..MANY {
+            other.keep_spare(Box::new(fresh()));
+        }
+        assert_eq!(other.spare.len(), MAX_SPARE);
     }
 }

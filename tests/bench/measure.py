@@ -10,7 +10,6 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 CTA_FORWARDER = os.environ["CTA_FORWARDER"]
 RIG = os.environ["RIG"]
@@ -48,15 +47,17 @@ def run(*command, processor=None):
 
 def alternately(rounds, *commands, processor=None):
     """Runs each of the commands so often, in turns, so that what else the machine does meets all of
-    them; gives the median of each."""
+    them; gives the least that each took."""
     runs = [[] for _ in commands]
     for _ in range(rounds):
         for command, taken in zip(commands, runs, strict=True):
             taken.append(run(*command, processor=processor))
-    return [
-        Took(*(median(getattr(one, key) for one in taken) for key in ("wall", "user", "system", "peak_kib")))
-        for taken in runs
-    ]
+    least = []
+    for taken in runs:
+        quickest = min(taken, key=lambda one: one.cpu)
+        wall, peak = min(one.wall for one in taken), max(one.peak_kib for one in taken)
+        least.append(Took(wall, quickest.user, quickest.system, peak))
+    return least
 
 
 class Tool:

@@ -176,7 +176,7 @@ const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 /// Compresses a body; the fastest level, since events compress well at any.
 ///
 /// One stream of pieces that know nothing of each other: to move what is remembered takes longer than to
-/// compress, and what is forgotten makes a tenth of what is sent.
+/// compress, and what is forgotten adds a tenth to what is sent.
 pub(super) fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
     let mut out = Vec::with_capacity(body.len() / 4);
     out.extend_from_slice(&GZIP_HEADER);

@@ -12,10 +12,10 @@ use crate::simulator::content::{attribute, cdata, escaped};
 
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>";
 
-/// What stands behind the blocks.
 /// About what stands around the content of a block.
 const BLOCK_BYTES: usize = 200;
 const BLOCK_END: &str = "</t:Content>\n</t:Content_Block>\n";
+/// What stands behind the blocks.
 pub(super) const BLOCKS_END: &str = "</t:Poll_Response>\n";
 
 /// A Poll_Response.

@@ -22,6 +22,11 @@ struct Defined {
 }
 
 impl Definitions {
+    /// About what they take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Adds one; of several with one id the first that has a name counts, and all markings hold.
     pub(super) fn add(
         &mut self,

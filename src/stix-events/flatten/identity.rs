@@ -5,7 +5,6 @@
 //! here needs a new [`VERSION`].
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 use sha2::{Digest, Sha256};
 
@@ -101,7 +100,7 @@ pub(super) struct Ordinals {
     /// By the first bytes of the digest of all but the ordinal. Two that differ and meet in them
     /// get the ordinals 0 and 1 where both could have 0: their ids stay different, and the same
     /// for the same content.
-    seen: HashMap<u64, u32, BuildHasherDefault<Itself>>,
+    seen: HashMap<u64, u32>,
     count: u32,
 }
 
@@ -118,25 +117,5 @@ impl Ordinals {
         let ordinal = *seen;
         *seen += 1;
         ordinal
-    }
-}
-
-/// The hash of a piece of a digest is the piece.
-#[derive(Debug, Default)]
-struct Itself(u64);
-
-impl Hasher for Itself {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, piece: u64) {
-        self.0 = piece;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

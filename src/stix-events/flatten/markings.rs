@@ -17,6 +17,11 @@ pub(super) struct Markings {
 }
 
 impl Markings {
+    /// About what they take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Adds one; several with one id hold together.
     pub(super) fn add(
         &mut self,

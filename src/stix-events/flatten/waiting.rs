@@ -32,7 +32,6 @@ pub(super) struct Waiting {
     contents: Tape,
     scopes: Tape,
     record: Vec<u8>,
-    shapes: Shapes,
     objects: u64,
 }
 
@@ -86,7 +85,6 @@ impl Waiting {
             contents: tape(CONTENTS_MEMORY),
             scopes: tape(SCOPES_MEMORY),
             record: Vec::new(),
-            shapes: Shapes::default(),
             objects: 0,
         }
     }
@@ -99,6 +97,11 @@ impl Waiting {
 
     pub(super) fn bytes(&self) -> u64 {
         self.contents.len() + self.scopes.len()
+    }
+
+    /// What it keeps of memory, whatever waits.
+    pub(super) fn capacity(&self) -> usize {
+        self.contents.capacity() + self.scopes.capacity()
     }
 
     /// How many objects wait.
@@ -186,6 +189,7 @@ impl Waiting {
         &mut self,
         package: &mut Package,
         limits: FlattenLimits,
+        shapes: &mut Shapes,
         sink: &mut dyn EventSink,
     ) -> Result<Left, ReadPackageError> {
         if !package.references.is_empty() {
@@ -193,7 +197,7 @@ impl Waiting {
         }
         let known = self.scopes.random_access();
         let contents = self.contents.random_access();
-        Leaving::new(contents, known, package, limits, &mut self.shapes, sink).all()
+        Leaving::new(contents, known, package, limits, shapes, sink).all()
     }
 
     /// Only now it is known which of the ids matter.

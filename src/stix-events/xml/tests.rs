@@ -1,5 +1,6 @@
 mod against_quick_xml;
 mod plain_elements;
+mod recordings;
 
 use std::io;
 
