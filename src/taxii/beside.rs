@@ -17,22 +17,22 @@ use crate::flatten::{AtOnce, Counts, FlattenLimits, Origin, PackageSink, WholePa
 use crate::stix::ReadPackageError;
 use crate::tape::{Scratch, Tape};
 
-/// How much is read, and handed over, before something is done.
+/// How many bytes are read, and handed over, before something is done.
 #[derive(Debug, Clone, Copy)]
 struct Thresholds {
     /// Of a shorter answer the events leave where they are read: another thread would take more than it
     /// gives.
-    bytes_alone: u64,
+    alone: u64,
     /// What is handed over at once.
-    bytes_at_once: u64,
+    at_once: u64,
     /// A package that is larger is waited for, so that two of them are not in memory.
-    bytes_waited_for: u64,
+    waited_for: u64,
 }
 
 const THRESHOLDS: Thresholds = Thresholds {
-    bytes_alone: 256 << 10,
-    bytes_at_once: 64 << 10,
-    bytes_waited_for: 1 << 20,
+    alone: 256 << 10,
+    at_once: 64 << 10,
+    waited_for: 1 << 20,
 };
 /// So many packages and ends of blocks are handed over at once, however small they are.
 const JOBS_AT_ONCE: usize = 64;
@@ -63,8 +63,8 @@ pub(crate) fn read_answer_at_once<S: ResponseSink + Send>(
     sink: S,
 ) -> Result<Answer, ReadResponseError> {
     let thresholds = Thresholds {
-        bytes_alone: 0,
-        bytes_at_once: 0,
+        alone: 0,
+        at_once: 0,
         ..THRESHOLDS
     };
     read_answer_by(thresholds, input, origin, limits, scratch, sink)
@@ -161,7 +161,7 @@ impl<'scope, S: ResponseSink + Send + 'scope> Beside<'scope, '_, S> {
 
 impl<'scope, S: ResponseSink + Send + 'scope> PackageSink for Beside<'scope, '_, S> {
     fn package(&mut self, package: &mut WholePackage) -> Result<(), ReadPackageError> {
-        let is_long = self.bytes_alone >= self.thresholds.bytes_alone;
+        let is_long = self.bytes_alone >= self.thresholds.alone;
         if let Some(alone) = self.alone.take_if(|_| is_long) {
             self.start_other(alone);
         }
@@ -220,7 +220,7 @@ enum Job {
 /// What the other thread has done.
 enum Done {
     /// These packages can be used again.
-    Packages(Vec<Box<WholePackage>>),
+    Packages(Vec<WholePackage>),
     WaitedFor(Box<WholePackage>, Result<(), ReadPackageError>),
     Refused(Tape),
     All(Counts),
@@ -234,7 +234,7 @@ struct Other {
     finished: Receiver<Done>,
     pending: Vec<Job>,
     pending_bytes: u64,
-    spare: Vec<Box<WholePackage>>,
+    spare: Vec<WholePackage>,
 }
 
 impl Other {
@@ -243,10 +243,10 @@ impl Other {
         package: &mut WholePackage,
         fresh: impl FnOnce() -> WholePackage,
     ) -> Result<(), ReadPackageError> {
-        let is_large = package.bytes() > self.thresholds.bytes_waited_for;
+        let is_large = package.bytes() > self.thresholds.waited_for;
         let is_waited_for = is_large || package.may_be_refused();
         self.pending_bytes += package.bytes();
-        let mut whole = self.spare.pop().unwrap_or_else(|| Box::new(fresh()));
+        let mut whole = Box::new(self.spare.pop().unwrap_or_else(fresh));
         mem::swap(package, &mut whole);
         if !is_waited_for {
             self.pending.push(Job::Package(whole));
@@ -258,7 +258,7 @@ impl Other {
             match self.done().map_err(ReadPackageError::Keep)? {
                 Done::WaitedFor(mut whole, verdict) => {
                     mem::swap(package, &mut whole);
-                    self.keep_spare(whole);
+                    self.keep_spare(*whole);
                     return verdict;
                 }
                 other => self.take(other),
@@ -301,8 +301,8 @@ impl Other {
     }
 
     fn hand_over_if_enough(&mut self) -> io::Result<()> {
-        let is_enough = self.pending_bytes >= self.thresholds.bytes_at_once
-            || self.pending.len() >= JOBS_AT_ONCE;
+        let is_enough =
+            self.pending_bytes >= self.thresholds.at_once || self.pending.len() >= JOBS_AT_ONCE;
         if is_enough { self.hand_over() } else { Ok(()) }
     }
 
@@ -329,8 +329,8 @@ impl Other {
     }
 
     /// One that has held much is not kept for those that hold little.
-    fn keep_spare(&mut self, package: Box<WholePackage>) {
-        let is_large = package.capacity() as u64 > self.thresholds.bytes_waited_for;
+    fn keep_spare(&mut self, package: WholePackage) {
+        let is_large = package.capacity() as u64 > self.thresholds.waited_for;
         if !is_large && self.spare.len() < MAX_SPARE {
             self.spare.push(package);
         }
@@ -358,7 +358,7 @@ fn work<S: ResponseSink>(
             match job {
                 Job::Package(mut package) => {
                     leaving.package(&mut package).map_err(unexpected)?;
-                    spare.push(package);
+                    spare.push(*package);
                 }
                 Job::PackageWaitedFor(mut package) => match leaving.package(&mut package) {
                     Err(ReadPackageError::Keep(error)) => return Err(error),
@@ -553,9 +553,9 @@ mod tests {
     fn thresholds(random: &mut fastrand::Rng) -> Thresholds {
         let mut one_of = |choices: [u64; 3]| random.choice(choices).unwrap_or_default();
         Thresholds {
-            bytes_alone: one_of([0, 1, 20_000]),
-            bytes_at_once: one_of([0, 10_000, 1 << 20]),
-            bytes_waited_for: one_of([0, 5_000, 1 << 20]),
+            alone: one_of([0, 1, 20_000]),
+            at_once: one_of([0, 10_000, 1 << 20]),
+            waited_for: one_of([0, 5_000, 1 << 20]),
         }
     }
 
@@ -682,7 +682,7 @@ mod tests {
         }
         assert!(other.spare.is_empty() && other.pending.is_empty());
         for _ in 0..MANY {
-            other.keep_spare(Box::new(fresh()));
+            other.keep_spare(fresh());
         }
         assert_eq!(other.spare.len(), MAX_SPARE);
     }

@@ -433,8 +433,7 @@ impl<'w> Leaving<'w> {
         if let Some(relations) = &relations {
             links::push_relations(out, relations);
         }
-        let shapes = &mut self.shapes;
-        shapes.push_properties(out, object.kind, properties);
+        self.shapes.push_properties(out, object.kind, properties);
         self.end_event(record_type, id).map_err(keep)
     }
 
