@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
 use super::picture::Picture;
 use super::record::Record;
@@ -18,7 +19,7 @@ use crate::crash::{self, Point};
 use crate::disk::{self, Disk, DiskFile};
 pub use history::HistoryLine;
 pub(super) use history::{history, recent};
-use line::encode;
+use line::{WrittenSnapshot, encode};
 pub(super) use reading::Reading;
 
 /// A segment is closed when it has grown to this.
@@ -199,9 +200,7 @@ impl Ledger {
         })?;
         self.file = Some(file);
         self.bytes = 0;
-        let snapshot = Record::Snapshot {
-            picture: Box::new(picture.clone()),
-        };
+        let snapshot = WrittenSnapshot::Snapshot { picture };
         if let Err(error) = self.write(now, &snapshot) {
             // On a full disk there is a new try every few seconds; they must not pile up. Where it
             // cannot be removed, it is passed over when it is read.
@@ -214,7 +213,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn write(&mut self, now: DateTime<Utc>, record: &Record) -> Result<u64, AppendError> {
+    fn write(&mut self, now: DateTime<Utc>, record: &impl Serialize) -> Result<u64, AppendError> {
         let number = self.number + 1;
         let line = encode(number, now, record)?;
         let path = self.path(self.segment);

@@ -2,12 +2,12 @@
 //! lines that cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::line::{Entry, decode};
+use super::line::{Entry, decode, snapshot_number};
 use super::{MAX_SEGMENT_BYTES, OpenLedgerError, segment_name, segments};
 use crate::disk::Disk;
 use crate::state::picture::Picture;
@@ -69,8 +69,8 @@ impl Reading {
         }
         // A damaged snapshot costs no record: the segments before it tell the same. A copy of an old
         // segment under a new name tells nothing new.
+        let newest = newest_snapshot(disk, folder, &mut found);
         let snapshots = found.iter().map(|(_, snapshot)| snapshot.as_ref().ok());
-        let newest = snapshots.clone().flatten().copied().flatten().max();
         let mut opens_it = snapshots.map(|snapshot| snapshot == Some(&newest));
         let first = newest
             .and_then(|_| opens_it.position(|opens| opens))
@@ -222,11 +222,42 @@ impl Reading {
     }
 }
 
-/// The number of the snapshot that a segment opens with; none if that cannot be read.
-fn opening_snapshot(disk: &Disk, path: &Path) -> std::io::Result<Option<u64>> {
+/// A segment, and the number of the snapshot that it opens with, if it does.
+type Opening = (u64, io::Result<Option<u64>>);
+
+/// The number of the newest snapshot that can be read; one that cannot be is none.
+fn newest_snapshot(disk: &Disk, folder: &Path, found: &mut [Opening]) -> Option<u64> {
+    loop {
+        let known = found
+            .iter()
+            .filter_map(|(_, snapshot)| *snapshot.as_ref().ok()?);
+        let newest = known.max()?;
+        let opens_it =
+            |opening: &&mut Opening| matches!(opening.1, Ok(Some(number)) if number == newest);
+        for (segment, snapshot) in found.iter_mut().filter(opens_it) {
+            let line = first_line(disk, &folder.join(segment_name(*segment)));
+            match line.map(|line| decode(&line)) {
+                Ok(Some(Entry {
+                    record: Record::Snapshot { .. },
+                    ..
+                })) => return Some(newest),
+                Ok(_) => *snapshot = Ok(None),
+                Err(error) => *snapshot = Err(error),
+            }
+        }
+    }
+}
+
+/// The number of the snapshot that a segment opens with; none if it opens with none.
+fn opening_snapshot(disk: &Disk, path: &Path) -> io::Result<Option<u64>> {
+    Ok(snapshot_number(&first_line(disk, path)?))
+}
+
+fn first_line(disk: &Disk, path: &Path) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     BufReader::new(disk.open_file(path)?).read_until(b'\n', &mut line)?;
-    let line = line.strip_suffix(b"\n").unwrap_or(&line);
-    Ok(decode(line)
-        .and_then(|entry| matches!(entry.record, Record::Snapshot { .. }).then_some(entry.number)))
+    if line.ends_with(b"\n") {
+        line.pop();
+    }
+    Ok(line)
 }

@@ -231,6 +231,32 @@ fn a_damaged_snapshot_costs_no_record() {
     assert!(!fixture.picture.is_doubtful, "it told nothing new");
 }
 
+/// Its checksum is right, and a newer version has written what this one does not know.
+#[test]
+fn a_snapshot_that_says_something_else_costs_no_record() {
+    let mut fixture = Fixture::new();
+    for second in 1..=2 {
+        fixture.append(second);
+    }
+    fixture.reopen();
+    fixture.append(3);
+    let told = fixture.picture.clone();
+    let segment = fixture.ledger.segment;
+    let path = fixture.ledger.path(segment);
+    let text = fs::read_to_string(&path).unwrap();
+    let (snapshot, rest) = text.split_once('\n').unwrap();
+    let (body, _) = snapshot.rsplit_once(",\"crc32\"").unwrap();
+    let body = body.replacen("\"next_seq\":", "\"next_sequence\":", 1);
+    let crc = crc32fast::hash(body.as_bytes());
+    let snapshot = format!("{body},\"crc32\":\"{crc:08x}\"}}");
+    assert_eq!(line::decode(snapshot.as_bytes()), None);
+    assert!(line::snapshot_number(snapshot.as_bytes()).is_some());
+    fs::write(&path, format!("{snapshot}\n{rest}")).unwrap();
+    let (_, picture, way) = open(fixture.folder.path(), 9);
+    assert_eq!(way, Way::Ledger);
+    assert_eq!(picture.collections, told.collections);
+}
+
 #[test]
 fn a_first_start_that_was_cut_short_begins_anew() {
     for torn in ["", "{\"number\":1,\"at\":\"20"] {
