@@ -25,14 +25,17 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Events of one request.
-const IN_FLIGHT: usize = 7;
+/// Events of one request, and requests at once.
+const AT_ONCE: usize = 7;
+const REQUESTS: usize = 2;
+/// However slow the machine is, no more is under way.
+const IN_FLIGHT: usize = REQUESTS * AT_ONCE;
 
 fn world() -> World {
     let splunk = format!(
         "[[output]]\nname = \"splunk\"\ntype = \"splunk_hec\"\nendpoints = [\"{{hec}}\"]\n\
          token = {{ file = \"{{folder}}/token\" }}\n\
-         batch = {{ max_events = {IN_FLIGHT}, max_wait = \"1s\" }}\n"
+         max_in_flight = {REQUESTS}\nbatch = {{ max_events = {AT_ONCE}, max_wait = \"1s\" }}\n"
     );
     World::new(Setup {
         rules: CtaRules {
@@ -41,7 +44,7 @@ fn world() -> World {
             ..CtaRules::default()
         },
         service: "initial_lookback = \"1h\"\n".to_owned(),
-        file: format!("batch = {{ max_events = {IN_FLIGHT} }}\n"),
+        file: format!("batch = {{ max_events = {AT_ONCE} }}\n"),
         outputs: splunk,
         ..Setup::default()
     })
