@@ -654,7 +654,7 @@ async fn what_is_not_given_up_is_delivered_though_it_is_older() {
                   token = { file = \"{folder}/token\" }\ncollections = [\"held\"]\n";
     let mut world = World::new(Setup {
         rules: CtaRules::for_collections(&["held", "free"]),
-        state: "max_spool_bytes = \"60KiB\"\n".to_owned(),
+        state: "max_spool_bytes = \"50KiB\"\n".to_owned(),
         ..setup(&format!(
             "when_spool_full = \"release\"\nbatch = {{ max_events = 5 }}\n{second}"
         ))
