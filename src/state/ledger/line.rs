@@ -48,7 +48,9 @@ pub(super) fn encode(
     line.pop();
     let crc = crc32fast::hash(line.as_bytes());
     line.push_str(CRC_KEY);
-    line.push_str(&format!("{crc:08x}\"}}\n"));
+    let crc = format!("{crc:08x}");
+    line.push_str(&crc);
+    line.push_str("\"}\n");
     Ok(line)
 }
 
