@@ -90,7 +90,9 @@ fn read(input: &[u8], piece_bytes: usize, limits: &Limits) -> Heard {
     let mut heard = Heard::default();
     let answer = read_one(input, piece_bytes, limits, &mut heard);
     let mut beside = Heard::default();
-    let on_two = read_beside(input, piece_bytes, limits, &mut beside);
+    let on_two = read_by(input, piece_bytes, |source, scratch| {
+        beside::read_answer_at_once(source, Some(ORIGIN), limits, scratch, &mut beside)
+    });
     assert_eq!(format!("{on_two:?}"), format!("{answer:?}"));
     assert!(beside == heard, "what is heard on two threads");
     heard.outcome = match answer {
@@ -140,21 +142,19 @@ pub(super) fn read_one(
     limits: &Limits,
     heard: &mut Heard,
 ) -> Result<Answer, crate::taxii::response::ReadResponseError> {
-    let scratch = Arc::new(MemoryScratch::default()) as Arc<dyn Scratch>;
-    let mut source = InPieces { input, piece_bytes };
-    read_answer(&mut source, Some(ORIGIN), limits, &scratch, heard)
+    read_by(input, piece_bytes, |source, scratch| {
+        read_answer(source, Some(ORIGIN), limits, scratch, heard)
+    })
 }
 
-/// The same on two threads.
-fn read_beside(
+/// Has `read` read the input in pieces.
+fn read_by<T>(
     input: &[u8],
     piece_bytes: usize,
-    limits: &Limits,
-    heard: &mut Heard,
-) -> Result<Answer, crate::taxii::response::ReadResponseError> {
+    read: impl FnOnce(&mut dyn Read, &Arc<dyn Scratch>) -> T,
+) -> T {
     let scratch = Arc::new(MemoryScratch::default()) as Arc<dyn Scratch>;
-    let mut source = InPieces { input, piece_bytes };
-    beside::read_answer_at_once(&mut source, Some(ORIGIN), limits, &scratch, heard)
+    read(&mut InPieces { input, piece_bytes }, &scratch)
 }
 
 impl EventSink for Heard {

@@ -181,7 +181,6 @@ pub struct Flattener<P> {
     counts: Counts,
     /// The fields of the origin, as JSON text.
     origin: Vec<u8>,
-    limits: FlattenLimits,
     whole: WholePackage,
     open: Vec<Open>,
     identity: Identity,
@@ -309,7 +308,6 @@ impl<P: PackageSink> Flattener<P> {
             packages,
             counts: Counts::default(),
             origin: origin_fields,
-            limits,
             whole: WholePackage::new(limits, scratch),
             open: Vec::new(),
             identity: Identity::default(),
@@ -357,12 +355,12 @@ impl<P: PackageSink> Visitor for Flattener<P> {
     }
 
     fn definition(&mut self, definition: Definition) -> Result<(), ReadPackageError> {
-        let limit = self.limits.max_definition_bytes;
+        let limit = self.whole.limits.max_definition_bytes;
         self.whole.package.definitions.add(definition, limit)
     }
 
     fn marking(&mut self, id: &str, marking: Marking) -> Result<(), ReadPackageError> {
-        let limit = self.limits.max_definition_bytes;
+        let limit = self.whole.limits.max_definition_bytes;
         self.whole.package.markings.add(id, &marking, limit)
     }
 
@@ -414,7 +412,7 @@ impl<P: PackageSink> Visitor for Flattener<P> {
     fn reference(&mut self, reference: Reference<'_>) -> Result<(), ReadPackageError> {
         // What stands in nothing that becomes an event only lists what is elsewhere.
         let is_part = !self.open.is_empty();
-        let limit = self.limits.max_definition_bytes;
+        let limit = self.whole.limits.max_definition_bytes;
         let Reference { kind, id, .. } = reference;
         self.whole
             .package
