@@ -150,7 +150,7 @@ async fn limited(seed: u64, keys: &str) -> SyslogRig {
     for _ in 0..10 {
         let mut publication = rig.rig.generator.publication(rig.rig.cta.now());
         let xml = publication.package_xml;
-        publication.package_xml = xml.replace(ACTIVITY, &ACTIVITY.repeat(40));
+        publication.package_xml = xml.replace(ACTIVITY, &ACTIVITY.repeat(40)).into();
         rig.rig.cta.publish(publication);
     }
     rig.rig.arrived().await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use cta_forwarder::clock::SystemClock;
+use cta_forwarder::simulator::content::Publication;
 use cta_forwarder::simulator::cta::{CtaRules, CtaService};
 
 use crate::{Content, runtime, until_stdin_ends};
@@ -21,6 +22,9 @@ pub(crate) struct Arguments {
     packages: u32,
     #[arg(long, default_value_t = 29)]
     days: u32,
+    /// So many different packages, published again and again: all of a day would not fit in memory
+    #[arg(long)]
+    distinct: Option<u32>,
     /// Packages in a part of an answer
     #[arg(long, default_value_t = 100)]
     part: usize,
@@ -43,11 +47,29 @@ impl Arguments {
             let now = service.now();
             let step = TimeDelta::days(self.days.into()) / self.packages.cast_signed();
             let (mut events, mut bytes) = (0, 0);
-            for place in (1..=self.packages.cast_signed()).rev() {
-                let publication = generator.publication(now - step * place);
+            let moments = (1..=self.packages.cast_signed()).rev();
+            let mut moments = moments.map(|place| now - step * place);
+            let distinct = self.distinct.unwrap_or(self.packages);
+            let mut made = Vec::new();
+            for moment in moments.by_ref().take(distinct.try_into()?) {
+                let publication = generator.publication(moment);
                 events += publication.events.len();
                 bytes += publication.package_xml.len();
+                if self.distinct.is_some() {
+                    made.push(publication.clone());
+                }
                 service.publish(publication);
+            }
+            for (published, like) in moments.zip(made.iter().cycle()) {
+                events += like.events.len();
+                bytes += like.package_xml.len();
+                service.publish(Publication {
+                    published,
+                    package_xml: Arc::clone(&like.package_xml),
+                    // Nobody compares them with what has come.
+                    events: Vec::new(),
+                    ..*like
+                });
             }
             println!(
                 "{{\"url\":{:?},\"username\":{:?},\"password\":{:?},\"collection\":{collection:?},\

@@ -72,7 +72,7 @@ pub enum OpenStateError {
     },
 }
 
-pub use store::{Changes, KeyValue, LookingTables, SledTables, StoreError, Table, Tables};
+pub use store::{Changes, LookingTables, SledTables, StoreError, Table, Tables};
 
 /// Ledger and store behind one lock.
 #[derive(Debug)]
@@ -137,7 +137,7 @@ impl State {
                     path: directory.to_owned(),
                     source,
                 })?;
-        let reading = Reading::read(disk, &ledger_folder)?;
+        let mut reading = Reading::read(disk, &ledger_folder)?;
         let path = directory.join("state.sled");
         let store_error = |source| OpenStateError::Store {
             path: path.clone(),
@@ -150,8 +150,9 @@ impl State {
             mut picture,
             missing,
             way,
-        } = restoration::tell(&reading, &found, has_spool);
+        } = restoration::tell(&mut reading, &found, has_spool);
         tell_what_was_found(&reading, &found, way, &picture);
+        drop(found);
         // Before the store forgets what only it knew.
         let ledger = Ledger::go_on(disk, &ledger_folder, &reading, &picture, now)?;
         // A segment that was begun has used one.
@@ -379,7 +380,9 @@ impl State {
 
     /// Keeps what has changed in an output's work: when this returns it is durable.
     pub fn keep_work(&self, output: &str, changes: &WorkChanges) -> Result<(), StoreError> {
-        self.lock().store.keep(output, changes)
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        inner.store.keep(output, changes, &inner.picture)
     }
 
     /// What an output's peers have accepted and not acknowledged.

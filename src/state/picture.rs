@@ -1,10 +1,13 @@
 //! The current picture: what all records together say. Pure.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::de::Error as _;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::damage::{BatchSource, Damage, SettledLines};
@@ -516,12 +519,25 @@ impl Picture {
 fn by_number<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<u64, T>, D::Error> {
-    let by_text = BTreeMap::<String, T>::deserialize(deserializer)?;
-    let number = |(text, value): (String, T)| {
-        let number = text.parse().map_err(D::Error::custom)?;
-        Ok((number, value))
-    };
-    by_text.into_iter().map(number).collect()
+    struct ByNumber<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ByNumber<T> {
+        type Value = BTreeMap<u64, T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map by numbers")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((text, value)) = entries.next_entry::<Cow<'de, str>, T>()? {
+                map.insert(text.parse().map_err(A::Error::custom)?, value);
+            }
+            Ok(map)
+        }
+    }
+
+    deserializer.deserialize_map(ByNumber(PhantomData))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::ledger::Reading;
 use super::picture::Picture;
 use super::record::Record;
-use super::store::Found;
+use super::store::{Found, Stored};
 
 /// What ledger and store tell.
 #[derive(Debug, PartialEq)]
@@ -57,64 +57,66 @@ impl MissingBatches {
 
 /// Puts together what was read of the ledger and what was found in the store. A spool is made after
 /// the ledger: where there is one, there was a ledger.
-pub(super) fn tell(reading: &Reading, found: &Found, has_spool: bool) -> Told {
+pub(super) fn tell(reading: &mut Reading, found: &Found, has_spool: bool) -> Told {
     let stored = match found {
-        Found::Whole(stored) => Some(&**stored),
+        Found::Whole(stored) => Some(stored),
         Found::Nothing | Found::Doubtful { .. } => None,
     };
-    let base = match (&reading.snapshot, stored) {
-        (Some(snapshot), _) => snapshot,
-        (None, Some(stored)) => return from(stored, reading, Way::LostButStored, false),
-        (None, None) => {
-            let mut picture = Picture {
-                next_seq: 1,
-                ..Picture::default()
-            };
-            // The very first start may have been cut short.
-            let is_new = !reading.has_lines && !has_spool && matches!(found, Found::Nothing);
-            if !is_new {
-                picture.is_doubtful = true;
-                picture.number = reading.last_number().max(found.number().unwrap_or(0));
-            }
-            return Told {
-                picture,
-                missing: MissingBatches::All,
-                way: if is_new { Way::New } else { Way::Lost },
-            };
-        }
+    let Some(base) = reading.take_snapshot() else {
+        return match stored.and_then(Stored::picture) {
+            Some(stored) => from(stored, reading, Way::LostButStored, false),
+            None => without_a_picture(reading, found, has_spool),
+        };
     };
     let last = reading.last_number();
     let missing = reading.missing_after(base.number);
+    let has_more = |stored: &&Stored| {
+        let number = stored.number();
+        number > last || missing.iter().any(|missing| *missing <= number)
+    };
+    if let Some(stored) = stored.filter(has_more).and_then(Stored::picture) {
+        let is_certain = if stored.number > last {
+            // Lines at the end whose numbers are not known are of the records that follow.
+            stored.number >= last + reading.unplaced
+        } else {
+            reading.unplaced == 0 && missing.iter().all(|number| *number <= stored.number)
+        };
+        return from(stored, reading, Way::Store, is_certain);
+    }
     let is_whole = missing.is_empty() && reading.unplaced == 0;
-    match stored {
-        // Lines at the end whose numbers are not known are of the records that follow.
-        Some(stored) if stored.number > last => {
-            let is_certain = stored.number >= last + reading.unplaced;
-            from(stored, reading, Way::Store, is_certain)
-        }
-        Some(stored) if missing.iter().any(|number| *number <= stored.number) => {
-            let is_certain =
-                reading.unplaced == 0 && missing.iter().all(|number| *number <= stored.number);
-            from(stored, reading, Way::Store, is_certain)
-        }
-        _ => {
-            let is_behind = found.number().is_some_and(|number| number > last);
-            let is_certain = is_whole && !is_behind;
-            let mut told = from(base, reading, Way::Ledger, is_certain);
-            told.picture.number = told.picture.number.max(found.number().unwrap_or(0));
-            told
-        }
+    let is_behind = found.number().is_some_and(|number| number > last);
+    let mut told = from(base, reading, Way::Ledger, is_whole && !is_behind);
+    told.picture.number = told.picture.number.max(found.number().unwrap_or(0));
+    told
+}
+
+/// Neither of them has a picture.
+fn without_a_picture(reading: &Reading, found: &Found, has_spool: bool) -> Told {
+    let mut picture = Picture {
+        next_seq: 1,
+        ..Picture::default()
+    };
+    // The very first start may have been cut short.
+    let is_new = !reading.has_lines && !has_spool && matches!(found, Found::Nothing);
+    if !is_new {
+        picture.is_doubtful = true;
+        picture.number = reading.last_number().max(found.number().unwrap_or(0));
+    }
+    Told {
+        picture,
+        missing: MissingBatches::All,
+        way: if is_new { Way::New } else { Way::Lost },
     }
 }
 
 /// What records say that come after what is told.
-fn from(base: &Picture, reading: &Reading, way: Way, is_certain: bool) -> Told {
-    let mut picture = base.clone();
+fn from(mut picture: Picture, reading: &Reading, way: Way, is_certain: bool) -> Told {
+    let (base, next_seq) = (picture.number, picture.next_seq);
     let mut told: BTreeSet<u64> = BTreeSet::new();
     // An earlier start did not come so far as to deal with it.
-    let was_doubtful = base.is_doubtful;
+    let was_doubtful = picture.is_doubtful;
     let mut is_doubtful = was_doubtful;
-    for (number, at, record) in reading.records_after(base.number) {
+    for (number, at, record) in reading.records_after(base) {
         picture.apply(number, at, record);
         told.extend(record.brings().map(|batch| batch.seq));
         match record {
@@ -134,7 +136,7 @@ fn from(base: &Picture, reading: &Reading, way: Way, is_certain: bool) -> Told {
         missing: if was_doubtful {
             MissingBatches::All
         } else {
-            MissingBatches::From(base.next_seq, told)
+            MissingBatches::From(next_seq, told)
         },
         picture,
         way,

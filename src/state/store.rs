@@ -3,8 +3,8 @@
 //! The ledger is the truth for the picture: sled 0.34 opens a damaged file without an error and may
 //! show an older state, or a part of one. So the table is read once, in full, when it is opened;
 //! what it says is compared with its checksums, its fingerprint and the ledger, and from then on it
-//! is only written. What it must hold is kept in memory, which is a few hundred bytes for each open
-//! batch: a table that breaks is made anew from there, and nothing is lost.
+//! is only written. What it must hold is known from the picture, and from the cursors, which are kept
+//! here: a table that breaks is made anew from there, and nothing is lost.
 
 mod looking;
 #[cfg(test)]
@@ -27,12 +27,13 @@ use crate::crash::{self, Point};
 use crate::delivery::{Progress, ReceiptKey};
 use crate::disk;
 use crate::storage::Storage;
+pub(super) use picture_values::Stored;
 use picture_values::{Counters, json, parse};
 use value::{ValueChanges, Values};
 
 pub use looking::LookingTables;
 pub use sled_table::SledTables;
-pub use table::{Changes, KeyValue, StoreError, Table, Tables};
+pub use table::{Changes, StoreError, Table, Tables};
 
 /// Keys begin with one of these and a slash.
 mod prefix {
@@ -69,8 +70,10 @@ pub(super) struct Store {
     quarantine: PathBuf,
     /// None after a failure, until it can be opened again.
     table: Option<Box<dyn Table>>,
-    /// What the table must hold.
+    /// What the table must hold: of the picture's things the caller has the values.
     values: Values,
+    /// The values of cursors and receipts.
+    work: BTreeMap<String, Vec<u8>>,
     counters: Counters,
     /// Keys of which it is not known what the table holds.
     unwritten: BTreeSet<String>,
@@ -86,7 +89,7 @@ pub(super) enum Found {
     /// Nothing at all.
     Nothing,
     /// The whole picture as of some record.
-    Whole(Box<Picture>),
+    Whole(Stored),
     /// Not all of what it held, or values of different times.
     Doubtful {
         /// The last record that was in it, if that can be read.
@@ -99,10 +102,20 @@ impl Found {
     pub(super) fn number(&self) -> Option<u64> {
         match self {
             Self::Nothing => None,
-            Self::Whole(picture) => Some(picture.number),
+            Self::Whole(stored) => Some(stored.number()),
             Self::Doubtful { number } => *number,
         }
     }
+}
+
+/// What lies in a table, while it is read.
+#[derive(Debug, Default)]
+struct TakenIn {
+    is_anything: bool,
+    summary: Option<Summary>,
+    /// Those of the picture.
+    values: Vec<(String, Vec<u8>)>,
+    damaged: Vec<String>,
 }
 
 impl Store {
@@ -121,6 +134,7 @@ impl Store {
             quarantine: quarantine.to_owned(),
             table: None,
             values: Values::default(),
+            work: BTreeMap::new(),
             counters: Counters::of(&Picture::default()),
             unwritten: BTreeSet::new(),
             strange: Vec::new(),
@@ -129,12 +143,14 @@ impl Store {
         let is_given_up = |error: &io::Error| {
             disk::is_unreadable(error) && can_be_made_anew && storage.disk.gives_up_unreadable()
         };
-        let entries = match store.open_table() {
-            Ok(entries) => entries,
+        let mut taken_in = TakenIn::default();
+        match store.open_table(|store, key, value| store.take_in(&mut taken_in, key, value)) {
+            Ok(()) => {}
             Err(StoreError::Io(error)) if disk::is_the_machines(&error) && !is_given_up(&error) => {
                 return Err(error.into());
             }
             Err(error) => {
+                store.forget();
                 tracing::error!(
                     %error,
                     store = %path.display(),
@@ -144,8 +160,8 @@ impl Store {
                 store.make_table_anew()?;
                 return Ok((store, Found::Doubtful { number: None }));
             }
-        };
-        let found = store.take_in(entries);
+        }
+        let found = store.judge(taken_in);
         Ok((store, found))
     }
 
@@ -154,12 +170,22 @@ impl Store {
         self.set_aside
     }
 
-    /// Opens the table and reads all of it.
-    fn open_table(&mut self) -> Result<Vec<KeyValue>, StoreError> {
+    /// Opens the table and visits all that it holds.
+    fn open_table(
+        &mut self,
+        mut visit: impl FnMut(&mut Self, &[u8], &[u8]),
+    ) -> Result<(), StoreError> {
         let table = self.storage.tables.open(&self.path)?;
-        let entries = table.scan(b"")?;
+        table.scan(&mut |key, value| visit(self, key, value))?;
         self.table = Some(table);
-        Ok(entries)
+        Ok(())
+    }
+
+    /// What was taken in of a table that could not be read to its end counts as not there.
+    fn forget(&mut self) {
+        self.values = Values::default();
+        self.work.clear();
+        self.strange.clear();
     }
 
     fn make_table_anew(&mut self) -> Result<(), StoreError> {
@@ -174,33 +200,44 @@ impl Store {
         Ok(())
     }
 
-    fn take_in(&mut self, entries: Vec<KeyValue>) -> Found {
-        if entries.is_empty() {
+    fn take_in(&mut self, taken_in: &mut TakenIn, key: &[u8], value: &[u8]) {
+        taken_in.is_anything = true;
+        let Ok(name) = str::from_utf8(key) else {
+            taken_in
+                .damaged
+                .push(String::from_utf8_lossy(key).into_owned());
+            self.strange.push(key.to_owned());
+            return;
+        };
+        let json = value::decode(name, value);
+        if name == SUMMARY {
+            taken_in.summary = json.and_then(parse);
+            return;
+        }
+        match json.filter(|json| !is_of_work(name) || is_readable_work(name, json)) {
+            None => taken_in.damaged.push(name.to_owned()),
+            Some(json) => {
+                self.values.put(name, json);
+                if is_of_work(name) {
+                    self.work.insert(name.to_owned(), json.to_owned());
+                } else {
+                    taken_in.values.push((name.to_owned(), json.to_owned()));
+                }
+            }
+        }
+    }
+
+    /// What to make of what was taken in.
+    fn judge(&mut self, taken_in: TakenIn) -> Found {
+        let TakenIn {
+            is_anything,
+            summary,
+            values,
+            damaged,
+        } = taken_in;
+        if !is_anything {
             return Found::Nothing;
         }
-        let mut values = ValueChanges::new();
-        let mut damaged = Vec::new();
-        let mut summary = None;
-        for (key, value) in entries {
-            let name = match String::from_utf8(key) {
-                Ok(name) => name,
-                Err(error) => {
-                    damaged.push(error.to_string());
-                    self.strange.push(error.into_bytes());
-                    continue;
-                }
-            };
-            let json = value::decode(&name, &value);
-            if name == SUMMARY {
-                summary = json.and_then(parse::<Summary>);
-                continue;
-            }
-            match json.filter(|json| picture_values::is_readable(&name, json)) {
-                Some(json) => drop(values.insert(name, Some(json.to_owned()))),
-                None => damaged.push(name),
-            }
-        }
-        self.values.change(values);
         if !damaged.is_empty() {
             let keys = damaged.iter().take(NAMED_KEYS).map(String::as_str);
             tracing::warn!(
@@ -211,30 +248,22 @@ impl Store {
                  they told of open batches is sent again"
             );
         }
-        let is_whole = summary.as_ref().is_some_and(|summary| {
-            summary.fingerprint == in_words(self.values.fingerprint()) && damaged.is_empty()
-        });
-        self.unwritten.extend(damaged.iter().cloned());
         let number = summary.as_ref().map(|summary| summary.counters.number);
-        let picture = summary
-            .filter(|_| is_whole)
-            .and_then(|summary| picture_values::picture(&self.values, &summary.counters));
-        match picture {
-            Some(picture) => {
-                self.counters = Counters::of(&picture);
-                Found::Whole(Box::new(picture))
-            }
-            None => {
-                if damaged.is_empty() {
-                    tracing::warn!(
-                        store = %self.path.display(),
-                        "the store shows values of different times, or not all that it held: it is \
-                         made anew from the ledger; events of open batches may be sent twice"
-                    );
-                }
-                Found::Doubtful { number }
-            }
+        let is_told = in_words(self.values.fingerprint());
+        let summary = summary.filter(|it| it.fingerprint == is_told && damaged.is_empty());
+        if let Some(Summary { counters, .. }) = summary {
+            self.counters = counters.clone();
+            return Found::Whole(Stored { counters, values });
         }
+        if damaged.is_empty() {
+            tracing::warn!(
+                store = %self.path.display(),
+                "the store shows values of different times, or not all that it held: it is made \
+                 anew from the ledger; events of open batches may be sent twice"
+            );
+        }
+        self.unwritten.extend(damaged);
+        Found::Doubtful { number }
     }
 
     /// Whether the table has missed something.
@@ -244,56 +273,97 @@ impl Store {
 
     /// Brings what a record has changed up to `picture`.
     pub(super) fn apply(&mut self, record: &Record, picture: &Picture) -> Result<(), StoreError> {
-        match picture_values::changed_by(record, picture) {
-            Some(changes) => self.bring(changes, picture),
-            None => self.rebuild(picture),
+        let Some(keys) = picture_values::changed_by(record) else {
+            return self.rebuild(picture);
+        };
+        let value = |key: String| {
+            let value = picture_values::value(&key, picture);
+            (key, value)
+        };
+        let mut changes: ValueChanges = keys.into_iter().map(value).collect();
+        if let Record::OutputFinished { output, seq, .. } = record {
+            changes.insert(cursor_key(output, *seq), None);
         }
+        self.bring(&changes, picture)
     }
 
     /// Brings the whole picture up; cursors of batches that are still owed stay.
     pub(super) fn rebuild(&mut self, picture: &Picture) -> Result<(), StoreError> {
-        let mut changes = picture_values::all(picture);
-        for (key, _) in self.values.iter() {
-            let stays = is_open_cursor(key, picture) || is_open_receipt(key, picture);
-            if !stays && !changes.contains_key(key) {
+        let mut changes = ValueChanges::new();
+        for key in self.values.keys() {
+            let stays = if is_of_work(key) {
+                is_open_cursor(key, picture) || is_open_receipt(key, picture)
+            } else {
+                picture_values::has(key, picture)
+            };
+            if !stays {
                 changes.insert(key.to_owned(), None);
             }
         }
-        changes.retain(|key, value| self.values.get(key) != value.as_deref());
+        for key in picture_values::keys(picture) {
+            let value = picture_values::value(&key, picture).unwrap_or_default();
+            if !self.values.has(&key, &value) {
+                changes.insert(key, Some(value));
+            }
+        }
         let is_as_it_was =
             changes.is_empty() && self.unwritten.is_empty() && self.strange.is_empty();
         if is_as_it_was && self.counters == Counters::of(picture) && self.counters.number > 0 {
             return Ok(());
         }
-        self.bring(changes, picture)
+        self.bring(&changes, picture)
     }
 
     /// Whatever becomes of the table, these changes are to be in it: the ledger has them.
-    fn bring(&mut self, changes: ValueChanges, picture: &Picture) -> Result<(), StoreError> {
+    fn bring(&mut self, changes: &ValueChanges, picture: &Picture) -> Result<(), StoreError> {
         self.unwritten.extend(changes.keys().cloned());
-        self.values.change(changes);
+        self.change(changes);
         self.counters = Counters::of(picture);
-        self.write(&ValueChanges::new())
+        self.write(changes, self.values.fingerprint(), picture)
+    }
+
+    fn change(&mut self, changes: &ValueChanges) {
+        self.values.change(changes);
+        for (key, value) in changes.iter().filter(|(key, _)| is_of_work(key)) {
+            match value {
+                Some(value) => drop(self.work.insert(key.clone(), value.clone())),
+                None => drop(self.work.remove(key)),
+            }
+        }
+    }
+
+    /// What the table must hold under a key.
+    fn value(&self, key: &str, picture: &Picture) -> Option<Vec<u8>> {
+        if is_of_work(key) {
+            self.work.get(key).cloned()
+        } else {
+            picture_values::value(key, picture)
+        }
     }
 
     /// How far an output is inside a batch; where nothing is known, at the start.
     pub(super) fn progress(&self, output: &str, seq: u64) -> Progress {
-        let stored = self.values.get(&cursor_key(output, seq));
-        stored.and_then(parse).unwrap_or_default()
+        let stored = self.work.get(&cursor_key(output, seq));
+        stored.and_then(|json| parse(json)).unwrap_or_default()
     }
 
     /// The batches of which an output has done something.
     pub(super) fn begun(&self, output: &str) -> BTreeSet<u64> {
         let prefix = format!("{}/{output}/", prefix::CURSOR);
-        let cursors = self.values.with_prefix(&prefix);
+        let cursors = self.work_with(&prefix);
         cursors
             .filter_map(|(key, _)| key.strip_prefix(&prefix)?.parse().ok())
             .collect()
     }
 
     /// Keeps what has changed in an output's work: when this returns it is durable, and when it
-    /// fails it is not kept.
-    pub(super) fn keep(&mut self, output: &str, work: &WorkChanges) -> Result<(), StoreError> {
+    /// fails it is not kept. The picture is as it was when it was last brought up.
+    pub(super) fn keep(
+        &mut self,
+        output: &str,
+        work: &WorkChanges,
+        picture: &Picture,
+    ) -> Result<(), StoreError> {
         let mut changes = ValueChanges::new();
         for (seq, progress) in &work.progress {
             changes.insert(cursor_key(output, *seq), Some(json(progress)));
@@ -304,9 +374,10 @@ impl Store {
         for key in &work.settled {
             changes.insert(receipt_key(output, *key), None);
         }
-        let written = self.write(&changes);
+        let fingerprint = self.values.fingerprint_with(&changes);
+        let written = self.write(&changes, fingerprint, picture);
         match written {
-            Ok(()) => self.values.change(changes),
+            Ok(()) => self.change(&changes),
             Err(_) => self.unwritten.extend(changes.into_keys()),
         }
         written
@@ -315,25 +386,32 @@ impl Store {
     /// What an output's peers have accepted and not acknowledged.
     pub(super) fn receipts(&self, output: &str) -> Vec<StoredReceipt> {
         let prefix = format!("{}/{output}/", prefix::RECEIPT);
-        let stored = self.values.with_prefix(&prefix);
+        let stored = self.work_with(&prefix);
         stored.filter_map(|(_, json)| parse(json)).collect()
+    }
+
+    /// Cursors or receipts whose keys begin with `prefix`, in order.
+    fn work_with(&self, prefix: &str) -> impl Iterator<Item = (&str, &[u8])> {
+        let from_prefix = self.work.range(prefix.to_owned()..);
+        let work = from_prefix.map(|(key, value)| (key.as_str(), value.as_slice()));
+        work.take_while(move |(key, _)| key.starts_with(prefix))
     }
 
     /// Writes changes, and whatever was not written before. A table that fails is opened again, and
     /// made anew if it is damaged.
-    fn write(&mut self, changes: &ValueChanges) -> Result<(), StoreError> {
+    fn write(
+        &mut self,
+        changes: &ValueChanges,
+        fingerprint: u64,
+        picture: &Picture,
+    ) -> Result<(), StoreError> {
         let late = self
             .unwritten
             .iter()
-            .map(|key| (key.as_str(), self.values.get(key)));
-        let mut all: BTreeMap<&str, Option<&[u8]>> = late.collect();
-        all.extend(
-            changes
-                .iter()
-                .map(|(key, value)| (key.as_str(), value.as_deref())),
-        );
-        let fingerprint = self.values.fingerprint_with(changes);
-        let written = self.written(&all, fingerprint);
+            .filter(|key| !changes.contains_key(*key));
+        let late = late.map(|key| (key.clone(), self.value(key, picture)));
+        let late: ValueChanges = late.collect();
+        let written = self.written(changes.iter().chain(&late), fingerprint);
         if let Some(table) = &self.table {
             match table.apply(&written) {
                 Ok(()) => {
@@ -349,8 +427,9 @@ impl Store {
             }
         }
         self.table = None;
-        let entries = match self.open_table() {
-            Ok(entries) => entries,
+        let mut found = Vec::new();
+        match self.open_table(|_, key, _| found.push(key.to_owned())) {
+            Ok(()) => {}
             Err(StoreError::Io(error)) if disk::is_the_machines(&error) => return Err(error.into()),
             Err(error) => {
                 tracing::error!(
@@ -360,10 +439,10 @@ impl Store {
                      nothing is lost"
                 );
                 self.make_table_anew()?;
-                Vec::new()
+                found.clear();
             }
-        };
-        let whole = self.whole(changes, fingerprint, &entries);
+        }
+        let whole = self.whole(changes, fingerprint, picture, &found);
         let table = self.table.as_ref();
         let table = table.ok_or_else(|| io::Error::other("the store is not open"))?;
         table.apply(&whole)?;
@@ -377,7 +456,11 @@ impl Store {
     }
 
     /// The changes in the table's own form, with the summary of what there will be.
-    fn written(&self, changes: &BTreeMap<&str, Option<&[u8]>>, fingerprint: u64) -> Changes {
+    fn written<'c>(
+        &self,
+        changes: impl IntoIterator<Item = (&'c String, &'c Option<Vec<u8>>)>,
+        fingerprint: u64,
+    ) -> Changes {
         let mut written = Changes::default();
         for key in &self.strange {
             written.remove(key);
@@ -397,21 +480,25 @@ impl Store {
     }
 
     /// All that must become of what a table holds.
-    fn whole(&self, changes: &ValueChanges, fingerprint: u64, found: &[KeyValue]) -> Changes {
-        let mut whole: BTreeMap<&str, Option<&[u8]>> = self
-            .values
-            .iter()
-            .map(|(key, value)| (key, Some(value)))
-            .collect();
+    fn whole(
+        &self,
+        changes: &ValueChanges,
+        fingerprint: u64,
+        picture: &Picture,
+        found: &[Vec<u8>],
+    ) -> Changes {
+        let values = self.values.keys();
+        let values = values.map(|key| (key.to_owned(), self.value(key, picture)));
+        let mut whole: ValueChanges = values.collect();
         whole.extend(
             changes
                 .iter()
-                .map(|(key, value)| (key.as_str(), value.as_deref())),
+                .map(|(key, value)| (key.clone(), value.clone())),
         );
         let mut written = self.written(&whole, fingerprint);
-        for (key, _) in found {
+        for key in found {
             let is_known =
-                std::str::from_utf8(key).is_ok_and(|key| key == SUMMARY || whole.contains_key(key));
+                str::from_utf8(key).is_ok_and(|key| key == SUMMARY || whole.contains_key(key));
             if !is_known {
                 written.remove(key);
             }
@@ -422,6 +509,22 @@ impl Store {
 
 fn in_words(fingerprint: u64) -> String {
     format!("{fingerprint:016x}")
+}
+
+/// Cursors and receipts are not in the picture.
+fn is_of_work(key: &str) -> bool {
+    matches!(
+        key.split_once('/'),
+        Some((prefix::CURSOR | prefix::RECEIPT, _))
+    )
+}
+
+fn is_readable_work(key: &str, json: &[u8]) -> bool {
+    if key.starts_with(prefix::CURSOR) {
+        parse::<Progress>(json).is_some()
+    } else {
+        parse::<StoredReceipt>(json).is_some()
+    }
 }
 
 fn cursor_key(output: &str, seq: u64) -> String {

@@ -505,7 +505,7 @@ mod tests {
 
     fn package(generator: &mut ContentGenerator) -> String {
         let published = "2026-03-01T12:00:00Z".parse().unwrap();
-        generator.publication(published).package_xml
+        generator.publication(published).package_xml.to_string()
     }
 
     /// The contents of blocks of all kinds, in an order that `random` makes: packages of any size, several

@@ -10,6 +10,7 @@ FLOWS = 40
 SERVICE = """\
 [state]
 directory = "{state}"
+max_spool_bytes = "{spool}"
 
 [[service]]
 name = "cta"
@@ -67,10 +68,10 @@ def measure(folder):
     ]
 
 
-def configure(file, service, collector, window=None, lookback="30d", **how):
+def configure(file, service, collector, window=None, lookback="30d", spool="2GiB", **how):
     """Writes a configuration between the two; its state lies beside it."""
     window = f'max_window = "{window}"' if window else ""
-    text = SERVICE.format(state=file.with_suffix(".state"), window=window, lookback=lookback, **service, **how)
+    text = SERVICE.format(state=file.with_suffix(".state"), window=window, lookback=lookback, spool=spool, **service, **how)
     text += OUTPUT.format(hec=collector["url"], token=collector["token"])
     file.write_text(text)
     file.chmod(0o600)

@@ -11,6 +11,7 @@ import backlog
 import delivery
 import fleet
 import footprint
+import outage
 import reading
 import streams
 
@@ -23,26 +24,35 @@ PARTS = {
     "fleet": fleet.measure,
     "footprint": footprint.measure,
 }
+# Too long for every time: measured when they are named, alone.
+BY_NAME = {"outage": outage.measure}
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
-BEGIN = "<!-- measured: begin -->"
-END = "<!-- measured: end -->"
 
 
 def main():
+    known = PARTS | BY_NAME
     chosen = sys.argv[1:] or list(PARTS)
-    if unknown := [name for name in chosen if name not in PARTS]:
-        sys.exit(f"there is no part {unknown[0]!r}; there are: {', '.join(PARTS)}")
+    if unknown := [name for name in chosen if name not in known]:
+        sys.exit(f"there is no part {unknown[0]!r}; there are: {', '.join(known)}")
     rows = []
     for name in chosen:
         print(f"measuring {name} …", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="cta-forwarder-bench-") as folder:
-            rows += PARTS[name](Path(folder))
+            rows += known[name](Path(folder))
     text = table(rows)
     print(text)
     if chosen == list(PARTS):
-        before, rest = PAGE.read_text().split(BEGIN)
-        _, after = rest.split(END)
-        PAGE.write_text(f"{before}{BEGIN}\n{machine()}\n\n{text}\n{END}{after}")
+        write("measured", text)
+    elif len(chosen) == 1 and chosen[0] in BY_NAME:
+        write(chosen[0], text)
+
+
+def write(block, text):
+    """Puts a table where the page has its place."""
+    begin, end = f"<!-- {block}: begin -->", f"<!-- {block}: end -->"
+    before, rest = PAGE.read_text().split(begin)
+    _, after = rest.split(end)
+    PAGE.write_text(f"{before}{begin}\n{machine()}\n\n{text}\n{end}{after}")
 
 
 def table(rows):

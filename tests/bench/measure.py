@@ -162,10 +162,14 @@ class Watched:
             self._read += len(whole)
             found += [line for line in whole.splitlines() if text in line]
             if not whole:
-                if self._child.poll() is not None:
-                    sys.exit(f"the agent has ended with {self._child.returncode}: see {self._log}")
+                self.check()
                 time.sleep(0.002)
         return found
+
+    def check(self):
+        """That it is still there."""
+        if self._child.poll() is not None:
+            sys.exit(f"the agent has ended with {self._child.returncode}: see {self._log}")
 
     def figures(self):
         """What it has taken so far."""

@@ -131,7 +131,7 @@ fn a_block_that_cannot_be_read_takes_nothing_with_it() {
     let (one, two) = (publication(1), publication(2));
     // The events of its first package are there before its second one breaks off.
     let half = two.package_xml.find("</").unwrap();
-    let spoilt = two.package_xml.clone() + &two.package_xml[..half];
+    let spoilt = two.package_xml.to_string() + &two.package_xml[..half];
     let escaped = spoilt.replace('&', "&amp;").replace('<', "&lt;");
     let ended = flatten(&response(&[&escaped, &one.package_xml, "no STIX"]));
     assert_eq!(ended.code, Some(1));
@@ -210,7 +210,7 @@ fn who_closes_the_pipe_has_seen_enough() {
         .publication(published);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("large.xml");
-    fs::write(&path, &large.package_xml).unwrap();
+    fs::write(&path, &*large.package_xml).unwrap();
 
     let mut child = command(&["flatten", path.to_str().unwrap()])
         .spawn()

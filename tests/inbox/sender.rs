@@ -103,7 +103,7 @@ impl Inboxed {
     /// A STIX package, and its events.
     pub(crate) fn package(&mut self) -> (String, Vec<EventId>) {
         let publication = self.generator.publication(self.world.cta.now());
-        (publication.package_xml, publication.events)
+        (publication.package_xml.to_string(), publication.events)
     }
 
     /// Pushes a package to a collection in TAXII 1.1; what is taken is remembered.

@@ -9,6 +9,8 @@ mod xml;
 
 pub(super) use self::xml::{attribute, cdata, escaped};
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use crate::event::EventId;
@@ -18,8 +20,8 @@ use crate::event::EventId;
 pub struct Publication {
     /// The stamp by which poll windows find it, by the service's clock.
     pub published: DateTime<Utc>,
-    /// A `STIX_Package` element that declares all its namespaces.
-    pub package_xml: String,
+    /// A `STIX_Package` element that declares all its namespaces; the same can be published often.
+    pub package_xml: Arc<str>,
     /// The ids of its events, in document order.
     pub events: Vec<EventId>,
     /// How many incidents it has.
@@ -119,7 +121,8 @@ impl ContentGenerator {
             package_xml: match self.manner {
                 Manner::Varied => xml::write_any_way(&package, &mut random),
                 Manner::Sample => xml::write_plainly(&package, &mut random),
-            },
+            }
+            .into(),
             events: identity::of_package(&package),
             incidents: package.incidents.len(),
             flows: package.flows(),

@@ -110,7 +110,7 @@ pub(super) fn push_good_block(
     publications: &[Arc<Publication>],
     style: ContentStyle,
 ) {
-    let packages = || publications.iter().map(|one| one.package_xml.as_str());
+    let packages = || publications.iter().map(|one| &*one.package_xml);
     let joined = || packages().collect::<Vec<_>>().join("\n");
     xml.push_str(&block_start("STIX_XML_1.1"));
     match style {

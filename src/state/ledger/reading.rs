@@ -19,8 +19,10 @@ const MAX_LISTED: usize = 1000;
 /// What the segments tell.
 #[derive(Debug, Default)]
 pub(in crate::state) struct Reading {
-    /// The newest snapshot that can be read.
-    pub(in crate::state) snapshot: Option<Picture>,
+    /// The number of the newest snapshot that can be read.
+    base: Option<u64>,
+    /// That snapshot, until it is taken.
+    snapshot: Option<Picture>,
     /// Lines that cannot be read though they end, in order.
     pub(in crate::state) damaged: Vec<DamagedLine>,
     /// Damaged lines of which not even the number is known: they may be of any record at the end.
@@ -69,7 +71,9 @@ impl Reading {
         }
         // A damaged snapshot costs no record: the segments before it tell the same. A copy of an old
         // segment under a new name tells nothing new.
-        let newest = newest_snapshot(disk, folder, &mut found);
+        reading.snapshot = newest_snapshot(disk, folder, &mut found);
+        reading.base = reading.snapshot.as_ref().map(|newest| newest.number);
+        let newest = reading.base;
         let snapshots = found.iter().map(|(_, snapshot)| snapshot.as_ref().ok());
         let mut opens_it = snapshots.map(|snapshot| snapshot == Some(&newest));
         let first = newest
@@ -104,14 +108,14 @@ impl Reading {
             })?;
             reading.segment(&text, &path);
         }
-        let base = reading.snapshot.as_ref().map_or(0, |base| base.number);
+        let base = reading.base.unwrap_or(0);
         reading.records.retain(|number, _| *number > base);
         Ok(reading)
     }
 
     /// The number of the last record that can be read; 0 if there is none.
     pub(in crate::state) fn last_number(&self) -> u64 {
-        let base = self.snapshot.as_ref().map_or(0, |base| base.number);
+        let base = self.base.unwrap_or(0);
         let last = self.records.keys().next_back().copied();
         let snapshot = self.snapshots.iter().next_back().copied();
         base.max(last.unwrap_or(0)).max(snapshot.unwrap_or(0))
@@ -143,16 +147,22 @@ impl Reading {
         records.map(|(number, (at, record))| (*number, *at, record))
     }
 
+    /// The newest snapshot that can be read, once: it is as large as all that waits.
+    pub(in crate::state) fn take_snapshot(&mut self) -> Option<Picture> {
+        self.snapshot.take()
+    }
+
     /// Whether no record is missing, as far as the ledger itself can tell.
     pub(in crate::state) fn is_whole(&self) -> bool {
-        let base = self.snapshot.as_ref().map(|base| base.number);
-        let is_whole = base.is_some_and(|number| self.missing_after(number).is_empty());
+        let is_whole = self
+            .base
+            .is_some_and(|number| self.missing_after(number).is_empty());
         is_whole && self.damaged.is_empty() && self.unplaced == 0
     }
 
     /// Whether nothing is wrong with what was read, and it tells all up to this number.
     pub(super) fn tells_all(&self, number: u64) -> bool {
-        !self.is_flawed && self.snapshot.is_some() && self.last_number() == number
+        !self.is_flawed && self.base.is_some() && self.last_number() == number
     }
 
     /// It was not written here, or something was put behind its end: whatever it told may be missing.
@@ -173,7 +183,9 @@ impl Reading {
             };
             self.has_lines |= is_ended;
             self.is_flawed |= !is_ended;
-            if let Some(entry) = decode(line) {
+            if index == 0 && self.base.is_some() && snapshot_number(line) == self.base {
+                // It is read already, and as large as all that waits.
+            } else if let Some(entry) = decode(line) {
                 let is_first = index as u64 == damaged;
                 if is_first && damaged > 0 {
                     self.opens_with_damage(entry.number.saturating_sub(damaged));
@@ -210,8 +222,8 @@ impl Reading {
     fn entry(&mut self, Entry { number, at, record }: Entry<Record>) {
         match record {
             Record::Snapshot { picture } => {
-                let base = self.snapshot.as_ref().map_or(0, |base| base.number);
-                if number >= base {
+                if number >= self.base.unwrap_or(0) {
+                    self.base = Some(number);
                     self.snapshot = Some(Picture { number, ..*picture });
                 }
             }
@@ -225,8 +237,8 @@ impl Reading {
 /// A segment, and the number of the snapshot that it opens with, if it does.
 type Opening = (u64, io::Result<Option<u64>>);
 
-/// The number of the newest snapshot that can be read; one that cannot be is none.
-fn newest_snapshot(disk: &Disk, folder: &Path, found: &mut [Opening]) -> Option<u64> {
+/// The newest snapshot that can be read; one that cannot be is none.
+fn newest_snapshot(disk: &Disk, folder: &Path, found: &mut [Opening]) -> Option<Picture> {
     loop {
         let known = found
             .iter()
@@ -238,9 +250,10 @@ fn newest_snapshot(disk: &Disk, folder: &Path, found: &mut [Opening]) -> Option<
             let line = first_line(disk, &folder.join(segment_name(*segment)));
             match line.map(|line| decode(&line)) {
                 Ok(Some(Entry {
-                    record: Record::Snapshot { .. },
+                    number,
+                    record: Record::Snapshot { picture },
                     ..
-                })) => return Some(newest),
+                })) => return Some(Picture { number, ..*picture }),
                 Ok(_) => *snapshot = Ok(None),
                 Err(error) => *snapshot = Err(error),
             }

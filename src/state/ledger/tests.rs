@@ -29,8 +29,8 @@ fn abandoned(until: i64) -> Record {
 /// Opens the ledger where there is no store.
 fn open(folder: &Path, second: i64) -> (Ledger, Picture, Way) {
     let disk = Disk::machine();
-    let reading = Reading::read(&disk, folder).unwrap();
-    let told = tell(&reading, &Found::Nothing, false);
+    let mut reading = Reading::read(&disk, folder).unwrap();
+    let told = tell(&mut reading, &Found::Nothing, false);
     let ledger =
         Ledger::go_on_with(&disk, folder, &reading, &told.picture, at(second), 1000).unwrap();
     (ledger, told.picture, told.way)
@@ -400,8 +400,8 @@ fn many_starts_keep_a_bounded_number_of_segments() {
     let folder = tempfile::tempdir().unwrap();
     for second in 0..i64::try_from(MAX_SEGMENTS).unwrap() + 10 {
         let disk = Disk::machine();
-        let reading = Reading::read(&disk, folder.path()).unwrap();
-        let picture = tell(&reading, &Found::Nothing, false).picture;
+        let mut reading = Reading::read(&disk, folder.path()).unwrap();
+        let picture = tell(&mut reading, &Found::Nothing, false).picture;
         let ledger = Ledger::go_on(&disk, folder.path(), &reading, &picture, at(second));
         let record = abandoned(second);
         ledger

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
 use super::sled_table::SledTables;
-use super::table::{Changes, KeyValue, StoreError, Table, Tables};
+use super::table::{Changes, StoreError, Table, Tables};
 use crate::disk::Disk;
 
 /// See above.
@@ -28,8 +28,8 @@ struct LookingTable {
 }
 
 impl Table for LookingTable {
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValue>, StoreError> {
-        self.table.scan(prefix)
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.table.scan(visit)
     }
 
     fn apply(&self, changes: &Changes) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::table::{Changes, KeyValue, StoreError, Table, Tables};
+use super::table::{Changes, StoreError, Table, Tables};
 use crate::disk::Disk;
 
 /// What sled may keep of its pages in memory, in bytes.
@@ -92,13 +92,13 @@ impl SledTable {
 }
 
 impl Table for SledTable {
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValue>, StoreError> {
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
         self.with(|db| {
-            let plain = |entry: sled::Result<(sled::IVec, sled::IVec)>| {
+            for entry in db.iter() {
                 let (key, value) = entry?;
-                Ok((key.to_vec(), value.to_vec()))
-            };
-            db.scan_prefix(prefix).map(plain).collect()
+                visit(&key, &value);
+            }
+            Ok(())
         })
     }
 

@@ -15,13 +15,10 @@ pub trait Tables: fmt::Debug + Send + Sync {
     fn set_aside(&self, disk: &Disk, path: &Path, quarantine: &Path) -> io::Result<()>;
 }
 
-/// A key and its value.
-pub type KeyValue = (Vec<u8>, Vec<u8>);
-
 /// Keys with their values, on disk.
 pub trait Table: fmt::Debug + Send + Sync {
-    /// The keys that begin with a prefix, in their order, with their values.
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValue>, StoreError>;
+    /// Visits all keys, in their order, with their values.
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
     /// Makes changes, all or none: when this returns they are durable; when it fails, they may be
     /// made or not.
     fn apply(&self, changes: &Changes) -> Result<(), StoreError>;

@@ -32,10 +32,11 @@ fn checksum(key: &str, json: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Keys with their values, and the fingerprint of all.
+/// Keys with the hashes of their values, and the fingerprint of all. The values themselves would be a
+/// copy of all that is in the picture.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Values {
-    values: BTreeMap<String, Vec<u8>>,
+    hashes: BTreeMap<String, u64>,
     fingerprint: u64,
 }
 
@@ -43,21 +44,13 @@ pub(super) struct Values {
 pub(super) type ValueChanges = BTreeMap<String, Option<Vec<u8>>>;
 
 impl Values {
-    pub(super) fn get(&self, key: &str) -> Option<&[u8]> {
-        self.values.get(key).map(Vec::as_slice)
+    /// Whether the key has this value.
+    pub(super) fn has(&self, key: &str, value: &[u8]) -> bool {
+        self.hashes.get(key) == Some(&hash(key, value))
     }
 
-    /// Those whose keys begin with `prefix`, in order.
-    pub(super) fn with_prefix(&self, prefix: &str) -> impl Iterator<Item = (&str, &[u8])> {
-        let from_prefix = self.values.range(prefix.to_owned()..);
-        let owned = prefix.to_owned();
-        let matching = from_prefix.take_while(move |(key, _)| key.starts_with(&owned));
-        matching.map(|(key, value)| (key.as_str(), value.as_slice()))
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let values = self.values.iter();
-        values.map(|(key, value)| (key.as_str(), value.as_slice()))
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.hashes.keys().map(String::as_str)
     }
 
     pub(super) fn fingerprint(&self) -> u64 {
@@ -67,20 +60,29 @@ impl Values {
     /// The fingerprint that there will be after these changes.
     pub(super) fn fingerprint_with(&self, changes: &ValueChanges) -> u64 {
         changes.iter().fold(self.fingerprint, |sum, (key, value)| {
-            let before = self.get(key).map_or(0, |value| hash(key, value));
+            let before = self.hashes.get(key).copied().unwrap_or(0);
             let after = value.as_ref().map_or(0, |value| hash(key, value));
             sum ^ before ^ after
         })
     }
 
-    pub(super) fn change(&mut self, changes: ValueChanges) {
-        self.fingerprint = self.fingerprint_with(&changes);
+    pub(super) fn change(&mut self, changes: &ValueChanges) {
         for (key, value) in changes {
             match value {
-                Some(value) => drop(self.values.insert(key, value)),
-                None => drop(self.values.remove(&key)),
+                Some(value) => self.put(key, value),
+                None => self.remove(key),
             }
         }
+    }
+
+    pub(super) fn put(&mut self, key: &str, value: &[u8]) {
+        let hash = hash(key, value);
+        let before = self.hashes.insert(key.to_owned(), hash);
+        self.fingerprint ^= before.unwrap_or(0) ^ hash;
+    }
+
+    fn remove(&mut self, key: &str) {
+        self.fingerprint ^= self.hashes.remove(key).unwrap_or(0);
     }
 }
 
@@ -127,21 +129,28 @@ mod tests {
             steps in proptest::collection::vec(changes(), 0..20),
         ) {
             let mut values = Values::default();
-            let mut states = vec![values.clone()];
+            let mut there = BTreeMap::new();
+            let mut states = vec![(values.clone(), there.clone())];
             for step in steps {
                 let expected = values.fingerprint_with(&step);
-                values.change(step);
+                values.change(&step);
                 prop_assert_eq!(values.fingerprint(), expected);
-                states.push(values.clone());
+                for (key, value) in step {
+                    match value {
+                        Some(value) => drop(there.insert(key, value)),
+                        None => drop(there.remove(&key)),
+                    }
+                }
+                states.push((values.clone(), there.clone()));
             }
             let mut anew = Values::default();
-            anew.change(values.iter().map(|(key, value)| (key.to_owned(), Some(value.to_owned()))).collect());
+            for (key, value) in &there {
+                anew.put(key, value);
+                prop_assert!(values.has(key, value));
+            }
             prop_assert_eq!(&anew, &values);
-            for state in states {
-                prop_assert_eq!(
-                    state.fingerprint == values.fingerprint,
-                    state.values == values.values
-                );
+            for (state, was_there) in states {
+                prop_assert_eq!(state.fingerprint == values.fingerprint, was_there == there);
             }
         }
     }

@@ -90,7 +90,7 @@ impl Inbox {
 fn package(number: u32) -> Publication {
     Publication {
         published: format!("2026-03-10T12:00:0{number}Z").parse().unwrap(),
-        package_xml: format!("<p:STIX_Package xmlns:p=\"urn:p\">{number}</p:STIX_Package>"),
+        package_xml: format!("<p:STIX_Package xmlns:p=\"urn:p\">{number}</p:STIX_Package>").into(),
         events: Vec::new(),
         incidents: 0,
         flows: 0,
