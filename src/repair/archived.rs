@@ -20,9 +20,8 @@ pub(super) fn is_done_with(house: &House, seq: u64, batch: &BatchPicture) -> boo
 /// records that were lost. What is not among the dead letters counts as delivered, so their cursors
 /// come first.
 pub fn finish_archived(house: &House) -> Result<(), RepairError> {
-    let owed = house.state.look(|picture| picture.batches.clone());
-    for (seq, batch) in owed {
-        if house.spool.batch(seq).is_some() || !is_done_with(house, seq, &batch) {
+    for (seq, batch) in super::owed(house, |seq, _| house.spool.batch(seq).is_none()) {
+        if !is_done_with(house, seq, &batch) {
             continue;
         }
         tracing::warn!(
@@ -30,11 +29,11 @@ pub fn finish_archived(house: &House) -> Result<(), RepairError> {
             "the ledger lacks the record that a batch is done with, and the archive has it: it is not \
              sent again, and what is not among its dead letters counts as delivered. Look at the disk"
         );
-        for output in batch.outputs {
-            let mut progress = house.state.progress(&output, seq);
+        for output in &batch.outputs {
+            let mut progress = house.state.progress(output, seq);
             progress.delivered(0..batch.events);
             let record = Record::OutputFinished {
-                output,
+                output: output.clone(),
                 seq,
                 finished: progress.finished(batch.events),
             };

@@ -95,13 +95,12 @@ pub(super) fn damaged(house: &House, seq: u64) -> Vec<DamagedFile> {
 
 /// How many lines of these damaged files each output has not done with; those that have are left out.
 pub(super) fn lacking(house: &House, seq: u64, names: &BTreeSet<String>) -> BTreeMap<String, u64> {
-    let moment = house.state.moment();
-    let Some(batch) = moment.picture.batches.get(&seq) else {
+    let Some((batch, progress)) = house.state.owed(seq) else {
         return BTreeMap::new();
     };
-    let files = damaged_of(batch, names);
+    let files = damaged_of(&batch, names);
     let lacks = batch.outputs.iter().map(|output| {
-        let progress = moment.progress.get(&(seq, output.clone()));
+        let progress = progress.get(output);
         let finished =
             |file: &&DamagedFile| progress.map_or(0, |p| p.cursor.count_finished_of(&file.lines()));
         let lacks = files.iter().map(|file| file.events - finished(file)).sum();

@@ -21,7 +21,8 @@
 mod archived;
 mod mend;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use archived::finish_archived;
 pub use mend::{Mended, mend};
@@ -31,7 +32,7 @@ use crate::crash::{self, Point};
 use crate::house::House;
 use crate::spool::{BatchHead, FileDamage, InspectedBatch, Spool, SpoolError};
 use crate::state::ledger::AppendError;
-use crate::state::{CollectionKey, DamagedFile, Record, SettledCounts, Settlement};
+use crate::state::{BatchPicture, CollectionKey, DamagedFile, Record, SettledCounts, Settlement};
 use crate::taxii::Timestamp;
 
 /// Damage cannot be dealt with.
@@ -448,8 +449,10 @@ pub fn reclaim(house: &House, seq: u64) -> Result<bool, RepairError> {
 /// What a start makes of damage that it finds: heads are written again from the ledger, batches that
 /// are gone are damaged as a whole, and what nobody knows goes to `quarantine/`.
 pub fn recover(house: &House) -> Result<(), RepairError> {
-    let owed = house.state.look(|picture| picture.batches.clone());
-    for (seq, batch) in &owed {
+    let flawed = owed(house, |seq, batch| {
+        batch.damage.is_some() || house.spool.batch(seq).is_none()
+    });
+    for (seq, batch) in &flawed {
         if house.spool.batch(*seq).is_some() || archived::is_done_with(house, *seq, batch) {
             continue;
         }
@@ -472,7 +475,7 @@ pub fn recover(house: &House) -> Result<(), RepairError> {
         house.spool.restore_head(head)?;
         set_aside_missing(house, *seq)?;
     }
-    for (seq, batch) in &owed {
+    for (seq, batch) in &flawed {
         if batch.damage.is_some()
             && reclaim(house, *seq)?
             && let Some(head) = house
@@ -491,6 +494,21 @@ pub fn recover(house: &House) -> Result<(), RepairError> {
         );
     }
     Ok(())
+}
+
+/// The batches among those that are owed that are `wanted`: thousands may be owed of which nothing is
+/// wrong.
+fn owed(
+    house: &House,
+    wanted: impl Fn(u64, &BatchPicture) -> bool,
+) -> BTreeMap<u64, Arc<BatchPicture>> {
+    house.state.look(|picture| {
+        let owed = picture.batches.iter();
+        let found = owed.filter(|(seq, batch)| wanted(**seq, batch));
+        found
+            .map(|(seq, batch)| (*seq, Arc::clone(batch)))
+            .collect()
+    })
 }
 
 /// The files of a batch that are not there at all.

@@ -233,7 +233,7 @@ impl Spool {
         let is_new = self
             .write_head(&head)
             .map_err(io_error("writing the head of", &folder))?;
-        self.lock().insert(head.seq, Arc::new(head));
+        self.lock().insert(head);
         Ok(is_new)
     }
 

@@ -7,6 +7,7 @@ mod batch;
 mod damage;
 mod dead_letters;
 mod event_file;
+mod in_place;
 mod inspection;
 mod letter;
 mod quarantine;
@@ -37,6 +38,7 @@ pub use damage::{FileDamage, Rewritten};
 pub use dead_letters::{
     DamagedLine, DamagedSegment, DeadLetters, KeepLetterError, MEND_LETTERS, SetAside,
 };
+use in_place::InPlace;
 pub use inspection::{InspectedBatch, InspectedFile};
 pub use letter::{About, BlockLetter, EventLetter, LetterHead, with_event};
 pub use quarantine::Quarantined;
@@ -72,7 +74,7 @@ pub struct Spool {
     quarantined: Mutex<Quarantined>,
     dead_letters: DeadLetters,
     archive: Archive,
-    batches: Mutex<BTreeMap<u64, Arc<BatchHead>>>,
+    batches: Mutex<InPlace>,
     keep_raw: bool,
     staged: AtomicU64,
     /// Bytes of events that the polls under way have staged.
@@ -329,7 +331,7 @@ impl Spool {
         if set.is_some() {
             self.unadopted_sets().insert(head.seq);
         }
-        self.lock().insert(head.seq, Arc::new(head));
+        self.lock().insert(head);
         Ok(())
     }
 
@@ -345,7 +347,7 @@ impl Spool {
     /// Takes a batch out of its place again, since the ledger could not be told of it.
     pub fn take_back(&self, seq: u64) -> Result<(), SpoolError> {
         let (folder, trash) = (self.folder(seq), self.trash(seq));
-        self.lock().remove(&seq);
+        self.lock().remove(seq);
         self.disk
             .rename(&folder, &trash)
             .and_then(|()| self.disk.remove_folder(&trash))
@@ -373,7 +375,7 @@ impl Spool {
     /// and in the archive, and those that dead letters name: a letter settles an event of its batch,
     /// never of another.
     pub fn begin_at(&self, seq: u64) {
-        let ready = self.lock().keys().next_back().copied();
+        let ready = self.lock().last();
         let used = ready
             .unwrap_or(0)
             .max(self.last_gone())
@@ -432,7 +434,7 @@ impl Spool {
     /// The batches in place, oldest first.
     #[must_use]
     pub fn batches(&self) -> Vec<Arc<BatchHead>> {
-        self.lock().values().cloned().collect()
+        self.lock().iter().cloned().collect()
     }
 
     /// The newest batch of each collection in the archive among those that `is_wanted`, oldest
@@ -451,7 +453,7 @@ impl Spool {
     /// The head of a batch.
     #[must_use]
     pub fn batch(&self, seq: u64) -> Option<Arc<BatchHead>> {
-        self.lock().get(&seq).cloned()
+        self.lock().get(seq).cloned()
     }
 
     /// Reads the events of a batch from line `from`, without the files of which `is_damaged`.
@@ -490,7 +492,7 @@ impl Spool {
                  compared with the one before, and what this one brought comes again"
             );
         }
-        let Some(head) = self.lock().remove(&seq) else {
+        let Some(head) = self.lock().remove(seq) else {
             return Ok(());
         };
         let taken = if head.is_copy() {
@@ -506,7 +508,7 @@ impl Spool {
     /// Bytes that wait for delivery.
     #[must_use]
     pub fn pending_bytes(&self) -> u64 {
-        self.lock().values().map(|head| head.bytes()).sum()
+        self.lock().bytes()
     }
 
     /// Free bytes of disk beyond what must stay free.
@@ -659,7 +661,7 @@ impl Spool {
                     if self.disk.exists(&folder.join(sets::FILE_NAME))? {
                         self.unadopted_sets().insert(head.seq);
                     }
-                    batches.insert(head.seq, Arc::new(head));
+                    batches.insert(head);
                 }
                 // What the ledger knows of it is written again; what it does not is set aside.
                 Ok(_) | Err(_) => {}
@@ -674,7 +676,7 @@ impl Spool {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<BatchHead>>> {
+    fn lock(&self) -> MutexGuard<'_, InPlace> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

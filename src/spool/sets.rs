@@ -294,7 +294,7 @@ impl Spool {
         if !self.unadopted_sets().contains(&seq) {
             return Ok(());
         }
-        let Some(head) = self.lock().get(&seq).cloned() else {
+        let Some(head) = self.lock().get(seq).cloned() else {
             // It has gone to the archive, and its set with it.
             self.unadopted_sets().remove(&seq);
             return Ok(());
@@ -364,7 +364,7 @@ impl Spool {
         let unadopted: Vec<u64> = self.unadopted_sets().iter().copied().collect();
         for seq in unadopted {
             let is_of_it = |head: &Arc<BatchHead>| key_of(head) == *key;
-            if self.lock().get(&seq).is_none_or(is_of_it) {
+            if self.lock().get(seq).is_none_or(is_of_it) {
                 self.adopt_set(seq)?;
             }
         }

@@ -108,7 +108,12 @@ fn commit(spool: &Spool, files: &[u64]) -> Arc<BatchHead> {
 fn commit_staged(spool: &Spool, mut staging: Staging) -> Arc<BatchHead> {
     let files = spool.finish(&mut staging, at(0), "s", "c").unwrap();
     let seq = spool.next_seq();
-    let head = BatchHead {
+    spool.commit(staging, head(seq, files)).unwrap();
+    spool.batch(seq).unwrap()
+}
+
+fn head(seq: u64, files: Vec<EventFile>) -> BatchHead {
+    BatchHead {
         seq,
         staged_at: at(0),
         service: "s".into(),
@@ -118,9 +123,18 @@ fn commit_staged(spool: &Spool, mut staging: Staging) -> Arc<BatchHead> {
         message_ids: Vec::new(),
         record: record(Some(seq)),
         files,
+    }
+}
+
+/// A head that states a file of so many bytes.
+pub(super) fn head_of(seq: u64, bytes: u64) -> BatchHead {
+    let file = EventFile {
+        name: "events-0001.jsonl.zst".into(),
+        events: 1,
+        bytes,
+        crc32: "00000000".into(),
     };
-    spool.commit(staging, head).unwrap();
-    spool.batch(seq).unwrap()
+    head(seq, vec![file])
 }
 
 /// A block that outgrows its memory, with lines that are longer than what is handed over at once.

@@ -1,6 +1,7 @@
 //! What the picture tells of damage to the spool. Pure.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -100,13 +101,13 @@ impl Picture {
                 files,
             } => self.damaged(*seq, key, window.as_ref(), files),
             Record::Mended { seq, files } => {
-                if let Some(batch) = self.batches.get_mut(seq) {
+                if let Some(batch) = self.batches.get_mut(seq).map(Arc::make_mut) {
                     batch.mended(files);
                 }
                 self.mended = number;
             }
             Record::RepairFailed { seq, failures, .. } => {
-                let batch = self.batches.get_mut(seq);
+                let batch = self.batches.get_mut(seq).map(Arc::make_mut);
                 if let Some(damage) = batch.and_then(|batch| batch.damage.as_mut()) {
                     damage.failures = *failures;
                 }
@@ -123,7 +124,7 @@ impl Picture {
         window: Option<&PollWindow>,
         files: &[DamagedFile],
     ) {
-        let Some(batch) = self.batches.get_mut(&seq) else {
+        let Some(batch) = self.batches.get_mut(&seq).map(Arc::make_mut) else {
             return;
         };
         let damage = batch.damage.get_or_insert_with(|| Damage {
@@ -141,7 +142,7 @@ impl Picture {
     /// Lines of damaged files need no more work in their batch.
     pub(super) fn settles(&mut self, number: u64, key: &CollectionKey, settles: &Settlement) {
         let mut is_lost = false;
-        if let Some(batch) = self.batches.get_mut(&settles.seq) {
+        if let Some(batch) = self.batches.get_mut(&settles.seq).map(Arc::make_mut) {
             let files = batch.damage.iter().flat_map(|damage| &damage.files);
             let files = files.filter(|file| settles.files.contains(&file.name));
             let ranges: Vec<_> = files.map(DamagedFile::lines).collect();

@@ -16,7 +16,9 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 
 use chrono::{DateTime, Utc};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -74,13 +76,16 @@ pub enum OpenStateError {
 
 pub use store::{Changes, LookingTables, SledTables, StoreError, Table, Tables};
 
-/// Ledger and store behind one lock.
+/// Ledger and store behind one lock, and what is so behind another: who looks does not wait for the
+/// disk.
 #[derive(Debug)]
 pub struct State {
     disk: Disk,
     ledger: PathBuf,
     missing: MissingBatches,
     ledgers_set_aside: u64,
+    /// Changed only by who has `inner`, and after the ledger has it.
+    shown: RwLock<Shown>,
     inner: Mutex<Inner>,
 }
 
@@ -98,19 +103,24 @@ pub struct QuarantinedState {
 pub struct Moment {
     /// The picture.
     pub picture: Picture,
-    /// How far each output is inside what it owes, by batch and output.
+    /// How far each output is inside what it owes, by batch and output, where it is not at the begin.
     pub progress: BTreeMap<(u64, String), Progress>,
+}
+
+/// What is so.
+#[derive(Debug)]
+struct Shown {
+    picture: Picture,
+    /// The batches that have damaged files, and such as had some: the picture tells. Whoever polls asks
+    /// for them each time, however many batches there are.
+    damaged: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
 struct Inner {
     ledger: Ledger,
-    picture: Picture,
     store: Store,
     diary: Diary,
-    /// The batches that have damaged files, and such as had some: the picture tells. Whoever polls asks
-    /// for them each time, however many batches there are.
-    damaged: BTreeSet<u64>,
 }
 
 /// Bytes of the ledger that are read to remember what was before the start.
@@ -168,9 +178,11 @@ impl State {
             inner: Mutex::new(Inner {
                 ledger,
                 diary: Diary::beginning_after(picture.number),
+                store,
+            }),
+            shown: RwLock::new(Shown {
                 damaged: picture.damaged_batches(),
                 picture,
-                store,
             }),
         })
     }
@@ -182,14 +194,34 @@ impl State {
         self.missing.may_be(seq)
     }
 
-    /// Looks at the current picture.
+    /// Looks at the current picture. Does not wait for the disk.
     pub fn look<T>(&self, look: impl FnOnce(&Picture) -> T) -> T {
-        look(&self.lock().picture)
+        look(&self.shown().picture)
     }
 
     /// Appends a record: when this returns it is durable. Blocks while the disk works.
     pub fn append(&self, now: DateTime<Utc>, record: &Record) -> Result<(), AppendError> {
-        self.lock().append(now, record)
+        self.append_with(&mut self.lock(), now, record)
+    }
+
+    fn append_with(
+        &self,
+        inner: &mut Inner,
+        now: DateTime<Utc>,
+        record: &Record,
+    ) -> Result<(), AppendError> {
+        let number = inner.ledger.append(now, record, &self.shown().picture)?;
+        self.shown_to_change().apply(number, now, record);
+        inner.diary.take_in(number, now, record);
+        // The ledger is the truth: what the store misses is brought up with the next change.
+        let was_behind = inner.store.is_behind();
+        if let Err(error) = inner.store.apply(record, &self.shown().picture)
+            && !was_behind
+        {
+            tracing::warn!(%error, "the store could not be brought up to the ledger; it is with the next record");
+        }
+        crash::point(Point::RecordStored);
+        Ok(())
     }
 
     /// An output has done with a batch: when this returns true that is durable. False, and nothing is
@@ -202,8 +234,11 @@ impl State {
         finished: Finished,
     ) -> Result<bool, AppendError> {
         let mut inner = self.lock();
-        let batch = inner.picture.batches.get(&seq);
-        if !batch.is_some_and(|batch| batch.outputs.contains(output)) {
+        let is_owed = self.look(|picture| {
+            let batch = picture.batches.get(&seq);
+            batch.is_some_and(|batch| batch.outputs.contains(output))
+        });
+        if !is_owed {
             return Ok(false);
         }
         let record = Record::OutputFinished {
@@ -211,7 +246,7 @@ impl State {
             seq,
             finished,
         };
-        inner.append(now, &record)?;
+        self.append_with(&mut inner, now, &record)?;
         Ok(true)
     }
 
@@ -224,11 +259,12 @@ impl State {
     ) -> Result<ForgottenDebt, AppendError> {
         let mut inner = self.lock();
         let mut debt = ForgottenDebt::default();
-        for (seq, batch) in &inner.picture.batches {
+        for (seq, batch) in &self.shown().picture.batches {
             if !batch.outputs.contains(output) {
                 continue;
             }
-            let (mut finished, _) = batch.settle_so_far(output, &inner.progress(output, *seq));
+            let (mut finished, _) =
+                batch.settle_so_far(output, &inner.progress(output, *seq, batch));
             let given_up = std::mem::take(&mut finished.abandoned);
             finished.discarded += given_up;
             debt.batches += 1;
@@ -239,7 +275,7 @@ impl State {
             output: output.to_owned(),
             debt: Some(debt),
         };
-        inner.append(now, &record)?;
+        self.append_with(&mut inner, now, &record)?;
         Ok(debt)
     }
 
@@ -256,9 +292,8 @@ impl State {
     /// record that could not be appended never was, though it may lie on disk.
     pub fn retell(&self, now: DateTime<Utc>) -> Result<(), AppendError> {
         let mut inner = self.lock();
-        let inner = &mut *inner;
-        inner.ledger.begin_segment(now, &inner.picture)?;
-        inner.picture.number = inner.ledger.number();
+        inner.ledger.begin_segment(now, &self.shown().picture)?;
+        self.shown_to_change().picture.number = inner.ledger.number();
         Ok(())
     }
 
@@ -266,27 +301,37 @@ impl State {
     #[must_use]
     pub fn moment(&self) -> Moment {
         let inner = self.lock();
+        let picture = &self.shown().picture;
         let mut progress = BTreeMap::new();
-        for (seq, batch) in &inner.picture.batches {
-            for output in &batch.outputs {
-                let so_far = inner.progress(output, *seq);
-                progress.insert((*seq, output.clone()), so_far);
+        for output in picture.output_names() {
+            let begun = inner.store.begun(output).into_iter();
+            let settled = picture
+                .batches
+                .iter()
+                .filter(|(_, batch)| batch.settled.contains_key(output));
+            for seq in begun.chain(settled.map(|(seq, _)| *seq)) {
+                let batch = picture.batches.get(&seq);
+                if let Some(batch) = batch.filter(|batch| batch.outputs.contains(output)) {
+                    let so_far = inner.progress(output, seq, batch);
+                    progress.insert((seq, output.to_owned()), so_far);
+                }
             }
         }
         Moment {
-            picture: inner.picture.clone(),
+            picture: picture.clone(),
             progress,
         }
     }
 
     /// What is owed of a batch and how far who owes it is, at one moment; none if nobody owes it.
     #[must_use]
-    pub fn owed(&self, seq: u64) -> Option<(BatchPicture, BTreeMap<String, Progress>)> {
+    pub fn owed(&self, seq: u64) -> Option<(Arc<BatchPicture>, BTreeMap<String, Progress>)> {
         let inner = self.lock();
-        let batch = inner.picture.batches.get(&seq)?;
+        let shown = self.shown();
+        let batch = shown.picture.batches.get(&seq)?;
         let outputs = batch.outputs.iter();
-        let progress = outputs.map(|name| (name.clone(), inner.progress(name, seq)));
-        Some((batch.clone(), progress.collect()))
+        let progress = outputs.map(|name| (name.clone(), inner.progress(name, seq, batch)));
+        Some((Arc::clone(batch), progress.collect()))
     }
 
     /// Reads what is kept of the ledger, oldest first; records may be appended meanwhile.
@@ -328,7 +373,11 @@ impl State {
     /// How far an output is inside a batch.
     #[must_use]
     pub fn progress(&self, output: &str, seq: u64) -> Progress {
-        self.lock().progress(output, seq)
+        let inner = self.lock();
+        match self.shown().picture.batches.get(&seq) {
+            Some(batch) => inner.progress(output, seq, batch),
+            None => inner.store.progress(output, seq),
+        }
     }
 
     /// Looks at the picture and at how far outputs are inside batches, at one moment.
@@ -337,15 +386,16 @@ impl State {
         look: impl FnOnce(&Picture, &dyn Fn(&str, u64, &BatchPicture) -> Progress) -> T,
     ) -> T {
         let inner = self.lock();
-        let outputs = inner.picture.output_names().into_iter();
+        let picture = &self.shown().picture;
+        let outputs = picture.output_names().into_iter();
         let begun: BTreeMap<&str, BTreeSet<u64>> = outputs
             .map(|name| (name, inner.store.begun(name)))
             .collect();
         // Thousands may wait of which nothing is done yet.
-        look(&inner.picture, &|output, seq, batch| {
+        look(picture, &|output, seq, batch| {
             let is_begun = begun.get(output).is_some_and(|begun| begun.contains(&seq));
             if is_begun || batch.settled.contains_key(output) {
-                inner.progress(output, seq)
+                inner.progress(output, seq, batch)
             } else {
                 Progress::default()
             }
@@ -355,40 +405,46 @@ impl State {
     /// The batches with damaged files of which some output lacks lines, oldest first.
     #[must_use]
     pub fn damaged_batches(&self) -> Vec<(u64, Damage)> {
-        let mut inner = self.lock();
-        let batches = &inner.picture.batches;
-        let mut damaged = Vec::new();
-        let mut forgotten = Vec::new();
-        for seq in &inner.damaged {
-            let found = batches
-                .get(seq)
-                .and_then(|batch| Some((batch, batch.damage.as_ref()?)));
-            let Some((batch, damage)) = found else {
-                forgotten.push(*seq);
-                continue;
-            };
-            let lacks = |output: &String| batch.lacks(&inner.progress(output, *seq)) > 0;
-            if batch.outputs.iter().any(lacks) {
-                damaged.push((*seq, damage.clone()));
-            }
+        // As nearly always, and without a wait for the disk.
+        if self.shown().damaged.is_empty() {
+            return Vec::new();
         }
-        for seq in forgotten {
-            inner.damaged.remove(&seq);
-        }
-        damaged
+        let inner = self.lock();
+        let mut shown = self.shown_to_change();
+        let Shown { picture, damaged } = &mut *shown;
+        damaged.retain(|seq| {
+            let batch = picture.batches.get(seq);
+            batch.is_some_and(|batch| batch.damage.is_some())
+        });
+        let lacking = damaged.iter().filter_map(|seq| {
+            let batch = picture.batches.get(seq)?;
+            let lacks = |output: &String| batch.lacks(&inner.progress(output, *seq, batch)) > 0;
+            let is_lacking = batch.outputs.iter().any(lacks);
+            Some((*seq, batch.damage.clone().filter(|_| is_lacking)?))
+        });
+        lacking.collect()
     }
 
     /// Keeps what has changed in an output's work: when this returns it is durable.
     pub fn keep_work(&self, output: &str, changes: &WorkChanges) -> Result<(), StoreError> {
         let mut inner = self.lock();
-        let inner = &mut *inner;
-        inner.store.keep(output, changes, &inner.picture)
+        inner.store.keep(output, changes, &self.shown().picture)
     }
 
     /// What an output's peers have accepted and not acknowledged.
     #[must_use]
     pub fn receipts(&self, output: &str) -> Vec<StoredReceipt> {
         self.lock().store.receipts(output)
+    }
+
+    /// Nobody has it while the disk works, but to read: the lock comes first, where both are needed.
+    fn shown(&self) -> RwLockReadGuard<'_, Shown> {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For who has the lock.
+    fn shown_to_change(&self) -> RwLockWriteGuard<'_, Shown> {
+        self.shown.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who has it may wait for the disk; who waits for him holds up nobody else of the runtime.
@@ -408,31 +464,21 @@ impl State {
     }
 }
 
-impl Inner {
-    fn append(&mut self, now: DateTime<Utc>, record: &Record) -> Result<(), AppendError> {
-        let number = self.ledger.append(now, record, &self.picture)?;
+impl Shown {
+    fn apply(&mut self, number: u64, now: DateTime<Utc>, record: &Record) {
         self.picture.apply(number, now, record);
         if let Record::Damaged { seq, .. } = record {
             self.damaged.insert(*seq);
         }
-        self.diary.take_in(number, now, record);
-        // The ledger is the truth: what the store misses is brought up with the next change.
-        let was_behind = self.store.is_behind();
-        if let Err(error) = self.store.apply(record, &self.picture)
-            && !was_behind
-        {
-            tracing::warn!(%error, "the store could not be brought up to the ledger; it is with the next record");
-        }
-        crash::point(Point::RecordStored);
-        Ok(())
     }
+}
 
+impl Inner {
     /// How far an output is inside a batch, as the store says; the ledger knows what needs no more
     /// work since it was settled.
-    fn progress(&self, output: &str, seq: u64) -> Progress {
+    fn progress(&self, output: &str, seq: u64, batch: &BatchPicture) -> Progress {
         let mut progress = self.store.progress(output, seq);
-        let batch = self.picture.batches.get(&seq);
-        if let Some(settled) = batch.and_then(|batch| batch.settled.get(output)) {
+        if let Some(settled) = batch.settled.get(output) {
             progress.cursor.finish_all(&settled.lines);
         }
         progress

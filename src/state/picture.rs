@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -39,9 +40,9 @@ pub struct Picture {
     pub clock_offsets_ms: BTreeMap<String, i64>,
     /// The outputs that were ever configured and not forgotten.
     pub outputs: BTreeMap<String, OutputPicture>,
-    /// Batches that somebody owes.
+    /// Batches that somebody owes: thousands, so that a picture which is copied shares them.
     #[serde(deserialize_with = "by_number")]
-    pub batches: BTreeMap<u64, BatchPicture>,
+    pub batches: BTreeMap<u64, Arc<BatchPicture>>,
     /// Dead letters that are gone, as far as the ledger goes, and may still lie on disk.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removing: BTreeMap<String, Removal>,
@@ -274,7 +275,7 @@ impl Picture {
             } => {
                 self.outputs.entry(output.clone()).or_default().letters = *letters;
                 for seq in owes {
-                    if let Some(batch) = self.batches.get_mut(seq) {
+                    if let Some(batch) = self.batches.get_mut(seq).map(Arc::make_mut) {
                         batch.outputs.insert(output.clone());
                     }
                 }
@@ -425,7 +426,9 @@ impl Picture {
         self.block_letters = self.block_letters.saturating_sub(lost_blocks);
         for count in events {
             let (missing, back) = (count.missing(), count.back());
-            let batch = count.seq.and_then(|seq| self.batches.get_mut(&seq));
+            let batch = count
+                .seq
+                .and_then(|seq| self.batches.get_mut(&seq).map(Arc::make_mut));
             if let Some(batch) = batch.filter(|batch| batch.outputs.contains(&count.output)) {
                 let lost = batch.lost_letters.entry(count.output.clone()).or_default();
                 *lost = (*lost + missing).saturating_sub(back);
@@ -440,7 +443,7 @@ impl Picture {
 
     fn finished(&mut self, output: &str, seq: u64, finished: &Finished) {
         let batch = self.batches.get(&seq);
-        let settle = |batch: &BatchPicture| batch.settle(output, *finished, |_| true);
+        let settle = |batch: &Arc<BatchPicture>| batch.settle(output, *finished, |_| true);
         let lost = batch.map_or(0, |batch| batch.lost_letters(output));
         let (finished, letters) = batch.map_or((*finished, finished.dead_letters), settle);
         let known = self.outputs.entry(output.to_owned()).or_default();
@@ -460,7 +463,7 @@ impl Picture {
                 source,
                 ..BatchPicture::default()
             };
-            self.batches.insert(seq, batch);
+            self.batches.insert(seq, Arc::new(batch));
         }
     }
 
@@ -475,7 +478,7 @@ impl Picture {
             let Some(place) = &letter.event else {
                 continue;
             };
-            let batch = self.batches.get_mut(&place.seq);
+            let batch = self.batches.get_mut(&place.seq).map(Arc::make_mut);
             if let Some(batch) = batch.filter(|batch| batch.outputs.contains(&place.output)) {
                 let lines = batch.removed.entry(place.output.clone()).or_default();
                 let lines = match why {
@@ -502,7 +505,7 @@ impl Picture {
     }
 
     fn no_longer_owes(&mut self, output: &str, seq: u64) {
-        if let Some(batch) = self.batches.get_mut(&seq) {
+        if let Some(batch) = self.batches.get_mut(&seq).map(Arc::make_mut) {
             batch.outputs.remove(output);
             batch.removed.remove(output);
             batch.settled.remove(output);

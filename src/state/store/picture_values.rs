@@ -120,7 +120,10 @@ fn thing<'p>(key: &str, picture: &'p Picture) -> Option<Thing<'p>> {
             .copied()
             .map(Thing::Clock),
         prefix::OUTPUT => picture.outputs.get(name).map(Thing::Output),
-        prefix::BATCH => picture.batches.get(&name.parse().ok()?).map(Thing::Batch),
+        prefix::BATCH => picture
+            .batches
+            .get(&name.parse().ok()?)
+            .map(|batch| Thing::Batch(batch)),
         prefix::REMOVING => picture.removing.get(name).copied().map(Thing::Removing),
         _ => None,
     }
