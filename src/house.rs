@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Clock;
 use crate::config::OutputConfig;
@@ -54,6 +55,57 @@ pub struct House {
     pub watchdog: Arc<Watchdog>,
     /// The outputs: who takes which collection.
     pub outputs: Arc<Outputs>,
+    /// For pollers.
+    pub disk_turns: DiskTurns,
+}
+
+/// So many pollers make the disk work at once.
+const DISK_TURNS: usize = 4;
+
+/// Turns at the disk, which are waited for without a thread: of thousands that poll at one moment each
+/// would take one to wait for the disk.
+#[derive(Debug, Clone)]
+pub struct DiskTurns {
+    turns: Arc<Semaphore>,
+    /// Of those that begin to poll one alone stands in line, among all whose answer has come: what has
+    /// begun holds a connection and what was read of it.
+    beginning: Arc<Semaphore>,
+}
+
+/// A turn at the disk, until it is dropped.
+#[derive(Debug)]
+pub struct DiskTurn {
+    _turn: Option<OwnedSemaphorePermit>,
+    _beginning: Option<OwnedSemaphorePermit>,
+}
+
+impl DiskTurns {
+    /// A turn as soon as one is free.
+    pub async fn take(&self) -> DiskTurn {
+        DiskTurn {
+            // It is never closed.
+            _turn: Arc::clone(&self.turns).acquire_owned().await.ok(),
+            _beginning: None,
+        }
+    }
+
+    /// A turn with which a poll begins.
+    pub async fn take_to_begin(&self) -> DiskTurn {
+        let beginning = Arc::clone(&self.beginning).acquire_owned().await.ok();
+        DiskTurn {
+            _beginning: beginning,
+            ..self.take().await
+        }
+    }
+}
+
+impl Default for DiskTurns {
+    fn default() -> Self {
+        Self {
+            turns: Arc::new(Semaphore::new(DISK_TURNS)),
+            beginning: Arc::new(Semaphore::new(1)),
+        }
+    }
 }
 
 /// The outputs that are configured, until another configuration is read.
@@ -123,5 +175,38 @@ impl House {
         let outputs = self.outputs.now();
         let takers = outputs.iter().filter(|output| output.takes(collection));
         takers.map(|output| output.name.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn of_those_that_begin_to_poll_one_alone_stands_in_line() {
+        let turns = DiskTurns::default();
+        let mut held = Vec::new();
+        for _ in 0..DISK_TURNS {
+            held.push(turns.take().await);
+        }
+        let mut first = pin!(turns.take_to_begin());
+        let mut second = pin!(turns.take_to_begin());
+        let mut answered = pin!(turns.take());
+        assert!(first.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(answered.as_mut().now_or_never().is_none());
+        held.pop();
+        let first = first.now_or_never().unwrap();
+        held.pop();
+        assert!(second.as_mut().now_or_never().is_none());
+        let _answered = answered.now_or_never().unwrap();
+        held.clear();
+        assert!(second.as_mut().now_or_never().is_none(), "one begins");
+        drop(first);
+        assert!(second.now_or_never().is_some());
     }
 }

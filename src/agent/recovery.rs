@@ -8,7 +8,7 @@ use super::StartError;
 use crate::clock::Clock;
 use crate::config::{Config, OutputConfig, ServiceConfig};
 use crate::crash::{self, Point};
-use crate::house::{House, Outputs};
+use crate::house::{DiskTurns, House, Outputs};
 use crate::letters;
 use crate::observe::board::Board;
 use crate::poller;
@@ -47,6 +47,7 @@ pub(super) fn open_house(
         board: Arc::new(Board::default()),
         watchdog: Arc::default(),
         outputs: Arc::new(Outputs::new(config.outputs.clone())),
+        disk_turns: DiskTurns::default(),
     };
     recover(&house, &config.services)?;
     Ok(house)

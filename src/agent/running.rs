@@ -419,12 +419,13 @@ impl Running {
                     let changes = (spool.clone(), self.house.spool.news());
                     let stopped = self.stopped();
                     poller.show();
+                    let poller = Box::new(poller);
                     self.tasks.spawn(async move {
                         let poller =
                             run_poller(poller, ticks, asked, changes, leave, stopped).await;
                         // It waits for the others of its service.
                         poller.waits(Wake::Asked);
-                        Over::Poller(id, Box::new(poller))
+                        Over::Poller(id, poller)
                     });
                 }
             }

@@ -30,14 +30,15 @@ pub(super) fn make_askable(poller: &Poller, askable: &mut Askable) -> mpsc::Rece
     asked
 }
 
+/// The poller is boxed: a task has room for each place through which it comes, and thousands wait.
 pub(super) async fn run_poller(
-    mut poller: Poller,
+    mut poller: Box<Poller>,
     ticks: Option<watch::Receiver<u64>>,
     mut asked: mpsc::Receiver<Box<Asked>>,
     (mut spool, mut news): (watch::Receiver<u64>, watch::Receiver<u64>),
     mut leave: watch::Receiver<bool>,
     mut stopped: watch::Receiver<bool>,
-) -> Poller {
+) -> Box<Poller> {
     let splay = poller.service().splay;
     let mut ticks = ticks;
     let mut splayed: Option<tokio::time::Instant> = None;

@@ -79,14 +79,16 @@ impl Poller {
             key: key.clone(),
             window: window.clone(),
         };
+        let turn = self.disk_turn().await;
         self.close_gate(&started).map_err(KeepError::from)?;
+        drop(turn);
         crash::point(Point::GateClosed);
         self.gate.polled(self.house.clock.now());
         let fetched = self.parts(key, &endpoint.url, &mut exchange, staging).await;
         self.count(key, &fetched);
         match fetched {
             Err(PollError::Later(later)) => {
-                self.unanswered = Some((exchange, endpoint));
+                self.unanswered = Some(Box::new((exchange, endpoint)));
                 Err(PollError::Later(later))
             }
             Err(error @ PollError::Fault(Fault::Connect { .. })) if exchange.is_poll() => {
@@ -249,6 +251,7 @@ impl Poller {
         if is_poll {
             crash::point(Point::HeadCame);
             let gate = self.gate_name.clone();
+            let _turn = self.disk_turn().await;
             self.append(&Record::PollAnswered { gate, counts: true })
                 .map_err(KeepError::from)?;
             crash::point(Point::HeadRecorded);

@@ -226,7 +226,8 @@ impl Poller {
             .fetch(&key, &poll.window, None, &mut staging, manner)
             .await;
         let unanswered = self.unanswered.take();
-        if let (Err(PollError::Later(_)), Some((exchange, endpoint))) = (&fetched, unanswered) {
+        if let (Err(PollError::Later(_)), Some(unanswered)) = (&fetched, unanswered) {
+            let (exchange, endpoint) = *unanswered;
             self.promised = Some(Box::new(Promised {
                 poll: poll.clone(),
                 exchange,

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Now;
 use crate::config::{PollLimitScope, ServiceConfig};
-use crate::house::House;
+use crate::house::{DiskTurn, House};
 use crate::observe::watchdog::{DISK_PATIENCE, Pulse};
 use crate::spool::{SpoolError, Staging};
 use crate::state::ledger::AppendError;
@@ -81,8 +81,8 @@ pub struct Poller {
     /// Connections tried in this slot.
     connects: u32,
     repairs: Repairs,
-    /// The poll that was just answered with PENDING.
-    unanswered: Option<(Exchange, Endpoint)>,
+    /// The poll that was just answered with PENDING. Boxed, as it is rare and thousands wait.
+    unanswered: Option<Box<(Exchange, Endpoint)>>,
     /// The poll by hand that was answered with PENDING.
     promised: Option<Box<Promised>>,
 }
@@ -367,6 +367,22 @@ impl Poller {
         self.pulse.works(patience, self.house.clock.now().monotonic);
     }
 
+    /// A turn at the disk: those before it have their own signs of life.
+    async fn disk_turn(&self) -> DiskTurn {
+        self.pulse.waits(None, self.house.clock.now().monotonic);
+        let turn = self.house.disk_turns.take().await;
+        self.gives_sign_of_life();
+        turn
+    }
+
+    /// The same before a poll.
+    async fn disk_turn_to_begin(&self) -> DiskTurn {
+        self.pulse.waits(None, self.house.clock.now().monotonic);
+        let turn = self.house.disk_turns.take_to_begin().await;
+        self.gives_sign_of_life();
+        turn
+    }
+
     /// Nothing is asked of it for so long.
     pub fn waits(&self, wake: Wake) {
         let now = self.house.clock.now().monotonic;
@@ -549,6 +565,7 @@ impl Poller {
             collection.succeeded();
             return Wake::NOW;
         };
+        let turn = self.disk_turn_to_begin().await;
         let mut staging = match self.stage(&key.to_string()) {
             Ok(staging) => staging,
             Err(error) => return self.no_room(index, &error, server_now),
@@ -556,6 +573,7 @@ impl Poller {
         if let Err(error) = self.stage_only_new(&key, &mut staging) {
             return self.not_kept(index, &error, server_now);
         }
+        drop(turn);
         if is_held {
             match self.client.reload() {
                 Ok(()) => tell_certificates(&self.house, &self.service),
@@ -572,12 +590,13 @@ impl Poller {
         let fetched = self
             .fetch(&key, &window, checkpoint, &mut staging, manner)
             .await;
-        if let (Err(PollError::Later(later)), Some((exchange, endpoint))) =
-            (&fetched, self.unanswered.take())
+        if let (Err(PollError::Later(later)), Some(unanswered)) = (&fetched, self.unanswered.take())
         {
+            let (exchange, endpoint) = *unanswered;
             let pending = Pending::new(exchange, endpoint, window, known, started.monotonic);
             return self.wait_for_answer(index, pending, *later);
         }
+        let _turn = self.disk_turn().await;
         self.fetched(index, &window, known, fetched, staging, started)
     }
 

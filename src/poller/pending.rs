@@ -120,6 +120,7 @@ impl Poller {
         };
         let started = self.house.clock.now();
         let server_now = self.server_clock.now(started);
+        let turn = self.disk_turn_to_begin().await;
         let mut staging = match self.stage(&key.to_string()) {
             Ok(staging) => staging,
             Err(error) => {
@@ -131,6 +132,7 @@ impl Poller {
             self.put_back(index, pending, UNREACHED_WAIT);
             return self.not_kept(index, &error, server_now);
         }
+        drop(turn);
         if pending.known.failures + 1 >= FAILURES_AT_FLOOR {
             staging.keep_raw();
         }
@@ -152,6 +154,7 @@ impl Poller {
             fetched => {
                 self.count(&key, &fetched);
                 let Pending { window, known, .. } = *pending;
+                let _turn = self.disk_turn().await;
                 self.fetched(index, &window, known, fetched, staging, started)
             }
         }

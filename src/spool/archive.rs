@@ -25,13 +25,42 @@ pub(super) struct Archive {
     trash: PathBuf,
     keep: Duration,
     max_bytes: u64,
-    batches: Mutex<BTreeMap<u64, Archived>>,
+    kept: Mutex<Kept>,
 }
 
-#[derive(Debug)]
+/// What is in it, with its size: that is asked for with each batch that comes, and thousands may be here.
+#[derive(Debug, Default)]
+struct Kept {
+    /// None of what a start has found and nobody has looked at yet.
+    batches: BTreeMap<u64, Option<Archived>>,
+    bytes: u64,
+    /// So many nobody has looked at yet.
+    unmeasured: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Archived {
     bytes: u64,
     since: DateTime<Utc>,
+}
+
+impl Kept {
+    fn insert(&mut self, seq: u64, archived: Option<Archived>) {
+        self.remove(seq);
+        self.batches.insert(seq, archived);
+        match archived {
+            Some(archived) => self.bytes = self.bytes.saturating_add(archived.bytes),
+            None => self.unmeasured += 1,
+        }
+    }
+
+    fn remove(&mut self, seq: u64) {
+        match self.batches.remove(&seq) {
+            Some(Some(archived)) => self.bytes = self.bytes.saturating_sub(archived.bytes),
+            Some(None) => self.unmeasured -= 1,
+            None => {}
+        }
+    }
 }
 
 impl Archive {
@@ -43,21 +72,12 @@ impl Archive {
         config: &ArchiveConfig,
     ) -> io::Result<Self> {
         disk.create_folders(&folder)?;
-        let mut batches = BTreeMap::new();
+        // A start costs the same however much is kept.
+        let mut kept = Kept::default();
         for name in disk.names(&folder)? {
-            let Ok(seq) = name.parse() else {
-                continue;
-            };
-            let path = folder.join(name);
-            let found = disk.metadata(&path)?;
-            if !found.is_folder {
-                continue;
+            if let Ok(seq) = name.parse() {
+                kept.insert(seq, None);
             }
-            let archived = Archived {
-                bytes: folder_bytes(disk, &path)?,
-                since: found.modified.into(),
-            };
-            batches.insert(seq, archived);
         }
         Ok(Self {
             disk: disk.clone(),
@@ -66,7 +86,7 @@ impl Archive {
             trash,
             keep: config.keep,
             max_bytes: config.max_bytes,
-            batches: Mutex::new(batches),
+            kept: Mutex::new(kept),
         })
     }
 
@@ -85,7 +105,8 @@ impl Archive {
         // Not synced: should it be in its old place after a crash, nothing is owed there either.
         self.disk.rename_for_now(from, &self.path(seq))?;
         crash::point(Point::Archived);
-        self.lock().insert(seq, Archived { bytes, since: now });
+        self.lock()
+            .insert(seq, Some(Archived { bytes, since: now }));
         self.evict(now);
         Ok(())
     }
@@ -101,22 +122,22 @@ impl Archive {
 
     /// The numbers in it, oldest first.
     pub(super) fn numbers(&self) -> Vec<u64> {
-        self.lock().keys().copied().collect()
+        self.lock().batches.keys().copied().collect()
     }
 
     pub(super) fn holds(&self, seq: u64) -> bool {
-        self.lock().contains_key(&seq)
+        self.lock().batches.contains_key(&seq)
     }
 
     /// The highest number in it.
     pub(super) fn last(&self) -> Option<u64> {
-        self.lock().keys().next_back().copied()
+        self.lock().batches.keys().next_back().copied()
     }
 
     /// The heads of those that `is_wanted`, of polls that moved a checkpoint, oldest first; those
     /// that cannot be read are left out.
     pub(super) fn heads(&self, is_wanted: impl Fn(u64) -> bool) -> Vec<BatchHead> {
-        let batches: Vec<u64> = self.lock().keys().copied().collect();
+        let batches: Vec<u64> = self.lock().batches.keys().copied().collect();
         let wanted = batches.into_iter().filter(|seq| is_wanted(*seq));
         let heads = wanted.filter_map(|seq| BatchHead::read(&self.disk, &self.path(seq)).ok());
         heads.filter(moved_checkpoint).collect()
@@ -125,19 +146,18 @@ impl Archive {
     /// Removes the oldest until what is left is neither too old nor too much.
     pub(super) fn evict(&self, now: DateTime<Utc>) {
         let keep = TimeDelta::from_std(self.keep).unwrap_or(TimeDelta::MAX);
-        let mut batches = self.lock();
-        let mut bytes: u64 = batches.values().map(|batch| batch.bytes).sum();
+        let mut kept = self.lock();
+        self.measure(&mut kept, now);
         let mut is_for_good = false;
-        while let Some(oldest) = batches.first_entry() {
-            if bytes <= self.max_bytes && now - oldest.get().since <= keep {
+        while let Some((&seq, &Some(oldest))) = kept.batches.first_key_value() {
+            if kept.bytes <= self.max_bytes && now - oldest.since <= keep {
                 return;
             }
             is_for_good = is_for_good || self.came_for_good();
             if !is_for_good {
                 return;
             }
-            let seq = *oldest.key();
-            bytes -= oldest.remove().bytes;
+            kept.remove(seq);
             self.remove(seq);
         }
     }
@@ -145,17 +165,51 @@ impl Archive {
     /// Removes everything, when the disk is needed for what is not delivered; tells how much it
     /// was.
     pub(super) fn evict_all(&self) -> u64 {
-        let mut batches = self.lock();
-        if batches.is_empty() || !self.came_for_good() {
+        let mut kept = self.lock();
+        // Nobody asks for their age.
+        self.measure(&mut kept, DateTime::UNIX_EPOCH);
+        if kept.batches.is_empty() || !self.came_for_good() {
             return 0;
         }
-        let batches = std::mem::take(&mut *batches);
-        let mut bytes = 0;
-        for (seq, batch) in batches {
-            bytes += batch.bytes;
+        let all = std::mem::take(&mut *kept);
+        for seq in all.batches.into_keys() {
             self.remove(seq);
         }
-        bytes
+        all.bytes
+    }
+
+    /// Looks at what a start has found. What cannot be looked at counts as nothing, that came `now`.
+    fn measure(&self, kept: &mut Kept, now: DateTime<Utc>) {
+        if kept.unmeasured == 0 {
+            return;
+        }
+        let all = kept.batches.iter();
+        let unmeasured = all.filter(|(_, archived)| archived.is_none());
+        let unmeasured: Vec<u64> = unmeasured.map(|(seq, _)| *seq).collect();
+        for seq in unmeasured {
+            let path = self.path(seq);
+            let found = self.disk.metadata(&path).and_then(|found| {
+                let since = found.modified.into();
+                let bytes = folder_bytes(&self.disk, &path);
+                let archived = bytes.map(|bytes| Archived { bytes, since });
+                found.is_folder.then_some(archived).transpose()
+            });
+            match found {
+                Ok(Some(archived)) => kept.insert(seq, Some(archived)),
+                // It is no batch.
+                Ok(None) => kept.remove(seq),
+                Err(error) => {
+                    tracing::warn!(%error, path = %path.display(), "an archived batch cannot be looked at");
+                    kept.insert(
+                        seq,
+                        Some(Archived {
+                            bytes: 0,
+                            since: now,
+                        }),
+                    );
+                }
+            }
+        }
     }
 
     /// Makes certain that no crash brings a batch back to where it came from: without the files that
@@ -181,8 +235,8 @@ impl Archive {
         self.folder.join(format!("{seq:012}"))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Archived>> {
-        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

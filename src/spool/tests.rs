@@ -459,6 +459,39 @@ fn what_nobody_owes_is_archived_by_age_and_size() {
 }
 
 #[test]
+fn what_a_start_finds_in_the_archive_counts_like_what_comes() {
+    let mut scene = Scene::new();
+    let spool = scene.open();
+    let seqs: Vec<u64> = (0..3).map(|_| commit(&spool, &[10]).seq).collect();
+    for seq in &seqs {
+        spool.done(*seq, at(0)).unwrap();
+    }
+    let files = fs::read_dir(scene.archived(seqs[0])).unwrap();
+    let bytes: u64 = files
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
+    scene.config.archive.max_bytes = 2 * bytes + bytes / 2;
+    let left = |scene: &Scene, seqs: &[u64]| -> Vec<bool> {
+        let there = seqs.iter().map(|seq| scene.archived(*seq).exists());
+        there.collect()
+    };
+    let spool = scene.open();
+    assert_eq!(
+        left(&scene, &seqs),
+        [true, true, true],
+        "a start looks at none"
+    );
+    spool.evict_archive(at(1));
+    assert_eq!(left(&scene, &seqs), [false, true, true]);
+    // One more, before anybody has looked at what was found.
+    let spool = scene.open();
+    spool.begin_at(1);
+    let seq = commit(&spool, &[10]).seq;
+    spool.done(seq, at(2)).unwrap();
+    assert_eq!(left(&scene, &[2, 3, seq]), [false, true, true]);
+}
+
+#[test]
 fn a_removal_that_was_cut_short_is_no_damaged_batch() {
     let mut scene = Scene::new();
     scene.config.archive.keep = Duration::ZERO;

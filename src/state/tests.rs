@@ -4,7 +4,8 @@ mod damage;
 mod trials;
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use super::*;
 use crate::delivery::Cursor;
@@ -438,47 +439,127 @@ fn an_output_that_was_forgotten_while_it_finished_a_batch_does_not_come_back() {
     assert_told(&folder.open().unwrap(), &before, "the next start");
 }
 
-/// With one thread for all: who waits for the state does so beside it.
+/// Tables whose changes take as long as a test wants.
+#[derive(Debug)]
+struct SlowTables {
+    tables: MemoryTables,
+    /// Told when a change begins.
+    begins: mpsc::Sender<()>,
+    /// A change ends when this is dropped.
+    may_end: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+#[derive(Debug)]
+struct SlowTable {
+    table: Box<dyn Table>,
+    begins: mpsc::Sender<()>,
+    may_end: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl Tables for SlowTables {
+    fn open(&self, path: &Path) -> Result<Box<dyn Table>, StoreError> {
+        Ok(Box::new(SlowTable {
+            table: self.tables.open(path)?,
+            begins: self.begins.clone(),
+            may_end: Arc::clone(&self.may_end),
+        }))
+    }
+
+    fn set_aside(&self, disk: &Disk, path: &Path, quarantine: &Path) -> io::Result<()> {
+        self.tables.set_aside(disk, path, quarantine)
+    }
+}
+
+impl Table for SlowTable {
+    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.table.scan(visit)
+    }
+
+    fn apply(&self, changes: &Changes) -> Result<(), StoreError> {
+        let _ = self.begins.send(());
+        let _ = self.may_end.lock().unwrap().recv();
+        self.table.apply(changes)
+    }
+}
+
+/// With one thread for all: who waits for the disk does so beside it, and who looks does not wait.
 #[test]
 fn who_waits_for_the_state_holds_up_nobody_else() {
-    use std::sync::mpsc;
-    use std::thread;
-    use std::time::Duration;
-
     /// How long a test waits for what must come.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
-    let folder = Fixture::new();
-    let state = Arc::new(folder.open().unwrap());
-    let (has_it, who_has_it) = mpsc::channel();
-    let (let_go, is_let_go) = mpsc::channel::<()>();
+    let (fixture, _) = Fixture::with(&[polled(1)]);
+    let (begins, has_begun) = mpsc::channel();
+    let (end, may_end) = mpsc::channel();
+    let storage = Storage {
+        disk: Disk::machine(),
+        tables: Arc::new(SlowTables {
+            tables: fixture.tables.clone(),
+            begins,
+            may_end: Arc::new(Mutex::new(may_end)),
+        }),
+    };
+    let state = State::open(&storage, fixture.folder.path(), at(99)).unwrap();
+    let state = Arc::new(state);
     let disk = {
         let state = Arc::clone(&state);
-        thread::spawn(move || {
-            state.look(|_| {
-                has_it.send(()).unwrap();
-                let _ = is_let_go.recv();
-            });
-        })
+        thread::spawn(move || state.append(at(100), &polled(2)))
     };
-    who_has_it.recv().unwrap();
+    has_begun.recv_timeout(PATIENCE).unwrap();
+
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .build()
         .unwrap();
     let (tell, told) = mpsc::channel();
-    let looking = {
+    let waiting = {
         let (state, tell) = (Arc::clone(&state), tell.clone());
         runtime.spawn(async move {
-            tell.send("looks").unwrap();
-            state.look(|_| ());
+            tell.send("waits".to_owned()).unwrap();
+            state.progress("o", 1)
         })
     };
-    assert_eq!(told.recv_timeout(PATIENCE), Ok("looks"));
-    runtime.spawn(async move { tell.send("goes on").unwrap() });
-    let other = told.recv_timeout(PATIENCE);
-    drop(let_go);
-    disk.join().unwrap();
-    assert_eq!(other, Ok("goes on"));
+    let waits = told.recv_timeout(PATIENCE);
+    let looking = runtime.spawn(async move {
+        let batches = state.look(|picture| picture.batches.len());
+        tell.send(format!("sees {batches}")).unwrap();
+    });
+    let sees = told.recv_timeout(PATIENCE);
+    let is_waiting = !waiting.is_finished();
+    drop(end);
+    disk.join().unwrap().unwrap();
+    runtime.block_on(waiting).unwrap();
     runtime.block_on(looking).unwrap();
+    assert_eq!(waits.as_deref(), Ok("waits"));
+    // The ledger has the second.
+    assert_eq!(sees.as_deref(), Ok("sees 2"));
+    assert!(is_waiting);
+}
+
+#[test]
+fn what_another_version_has_put_into_the_store_costs_nothing() {
+    let damaged = |fixture: &Fixture| fixture.edit(|lines| lines[1][30] ^= 1);
+    for (is_ledger_damaged, is_doubtful) in [(false, false), (true, true)] {
+        let (fixture, before) = Fixture::with(&[polled(1), polled(2)]);
+        let state = fixture.open().unwrap();
+        state.keep_work("o", &delivered(3)).unwrap();
+        drop(state);
+        // Its checksum is right, and so is the fingerprint of all.
+        fixture.tables.change(&fixture.store(), |entries| {
+            store::with_foreign(entries, "batch/1", b"{\"of another version\":1}");
+            store::with_foreign(entries, "invented/1", b"1");
+        });
+        if is_ledger_damaged {
+            damaged(&fixture);
+        }
+        let state = fixture.open().unwrap();
+        assert_eq!(state.look(|picture| picture.is_doubtful), is_doubtful);
+        if !is_doubtful {
+            assert_told(&state, &before, "the ledger tells it");
+        }
+        assert_eq!(
+            state.progress("o", 1).cursor.low(),
+            3 * u64::from(!is_doubtful)
+        );
+    }
 }
