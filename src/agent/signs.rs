@@ -95,7 +95,7 @@ mod tests {
         let (has_it, who_has_it) = mpsc::channel();
         let state = Arc::clone(&house.state);
         let disk = thread::spawn(move || {
-            state.look(|_| {
+            state.look_at_work(|_, _| {
                 has_it.send(()).unwrap();
                 // Also where the test ends before its time.
                 let _ = is_let_go.recv();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::Disk;
 use crate::state::{
     BatchContent, BatchSource, CollectionKey, EventFile, Origin, PolledCounts, Record, Settlement,
+    exactly,
 };
 use crate::taxii::Timestamp;
 use crate::taxii::window::PollWindow;
@@ -37,10 +38,12 @@ pub struct BatchHead {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Timestamp>,
     /// The service's ids of the messages that brought it.
+    #[serde(deserialize_with = "exactly")]
     pub message_ids: Vec<String>,
     /// The ledger's record of it but for what this head tells itself; see [`BatchHead::told`].
     pub record: Record,
     /// The events, in order.
+    #[serde(deserialize_with = "exactly")]
     pub files: Vec<EventFile>,
 }
 

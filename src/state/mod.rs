@@ -33,6 +33,7 @@ pub use diary::{Delivered, Diary, DiaryEntry};
 use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError, Reading};
 pub use lock::{LockError, StateLock};
 pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
+pub(crate) use record::exactly;
 pub use record::{
     BatchContent, Brought, CollectionKey, Copied, DamagedFile, EventFile, EventPlace, Finished,
     ForgottenDebt, LetterCount, Origin, PolledCounts, Record, Removal, RemovedLetter,
@@ -123,6 +124,20 @@ struct Inner {
     diary: Diary,
 }
 
+/// What became of batches with which an output has done.
+#[derive(Debug, Default)]
+pub struct FinishedBatches {
+    /// They have their record.
+    pub finished: BTreeSet<u64>,
+    /// It does not owe them any more: a person has given them up, or forgotten the output.
+    pub not_owed: BTreeSet<u64>,
+    /// Why there was no record for the rest.
+    pub error: Option<AppendError>,
+}
+
+/// After so many records of finished batches the store is brought up to them.
+const FINISHED_AT_ONCE: usize = 16;
+
 /// Bytes of the ledger that are read to remember what was before the start.
 const REMEMBERED_BYTES: u64 = 16 << 20;
 
@@ -201,10 +216,14 @@ impl State {
 
     /// Appends a record: when this returns it is durable. Blocks while the disk works.
     pub fn append(&self, now: DateTime<Utc>, record: &Record) -> Result<(), AppendError> {
-        self.append_with(&mut self.lock(), now, record)
+        let mut inner = self.lock();
+        self.append_to_ledger(&mut inner, now, record)?;
+        self.bring_store(&mut inner, std::slice::from_ref(record));
+        Ok(())
     }
 
-    fn append_with(
+    /// The store is to be brought up then.
+    fn append_to_ledger(
         &self,
         inner: &mut Inner,
         now: DateTime<Utc>,
@@ -213,41 +232,62 @@ impl State {
         let number = inner.ledger.append(now, record, &self.shown().picture)?;
         self.shown_to_change().apply(number, now, record);
         inner.diary.take_in(number, now, record);
-        // The ledger is the truth: what the store misses is brought up with the next change.
+        Ok(())
+    }
+
+    /// The ledger is the truth: what the store misses is brought up with the next change.
+    fn bring_store(&self, inner: &mut Inner, records: &[Record]) {
         let was_behind = inner.store.is_behind();
-        if let Err(error) = inner.store.apply(record, &self.shown().picture)
+        if let Err(error) = inner.store.apply(records, &self.shown().picture)
             && !was_behind
         {
             tracing::warn!(%error, "the store could not be brought up to the ledger; it is with the next record");
         }
         crash::point(Point::RecordStored);
-        Ok(())
     }
 
-    /// An output has done with a batch: when this returns true that is durable. False, and nothing is
-    /// written, if it does not owe it any more: a person has given it up, or forgotten the output.
-    pub fn finish_batch(
+    /// An output has done with batches: when this returns, that is durable of those that it tells. The
+    /// ledger has a record of each; the store is brought up to some of them at once, since thousands of
+    /// batches may be small.
+    pub fn finish_batches(
         &self,
         now: DateTime<Utc>,
         output: &str,
-        seq: u64,
-        finished: Finished,
-    ) -> Result<bool, AppendError> {
-        let mut inner = self.lock();
-        let is_owed = self.look(|picture| {
-            let batch = picture.batches.get(&seq);
-            batch.is_some_and(|batch| batch.outputs.contains(output))
-        });
-        if !is_owed {
-            return Ok(false);
+        batches: &[(u64, Finished)],
+    ) -> FinishedBatches {
+        let mut done = FinishedBatches::default();
+        for batches in batches.chunks(FINISHED_AT_ONCE) {
+            let mut inner = self.lock();
+            let mut records = Vec::new();
+            for (seq, finished) in batches {
+                let is_owed = self.look(|picture| {
+                    let batch = picture.batches.get(seq);
+                    batch.is_some_and(|batch| batch.outputs.contains(output))
+                });
+                if !is_owed {
+                    done.not_owed.insert(*seq);
+                    continue;
+                }
+                let record = Record::OutputFinished {
+                    output: output.to_owned(),
+                    seq: *seq,
+                    finished: *finished,
+                };
+                if let Err(error) = self.append_to_ledger(&mut inner, now, &record) {
+                    done.error = Some(error);
+                    break;
+                }
+                done.finished.insert(*seq);
+                records.push(record);
+            }
+            if !records.is_empty() {
+                self.bring_store(&mut inner, &records);
+            }
+            if done.error.is_some() {
+                break;
+            }
         }
-        let record = Record::OutputFinished {
-            output: output.to_owned(),
-            seq,
-            finished,
-        };
-        self.append_with(&mut inner, now, &record)?;
-        Ok(true)
+        done
     }
 
     /// Forgets an output with all that it owes: when this returns that is durable. Tells what was
@@ -275,7 +315,8 @@ impl State {
             output: output.to_owned(),
             debt: Some(debt),
         };
-        self.append_with(&mut inner, now, &record)?;
+        self.append_to_ledger(&mut inner, now, &record)?;
+        self.bring_store(&mut inner, &[record]);
         Ok(debt)
     }
 
@@ -485,9 +526,9 @@ impl Inner {
     }
 }
 
-/// A stop may come between the ledger and the store: then the last record, and the snapshot before
-/// it, are not in the store.
-const STOP_LEAVES_BEHIND: u64 = 2;
+/// A stop may come between the ledger and the store: then the last records, and the snapshot before
+/// them, are not in the store.
+const STOP_LEAVES_BEHIND: u64 = FINISHED_AT_ONCE as u64 + 1;
 /// More damaged lines than this are not named one by one.
 const NAMED_LINES: usize = 20;
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::picture::Picture;
 use crate::delivery::Cursor;
@@ -416,7 +416,17 @@ pub struct BatchContent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Timestamp>,
     /// The events, in order.
+    #[serde(deserialize_with = "exactly")]
     pub files: Vec<EventFile>,
+}
+
+/// A list without room for more: each of thousands of batches has one.
+pub(crate) fn exactly<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let mut list = Vec::deserialize(deserializer)?;
+    list.shrink_to_fit();
+    Ok(list)
 }
 
 /// A file of events that was set aside.

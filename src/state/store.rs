@@ -271,18 +271,24 @@ impl Store {
         !self.unwritten.is_empty()
     }
 
-    /// Brings what a record has changed up to `picture`.
-    pub(super) fn apply(&mut self, record: &Record, picture: &Picture) -> Result<(), StoreError> {
-        let Some(keys) = picture_values::changed_by(record) else {
-            return self.rebuild(picture);
-        };
-        let value = |key: String| {
-            let value = picture_values::value(&key, picture);
-            (key, value)
-        };
-        let mut changes: ValueChanges = keys.into_iter().map(value).collect();
-        if let Record::OutputFinished { output, seq, .. } = record {
-            changes.insert(cursor_key(output, *seq), None);
+    /// Brings what records have changed up to `picture`.
+    pub(super) fn apply(
+        &mut self,
+        records: &[Record],
+        picture: &Picture,
+    ) -> Result<(), StoreError> {
+        let mut changes = ValueChanges::new();
+        for record in records {
+            let Some(keys) = picture_values::changed_by(record) else {
+                return self.rebuild(picture);
+            };
+            for key in keys {
+                let value = picture_values::value(&key, picture);
+                changes.insert(key, value);
+            }
+            if let Record::OutputFinished { output, seq, .. } = record {
+                changes.insert(cursor_key(output, *seq), None);
+            }
         }
         self.bring(&changes, picture)
     }

@@ -9,6 +9,7 @@ use std::thread;
 
 use super::*;
 use crate::delivery::Cursor;
+use crate::disk::refusal;
 use crate::taxii::Timestamp;
 use crate::taxii::window::PollWindow;
 use crate::world::logs::Logs;
@@ -427,16 +428,66 @@ fn an_output_that_was_forgotten_while_it_finished_a_batch_does_not_come_back() {
         delivered: 10,
         ..Finished::default()
     };
-    assert!(state.finish_batch(at(3), "p", 1, done).unwrap());
-    assert!(!state.finish_batch(at(3), "p", 1, done).unwrap(), "twice");
+    let finish = |seqs: &[u64]| {
+        let batches: Vec<_> = seqs.iter().map(|seq| (*seq, done)).collect();
+        let done = state.finish_batches(at(3), "p", &batches);
+        assert!(done.error.is_none());
+        done.finished.into_iter().collect::<Vec<u64>>()
+    };
+    assert_eq!(finish(&[1]), [1]);
+    assert_eq!(finish(&[1]), [0; 0], "twice");
     assert_eq!(state.look(|picture| picture.outputs["p"].finished), done);
     state.forget_output(at(4), "p").unwrap();
     let before = state.look(told);
-    assert!(!state.finish_batch(at(5), "p", 2, done).unwrap());
+    assert_eq!(finish(&[2]), [0; 0]);
     assert_told(&state, &before, "forgotten");
     assert!(state.look(|picture| !picture.outputs.contains_key("p")));
     drop(state);
     assert_told(&folder.open().unwrap(), &before, "the next start");
+}
+
+#[test]
+fn batches_that_are_finished_at_one_moment_have_a_record_each_or_are_told_not_to() {
+    let numbers = || 1..=u64::try_from(2 * FINISHED_AT_ONCE + 3).unwrap();
+    let added: Vec<Record> = numbers().map(polled).collect();
+    let done = Finished {
+        delivered: 10,
+        ..Finished::default()
+    };
+    let batches: Vec<(u64, Finished)> = numbers().map(|seq| (seq, done)).collect();
+    for step in (0..).step_by(7) {
+        let (fixture, _) = Fixture::with(&added);
+        let state = fixture.open().unwrap();
+        refusal::refuse(step, 0);
+        let mut all = state.finish_batches(at(1), "p", &batches);
+        let steps = refusal::end();
+        let owes = |state: &State, seq: u64| {
+            state.look(|picture| picture.batches[&seq].outputs.contains("p"))
+        };
+        for seq in numbers() {
+            assert_eq!(
+                owes(&state, seq),
+                !all.finished.contains(&seq),
+                "{step} {seq}"
+            );
+        }
+        assert!(all.not_owed.is_empty());
+        assert_eq!(all.error.is_some(), steps > step, "{step}");
+        let again = state.finish_batches(at(2), "p", &batches);
+        assert!(again.error.is_none());
+        assert_eq!(again.not_owed, all.finished);
+        all.finished.extend(again.finished);
+        assert_eq!(all.finished.len(), batches.len());
+        let before = state.look(Picture::clone);
+        drop(state);
+        let logs = Logs::capture();
+        assert_told(&fixture.open().unwrap(), &before, "the next start");
+        assert_eq!(logs.take_alarms(), [], "{step}");
+        if steps <= step {
+            assert!(step > 7, "{step}");
+            break;
+        }
+    }
 }
 
 /// Tables whose changes take as long as a test wants.

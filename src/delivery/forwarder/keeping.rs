@@ -4,13 +4,15 @@
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::Forwarder;
 use crate::crash::{self, Point};
 use crate::delivery::{Cursor, Lines, Progress};
 use crate::repair::RepairError;
 use crate::spool::{BatchHead, KeepLetterError, SpoolError};
-use crate::state::StoreError;
 use crate::state::ledger::AppendError;
+use crate::state::{Finished, FinishedBatches, Picture, StoreError};
 
 /// A batch that is being delivered.
 #[derive(Debug)]
@@ -96,9 +98,7 @@ impl Forwarder {
             .filter(|(_, open)| open.progress.is_complete(open.head.events()))
             .map(|(seq, _)| *seq)
             .collect();
-        for seq in done {
-            self.finish(seq)?;
-        }
+        self.finish(&done)?;
         let changed = self.open.iter().filter(|(_, open)| open.is_changed);
         self.changes.progress = changed
             .map(|(seq, open)| (*seq, open.progress.clone()))
@@ -116,41 +116,59 @@ impl Forwarder {
         Ok(())
     }
 
-    /// This output has done with a batch; what is not finished is given up.
-    pub(super) fn finish(&mut self, seq: u64) -> Result<(), KeepError> {
-        let Some(open) = self.open.get(&seq) else {
+    /// This output has done with batches; what is not finished of them is given up.
+    pub(super) fn finish(&mut self, seqs: &[u64]) -> Result<(), KeepError> {
+        let open = seqs.iter().filter_map(|seq| self.open.get(seq));
+        let done: Vec<(u64, Finished)> = open
+            .map(|open| {
+                let finished = open.progress.finished(open.head.events());
+                (open.head.seq, finished)
+            })
+            .collect();
+        if done.is_empty() {
             return Ok(());
-        };
-        let finished = open.progress.finished(open.head.events());
+        }
         let now = self.house.clock.now().utc;
         let (state, name) = (&self.house.state, &self.config.name);
-        let was_owed =
-            tokio::task::block_in_place(|| state.finish_batch(now, name, seq, finished))?;
-        if !was_owed {
-            // A person has given it up meanwhile.
-            self.open.remove(&seq);
+        let FinishedBatches {
+            finished,
+            not_owed,
+            error,
+        } = tokio::task::block_in_place(|| state.finish_batches(now, name, &done));
+        // A person has given them up meanwhile.
+        self.open.retain(|seq, _| !not_owed.contains(seq));
+        if !finished.is_empty() {
+            crash::point(Point::FinishRecorded);
+        }
+        let mut put_away = Ok(());
+        for (seq, done) in done.iter().filter(|(seq, _)| finished.contains(seq)) {
+            tracing::debug!(
+                output = self.config.name,
+                seq,
+                delivered = done.delivered,
+                dead_letters = done.dead_letters,
+                abandoned = done.abandoned,
+                "done with a batch"
+            );
+            self.open.remove(seq);
+            if let Some(acks) = &mut self.acks {
+                self.changes.settled.extend(acks.forget_batch(*seq));
+            }
+            // It is done with, whatever becomes of the files of another.
+            put_away = put_away.and(self.put_away(*seq, now));
+        }
+        match error {
+            Some(error) => Err(error.into()),
+            None => Ok(put_away?),
+        }
+    }
+
+    /// A batch that nobody owes any more goes to the archive.
+    fn put_away(&self, seq: u64, now: DateTime<Utc>) -> Result<(), SpoolError> {
+        let is_owed = |picture: &Picture| picture.batches.contains_key(&seq);
+        if self.house.state.look(is_owed) {
             return Ok(());
         }
-        crash::point(Point::FinishRecorded);
-        tracing::debug!(
-            output = self.config.name,
-            seq,
-            delivered = finished.delivered,
-            dead_letters = finished.dead_letters,
-            abandoned = finished.abandoned,
-            "done with a batch"
-        );
-        self.open.remove(&seq);
-        if let Some(acks) = &mut self.acks {
-            self.changes.settled.extend(acks.forget_batch(seq));
-        }
-        let is_owed = self
-            .house
-            .state
-            .look(|picture| picture.batches.contains_key(&seq));
-        if !is_owed {
-            tokio::task::block_in_place(|| self.house.spool.done(seq, now))?;
-        }
-        Ok(())
+        tokio::task::block_in_place(|| self.house.spool.done(seq, now))
     }
 }

@@ -146,7 +146,7 @@ impl Forwarder {
         self.read_up_to = Some(seq);
         if is_complete {
             // What it lacked was settled while nobody looked.
-            self.finish(seq)?;
+            self.finish(&[seq])?;
             return Ok(true);
         }
         let damaged = self

@@ -84,6 +84,6 @@ impl Forwarder {
             self.reading = None;
         }
         // Older batches may still be owed: what is read next is looked up as ever.
-        self.finish(seq)
+        self.finish(&[seq])
     }
 }
