@@ -59,17 +59,22 @@ pub struct House {
     pub disk_turns: DiskTurns,
 }
 
-/// So many pollers make the disk work at once.
+/// So many pollers stage or commit at once.
 const DISK_TURNS: usize = 4;
+/// So many pollers have a record of an answer that comes written at once.
+const ANSWERS_AT_ONCE: usize = 4;
 
 /// Turns at the disk, which are waited for without a thread: of thousands that poll at one moment each
-/// would take one to wait for the disk.
+/// would take one to wait for the disk. A window that the schedule or a promised answer brings is staged
+/// and committed in one; what is rare is not.
 #[derive(Debug, Clone)]
 pub struct DiskTurns {
     turns: Arc<Semaphore>,
-    /// Of those that begin to poll one alone stands in line, among all whose answer has come: what has
-    /// begun holds a connection and what was read of it.
+    /// Who begins a poll waits here first, so that one of them alone is in the line for `turns`: what
+    /// has begun holds a connection, and what was read of it.
     beginning: Arc<Semaphore>,
+    /// Who has the head of an answer waits for nobody's commit: its body is on the way.
+    answers: Arc<Semaphore>,
 }
 
 /// A turn at the disk, until it is dropped.
@@ -80,23 +85,34 @@ pub struct DiskTurn {
 }
 
 impl DiskTurns {
-    /// A turn as soon as one is free.
-    pub async fn take(&self) -> DiskTurn {
+    /// A turn for what has come.
+    pub async fn to_commit(&self) -> DiskTurn {
         DiskTurn {
-            // It is never closed.
-            _turn: Arc::clone(&self.turns).acquire_owned().await.ok(),
+            _turn: permit(&self.turns).await,
             _beginning: None,
         }
     }
 
     /// A turn with which a poll begins.
-    pub async fn take_to_begin(&self) -> DiskTurn {
-        let beginning = Arc::clone(&self.beginning).acquire_owned().await.ok();
+    pub async fn to_begin(&self) -> DiskTurn {
         DiskTurn {
-            _beginning: beginning,
-            ..self.take().await
+            _beginning: permit(&self.beginning).await,
+            _turn: permit(&self.turns).await,
         }
     }
+
+    /// A turn to record that an answer comes.
+    pub async fn to_record_answer(&self) -> DiskTurn {
+        DiskTurn {
+            _turn: permit(&self.answers).await,
+            _beginning: None,
+        }
+    }
+}
+
+/// None is closed.
+async fn permit(of: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(of).acquire_owned().await.ok()
 }
 
 impl Default for DiskTurns {
@@ -104,6 +120,7 @@ impl Default for DiskTurns {
         Self {
             turns: Arc::new(Semaphore::new(DISK_TURNS)),
             beginning: Arc::new(Semaphore::new(1)),
+            answers: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
         }
     }
 }
@@ -191,14 +208,15 @@ mod tests {
         let turns = DiskTurns::default();
         let mut held = Vec::new();
         for _ in 0..DISK_TURNS {
-            held.push(turns.take().await);
+            held.push(turns.to_commit().await);
         }
-        let mut first = pin!(turns.take_to_begin());
-        let mut second = pin!(turns.take_to_begin());
-        let mut answered = pin!(turns.take());
+        let mut first = pin!(turns.to_begin());
+        let mut second = pin!(turns.to_begin());
+        let mut answered = pin!(turns.to_commit());
         assert!(first.as_mut().now_or_never().is_none());
         assert!(second.as_mut().now_or_never().is_none());
         assert!(answered.as_mut().now_or_never().is_none());
+        assert!(turns.to_record_answer().now_or_never().is_some());
         held.pop();
         let first = first.now_or_never().unwrap();
         held.pop();

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 29)]
     days: u32,
     /// So many different packages, published again and again: all of a day would not fit in memory
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     distinct: Option<u32>,
     /// Packages in a part of an answer
     #[arg(long, default_value_t = 100)]

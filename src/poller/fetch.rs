@@ -79,7 +79,7 @@ impl Poller {
             key: key.clone(),
             window: window.clone(),
         };
-        let turn = self.disk_turn().await;
+        let turn = self.disk_turn(self.house.disk_turns.to_commit()).await;
         self.close_gate(&started).map_err(KeepError::from)?;
         drop(turn);
         crash::point(Point::GateClosed);
@@ -251,7 +251,8 @@ impl Poller {
         if is_poll {
             crash::point(Point::HeadCame);
             let gate = self.gate_name.clone();
-            let _turn = self.disk_turn().await;
+            let turn = self.house.disk_turns.to_record_answer();
+            let _turn = self.disk_turn(turn).await;
             self.append(&Record::PollAnswered { gate, counts: true })
                 .map_err(KeepError::from)?;
             crash::point(Point::HeadRecorded);

@@ -367,18 +367,10 @@ impl Poller {
         self.pulse.works(patience, self.house.clock.now().monotonic);
     }
 
-    /// A turn at the disk: those before it have their own signs of life.
-    async fn disk_turn(&self) -> DiskTurn {
+    /// A turn at the disk: who has one before it has signs of life of its own.
+    async fn disk_turn(&self, turn: impl Future<Output = DiskTurn>) -> DiskTurn {
         self.pulse.waits(None, self.house.clock.now().monotonic);
-        let turn = self.house.disk_turns.take().await;
-        self.gives_sign_of_life();
-        turn
-    }
-
-    /// The same before a poll.
-    async fn disk_turn_to_begin(&self) -> DiskTurn {
-        self.pulse.waits(None, self.house.clock.now().monotonic);
-        let turn = self.house.disk_turns.take_to_begin().await;
+        let turn = turn.await;
         self.gives_sign_of_life();
         turn
     }
@@ -565,7 +557,7 @@ impl Poller {
             collection.succeeded();
             return Wake::NOW;
         };
-        let turn = self.disk_turn_to_begin().await;
+        let turn = self.disk_turn(self.house.disk_turns.to_begin()).await;
         let mut staging = match self.stage(&key.to_string()) {
             Ok(staging) => staging,
             Err(error) => return self.no_room(index, &error, server_now),
@@ -596,7 +588,7 @@ impl Poller {
             let pending = Pending::new(exchange, endpoint, window, known, started.monotonic);
             return self.wait_for_answer(index, pending, *later);
         }
-        let _turn = self.disk_turn().await;
+        let _turn = self.disk_turn(self.house.disk_turns.to_commit()).await;
         self.fetched(index, &window, known, fetched, staging, started)
     }
 

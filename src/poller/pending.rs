@@ -120,7 +120,7 @@ impl Poller {
         };
         let started = self.house.clock.now();
         let server_now = self.server_clock.now(started);
-        let turn = self.disk_turn_to_begin().await;
+        let turn = self.disk_turn(self.house.disk_turns.to_begin()).await;
         let mut staging = match self.stage(&key.to_string()) {
             Ok(staging) => staging,
             Err(error) => {
@@ -154,7 +154,7 @@ impl Poller {
             fetched => {
                 self.count(&key, &fetched);
                 let Pending { window, known, .. } = *pending;
-                let _turn = self.disk_turn().await;
+                let _turn = self.disk_turn(self.house.disk_turns.to_commit()).await;
                 self.fetched(index, &window, known, fetched, staging, started)
             }
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::NUMBER_DIGITS;
 use super::batch::BatchHead;
 use crate::config::ArchiveConfig;
 use crate::crash::{self, Point};
@@ -36,6 +37,8 @@ struct Kept {
     bytes: u64,
     /// So many nobody has looked at yet.
     unmeasured: usize,
+    /// One could not be looked at, which is said once.
+    is_warned: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +55,12 @@ impl Kept {
             Some(archived) => self.bytes = self.bytes.saturating_add(archived.bytes),
             None => self.unmeasured += 1,
         }
+    }
+
+    /// The oldest of those that somebody has looked at.
+    fn oldest(&self) -> Option<(u64, Archived)> {
+        let mut batches = self.batches.iter();
+        batches.find_map(|(seq, archived)| Some((*seq, (*archived)?)))
     }
 
     fn remove(&mut self, seq: u64) {
@@ -75,7 +84,7 @@ impl Archive {
         // A start costs the same however much is kept.
         let mut kept = Kept::default();
         for name in disk.names(&folder)? {
-            if let Ok(seq) = name.parse() {
+            if let Some(seq) = name.parse().ok().filter(|seq| batch_name(*seq) == name) {
                 kept.insert(seq, None);
             }
         }
@@ -147,9 +156,9 @@ impl Archive {
     pub(super) fn evict(&self, now: DateTime<Utc>) {
         let keep = TimeDelta::from_std(self.keep).unwrap_or(TimeDelta::MAX);
         let mut kept = self.lock();
-        self.measure(&mut kept, now);
+        self.measure(&mut kept);
         let mut is_for_good = false;
-        while let Some((&seq, &Some(oldest))) = kept.batches.first_key_value() {
+        while let Some((seq, oldest)) = kept.oldest() {
             if kept.bytes <= self.max_bytes && now - oldest.since <= keep {
                 return;
             }
@@ -162,24 +171,21 @@ impl Archive {
         }
     }
 
-    /// Removes everything, when the disk is needed for what is not delivered; tells how much it
-    /// was.
-    pub(super) fn evict_all(&self) -> u64 {
+    /// Removes everything, when the disk is needed for what is not delivered; tells whether there was
+    /// something.
+    pub(super) fn evict_all(&self) -> bool {
         let mut kept = self.lock();
-        // Nobody asks for their age.
-        self.measure(&mut kept, DateTime::UNIX_EPOCH);
         if kept.batches.is_empty() || !self.came_for_good() {
-            return 0;
+            return false;
         }
-        let all = std::mem::take(&mut *kept);
-        for seq in all.batches.into_keys() {
+        for seq in std::mem::take(&mut *kept).batches.into_keys() {
             self.remove(seq);
         }
-        all.bytes
+        true
     }
 
-    /// Looks at what a start has found. What cannot be looked at counts as nothing, that came `now`.
-    fn measure(&self, kept: &mut Kept, now: DateTime<Utc>) {
+    /// Looks at what a start has found. What cannot be looked at now is left for the next time.
+    fn measure(&self, kept: &mut Kept) {
         if kept.unmeasured == 0 {
             return;
         }
@@ -198,16 +204,15 @@ impl Archive {
                 Ok(Some(archived)) => kept.insert(seq, Some(archived)),
                 // It is no batch.
                 Ok(None) => kept.remove(seq),
-                Err(error) => {
-                    tracing::warn!(%error, path = %path.display(), "an archived batch cannot be looked at");
-                    kept.insert(
-                        seq,
-                        Some(Archived {
-                            bytes: 0,
-                            since: now,
-                        }),
+                Err(error) if !kept.is_warned => {
+                    kept.is_warned = true;
+                    tracing::warn!(
+                        %error,
+                        path = %path.display(),
+                        "an archived batch cannot be looked at: it is kept, whatever its age and size"
                     );
                 }
+                Err(_) => {}
             }
         }
     }
@@ -232,12 +237,16 @@ impl Archive {
     }
 
     pub(super) fn path(&self, seq: u64) -> PathBuf {
-        self.folder.join(format!("{seq:012}"))
+        self.folder.join(batch_name(seq))
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn batch_name(seq: u64) -> String {
+    format!("{seq:0NUMBER_DIGITS$}")
 }
 
 fn moved_checkpoint(head: &BatchHead) -> bool {

@@ -608,7 +608,7 @@ impl Spool {
         };
         let (mut free, mut left) = spare()?;
         // What is delivered makes room for what is not.
-        if left < self.wanted().max(1) && self.archive.evict_all() > 0 {
+        if left < self.wanted().max(1) && self.archive.evict_all() {
             (free, left) = spare()?;
         }
         if pending > 0 {

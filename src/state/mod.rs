@@ -20,6 +20,8 @@ use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
 };
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -112,8 +114,8 @@ pub struct Moment {
 #[derive(Debug)]
 struct Shown {
     picture: Picture,
-    /// The batches that have damaged files, and such as had some: the picture tells. Whoever polls asks
-    /// for them each time, however many batches there are.
+    /// The batches that have damaged files. Whoever polls asks for them each time, however many batches
+    /// there are.
     damaged: BTreeSet<u64>,
 }
 
@@ -131,12 +133,14 @@ pub struct FinishedBatches {
     pub finished: BTreeSet<u64>,
     /// It does not owe them any more: a person has given them up, or forgotten the output.
     pub not_owed: BTreeSet<u64>,
-    /// Why there was no record for the rest.
+    /// Why there was no record for the next of them.
     pub error: Option<AppendError>,
 }
 
 /// After so many records of finished batches the store is brought up to them.
 const FINISHED_AT_ONCE: usize = 16;
+/// Or after so long, on a slow disk.
+const FINISHING_TURN: Duration = Duration::from_millis(100);
 
 /// Bytes of the ledger that are read to remember what was before the start.
 const REMEMBERED_BYTES: u64 = 16 << 20;
@@ -246,9 +250,10 @@ impl State {
         crash::point(Point::RecordStored);
     }
 
-    /// An output has done with batches: when this returns, that is durable of those that it tells. The
-    /// ledger has a record of each; the store is brought up to some of them at once, since thousands of
-    /// batches may be small.
+    /// An output has done with batches, the first of which are dealt with: when this returns, that is
+    /// durable of those that it tells. The ledger has a record of each; the store is brought up to
+    /// several at once, since thousands of batches may be small. Whoever waits has his turn before the
+    /// rest.
     pub fn finish_batches(
         &self,
         now: DateTime<Utc>,
@@ -256,36 +261,35 @@ impl State {
         batches: &[(u64, Finished)],
     ) -> FinishedBatches {
         let mut done = FinishedBatches::default();
-        for batches in batches.chunks(FINISHED_AT_ONCE) {
-            let mut inner = self.lock();
-            let mut records = Vec::new();
-            for (seq, finished) in batches {
-                let is_owed = self.look(|picture| {
-                    let batch = picture.batches.get(seq);
-                    batch.is_some_and(|batch| batch.outputs.contains(output))
-                });
-                if !is_owed {
-                    done.not_owed.insert(*seq);
-                    continue;
-                }
-                let record = Record::OutputFinished {
-                    output: output.to_owned(),
-                    seq: *seq,
-                    finished: *finished,
-                };
-                if let Err(error) = self.append_to_ledger(&mut inner, now, &record) {
-                    done.error = Some(error);
-                    break;
-                }
-                done.finished.insert(*seq);
-                records.push(record);
-            }
-            if !records.is_empty() {
-                self.bring_store(&mut inner, &records);
-            }
-            if done.error.is_some() {
+        let mut records = Vec::new();
+        let mut inner = self.lock();
+        let begun = Instant::now();
+        for (seq, finished) in batches.iter().take(FINISHED_AT_ONCE) {
+            if !records.is_empty() && begun.elapsed() > FINISHING_TURN {
                 break;
             }
+            let is_owed = self.look(|picture| {
+                let batch = picture.batches.get(seq);
+                batch.is_some_and(|batch| batch.outputs.contains(output))
+            });
+            if !is_owed {
+                done.not_owed.insert(*seq);
+                continue;
+            }
+            let record = Record::OutputFinished {
+                output: output.to_owned(),
+                seq: *seq,
+                finished: *finished,
+            };
+            if let Err(error) = self.append_to_ledger(&mut inner, now, &record) {
+                done.error = Some(error);
+                break;
+            }
+            done.finished.insert(*seq);
+            records.push(record);
+        }
+        if !records.is_empty() {
+            self.bring_store(&mut inner, &records);
         }
         done
     }
@@ -451,14 +455,9 @@ impl State {
             return Vec::new();
         }
         let inner = self.lock();
-        let mut shown = self.shown_to_change();
-        let Shown { picture, damaged } = &mut *shown;
-        damaged.retain(|seq| {
-            let batch = picture.batches.get(seq);
-            batch.is_some_and(|batch| batch.damage.is_some())
-        });
-        let lacking = damaged.iter().filter_map(|seq| {
-            let batch = picture.batches.get(seq)?;
+        let shown = self.shown();
+        let lacking = shown.damaged.iter().filter_map(|seq| {
+            let batch = shown.picture.batches.get(seq)?;
             let lacks = |output: &String| batch.lacks(&inner.progress(output, *seq, batch)) > 0;
             let is_lacking = batch.outputs.iter().any(lacks);
             Some((*seq, batch.damage.clone().filter(|_| is_lacking)?))
@@ -511,6 +510,11 @@ impl Shown {
         if let Record::Damaged { seq, .. } = record {
             self.damaged.insert(*seq);
         }
+        let batches = &self.picture.batches;
+        self.damaged.retain(|seq| {
+            let batch = batches.get(seq);
+            batch.is_some_and(|batch| batch.damage.is_some())
+        });
     }
 }
 
@@ -526,9 +530,9 @@ impl Inner {
     }
 }
 
-/// A stop may come between the ledger and the store: then the last records, and the snapshot before
-/// them, are not in the store.
-const STOP_LEAVES_BEHIND: u64 = FINISHED_AT_ONCE as u64 + 1;
+/// A stop may come between the ledger and the store: then the last record, and the snapshot before
+/// it, are not in the store.
+const STOP_LEAVES_BEHIND: u64 = 2;
 /// More damaged lines than this are not named one by one.
 const NAMED_LINES: usize = 20;
 
@@ -569,7 +573,7 @@ fn tell_what_was_found(reading: &Reading, found: &Found, way: Way, picture: &Pic
         ),
         // A store that is damaged was told of when it was opened.
         Way::Ledger
-            if store.unwrap_or(0) + STOP_LEAVES_BEHIND < picture.number
+            if !is_as_a_stop_leaves_it(store.unwrap_or(0), reading, picture)
                 && !matches!(found, Found::Doubtful { .. }) =>
         {
             tracing::warn!(
@@ -582,6 +586,25 @@ fn tell_what_was_found(reading: &Reading, found: &Found, way: Way, picture: &Pic
         // The start says what it does about a doubt.
         Way::New | Way::Ledger | Way::Doubt => {}
     }
+}
+
+/// Whether a stop explains that the store has no record after this one.
+fn is_as_a_stop_leaves_it(store: u64, reading: &Reading, picture: &Picture) -> bool {
+    let behind = picture.number.saturating_sub(store);
+    if behind <= STOP_LEAVES_BEHIND {
+        return true;
+    }
+    // It is brought up to several finished batches at once. A snapshot may stand among them, and hides
+    // what was before it.
+    let later = reading.records_after(store);
+    let (mut finished, mut others) = (0, 0);
+    for (_, _, record) in later {
+        match record {
+            Record::OutputFinished { .. } => finished += 1,
+            _ => others += 1,
+        }
+    }
+    others == 0 && finished <= FINISHED_AT_ONCE as u64 && behind <= finished + 1
 }
 
 /// Tells whether they were moved.

@@ -1,6 +1,5 @@
 //! The current picture: what all records together say. Pure.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
@@ -533,7 +532,7 @@ fn by_number<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
         fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
             let mut map = BTreeMap::new();
-            while let Some((text, value)) = entries.next_entry::<Cow<'de, str>, T>()? {
+            while let Some((text, value)) = entries.next_entry::<String, T>()? {
                 map.insert(text.parse().map_err(A::Error::custom)?, value);
             }
             Ok(map)

@@ -220,6 +220,19 @@ impl Fixture {
         self.folder.path().join("state.sled")
     }
 
+    /// What the store alone has, if it is whole.
+    fn stored(&self) -> Picture {
+        let storage = Storage {
+            disk: Disk::machine(),
+            tables: Arc::new(self.tables.clone()),
+        };
+        let (_, found) = Store::open(&storage, &self.store(), self.folder.path(), true).unwrap();
+        match found {
+            Found::Whole(stored) => stored.picture().unwrap(),
+            found => panic!("{found:?}"),
+        }
+    }
+
     fn segments(&self) -> Vec<PathBuf> {
         let mut segments: Vec<PathBuf> = fs::read_dir(self.folder.path().join("ledger"))
             .unwrap()
@@ -446,47 +459,78 @@ fn an_output_that_was_forgotten_while_it_finished_a_batch_does_not_come_back() {
     assert_told(&folder.open().unwrap(), &before, "the next start");
 }
 
+/// As a forwarder does it: in several turns. Gives those that have their record, and whether the disk
+/// refused one.
+fn finish_all(state: &State, mut batches: Vec<(u64, Finished)>) -> (BTreeSet<u64>, bool) {
+    let mut finished = BTreeSet::new();
+    while !batches.is_empty() {
+        let done = state.finish_batches(at(1), "p", &batches);
+        batches.retain(|(seq, _)| !done.finished.contains(seq) && !done.not_owed.contains(seq));
+        finished.extend(done.finished);
+        if done.error.is_some() {
+            return (finished, true);
+        }
+    }
+    (finished, false)
+}
+
 #[test]
 fn batches_that_are_finished_at_one_moment_have_a_record_each_or_are_told_not_to() {
-    let numbers = || 1..=u64::try_from(2 * FINISHED_AT_ONCE + 3).unwrap();
+    let numbers = || 1..=FINISHED_AT_ONCE as u64 + 3;
     let added: Vec<Record> = numbers().map(polled).collect();
     let done = Finished {
         delivered: 10,
         ..Finished::default()
     };
     let batches: Vec<(u64, Finished)> = numbers().map(|seq| (seq, done)).collect();
-    for step in (0..).step_by(7) {
+    for step in 0.. {
         let (fixture, _) = Fixture::with(&added);
         let state = fixture.open().unwrap();
         refusal::refuse(step, 0);
-        let mut all = state.finish_batches(at(1), "p", &batches);
-        let steps = refusal::end();
-        let owes = |state: &State, seq: u64| {
-            state.look(|picture| picture.batches[&seq].outputs.contains("p"))
-        };
+        let (mut finished, is_refused) = finish_all(&state, batches.clone());
+        assert_eq!(is_refused, refusal::end() > step, "{step}");
         for seq in numbers() {
-            assert_eq!(
-                owes(&state, seq),
-                !all.finished.contains(&seq),
-                "{step} {seq}"
-            );
+            let owes = |picture: &Picture| picture.batches[&seq].outputs.contains("p");
+            assert_eq!(state.look(owes), !finished.contains(&seq), "{step} {seq}");
         }
-        assert!(all.not_owed.is_empty());
-        assert_eq!(all.error.is_some(), steps > step, "{step}");
-        let again = state.finish_batches(at(2), "p", &batches);
-        assert!(again.error.is_none());
-        assert_eq!(again.not_owed, all.finished);
-        all.finished.extend(again.finished);
-        assert_eq!(all.finished.len(), batches.len());
+        if is_refused {
+            // What has its record is in the store, though it was the only one.
+            let owed = state.look(|picture| picture.batches.clone());
+            let stored = fixture.stored();
+            assert_eq!(stored.batches, owed, "{step}");
+        }
+        let (again, _) = finish_all(&state, batches.clone());
+        assert!(again.is_disjoint(&finished));
+        finished.extend(again);
+        assert_eq!(finished.len(), batches.len());
         let before = state.look(Picture::clone);
         drop(state);
         let logs = Logs::capture();
         assert_told(&fixture.open().unwrap(), &before, "the next start");
         assert_eq!(logs.take_alarms(), [], "{step}");
-        if steps <= step {
-            assert!(step > 7, "{step}");
+        if !is_refused {
+            assert!(step > 2 * numbers().count() as u64, "{step}");
             break;
         }
+    }
+}
+
+#[test]
+fn a_store_that_is_older_than_a_stop_leaves_it_is_said() {
+    let batches = || (1..=6).map(polled);
+    let finished = || (1..=6).map(finished);
+    for (records, missing, is_said) in [
+        (batches().collect::<Vec<_>>(), 1, false),
+        (batches().collect(), 3, true),
+        (batches().chain(finished()).collect(), 4, false),
+        (batches().chain(finished()).collect(), 8, true),
+    ] {
+        let (fixture, before) = Fixture::with(&records);
+        fixture.tables.crash(|states| states - 1 - missing);
+        let logs = Logs::capture();
+        assert_told(&fixture.open().unwrap(), &before, "from the ledger");
+        let alarms = logs.take_alarms();
+        assert_eq!(!alarms.is_empty(), is_said, "{missing}: {alarms:?}");
     }
 }
 
@@ -612,5 +656,12 @@ fn what_another_version_has_put_into_the_store_costs_nothing() {
             state.progress("o", 1).cursor.low(),
             3 * u64::from(!is_doubtful)
         );
+        fixture.tables.change(&fixture.store(), |entries| {
+            assert!(!entries.contains_key(&b"invented/1"[..]));
+        });
+        drop(state);
+        let logs = Logs::capture();
+        fixture.open().unwrap();
+        assert_eq!(logs.take_alarms(), [], "it is brought up");
     }
 }

@@ -12,7 +12,7 @@ use crate::delivery::{Cursor, Lines, Progress};
 use crate::repair::RepairError;
 use crate::spool::{BatchHead, KeepLetterError, SpoolError};
 use crate::state::ledger::AppendError;
-use crate::state::{Finished, FinishedBatches, Picture, StoreError};
+use crate::state::{Finished, StoreError};
 
 /// A batch that is being delivered.
 #[derive(Debug)]
@@ -119,56 +119,48 @@ impl Forwarder {
     /// This output has done with batches; what is not finished of them is given up.
     pub(super) fn finish(&mut self, seqs: &[u64]) -> Result<(), KeepError> {
         let open = seqs.iter().filter_map(|seq| self.open.get(seq));
-        let done: Vec<(u64, Finished)> = open
-            .map(|open| {
-                let finished = open.progress.finished(open.head.events());
-                (open.head.seq, finished)
-            })
-            .collect();
-        if done.is_empty() {
-            return Ok(());
-        }
+        let done = open.map(|open| {
+            let finished = open.progress.finished(open.head.events());
+            (open.head.seq, finished)
+        });
+        let mut rest: Vec<(u64, Finished)> = done.collect();
         let now = self.house.clock.now().utc;
-        let (state, name) = (&self.house.state, &self.config.name);
-        let FinishedBatches {
-            finished,
-            not_owed,
-            error,
-        } = tokio::task::block_in_place(|| state.finish_batches(now, name, &done));
-        // A person has given them up meanwhile.
-        self.open.retain(|seq, _| !not_owed.contains(seq));
-        if !finished.is_empty() {
-            crash::point(Point::FinishRecorded);
-        }
-        let mut put_away = Ok(());
-        for (seq, done) in done.iter().filter(|(seq, _)| finished.contains(seq)) {
-            tracing::debug!(
-                output = self.config.name,
-                seq,
-                delivered = done.delivered,
-                dead_letters = done.dead_letters,
-                abandoned = done.abandoned,
-                "done with a batch"
-            );
-            self.open.remove(seq);
-            if let Some(acks) = &mut self.acks {
-                self.changes.settled.extend(acks.forget_batch(*seq));
+        while !rest.is_empty() {
+            let (state, name) = (&self.house.state, &self.config.name);
+            let done = tokio::task::block_in_place(|| state.finish_batches(now, name, &rest));
+            if !done.finished.is_empty() {
+                crash::point(Point::FinishRecorded);
             }
-            // It is done with, whatever becomes of the files of another.
-            put_away = put_away.and(self.put_away(*seq, now));
+            for (seq, finished) in &rest {
+                if done.finished.contains(seq) {
+                    self.finished(*seq, finished, now);
+                } else if done.not_owed.contains(seq) {
+                    // A person has given it up meanwhile.
+                    self.open.remove(seq);
+                }
+            }
+            if let Some(error) = done.error {
+                return Err(error.into());
+            }
+            rest.retain(|(seq, _)| self.open.contains_key(seq));
         }
-        match error {
-            Some(error) => Err(error.into()),
-            None => Ok(put_away?),
-        }
+        Ok(())
     }
 
-    /// A batch that nobody owes any more goes to the archive.
-    fn put_away(&self, seq: u64, now: DateTime<Utc>) -> Result<(), SpoolError> {
-        let is_owed = |picture: &Picture| picture.batches.contains_key(&seq);
-        if self.house.state.look(is_owed) {
-            return Ok(());
+    /// A batch has its record: nothing of it is needed any more, unless another owes it.
+    fn finished(&mut self, seq: u64, finished: &Finished, now: DateTime<Utc>) {
+        tracing::debug!(
+            output = self.config.name,
+            seq,
+            delivered = finished.delivered,
+            dead_letters = finished.dead_letters,
+            abandoned = finished.abandoned,
+            "done with a batch"
+        );
+        self.open.remove(&seq);
+        if let Some(acks) = &mut self.acks {
+            self.changes.settled.extend(acks.forget_batch(seq));
         }
-        tokio::task::block_in_place(|| self.house.spool.done(seq, now))
+        tokio::task::block_in_place(|| self.house.put_away(seq, now));
     }
 }

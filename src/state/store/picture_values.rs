@@ -82,7 +82,7 @@ impl Stored {
                 prefix::UNANSWERED => drop(picture.unanswered.insert(name)),
                 prefix::CLOCK => drop(picture.clock_offsets_ms.insert(name, parse(value)?)),
                 prefix::OUTPUT => drop(picture.outputs.insert(name, parse(value)?)),
-                prefix::BATCH => drop(picture.batches.insert(name.parse().ok()?, parse(value)?)),
+                prefix::BATCH => drop(picture.batches.insert(number(&name)?, parse(value)?)),
                 prefix::REMOVING => drop(picture.removing.insert(name, parse(value)?)),
                 _ => return None,
             }
@@ -122,7 +122,7 @@ fn thing<'p>(key: &str, picture: &'p Picture) -> Option<Thing<'p>> {
         prefix::OUTPUT => picture.outputs.get(name).map(Thing::Output),
         prefix::BATCH => picture
             .batches
-            .get(&name.parse().ok()?)
+            .get(&number(name)?)
             .map(|batch| Thing::Batch(batch)),
         prefix::REMOVING => picture.removing.get(name).copied().map(Thing::Removing),
         _ => None,
@@ -201,6 +201,12 @@ pub(super) fn changed_by(record: &Record) -> Option<Vec<String>> {
         _ => return None,
     }
     Some(keys)
+}
+
+/// The number of a batch, as it is written here and in no other way.
+fn number(name: &str) -> Option<u64> {
+    let number: u64 = name.parse().ok()?;
+    (number.to_string() == name).then_some(number)
 }
 
 fn of(prefix: &str, name: impl Display) -> String {
