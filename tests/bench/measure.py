@@ -106,12 +106,17 @@ def flattened(folder, size):
     return events, written["events"]
 
 
-def batches(config):
-    """How many batches wait."""
+def status(config):
+    """What an agent tells of itself."""
     told = subprocess.run(
         [CTA_FORWARDER, "status", "--json", "--config", config], stdout=subprocess.PIPE, check=True
     )
-    return json.loads(told.stdout)["spool"]["batches"]
+    return json.loads(told.stdout)
+
+
+def batches(config):
+    """How many batches wait."""
+    return status(config)["spool"]["batches"]
 
 
 @dataclass

@@ -4,7 +4,7 @@ import time
 
 from backlog import bytes_below
 from delivery import configure, wait_until_acknowledged
-from measure import Tool, Watched, batches
+from measure import Tool, Watched, batches, status
 
 RATE = 1_000
 WINDOWS = 24 * 6
@@ -30,7 +30,7 @@ def measure(folder):
     spool = folder / "agent.state" / "spool" / "ready"
 
     agent = Watched(config, folder / "agent.log")
-    wait_until_fetched(agent, spool, WINDOWS)
+    wait_until_fetched(agent, config, told["events"])
     fetching, waiting, full = agent.age(), agent.figures(), bytes_below(spool)
     kept = batches(config)
 
@@ -70,8 +70,8 @@ def measure(folder):
     ]
 
 
-def wait_until_fetched(agent, spool, count):
-    """Waits until so many batches have come."""
-    while len(list(spool.iterdir()) if spool.exists() else []) < count:
+def wait_until_fetched(agent, config, events):
+    """Waits until so many events have come."""
+    while sum(collection["events"] for collection in status(config)["collections"]) < events:
         agent.check()
         time.sleep(1)

@@ -37,7 +37,13 @@ def row(folder, transport, certificate, events, count):
     taken = Receiver(transport, certificate, told["events"])
     config = folder / f"{transport}.toml"
     text = SERVICE.format(
-        state=config.with_suffix(".state"), interval="1ms", schedule="* * * * * *", window="", lookback="30d", **told
+        state=config.with_suffix(".state"),
+        interval="1ms",
+        schedule="* * * * * *",
+        window="",
+        lookback="30d",
+        spool="2GiB",
+        **told,
     )
     text += OUTPUT.format(address=taken.address, transport=transport)
     if transport == "tls":
