@@ -20,8 +20,6 @@ use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
 };
 
-use std::time::{Duration, Instant};
-
 use chrono::{DateTime, Utc};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -137,10 +135,9 @@ pub struct FinishedBatches {
     pub error: Option<AppendError>,
 }
 
-/// After so many records of finished batches the store is brought up to them.
-const FINISHED_AT_ONCE: usize = 16;
-/// Or after so long, on a slow disk.
-const FINISHING_TURN: Duration = Duration::from_millis(100);
+/// After so many records of finished batches the store is brought up to them, and whoever waits has his
+/// turn: on a slow disk each takes its time.
+const FINISHED_AT_ONCE: usize = 8;
 
 /// Bytes of the ledger that are read to remember what was before the start.
 const REMEMBERED_BYTES: u64 = 16 << 20;
@@ -252,8 +249,7 @@ impl State {
 
     /// An output has done with batches, the first of which are dealt with: when this returns, that is
     /// durable of those that it tells. The ledger has a record of each; the store is brought up to
-    /// several at once, since thousands of batches may be small. Whoever waits has his turn before the
-    /// rest.
+    /// several at once, since thousands of batches may be small.
     pub fn finish_batches(
         &self,
         now: DateTime<Utc>,
@@ -263,11 +259,7 @@ impl State {
         let mut done = FinishedBatches::default();
         let mut records = Vec::new();
         let mut inner = self.lock();
-        let begun = Instant::now();
         for (seq, finished) in batches.iter().take(FINISHED_AT_ONCE) {
-            if !records.is_empty() && begun.elapsed() > FINISHING_TURN {
-                break;
-            }
             let is_owed = self.look(|picture| {
                 let batch = picture.batches.get(seq);
                 batch.is_some_and(|batch| batch.outputs.contains(output))
