@@ -150,9 +150,11 @@ mod tests {
     use super::*;
 
     /// All that is in a table.
-    fn entries(table: &dyn Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let mut entries = Vec::new();
-        table.scan(&mut |key, value| entries.push((key.to_owned(), value.to_owned())))?;
+    fn entries(table: &dyn Table) -> Result<Entries, StoreError> {
+        let mut entries = Entries::new();
+        table.scan(&mut |key, value| {
+            entries.insert(key.to_owned(), value.to_owned());
+        })?;
         Ok(entries)
     }
 
@@ -177,7 +179,7 @@ mod tests {
             });
             let found = entries(&*tables.open(path).unwrap()).unwrap();
             let expected = (chosen > 0).then(|| (b"k".to_vec(), chosen.to_string().into_bytes()));
-            assert_eq!(found, Vec::from_iter(expected));
+            assert_eq!(found, Entries::from_iter(expected));
         }
     }
 
@@ -198,6 +200,6 @@ mod tests {
             .set_aside(&Disk::machine(), Path::new("t"), Path::new("q"))
             .unwrap();
         let table = tables.open(Path::new("t")).unwrap();
-        assert_eq!(entries(&*table).unwrap(), []);
+        assert!(entries(&*table).unwrap().is_empty());
     }
 }
