@@ -5,7 +5,7 @@ import time
 from datetime import datetime
 from statistics import median
 
-from delivery import configure, wait_until_acknowledged
+from delivery import absent_collector, configure, wait_until_acknowledged
 from measure import CTA_FORWARDER, Tool, Watched, batches
 
 # A window holds one package, so that each poll makes a batch.
@@ -22,11 +22,7 @@ ROUNDS = 5
 def measure(folder):
     service = Tool("service", "--packages", PACKAGES, "--flows", FLOWS, "--days", DAYS)
     told = service.told()
-    # Where it will be once it is back.
-    collector = Tool("collector", "--expect", 1)
-    at = collector.told()
-    collector.kill()
-    port = at["url"].rpartition(":")[2]
+    at, port = absent_collector()
     config = configure(
         folder / "agent.toml", told, at, interval="1ms", schedule="* * * * * *", window=WINDOW, lookback=f"{DAYS * 24 + 1}h"
     )

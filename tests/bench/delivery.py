@@ -78,6 +78,14 @@ def configure(file, service, collector, window=None, lookback="30d", spool="2GiB
     return file
 
 
+def absent_collector():
+    """Where a collector will be once it is back, and its port."""
+    collector = Tool("collector", "--expect", 1)
+    at = collector.told()
+    collector.kill()
+    return at, at["url"].rpartition(":")[2]
+
+
 def wait_until_acknowledged(config):
     while batches(config) > 0:
         time.sleep(0.05)

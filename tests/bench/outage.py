@@ -3,7 +3,7 @@
 import time
 
 from backlog import bytes_below
-from delivery import configure, wait_until_acknowledged
+from delivery import absent_collector, configure, wait_until_acknowledged
 from measure import Tool, Watched, batches, status
 
 RATE = 1_000
@@ -19,11 +19,7 @@ SPOOL = "100GiB"
 def measure(folder):
     service = Tool("service", "--packages", PACKAGES, "--flows", FLOWS, "--days", 1, "--distinct", DISTINCT)
     told = service.told()
-    # Where it will be once it is back.
-    collector = Tool("collector", "--expect", 1)
-    at = collector.told()
-    collector.kill()
-    port = at["url"].rpartition(":")[2]
+    at, port = absent_collector()
     config = configure(
         folder / "agent.toml", told, at, interval="1ms", schedule="* * * * * *", window="600s", lookback="25h", spool=SPOOL
     )
