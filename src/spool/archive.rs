@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::NUMBER_DIGITS;
 use super::batch::BatchHead;
+use super::batch_name;
 use crate::config::ArchiveConfig;
 use crate::crash::{self, Point};
 use crate::disk::Disk;
@@ -243,10 +243,6 @@ impl Archive {
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn batch_name(seq: u64) -> String {
-    format!("{seq:0NUMBER_DIGITS$}")
 }
 
 fn moved_checkpoint(head: &BatchHead) -> bool {

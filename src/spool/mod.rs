@@ -631,7 +631,7 @@ impl Spool {
     }
 
     fn folder(&self, seq: u64) -> PathBuf {
-        self.ready.join(format!("{seq:0NUMBER_DIGITS$}"))
+        self.ready.join(batch_name(seq))
     }
 
     /// What lies here is removed at the next start.
@@ -697,6 +697,11 @@ fn found_in<T: Error + 'static>(error: &io::Error) -> Option<&T> {
         };
     }
     None
+}
+
+/// What the folder of a batch is called.
+fn batch_name(seq: u64) -> String {
+    format!("{seq:0NUMBER_DIGITS$}")
 }
 
 /// The batch of which something with this name is.

@@ -337,27 +337,21 @@ impl State {
     /// Looks at everything at once.
     #[must_use]
     pub fn moment(&self) -> Moment {
-        let inner = self.lock();
-        let picture = &self.shown().picture;
-        let mut progress = BTreeMap::new();
-        for output in picture.output_names() {
-            let begun = inner.store.begun(output).into_iter();
-            let settled = picture
-                .batches
-                .iter()
-                .filter(|(_, batch)| batch.settled.contains_key(output));
-            for seq in begun.chain(settled.map(|(seq, _)| *seq)) {
-                let batch = picture.batches.get(&seq);
-                if let Some(batch) = batch.filter(|batch| batch.outputs.contains(output)) {
-                    let so_far = inner.progress(output, seq, batch);
-                    progress.insert((seq, output.to_owned()), so_far);
+        self.look_at_work(|picture, progress_of| {
+            let mut progress = BTreeMap::new();
+            for (seq, batch) in &picture.batches {
+                for output in &batch.outputs {
+                    let so_far = progress_of(output, *seq, batch);
+                    if so_far != Progress::default() {
+                        progress.insert((*seq, output.clone()), so_far);
+                    }
                 }
             }
-        }
-        Moment {
-            picture: picture.clone(),
-            progress,
-        }
+            Moment {
+                picture: picture.clone(),
+                progress,
+            }
+        })
     }
 
     /// What is owed of a batch and how far who owes it is, at one moment; none if nobody owes it.
