@@ -28,7 +28,7 @@ use crate::inbox::Inbox;
 use crate::letters::LettersError;
 use crate::listener::ListenError;
 use crate::observe::service_manager;
-use crate::poller::Poller;
+use crate::poller::{Askable, Poller};
 use crate::repair::{self, RepairError};
 use crate::schedule::StartScheduleError;
 use crate::spool::SpoolError;
@@ -41,7 +41,7 @@ pub use reload::ConfigSource;
 use reload::{PartDied, admin_of, output_of, reload, service_of};
 use running::{Listening, Running};
 use signs::{tell_status, tell_that_it_lives};
-use tasks::{Askable, keep_house, make_askable, poll_when_asked};
+use tasks::{keep_house, poll_when_asked};
 
 /// Everything that runs, before it runs.
 #[derive(Debug)]
@@ -270,15 +270,15 @@ impl Agent {
     /// Answers one request and ends, for a command beside which no agent runs: nothing is polled on
     /// a schedule, nothing is delivered.
     pub async fn answer(self, request: Request, replies: Replies) {
-        let mut askable = Askable::new();
+        let mut askable = Askable::default();
         let polling = self.pollers.into_iter().map(|poller| {
-            let asked = make_askable(&poller, &mut askable);
+            let asked = askable.add(&poller);
             poll_when_asked(poller, asked)
         });
         let polling = futures_util::future::join_all(polling);
         let current = Current {
             config: self.config,
-            pollers: askable,
+            pollers: Arc::new(askable),
         };
         let control = Control::new(self.house, current);
         let answering = async {
@@ -433,7 +433,7 @@ pub struct Orders {
 fn nobody_asked(config: &Config) -> watch::Sender<Arc<Current>> {
     watch::Sender::new(Arc::new(Current {
         config: config.clone(),
-        pollers: Askable::new(),
+        pollers: Arc::default(),
     }))
 }
 

@@ -3,9 +3,9 @@
 
 use std::sync::MutexGuard;
 
-use crate::config::{OutputConfig, StartAt};
+use crate::config::{OutputConfig, StartAt, UnknownOutput, find_output};
 use crate::crash::{self, Point};
-use crate::house::{House, UnknownOutput, find_output};
+use crate::house::House;
 use crate::letters::{self, LettersError};
 use crate::state::ledger::AppendError;
 use crate::state::{ForgottenDebt, Picture, Record};

@@ -6,14 +6,14 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use super::recovery::{add_new_outputs, forget_idle_sets};
 use super::reload::{Change, Made, New, Plan};
-use super::tasks::{Askable, make_askable, run_forwarder, run_poller};
+use super::tasks::{run_forwarder, run_poller};
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::control::Current;
@@ -21,7 +21,7 @@ use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
 use crate::inbox::Inbox;
 use crate::listener::{ListenError, Socket};
-use crate::poller::{Asked, Poller};
+use crate::poller::{Askable, Poller, Questions};
 use crate::schedule::Schedules;
 use crate::wake::Wake;
 
@@ -56,7 +56,8 @@ pub(super) struct Running {
     next_slot: u64,
     /// The addresses that are listened on; what takes a place at the same one shares it.
     sockets: BTreeMap<Part, Socket>,
-    askable: Askable,
+    /// Shared with those who ask.
+    askable: Arc<Askable>,
     current: watch::Sender<Arc<Current>>,
     /// Told when the agent's status may be another.
     news: Arc<Notify>,
@@ -71,8 +72,8 @@ struct Slot {
     leave: watch::Sender<bool>,
     /// Its tasks that still run.
     tasks: usize,
-    /// The polls that may be under way in them.
-    interrupts: Vec<CancellationToken>,
+    /// Of the polls that may be under way in them.
+    interrupt: Option<CancellationToken>,
     /// Its pollers that have left, by their gates.
     left: BTreeMap<String, Poller>,
     /// What begins when all have left.
@@ -81,7 +82,7 @@ struct Slot {
 
 /// A part that is ready to begin.
 enum Ready {
-    Service(Vec<(Poller, mpsc::Receiver<Box<Asked>>)>),
+    Service(Vec<(Poller, Questions)>),
     Output(Box<Forwarder>),
 }
 
@@ -150,7 +151,7 @@ impl Running {
             slots: BTreeMap::new(),
             next_slot: 0,
             sockets: BTreeMap::new(),
-            askable: Askable::new(),
+            askable: Arc::default(),
             current,
             news: Arc::default(),
             stopping: watch::Sender::new(false),
@@ -373,7 +374,7 @@ impl Running {
     /// Ends the polls that are under way.
     pub(super) fn interrupt(&self) -> impl Fn() + Send + use<> {
         let slots = self.slots.values();
-        let interrupts: Vec<_> = slots.flat_map(|slot| slot.interrupts.clone()).collect();
+        let interrupts: Vec<_> = slots.filter_map(|slot| slot.interrupt.clone()).collect();
         move || interrupts.iter().for_each(CancellationToken::cancel)
     }
 
@@ -407,11 +408,10 @@ impl Running {
         let (leaving, spool) = (leave.subscribe(), self.house.spool.changes());
         match ready {
             Ready::Service(pollers) => {
-                let interrupts = pollers.iter().map(|(poller, _)| poller.interrupt());
-                let interrupts = interrupts.collect();
+                let interrupt = pollers.first().map(|(poller, _)| poller.interrupt());
                 let id = self.add_slot(part, leave, pollers.len());
                 if let Some(slot) = self.slots.get_mut(&id) {
-                    slot.interrupts = interrupts;
+                    slot.interrupt = interrupt;
                 }
                 for (poller, asked) in pollers {
                     let ticks = self.schedules.ticks(&poller.service().schedule);
@@ -493,7 +493,7 @@ impl Running {
             part,
             leave,
             tasks,
-            interrupts: Vec::new(),
+            interrupt: None,
             left: BTreeMap::new(),
             successor: None,
         };
@@ -509,9 +509,10 @@ impl Running {
         }
     }
 
-    fn make_ready(&mut self, pollers: Vec<Poller>) -> Vec<(Poller, mpsc::Receiver<Box<Asked>>)> {
+    fn make_ready(&mut self, pollers: Vec<Poller>) -> Vec<(Poller, Questions)> {
+        let askable = Arc::make_mut(&mut self.askable);
         let ready = pollers.into_iter().map(|poller| {
-            let asked = make_askable(&poller, &mut self.askable);
+            let asked = askable.add(&poller);
             (poller, asked)
         });
         ready.collect()
@@ -519,7 +520,7 @@ impl Running {
 
     fn forget_askable(&mut self, part: &Part) {
         if let Part::Service(name) = part {
-            self.askable.retain(|(service, _), _| service != name);
+            Arc::make_mut(&mut self.askable).forget(name);
         }
     }
 
@@ -527,7 +528,7 @@ impl Running {
     pub(super) fn tell_current(&self) {
         self.current.send_replace(Arc::new(Current {
             config: self.config.clone(),
-            pollers: self.askable.clone(),
+            pollers: Arc::clone(&self.askable),
         }));
     }
 }

@@ -105,7 +105,7 @@ mod tests {
         let stopping = watch::Sender::new(false);
         let current = Arc::new(Current {
             config: world.config().clone(),
-            pollers: std::collections::BTreeMap::new(),
+            pollers: Arc::default(),
         });
         let (sender, current) = watch::channel(current);
         let (tell, told) = mpsc::channel();

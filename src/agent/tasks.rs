@@ -1,47 +1,34 @@
 //! The tasks of an agent: what each poller and each forwarder does between its turns.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use futures_util::StreamExt as _;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::admin;
 use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
-use crate::poller::{Asked, Poller};
+use crate::poller::{Asked, Place, Poller, Questions};
 use crate::repair;
 use crate::wake::{Wake, told_to_stop};
 
 /// How often the archive is looked through for what is too old.
 const JANITOR_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Who polls a collection, by service and collection. Boxed, since a channel has room for many from the
-/// beginning.
-pub(super) type Askable = BTreeMap<(String, String), mpsc::Sender<Box<Asked>>>;
-
-pub(super) fn make_askable(poller: &Poller, askable: &mut Askable) -> mpsc::Receiver<Box<Asked>> {
-    let (ask, asked) = mpsc::channel(1);
-    for collection in &poller.service().collections {
-        if poller.polls(collection) {
-            let name = (poller.service().name.clone(), collection.clone());
-            askable.insert(name, ask.clone());
-        }
-    }
-    asked
-}
-
 /// The poller is boxed: a task has room for each place through which it comes, and thousands wait.
 pub(super) async fn run_poller(
     mut poller: Box<Poller>,
     ticks: Option<watch::Receiver<u64>>,
-    mut asked: mpsc::Receiver<Box<Asked>>,
+    mut asked: Questions,
     (mut spool, mut news): (watch::Receiver<u64>, watch::Receiver<u64>),
     mut leave: watch::Receiver<bool>,
     mut stopped: watch::Receiver<bool>,
 ) -> Box<Poller> {
     let splay = poller.service().splay;
     let mut ticks = ticks;
-    let mut splayed: Option<tokio::time::Instant> = None;
+    let mut splayed = None;
+    // Boxed too, as it is rare.
     let mut person: Option<Box<Asked>> = None;
     loop {
         // Before the turn, so that what happens during it is not missed.
@@ -68,39 +55,29 @@ pub(super) async fn run_poller(
             () = told_to_stop(&mut stopped) => return poller,
             // A batch that the ledger does not know is for this poller alone.
             () = told_to_stop(&mut leave), if !poller.owes_record() => return poller,
-            Some(asked) = asked.recv(), if person.is_none() => {
+            Some(asked) = asked.next(), if person.is_none() => {
                 if asked.may_wait {
-                    person = Some(asked);
-                } else {
-                    Box::pin(poll_by_hand(&mut poller, *asked)).await;
+                    person = Some(Box::new(asked));
+                } else if !asked.answer.is_closed() {
+                    Box::pin(poll_by_hand(&mut poller, asked)).await;
                 }
             }
-            () = changed(ticks.as_mut()) => {
-                let wait = splay.mul_f64(fastrand::f64());
-                splayed = Some(tokio::time::Instant::now() + wait);
-                if splay.is_zero() {
-                    splayed = None;
-                    poller.tick();
+            () = scheduled(ticks.as_mut(), splay, &mut splayed) => poller.tick(),
+            place = wanted(wake, place, &mut spool, &mut news) => {
+                if let Some(place) = place {
+                    poller.has_place(place);
                 }
             }
-            () = at(splayed) => {
-                splayed = None;
-                poller.tick();
-            }
-            _ = spool.changed(), if matches!(wake, Wake::SpoolChange(_)) => {}
-            _ = news.changed(), if matches!(wake, Wake::News(_)) => {}
-            place = place, if wake == Wake::Place => poller.has_place(place),
-            () = after(wake) => {}
         }
     }
 }
 
-pub(super) async fn poll_when_asked(mut poller: Poller, mut asked: mpsc::Receiver<Box<Asked>>) {
-    while let Some(asked) = asked.recv().await {
+pub(super) async fn poll_when_asked(mut poller: Poller, mut asked: Questions) {
+    while let Some(asked) = asked.next().await {
         if asked.may_wait {
             tokio::time::sleep(poller.closed_for(&asked.poll.collection)).await;
         }
-        poll_by_hand(&mut poller, *asked).await;
+        poll_by_hand(&mut poller, asked).await;
     }
 }
 
@@ -153,20 +130,127 @@ async fn after(wake: Wake) {
     }
 }
 
-async fn at(time: Option<tokio::time::Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
+/// The next tick of the schedule, and a random wait of up to `splay` after it, until `splayed`, which is
+/// kept by who is interrupted.
+async fn scheduled(
+    ticks: Option<&mut watch::Receiver<u64>>,
+    splay: Duration,
+    splayed: &mut Option<Instant>,
+) {
+    let until = match *splayed {
+        Some(until) => until,
+        None => {
+            tick(ticks).await;
+            let until = Instant::now() + splay.mul_f64(fastrand::f64());
+            *splayed = Some(until);
+            until
+        }
+    };
+    tokio::time::sleep_until(until).await;
+    *splayed = None;
+}
+
+async fn tick(ticks: Option<&mut watch::Receiver<u64>>) {
+    let ticked = match ticks {
+        Some(ticks) => ticks.changed().await.is_ok(),
+        None => false,
+    };
+    // Without a schedule, or when it has stopped, nothing ticks any more.
+    if !ticked {
+        std::future::pending::<()>().await;
     }
 }
 
-async fn changed(ticks: Option<&mut watch::Receiver<u64>>) {
-    match ticks {
-        // Without a schedule, or when it has stopped, nothing ticks any more.
-        Some(ticks) => match ticks.changed().await {
-            Ok(()) => {}
-            Err(_) => std::future::pending().await,
-        },
-        None => std::future::pending().await,
+/// What a poller wants its next turn for, with its place among the polls of its service if it waited for
+/// one. One future for all of them, which has room for the largest: thousands wait.
+async fn wanted(
+    wake: Wake,
+    place: impl Future<Output = Place>,
+    spool: &mut watch::Receiver<u64>,
+    news: &mut watch::Receiver<u64>,
+) -> Option<Place> {
+    let change = match wake {
+        Wake::Place => return Some(place.await),
+        Wake::SpoolChange(_) => spool,
+        Wake::News(_) => news,
+        Wake::After(_) | Wake::Asked => {
+            after(wake).await;
+            return None;
+        }
+    };
+    tokio::select! {
+        _ = change.changed() => {}
+        () = after(wake) => {}
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn a_tick_waits_for_its_splay_whatever_interrupts_it() {
+        let (schedule, mut ticks) = watch::channel(0);
+        let mut splayed = None;
+        let is_due = |ticks: &mut watch::Receiver<u64>, splayed: &mut Option<Instant>| {
+            let due = scheduled(Some(ticks), HOUR, splayed).now_or_never();
+            due.is_some()
+        };
+        assert!(!is_due(&mut ticks, &mut splayed));
+        assert_eq!(splayed, None, "nothing has ticked");
+        schedule.send_replace(1);
+        assert!(!is_due(&mut ticks, &mut splayed));
+        let until = splayed.unwrap();
+        assert!(until <= Instant::now() + HOUR);
+        // Another one in the meantime does not put it off.
+        schedule.send_replace(2);
+        assert!(!is_due(&mut ticks, &mut splayed));
+        assert_eq!(splayed, Some(until));
+        splayed = Some(Instant::now());
+        scheduled(Some(&mut ticks), HOUR, &mut splayed).await;
+        assert_eq!(splayed, None);
+    }
+
+    #[tokio::test]
+    async fn without_a_schedule_nothing_ticks() {
+        let (schedule, mut ticks) = watch::channel(0);
+        drop(schedule);
+        for ticks in [Some(&mut ticks), None] {
+            let mut splayed = None;
+            let due = scheduled(ticks, Duration::ZERO, &mut splayed).now_or_never();
+            assert!(due.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_turn_comes_with_what_it_waits_for_and_nothing_else() {
+        for (wake, by_spool, by_news) in [
+            (Wake::SpoolChange(HOUR), true, false),
+            (Wake::News(HOUR), false, true),
+            (Wake::After(HOUR), false, false),
+            (Wake::Asked, false, false),
+            (Wake::Place, false, false),
+        ] {
+            let comes = |spool_changes: bool, news_change: bool| {
+                let (of_spool, mut spool) = watch::channel(0);
+                let (of_news, mut news) = watch::channel(0);
+                of_spool.send_if_modified(|_| spool_changes);
+                of_news.send_if_modified(|_| news_change);
+                let no_place = std::future::pending();
+                wanted(wake, no_place, &mut spool, &mut news)
+                    .now_or_never()
+                    .is_some()
+            };
+            assert_eq!(
+                (comes(true, false), comes(false, true)),
+                (by_spool, by_news),
+                "{wake:?}"
+            );
+        }
     }
 }

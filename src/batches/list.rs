@@ -23,8 +23,7 @@ pub fn list(house: &House, place: Place) -> Vec<BatchSummary> {
 pub(super) fn numbers(house: &House, place: Place) -> Vec<u64> {
     match place {
         Place::Spool => {
-            let mut numbers: BTreeSet<u64> =
-                house.spool.batches().iter().map(|head| head.seq).collect();
+            let mut numbers: BTreeSet<u64> = house.spool.numbers().into_iter().collect();
             house
                 .state
                 .look(|picture| numbers.extend(picture.batches.keys()));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Plan, Surroundings};
 use super::{CheckpointError, append, server_now};
-use crate::config::{ServiceConfig, is_configured};
+use crate::config::{ServiceConfig, find_collection, is_configured};
 use crate::house::House;
 use crate::poller;
 use crate::state::CollectionKey;
@@ -56,7 +56,11 @@ pub fn plan(
     services: &[ServiceConfig],
     change: &CheckpointChange,
 ) -> Result<Plan, CheckpointError> {
-    let (service, key) = find(services, change.service.as_deref(), &change.collection)?;
+    let service = find_collection(services, change.service.as_deref(), &change.collection)?;
+    let key = CollectionKey {
+        service: service.name.clone(),
+        collection: change.collection.clone(),
+    };
     let server_now = server_now(house, &service.name);
     let to = match &change.to {
         To::Moment { moment } => Some(moment.clone()),
@@ -128,48 +132,6 @@ fn checkpoint_to_move(
             known: known.join(", "),
         }
     })
-}
-
-/// The only service that has the collection.
-fn find<'a>(
-    services: &'a [ServiceConfig],
-    service: Option<&str>,
-    collection: &str,
-) -> Result<(&'a ServiceConfig, CollectionKey), CheckpointError> {
-    let has = |known: &&ServiceConfig| {
-        service.is_none_or(|name| name == known.name)
-            && known.collections.iter().any(|name| name == collection)
-    };
-    let found: Vec<&ServiceConfig> = services.iter().filter(has).collect();
-    match found.as_slice() {
-        [one] => {
-            let key = CollectionKey {
-                service: one.name.clone(),
-                collection: collection.to_owned(),
-            };
-            Ok((one, key))
-        }
-        [] => {
-            let keys = services.iter().flat_map(|service| {
-                let names = service.collections.iter();
-                names.map(|name| format!("{}/{name}", service.name))
-            });
-            Err(CheckpointError::Unknown {
-                name: service.map_or_else(
-                    || collection.to_owned(),
-                    |service| format!("{service}/{collection}"),
-                ),
-                known: keys.collect::<Vec<_>>().join(", "),
-            })
-        }
-        several => {
-            let services: Vec<&str> = several.iter().map(|known| known.name.as_str()).collect();
-            Err(CheckpointError::Ambiguous {
-                collection: collection.to_owned(),
-                services: services.join(" and "),
-            })
-        }
-    }
 }
 
 /// How many collections wait at the gate of this one.

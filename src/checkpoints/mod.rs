@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::config::UnknownCollection;
 use crate::crash::{self, Point};
 use crate::house::House;
 use crate::state::ledger::AppendError;
@@ -24,22 +25,9 @@ pub use show::{CheckpointStatus, GateStatus, Moved, MovedBy, show};
 /// A checkpoint cannot be set.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// There is no such collection.
-    #[error("there is no collection {name:?} in the configuration; there are: {known}")]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: String,
-    },
-    /// Several services have it.
-    #[error("the collection {collection:?} is polled from {services}: say which with --service")]
-    Ambiguous {
-        /// What was asked for.
-        collection: String,
-        /// Who has it.
-        services: String,
-    },
+    /// Which collection is meant is not certain.
+    #[error(transparent)]
+    Unknown(#[from] UnknownCollection),
     /// There would be nothing to give.
     #[error("{key} has no checkpoint that could be moved; these have one: {known}")]
     NoCheckpoint {

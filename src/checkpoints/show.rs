@@ -84,7 +84,7 @@ pub fn show(house: &House, services: &[ServiceConfig]) -> io::Result<Vec<Checkpo
     let mut known = house.state.look(|picture| picture.collections.clone());
     let mut all = Vec::new();
     for service in services {
-        for collection in &service.collections {
+        for collection in service.collections.iter() {
             let key = format!("{}/{collection}", service.name);
             let known = known.remove(&key).unwrap_or_default();
             let lag = known.checkpoint.as_ref();

@@ -9,6 +9,7 @@ mod check;
 mod document;
 mod header;
 mod load;
+mod named;
 mod problem;
 mod raw;
 mod secret;
@@ -21,11 +22,13 @@ mod word;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::taxii::version::Version;
 pub use header::{check_header_name, may_stand_in_header};
 pub use load::{CheckCron, Environment, LoadError, Loaded};
+pub use named::{UnknownCollection, UnknownOutput, find_collection, find_output, is_configured};
 pub use problem::Problem;
 pub use secret::{ReadSecretError, Secret, SecretSource, THEN_RESTART};
 
@@ -89,8 +92,8 @@ pub struct ServiceConfig {
     pub authentication: Authentication,
     /// Headers of every request, by name.
     pub headers: Vec<(String, Secret)>,
-    /// The collections to poll.
-    pub collections: Vec<String>,
+    /// The collections to poll: thousands, which its copies share.
+    pub collections: Arc<[String]>,
     /// Those of them that are Data Sets: their content has no time, and a poll brings all of it.
     pub data_sets: Vec<String>,
     /// Whether only those events go out that the poll before did not bring; none does it for Data
@@ -149,13 +152,6 @@ impl ServiceConfig {
         self.deduplicate
             .unwrap_or_else(|| self.is_data_set(collection))
     }
-}
-
-/// Whether one of these services is asked for the collection.
-#[must_use]
-pub fn is_configured(services: &[ServiceConfig], service: &str, collection: &String) -> bool {
-    let mut named = services.iter().filter(|known| known.name == service);
-    named.any(|known| known.collections.contains(collection))
 }
 
 /// `poll_url` or `discovery_url`

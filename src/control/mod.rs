@@ -14,7 +14,6 @@ mod replays;
 mod server;
 mod trials;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,16 +21,21 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::audit::audit;
-use crate::config::Config;
+use crate::config::{Config, find_collection};
 use crate::house::House;
 use crate::observe::status::Status;
-use crate::poller::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
+use crate::poller::{
+    Askable, Asked, Asking, Destination, ManualPoll, ManualPollError, ManualResult,
+};
 use crate::roster;
 use crate::taxii::window::PollWindow;
 
 pub use client::{Call, CallError, Client};
 pub use protocol::{Reply, Request};
 pub use server::{ListenError, listen};
+
+/// What one is told whose question no poller gets.
+const NOT_ASKED: &str = "the agent is stopping, or has just read another configuration: ask again";
 
 /// The socket's name in the state folder.
 const SOCKET_NAME: &str = "control.sock";
@@ -57,8 +61,8 @@ pub struct Control {
 pub struct Current {
     /// The configuration.
     pub config: Config,
-    /// Who polls a collection, by service and collection.
-    pub pollers: BTreeMap<(String, String), mpsc::Sender<Box<Asked>>>,
+    /// Who polls a collection.
+    pub pollers: Arc<Askable>,
 }
 
 /// A person wants the configuration to be read again, and waits for what comes of it.
@@ -204,40 +208,18 @@ impl Control {
         Ok(String::new())
     }
 
-    fn find_poller(
-        &self,
-        service: Option<&str>,
-        collection: &str,
-    ) -> Result<mpsc::Sender<Box<Asked>>, String> {
+    fn find_poller(&self, service: Option<&str>, collection: &str) -> Result<Asking, String> {
         let current = self.current();
-        let pollers = &current.pollers;
-        let found: Vec<_> = pollers
-            .iter()
-            .filter(|((of, name), _)| name == collection && service.is_none_or(|s| s == of))
-            .collect();
-        match found.as_slice() {
-            [(_, poller)] => Ok((*poller).clone()),
-            [] => {
-                let known: Vec<&str> = pollers.keys().map(|(_, name)| name.as_str()).collect();
-                Err(format!(
-                    "there is no collection {collection:?} in the configuration; there are: {}",
-                    known.join(", ")
-                ))
-            }
-            several => {
-                let services: Vec<&str> = several.iter().map(|((of, _), _)| of.as_str()).collect();
-                Err(format!(
-                    "the collection {collection:?} is polled from {}: say which with --service",
-                    services.join(" and ")
-                ))
-            }
-        }
+        let service = find_collection(&current.config.services, service, collection);
+        let service = service.map_err(|error| error.to_string())?;
+        let poller = current.pollers.of(&service.name, collection);
+        poller.cloned().ok_or_else(|| NOT_ASKED.to_owned())
     }
 
     /// Polls by hand; where the gate is closed, says so and waits until it opens.
     async fn poll(
         &self,
-        poller: &mpsc::Sender<Box<Asked>>,
+        poller: &Asking,
         poll: ManualPoll,
         replies: &Replies,
     ) -> Result<String, String> {
@@ -249,15 +231,11 @@ impl Control {
                 may_wait,
                 answer,
             };
-            let stopping =
-                "the agent is stopping, or has just read another configuration: ask again"
-                    .to_owned();
             poller
-                .send(Box::new(asked))
-                .await
-                .map_err(|_| stopping.clone())?;
+                .unbounded_send(asked)
+                .map_err(|_| NOT_ASKED.to_owned())?;
             let answered = tokio::select! {
-                answered = answered => answered.map_err(|_| stopping)?,
+                answered = answered => answered.map_err(|_| NOT_ASKED.to_owned())?,
                 () = replies.closed() => return Err("nobody waits any more".to_owned()),
             };
             match answered {

@@ -1,6 +1,6 @@
 //! The status: what is so and what is going on, for people and scripts. No secrets.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -208,7 +208,7 @@ fn collections(house: &House, config: &Config, now: DateTime<Utc>) -> Vec<Collec
     let mut activities = house.board.collections();
     let mut all = Vec::new();
     for service in &config.services {
-        for collection in &service.collections {
+        for collection in service.collections.iter() {
             let key = CollectionKey {
                 service: service.name.clone(),
                 collection: collection.clone(),
@@ -259,8 +259,7 @@ fn inbox(house: &House, config: &InboxConfig) -> InboxStatus {
 
 fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
     let mut activities = house.board.outputs();
-    let batches = house.spool.batches();
-    let there: HashSet<u64> = batches.iter().map(|head| head.seq).collect();
+    let there = house.spool.numbers();
     let mut debts = house.state.look_at_work(|picture, progress| {
         let names = picture.output_names().into_iter();
         let mut debts: BTreeMap<String, Debt> = names
@@ -274,7 +273,7 @@ fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
             for name in &batch.outputs {
                 if let Some(debt) = debts.get_mut(name) {
                     debt.add(name, batch, &progress(name, *seq, batch));
-                    if !there.contains(seq) {
+                    if there.binary_search(seq).is_err() {
                         debt.absent.push(*seq);
                     }
                 }
@@ -360,12 +359,12 @@ fn certificates(house: &House, config: &Config) -> Vec<CertificateStatus> {
 }
 
 fn spool(house: &House) -> SpoolStatus {
-    let batches = house.spool.batches();
+    let waiting = house.spool.waiting();
     SpoolStatus {
-        batches: batches.len() as u64,
-        bytes: house.spool.pending_bytes(),
+        batches: waiting.batches as u64,
+        bytes: waiting.bytes,
         max_bytes: house.spool.max_bytes(),
-        oldest_at: batches.first().map(|head| head.staged_at),
+        oldest_at: waiting.oldest_at,
         dead_letters: house.spool.dead_letters().count(),
         quarantine_bytes: house.spool.quarantine_bytes(),
         quarantined: quarantined(house),

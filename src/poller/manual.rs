@@ -10,7 +10,7 @@ use super::fetch::Manner;
 use super::pending::asks_again_after;
 use super::{KeepError, PollError, Poller};
 use crate::clock::Now;
-use crate::house::{UnknownOutput, find_output};
+use crate::config::{UnknownOutput, find_output};
 use crate::roster::{self, NotThere};
 use crate::spool::{BatchReader, Staging};
 use crate::state::CollectionKey;

@@ -3,6 +3,7 @@
 //! A poller is the only writer of its collections' checkpoints. It never sleeps: [`Poller::turn`]
 //! does what can be done now and tells when it wants to go on.
 
+mod askable;
 mod collection;
 mod commit;
 mod endpoint;
@@ -37,6 +38,7 @@ use crate::taxii::version::Version;
 use crate::taxii::window::{PollWindow, WindowRules};
 use crate::tls::{BuildClientError, expiry};
 use crate::wake::Wake;
+pub use askable::{Askable, Asking, Questions};
 use collection::Collection;
 use commit::{Reason, Unrecorded};
 use endpoint::{Endpoint, Endpoints};
@@ -128,7 +130,7 @@ enum KeepError {
 #[must_use]
 pub fn gates(service: &ServiceConfig) -> Vec<(String, Vec<String>)> {
     match service.poll_limit_scope {
-        PollLimitScope::Service => vec![(service.name.clone(), service.collections.clone())],
+        PollLimitScope::Service => vec![(service.name.clone(), service.collections.to_vec())],
         PollLimitScope::Collection => {
             let gate = |name: &String| (format!("{}/{name}", service.name), vec![name.clone()]);
             service.collections.iter().map(gate).collect()
@@ -194,7 +196,7 @@ impl Poller {
             Self::new(
                 house,
                 service,
-                (client.sharing(), places.clone()),
+                (client.clone(), places.clone()),
                 server_clock,
                 gate_name,
                 &collections,
@@ -256,19 +258,11 @@ impl Poller {
         &self.service
     }
 
-    /// Cancelled, it ends the poll that is under way: of an answer that did not come whole nothing is
-    /// kept, and its window is polled again by the next start.
+    /// Cancelled, it ends the polls of the service that are under way: of an answer that did not come
+    /// whole nothing is kept, and its window is polled again by the next start.
     #[must_use]
     pub fn interrupt(&self) -> CancellationToken {
         self.client.interrupt()
-    }
-
-    /// Whether this poller polls the collection.
-    #[must_use]
-    pub fn polls(&self, collection: &str) -> bool {
-        self.collections
-            .iter()
-            .any(|known| known.key.collection == collection)
     }
 
     /// Whether a batch is in place that the ledger does not know yet: nobody else would tell it.

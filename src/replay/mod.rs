@@ -13,7 +13,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::batches::{AddError, BatchesError};
-use crate::house::{House, UnknownOutput, find_output};
+use crate::config::{UnknownOutput, find_output};
+use crate::house::House;
 use crate::letters::LettersError;
 use crate::roster;
 use crate::spool::SpoolError;

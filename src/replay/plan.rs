@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::copies::Copies;
 use super::{Choice, ReplayError};
 use crate::batches::no_batch;
-use crate::config::OutputConfig;
+use crate::config::{OutputConfig, find_output};
 use crate::delivery::Cursor;
-use crate::house::{House, find_output};
+use crate::house::House;
 use crate::roster;
 use crate::spool::BatchHead;
 use crate::state::ledger::HistoryLine;
@@ -196,7 +196,7 @@ fn numbers(house: &House, choice: &Choice) -> Result<Vec<u64>, ReplayError> {
     if numbers.is_empty() {
         numbers = house.spool.archived();
         if choice.with_spool {
-            numbers.extend(house.spool.batches().iter().map(|head| head.seq));
+            numbers.extend(house.spool.numbers());
         }
     }
     numbers.sort_unstable();

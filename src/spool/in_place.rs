@@ -38,6 +38,10 @@ impl InPlace {
         self.batches.values()
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.batches.len()
+    }
+
     /// The highest number.
     pub(super) fn last(&self) -> Option<u64> {
         self.batches.keys().next_back().copied()

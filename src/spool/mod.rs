@@ -56,6 +56,17 @@ pub use crate::state::EventFile;
 /// A folder of a batch is called by its number, of so many digits.
 const NUMBER_DIGITS: usize = 12;
 
+/// What waits for delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many batches.
+    pub batches: usize,
+    /// Bytes of their events.
+    pub bytes: u64,
+    /// When the oldest of them was staged.
+    pub oldest_at: Option<DateTime<Utc>>,
+}
+
 /// The spool of a state folder.
 #[derive(Debug)]
 pub struct Spool {
@@ -435,6 +446,23 @@ impl Spool {
     #[must_use]
     pub fn batches(&self) -> Vec<Arc<BatchHead>> {
         self.lock().iter().cloned().collect()
+    }
+
+    /// The numbers of the batches in place, in order.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<u64> {
+        self.lock().iter().map(|head| head.seq).collect()
+    }
+
+    /// What waits for delivery.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        let in_place = self.lock();
+        Waiting {
+            batches: in_place.count(),
+            bytes: in_place.bytes(),
+            oldest_at: in_place.iter().next().map(|head| head.staged_at),
+        }
     }
 
     /// The newest batch of each collection in the archive among those that `is_wanted`, oldest

@@ -207,9 +207,12 @@ impl Picture {
     /// tells of, where the ledger was lost, or an older version made it so.
     #[must_use]
     pub fn output_names(&self) -> BTreeSet<&str> {
-        let owing = self.batches.values().flat_map(|batch| &batch.outputs);
-        let names = self.outputs.keys().chain(owing);
-        names.map(String::as_str).collect()
+        let mut names: BTreeSet<&str> = self.outputs.keys().map(String::as_str).collect();
+        // Thousands may wait, for a few outputs: collected, all of their names would be sorted.
+        for batch in self.batches.values() {
+            names.extend(batch.outputs.iter().map(String::as_str));
+        }
+        names
     }
 
     /// Takes in a record.

@@ -31,7 +31,7 @@ const INTERRUPTED: &str = "it was interrupted";
 
 /// A client of one service. What polls it behind other gates shares connections, certificates and
 /// secrets with it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<RwLock<Shared>>,
     interrupt: CancellationToken,
@@ -109,15 +109,6 @@ impl Client {
             shared: Arc::new(RwLock::new(shared)),
             interrupt: CancellationToken::new(),
         })
-    }
-
-    /// Another client of the same service, with an interruption of its own.
-    #[must_use]
-    pub fn sharing(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            interrupt: CancellationToken::new(),
-        }
     }
 
     fn shared(&self) -> RwLockReadGuard<'_, Shared> {

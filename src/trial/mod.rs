@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::batches::{AddError, Addition, add};
-use crate::config::OutputConfig;
+use crate::config::{OutputConfig, UnknownOutput, find_output};
 use crate::event::Event;
 use crate::flatten::{EventSink as _, FlatEvent};
-use crate::house::{self, House, UnknownOutput};
+use crate::house::House;
 use crate::letters::{self, LettersError};
 use crate::output::BatchOrigin;
 use crate::roster;
@@ -131,7 +131,7 @@ impl Trial {
         }
         let mut named: Vec<&OutputConfig> = Vec::new();
         for name in &self.to {
-            let found = house::find_output(configured, name)?;
+            let found = find_output(configured, name)?;
             if named.iter().all(|output| output.name != *name) {
                 named.push(found);
             }

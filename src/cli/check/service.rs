@@ -170,7 +170,7 @@ impl Asking<'_> {
             url,
             version,
         };
-        for collection in &self.service.collections {
+        for collection in self.service.collections.iter() {
             match directory.poll_service(collection).await {
                 Ok(found) => {
                     let what = format!("{collection} is polled at {}", found.url);

@@ -134,7 +134,7 @@ impl Checker<'_> {
             subscriptions: self.subscriptions(&collections, raw.subscriptions),
             content_bindings: self.content_bindings(raw.content_bindings),
             allow_asynch: raw.allow_asynch.is_some_and(Spanned::into_inner),
-            collections,
+            collections: collections.into(),
             schedule: self.schedule(raw.schedule),
             min_poll_interval: self.positive_period(raw.min_poll_interval, 10 * MINUTE),
             poll_limit_scope: raw

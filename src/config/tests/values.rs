@@ -82,7 +82,7 @@ fn what_is_written_counts() {
         *credentials.password.source(),
         SecretSource::Env("TOKEN".to_owned())
     );
-    assert_eq!(service.collections, ["a", "b"]);
+    assert_eq!(*service.collections, ["a", "b"]);
     assert_eq!(service.schedule, "30 0 * * * *");
     assert_eq!(service.min_poll_interval, 90 * MINUTE);
     assert_eq!(service.poll_limit_scope, PollLimitScope::Collection);

@@ -1,6 +1,6 @@
 //! Who asks and goes, or asks and takes nothing, keeps nobody else from an answer.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::io::Lines;
 use tokio::net::unix::OwnedReadHalf;
@@ -60,7 +60,7 @@ impl Served {
         let house = world.agent.house().clone();
         let current = Current {
             config: world.config().clone(),
-            pollers: BTreeMap::new(),
+            pollers: Arc::default(),
         };
         let control = Control::new(house, current);
         let patience = Patience {

@@ -66,11 +66,9 @@ pub(super) fn snapshot_number(line: &[u8]) -> Option<u64> {
     struct Numbered {
         number: u64,
     }
-    let (line, body) = checked(line)?;
-    if !is_snapshot(body) {
-        return None;
-    }
-    let Numbered { number } = serde_json::from_str(line).ok()?;
+    let (_, body) = checked(line)?;
+    let start = before_snapshot(body)?;
+    let Numbered { number } = serde_json::from_str(&format!("{start}}}")).ok()?;
     Some(number)
 }
 
@@ -82,17 +80,17 @@ fn checked(line: &[u8]) -> Option<(&str, &str)> {
     (crc32fast::hash(body.as_bytes()) == crc).then_some((line, body))
 }
 
-fn is_snapshot(body: &str) -> bool {
-    let body = body.as_bytes();
-    let start = body.get(..MAX_SNAPSHOT_KEY_BYTES).unwrap_or(body);
-    memchr::memmem::find(start, SNAPSHOT_KEY.as_bytes()).is_some()
+/// What a snapshot begins with, its number and its time; none if it is another record.
+fn before_snapshot(body: &str) -> Option<&str> {
+    let start = body.as_bytes();
+    let start = start.get(..MAX_SNAPSHOT_KEY_BYTES).unwrap_or(start);
+    let end = memchr::memmem::find(start, SNAPSHOT_KEY.as_bytes())?;
+    body.get(..end)
 }
 
 /// None if it is another record.
 fn decode_snapshot(line: &str, body: &str) -> Option<Entry<Record>> {
-    if !is_snapshot(body) {
-        return None;
-    }
+    before_snapshot(body)?;
     let SnapshotEntry {
         number,
         at,
