@@ -4,6 +4,8 @@ mod disk_turns;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use chrono::{DateTime, Utc};
+
 use crate::clock::Clock;
 use crate::config::OutputConfig;
 use crate::crash::{self, Point};
@@ -12,7 +14,7 @@ use crate::observe::watchdog::Watchdog;
 use crate::spool::{BatchHead, Spool, SpoolError, Staging};
 use crate::state::ledger::AppendError;
 use crate::state::{Picture, State};
-use chrono::{DateTime, Utc};
+
 pub use disk_turns::{DiskTurn, DiskTurns};
 
 /// What all pollers and forwarders share.

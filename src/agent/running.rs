@@ -72,7 +72,7 @@ struct Slot {
     leave: watch::Sender<bool>,
     /// Its tasks that still run.
     tasks: usize,
-    /// Of the polls that may be under way in them.
+    /// Ends the polls that are under way in them: the pollers of a service share one.
     interrupt: Option<CancellationToken>,
     /// Its pollers that have left, by their gates.
     left: BTreeMap<String, Poller>,

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::admin;
 use crate::delivery::forwarder::Forwarder;
 use crate::house::House;
-use crate::poller::{Asked, Place, Poller, Questions};
+use crate::poller::{Asked, Place, Places, Poller, Questions};
 use crate::repair;
 use crate::wake::{Wake, told_to_stop};
 
@@ -28,7 +27,6 @@ pub(super) async fn run_poller(
     let splay = poller.service().splay;
     let mut ticks = ticks;
     let mut splayed = None;
-    // Boxed too, as it is rare.
     let mut person: Option<Box<Asked>> = None;
     loop {
         // Before the turn, so that what happens during it is not missed.
@@ -49,7 +47,7 @@ pub(super) async fn run_poller(
             _ => Box::pin(poller.turn()).await,
         };
         poller.waits(wake);
-        let place = poller.free_place();
+        let places = poller.places();
         tokio::select! {
             biased;
             () = told_to_stop(&mut stopped) => return poller,
@@ -57,13 +55,13 @@ pub(super) async fn run_poller(
             () = told_to_stop(&mut leave), if !poller.owes_record() => return poller,
             Some(asked) = asked.next(), if person.is_none() => {
                 if asked.may_wait {
-                    person = Some(Box::new(asked));
-                } else if !asked.answer.is_closed() {
-                    Box::pin(poll_by_hand(&mut poller, asked)).await;
+                    person = Some(asked);
+                } else {
+                    Box::pin(poll_by_hand(&mut poller, *asked)).await;
                 }
             }
             () = scheduled(ticks.as_mut(), splay, &mut splayed) => poller.tick(),
-            place = wanted(wake, place, &mut spool, &mut news) => {
+            place = wanted(wake, places, &mut spool, &mut news) => {
                 if let Some(place) = place {
                     poller.has_place(place);
                 }
@@ -77,7 +75,7 @@ pub(super) async fn poll_when_asked(mut poller: Poller, mut asked: Questions) {
         if asked.may_wait {
             tokio::time::sleep(poller.closed_for(&asked.poll.collection)).await;
         }
-        poll_by_hand(&mut poller, asked).await;
+        poll_by_hand(&mut poller, *asked).await;
     }
 }
 
@@ -131,46 +129,45 @@ async fn after(wake: Wake) {
 }
 
 /// The next tick of the schedule, and a random wait of up to `splay` after it, until `splayed`, which is
-/// kept by who is interrupted.
+/// kept by who is interrupted. Ticks that come during the wait are one with it.
 async fn scheduled(
     ticks: Option<&mut watch::Receiver<u64>>,
     splay: Duration,
     splayed: &mut Option<Instant>,
 ) {
+    let Some(ticks) = ticks else {
+        return std::future::pending().await;
+    };
     let until = match *splayed {
         Some(until) => until,
         None => {
-            tick(ticks).await;
+            if ticks.changed().await.is_err() {
+                // The schedule has stopped.
+                return std::future::pending().await;
+            }
+            if splay.is_zero() {
+                return;
+            }
             let until = Instant::now() + splay.mul_f64(fastrand::f64());
             *splayed = Some(until);
             until
         }
     };
     tokio::time::sleep_until(until).await;
+    ticks.mark_unchanged();
     *splayed = None;
 }
 
-async fn tick(ticks: Option<&mut watch::Receiver<u64>>) {
-    let ticked = match ticks {
-        Some(ticks) => ticks.changed().await.is_ok(),
-        None => false,
-    };
-    // Without a schedule, or when it has stopped, nothing ticks any more.
-    if !ticked {
-        std::future::pending::<()>().await;
-    }
-}
-
 /// What a poller wants its next turn for, with its place among the polls of its service if it waited for
-/// one. One future for all of them, which has room for the largest: thousands wait.
+/// one. One future for all of them, since thousands wait and each would have room for all.
 async fn wanted(
     wake: Wake,
-    place: impl Future<Output = Place>,
+    places: Places,
     spool: &mut watch::Receiver<u64>,
     news: &mut watch::Receiver<u64>,
 ) -> Option<Place> {
     let change = match wake {
-        Wake::Place => return Some(place.await),
+        Wake::Place => return Some(places.take().await),
         Wake::SpoolChange(_) => spool,
         Wake::News(_) => news,
         Wake::After(_) | Wake::Asked => {
@@ -214,6 +211,17 @@ mod tests {
         splayed = Some(Instant::now());
         scheduled(Some(&mut ticks), HOUR, &mut splayed).await;
         assert_eq!(splayed, None);
+        assert!(!is_due(&mut ticks, &mut splayed));
+        assert_eq!(splayed, None, "it was one with the first");
+    }
+
+    #[tokio::test]
+    async fn without_a_splay_a_tick_comes_at_once() {
+        let (schedule, mut ticks) = watch::channel(0);
+        let mut splayed = None;
+        schedule.send_replace(1);
+        let due = scheduled(Some(&mut ticks), Duration::ZERO, &mut splayed).now_or_never();
+        assert_eq!((due, splayed), (Some(()), None));
     }
 
     #[tokio::test]
@@ -241,16 +249,30 @@ mod tests {
                 let (of_news, mut news) = watch::channel(0);
                 of_spool.send_if_modified(|_| spool_changes);
                 of_news.send_if_modified(|_| news_change);
-                let no_place = std::future::pending();
-                wanted(wake, no_place, &mut spool, &mut news)
-                    .now_or_never()
-                    .is_some()
+                let places = Places::default();
+                let _taken: Vec<Place> = std::iter::from_fn(|| places.take_now()).collect();
+                let wanted = wanted(wake, places, &mut spool, &mut news);
+                wanted.now_or_never().is_some()
             };
             assert_eq!(
                 (comes(true, false), comes(false, true)),
                 (by_spool, by_news),
                 "{wake:?}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_and_the_end_of_a_wait_bring_a_turn() {
+        let (_of_spool, mut spool) = watch::channel(0);
+        let (_of_news, mut news) = watch::channel(0);
+        let places = Places::default();
+        let place = wanted(Wake::Place, places.clone(), &mut spool, &mut news).await;
+        assert!(place.is_some());
+        for over in [Wake::SpoolChange, Wake::News, Wake::After] {
+            let wake = over(Duration::ZERO);
+            let place = wanted(wake, places.clone(), &mut spool, &mut news).await;
+            assert!(place.is_none());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a person names, among what is configured.
+//! What is named, by a person or in the state, among what is configured.
 
 use super::{OutputConfig, ServiceConfig};
 
@@ -6,9 +6,10 @@ use super::{OutputConfig, ServiceConfig};
 #[derive(Debug, thiserror::Error)]
 #[error("there is no output {name:?} in the configuration; there are: {known}")]
 pub struct UnknownOutput {
-    name: String,
+    /// What was asked for.
+    pub name: String,
     /// What there is.
-    known: String,
+    pub known: String,
 }
 
 /// It is not certain which collection is meant.

@@ -25,7 +25,7 @@ use crate::config::{Config, find_collection};
 use crate::house::House;
 use crate::observe::status::Status;
 use crate::poller::{
-    Askable, Asked, Asking, Destination, ManualPoll, ManualPollError, ManualResult,
+    Askable, Asked, Asking, Destination, ManualPoll, ManualPollError, ManualResult, NotAsked,
 };
 use crate::roster;
 use crate::taxii::window::PollWindow;
@@ -33,9 +33,6 @@ use crate::taxii::window::PollWindow;
 pub use client::{Call, CallError, Client};
 pub use protocol::{Reply, Request};
 pub use server::{ListenError, listen};
-
-/// What one is told whose question no poller gets.
-const NOT_ASKED: &str = "the agent is stopping, or has just read another configuration: ask again";
 
 /// The socket's name in the state folder.
 const SOCKET_NAME: &str = "control.sock";
@@ -213,7 +210,9 @@ impl Control {
         let service = find_collection(&current.config.services, service, collection);
         let service = service.map_err(|error| error.to_string())?;
         let poller = current.pollers.of(&service.name, collection);
-        poller.cloned().ok_or_else(|| NOT_ASKED.to_owned())
+        poller
+            .cloned()
+            .ok_or_else(|| format!("{collection:?} is not polled here: ask an agent that runs"))
     }
 
     /// Polls by hand; where the gate is closed, says so and waits until it opens.
@@ -231,11 +230,9 @@ impl Control {
                 may_wait,
                 answer,
             };
-            poller
-                .unbounded_send(asked)
-                .map_err(|_| NOT_ASKED.to_owned())?;
+            poller.ask(asked).map_err(|error| error.to_string())?;
             let answered = tokio::select! {
-                answered = answered => answered.map_err(|_| NOT_ASKED.to_owned())?,
+                answered = answered => answered.map_err(|_| NotAsked::Gone.to_string())?,
                 () = replies.closed() => return Err("nobody waits any more".to_owned()),
             };
             match answered {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::choice::{Choice, each};
 use super::{LettersError, MAX_LETTERS_AT_ONCE, clear, place, removed};
-use crate::config::{Limits, ServiceConfig};
+use crate::config::{Limits, ServiceConfig, UnknownOutput, find_output};
 use crate::crash::{self, Point};
 use crate::event::Event;
 use crate::flatten::{EventSink, FlatEvent, Origin as EventOrigin};
@@ -93,26 +93,16 @@ pub fn retry(
 }
 
 fn check_output(house: &House, name: &str) -> Result<(), LettersError> {
-    let outputs = house.outputs.now();
-    if outputs.iter().any(|output| output.name == name) {
-        return Ok(());
-    }
-    let known: Vec<&str> = outputs.iter().map(|output| output.name.as_str()).collect();
-    Err(LettersError::UnknownOutput {
-        name: name.to_owned(),
-        known: known.join(", "),
-    })
+    find_output(&house.outputs.now(), name)
+        .map(drop)
+        .map_err(|UnknownOutput { name, known }| LettersError::UnknownOutput { name, known })
 }
 
 /// The output that a letter is of, if it still goes there.
 fn own_output(house: &House, name: &str) -> Result<String, LettersError> {
-    match check_output(house, name) {
-        Ok(()) => Ok(name.to_owned()),
-        Err(LettersError::UnknownOutput { name, known }) => {
-            Err(LettersError::OutputGone { name, known })
-        }
-        Err(error) => Err(error),
-    }
+    find_output(&house.outputs.now(), name)
+        .map(|output| output.name.clone())
+        .map_err(|UnknownOutput { name, known }| LettersError::OutputGone { name, known })
 }
 
 struct Retrying<'a, T> {

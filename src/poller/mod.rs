@@ -38,7 +38,7 @@ use crate::taxii::version::Version;
 use crate::taxii::window::{PollWindow, WindowRules};
 use crate::tls::{BuildClientError, expiry};
 use crate::wake::Wake;
-pub use askable::{Askable, Asking, Questions};
+pub use askable::{Askable, Asking, NotAsked, Questions};
 use collection::Collection;
 use commit::{Reason, Unrecorded};
 use endpoint::{Endpoint, Endpoints};
@@ -46,8 +46,7 @@ use fetch::Manner;
 use manual::Promised;
 pub use manual::{Asked, Destination, ManualPoll, ManualPollError, ManualResult};
 use pending::Pending;
-pub use places::Place;
-use places::Places;
+pub use places::{Place, Places};
 use repair::{OwedRepair, Repairs};
 pub use server_clock::ServerClock;
 
@@ -190,7 +189,7 @@ impl Poller {
             .look(|picture| picture.clock_offsets_ms.get(&service.name).copied());
         let server_clock = Arc::new(ServerClock::restore(offset));
         let client = Client::new(Connection::from(&*service))?;
-        let places = Places::new();
+        let places = Places::default();
         let pollers = gates(&service).into_iter().map(|(gate_name, collections)| {
             let (service, server_clock) = (Arc::clone(&service), Arc::clone(&server_clock));
             Self::new(
@@ -418,10 +417,11 @@ impl Poller {
         self.place.take().or_else(|| self.places.take_now())
     }
 
-    /// A place for a poll, as soon as few enough of its service are under way. Not waited for within a
+    /// Where it waits for a place for a poll, until few enough of its service are under way. Not within a
     /// turn, so that whoever waits can be told to leave.
-    pub fn free_place(&self) -> impl Future<Output = Place> + Send + use<> {
-        self.places.clone().take()
+    #[must_use]
+    pub fn places(&self) -> Places {
+        self.places.clone()
     }
 
     /// The place is for its next turn.

@@ -10,25 +10,27 @@ pub(super) const MAX_POLLS_AT_ONCE: usize = 8;
 
 /// The places at a service, which its pollers share.
 #[derive(Debug, Clone)]
-pub(super) struct Places(Arc<Semaphore>);
+pub struct Places(Arc<Semaphore>);
 
 /// A place among the polls of a service; it is free again when dropped.
 #[derive(Debug)]
 pub struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
-impl Places {
-    pub(super) fn new() -> Self {
+impl Default for Places {
+    fn default() -> Self {
         Self(Arc::new(Semaphore::new(MAX_POLLS_AT_ONCE)))
     }
+}
 
+impl Places {
     /// A place, if one is free.
-    pub(super) fn take_now(&self) -> Option<Place> {
+    pub fn take_now(&self) -> Option<Place> {
         let place = Arc::clone(&self.0).try_acquire_owned();
         place.ok().map(Place)
     }
 
     /// A place as soon as one is free.
-    pub(super) async fn take(self) -> Place {
+    pub async fn take(self) -> Place {
         match self.0.acquire_owned().await {
             Ok(place) => Place(place),
             // It is never closed.
@@ -41,8 +43,6 @@ impl Places {
 mod tests {
     use futures_util::stream::FuturesUnordered;
     use futures_util::{FutureExt as _, StreamExt as _};
-
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::poller::Poller;
@@ -78,7 +78,8 @@ mod tests {
 
         let pollers = world.agent.pollers();
         let places = pollers[0].places.clone();
-        let interrupts: Vec<_> = pollers.iter().map(Poller::interrupt).collect();
+        // That of one ends the polls of all.
+        let interrupt = pollers[0].interrupt();
         let mut under_way: FuturesUnordered<_> = pollers.iter_mut().map(Poller::turn).collect();
         for _ in MAX_POLLS_AT_ONCE..names.len() {
             assert_eq!(under_way.next().await, Some(Wake::Place));
@@ -94,7 +95,7 @@ mod tests {
         assert!(places.take_now().is_none());
         assert!(places.clone().take().now_or_never().is_none());
 
-        interrupts.iter().for_each(CancellationToken::cancel);
+        interrupt.cancel();
         while under_way.next().await.is_some() {}
         drop(under_way);
         assert_eq!(polls(), MAX_POLLS_AT_ONCE);
@@ -110,7 +111,7 @@ mod tests {
         assert_eq!(all.len(), MAX_POLLS_AT_ONCE);
         let poller = &mut world.agent.pollers()[0];
         assert_eq!(poller.turn().await, Wake::Place);
-        let mut waits = Box::pin(poller.free_place());
+        let mut waits = Box::pin(poller.places().take());
         assert!(waits.as_mut().now_or_never().is_none());
         drop(all);
         let place = waits.await;

@@ -29,8 +29,8 @@ pub fn new_message_id() -> String {
 /// What an exchange ends with that was interrupted.
 const INTERRUPTED: &str = "it was interrupted";
 
-/// A client of one service. What polls it behind other gates shares connections, certificates and
-/// secrets with it.
+/// A client of one service. Its clones, for what polls it behind other gates, share connections,
+/// certificates and secrets with it, and are interrupted with it.
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<RwLock<Shared>>,

@@ -3,6 +3,7 @@
 mod admin_messages;
 mod documentation;
 mod inbox_messages;
+mod named;
 mod output_messages;
 mod secrecy;
 mod secrets;
