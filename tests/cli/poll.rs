@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
 
-use crate::program::{Ended, run, wait_until};
+use crate::program::{Ended, Running, run, wait_until};
 use crate::simulator::Simulator;
 
 fn poll(simulator: &Simulator, days: i64, more: &[&str]) -> Ended {
+    begin_to_poll(simulator, days, more).wait()
+}
+
+fn begin_to_poll(simulator: &Simulator, days: i64, more: &[&str]) -> Running {
     let now = Utc::now();
     let text = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     let (begin, end) = (text(now - TimeDelta::days(days)), text(now));
@@ -20,7 +24,7 @@ fn poll(simulator: &Simulator, days: i64, more: &[&str]) -> Ended {
         &end,
     ];
     arguments.extend(more);
-    run(&simulator.arguments(&arguments))
+    Running::start(&simulator.arguments(&arguments))
 }
 
 fn ids(ended: &Ended) -> BTreeSet<String> {
@@ -59,6 +63,26 @@ fn beside_an_agent_that_polls_at_every_opening_it_has_its_turn() {
     assert_eq!(ids(&ended), simulator.published());
     assert!(ended.stderr.matches("waiting").count() <= 1, "{ended:?}");
     agent.wait_for("polled");
+    assert_eq!(agent.stop().code, Some(0));
+}
+
+#[test]
+fn who_waits_is_told_when_the_service_is_read_anew_and_can_ask_again() {
+    let simulator = Simulator::with(&["--min-poll-interval", "1h"]);
+    let mut agent = simulator.start_agent();
+    agent.wait_for("polled");
+    let mut waiting = begin_to_poll(&simulator, 3, &[]);
+    waiting.wait_for("for the next");
+    simulator.edit(|text| text.replace("name = \"cta\"", "name = \"cta\"\nsplay = \"1ms\""));
+    let told = run(&simulator.arguments(&["reload"]));
+    assert_eq!(told.stdout, "service cta changed\n", "{told:?}");
+    let ended = waiting.wait();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("ask again"), "{ended:?}");
+    // Who polls from now on has it wait for the same gate.
+    let mut again = begin_to_poll(&simulator, 3, &[]);
+    again.wait_for("for the next");
+    drop(again);
     assert_eq!(agent.stop().code, Some(0));
 }
 
