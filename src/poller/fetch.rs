@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::endpoint::Endpoint;
-use super::{KeepError, PollError, Poller, SLOW_RECORD};
+use super::gates::SLOW_RECORD;
+use super::{KeepError, PollError, Poller};
 use crate::config::Limits;
 use crate::crash::{self, Point};
 use crate::flatten::Origin;
