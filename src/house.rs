@@ -2,6 +2,7 @@
 
 mod disk_turns;
 
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use crate::config::OutputConfig;
 use crate::crash::{self, Point};
 use crate::observe::board::Board;
 use crate::observe::watchdog::Watchdog;
-use crate::spool::{BatchHead, Spool, SpoolError, Staging};
+use crate::spool::{BatchHead, Place, Spool, SpoolError, Staging};
 use crate::state::ledger::AppendError;
 use crate::state::{Picture, State};
 
@@ -62,6 +63,31 @@ impl Outputs {
 }
 
 impl House {
+    /// The head of a batch in place, as the ledger knows it; where the ledger does not tell, it is read.
+    /// None if there is no such batch.
+    #[must_use]
+    pub fn batch(&self, seq: u64) -> Option<Arc<BatchHead>> {
+        self.spool.in_place(seq)?;
+        let told = self.state.look(|picture| {
+            let batch = picture.batches.get(&seq)?;
+            BatchHead::of_owed(seq, batch)
+        });
+        let head = told.or_else(|| self.spool.read_head(Place::Spool, seq).ok());
+        head.map(Arc::new)
+    }
+
+    /// The batches in place, oldest first.
+    pub fn batches(&self) -> impl Iterator<Item = Arc<BatchHead>> {
+        let numbers = self.spool.numbers().into_iter();
+        numbers.filter_map(|seq| self.batch(seq))
+    }
+
+    /// The head of a batch at a place; that of an archived one is read.
+    pub fn head_at(&self, place: Place, seq: u64) -> io::Result<Arc<BatchHead>> {
+        let waits = (place == Place::Spool).then(|| self.batch(seq)).flatten();
+        waits.map_or_else(|| self.spool.read_head(place, seq).map(Arc::new), Ok)
+    }
+
     /// A batch goes to the archive if nobody owes it any more; tells whether that is so.
     pub fn put_away(&self, seq: u64, now: DateTime<Utc>) -> bool {
         let is_owed = |picture: &Picture| picture.batches.contains_key(&seq);
@@ -79,7 +105,7 @@ impl House {
     pub fn keep_batch<E>(
         &self,
         staging: Staging,
-        head: BatchHead,
+        head: &BatchHead,
         now: DateTime<Utc>,
         in_place: Point,
     ) -> Result<(), E>

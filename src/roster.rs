@@ -77,8 +77,8 @@ pub fn owed_at_first(house: &House, output: &OutputConfig) -> Option<Vec<u64>> {
     Some(match output.start_at {
         StartAt::Now => Vec::new(),
         StartAt::Oldest => {
-            let batches = house.spool.batches();
-            let taken = batches.iter().filter(|head| output.takes(&head.collection));
+            let batches = house.batches();
+            let taken = batches.filter(|head| output.takes(&head.collection));
             taken.map(|head| head.seq).collect()
         }
     })

@@ -186,7 +186,7 @@ async fn a_poll_that_is_under_way_keeps_its_batch_and_leaves_the_checkpoint() {
             assert_eq!(world.checkpoint().as_deref(), Some(moment.text()));
         }
         // What the poll brought is delivered, though it moved nothing.
-        let batches = world.agent.house().spool.batches();
+        let batches: Vec<_> = world.agent.house().batches().collect();
         assert_eq!(batches.len(), 1);
         assert!(batches[0].events() > 0);
         world.run_for(HOUR).await;

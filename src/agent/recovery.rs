@@ -38,7 +38,8 @@ pub(super) fn open_house(
     let now = clock.now().utc;
     let state = Arc::new(State::open(storage, &config.state.directory, now)?);
     crash::point(Point::StateOpened);
-    let spool = Arc::new(Spool::open(&storage.disk, &config.state)?);
+    let owed = |seq| state.look(|picture| picture.batches.get(&seq).cloned());
+    let spool = Arc::new(Spool::open(&storage.disk, &config.state, owed)?);
     let house = House {
         clock,
         started_at: now,
@@ -69,26 +70,28 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
         delivered = house.spool.newest_archived(may_be_unknown);
     }
     let mut delivered = delivered.into_iter().peekable();
-    for head in house.spool.batches() {
-        while let Some(delivered) = delivered.next_if(|delivered| delivered.seq < head.seq) {
+    for seq in house.spool.numbers() {
+        while let Some(delivered) = delivered.next_if(|delivered| delivered.seq < seq) {
             take_checkpoint(house, delivered.told(), now)?;
         }
-        if head.seq >= next_seq {
+        if seq >= next_seq {
+            let head = house.spool.head(seq)?;
             tracing::info!(
-                seq = head.seq,
+                seq,
                 collection = head.collection,
                 "a batch was in place without a record; it gets one"
             );
             house.state.append(now, &head.told())?;
             crash::point(Point::BatchRecorded);
-        } else if may_be_unknown(head.seq)
+        } else if may_be_unknown(seq)
             && !house
                 .state
-                .look(|picture| picture.batches.contains_key(&head.seq))
+                .look(|picture| picture.batches.contains_key(&seq))
         {
+            let head = house.spool.head(seq)?;
             house.state.append(now, &owed_again(house, head.told()))?;
         }
-        if house.put_away(head.seq, now) {
+        if house.put_away(seq, now) {
             crash::point(Point::BatchArchived);
         }
     }

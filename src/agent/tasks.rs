@@ -113,6 +113,13 @@ pub(super) async fn keep_house(house: House, is_watched: bool, mut stopped: watc
         tokio::task::block_in_place(|| {
             house.spool.evict_archive(now);
             repair::tidy_quarantine(&house);
+            if let Err(error) = repair::check_heads(&house) {
+                tracing::warn!(
+                    %error,
+                    "whether the heads of all batches are whole is not known: that is tried again in \
+                     an hour. Look at the disk"
+                );
+            }
         });
         tokio::select! {
             () = told_to_stop(&mut stopped) => return,

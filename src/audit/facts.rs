@@ -41,11 +41,12 @@ pub enum AuditError {
 pub fn audit(house: &House) -> Result<Audit, AuditError> {
     let mut inspected = BTreeMap::new();
     for _ in 0..MAX_ROUNDS {
-        for head in house.spool.batches() {
-            if !inspected.contains_key(&head.seq)
+        for seq in house.spool.numbers() {
+            if !inspected.contains_key(&seq)
+                && let Some(head) = house.batch(seq)
                 && let Some(found) = house.spool.inspect(&head)
             {
-                inspected.insert(head.seq, found);
+                inspected.insert(seq, found);
             }
         }
         let sight = Sight::take(house)?;
@@ -87,8 +88,7 @@ impl Sight {
         // Between a commit and its record nobody can tell whose a batch is.
         let commit = spool.commit_turn();
         // Before the moment: what is done with between the two was in place when it was owed.
-        let in_place = spool.batches().into_iter().map(|head| (head.seq, head));
-        let in_place = in_place.collect();
+        let in_place = house.batches().map(|head| (head.seq, head)).collect();
         let moment = house.state.moment();
         let next_seq = spool.unused_seq();
         let folders = spool.folders()?;
@@ -150,8 +150,8 @@ impl Sight {
             let found = inspected.get(seq);
             if let Some(damage) = found.and_then(|found| found.head_damage.as_ref()) {
                 findings.push(format!(
-                    "batch {seq}, batch.json: {damage}. It is written again at the next start, or by \
-                     `cta-forwarder spool check --repair`"
+                    "batch {seq}, batch.json: {damage}. It is written again within an hour by a running \
+                     agent, or by `cta-forwarder spool check --repair`"
                 ));
             }
             batches.extend(self.batch(*seq, found));
@@ -195,7 +195,7 @@ impl Sight {
             };
             found.files.iter().map(file).collect()
         });
-        let window = batch.damage.as_ref().map_or_else(String::new, in_words);
+        let window = batch.damage.as_deref().map_or_else(String::new, in_words);
         let outputs = batch.outputs.iter().map(|output| {
             let key = (seq, output.clone());
             let progress = self.moment.progress.get(&key).cloned().unwrap_or_default();

@@ -34,15 +34,15 @@ pub fn file(input: &[u8]) {
     }
     write(state, &format!("{FOLDER}/batch.json"), &head);
     write(state, &format!("{FOLDER}/events-0001.jsonl.zst"), &events);
-    match Spool::open(&Disk::machine(), &config(state)) {
+    match Spool::open(&Disk::machine(), &config(state), |_| None) {
         Ok(spool) => look_at(&spool),
         Err(error) => assert_fit_for_a_log(&error.to_string()),
     }
 }
 
 fn look_at(spool: &Spool) {
-    for head in spool.batches() {
-        read_batch(spool, &head);
+    for seq in spool.numbers() {
+        read_batch(spool, &spool.head(seq).unwrap());
     }
     let mut letters = 0;
     let damaged = spool.dead_letters().each(|head, event| {

@@ -77,7 +77,7 @@ pub fn add(house: &House, mut staging: Staging, what: Addition) -> Result<u64, A
         record,
         files,
     };
-    house.keep_batch::<AddError>(staging, head, now, Point::RetryCommitted)?;
+    house.keep_batch::<AddError>(staging, &head, now, Point::RetryCommitted)?;
     drop(turn);
     spool.announce();
     Ok(seq)

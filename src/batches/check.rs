@@ -120,7 +120,7 @@ pub fn check_batch(
     if house.spool.place(seq) != Some(place) {
         return Ok(missing(house, place, seq));
     }
-    let head = match house.spool.head_at(place, seq) {
+    let head = match house.head_at(place, seq) {
         Ok(head) => head,
         Err(_) if house.spool.place(seq) != Some(place) => return Ok(None),
         Err(error) => return Ok(Some(headless(seq, place, &error))),
@@ -325,10 +325,12 @@ fn head_finding(
     let remedy = match place {
         Place::Archive => ARCHIVE_REMEDY,
         Place::Spool if mend => {
-            house.spool.restore_head((**head).clone())?;
+            house.spool.restore_head(head)?;
             "it was written again from what the agent knows"
         }
-        Place::Spool => "`spool check --repair`, and each start, writes it again",
+        Place::Spool => {
+            "`spool check --repair`, and a running agent within an hour, writes it again"
+        }
     };
     Ok(Finding {
         file: HEAD.to_owned(),

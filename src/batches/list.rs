@@ -36,7 +36,7 @@ pub(super) fn numbers(house: &House, place: Place) -> Vec<u64> {
 /// A batch; none if it has left this place meanwhile.
 fn summary(house: &House, place: Place, seq: u64) -> Option<BatchSummary> {
     if house.spool.place(seq) == Some(place) {
-        return match house.spool.head_at(place, seq) {
+        return match house.head_at(place, seq) {
             Ok(head) => Some(summarize(house, place, &head)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => Some(unreadable(seq, place, &error)),

@@ -158,7 +158,7 @@ pub(super) fn inspect(
         let Some(place) = house.spool.place(seq) else {
             return Err(no_batch(house, seq));
         };
-        let head = match house.spool.head_at(place, seq) {
+        let head = match house.head_at(place, seq) {
             Ok(head) => head,
             Err(_) if house.spool.place(seq) != Some(place) => continue,
             Err(source) => return Err(BatchesError::Head { seq, source }),

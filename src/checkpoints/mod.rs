@@ -96,12 +96,11 @@ fn append(
 ) -> Result<(), CheckpointError> {
     let _turn = house.spool.commit_turn();
     let next_seq = house.state.look(|picture| picture.next_seq);
-    let waits = |head: &crate::spool::BatchHead| {
-        head.seq >= next_seq && head.service == key.service && head.collection == key.collection
-    };
-    if let Some(head) = house.spool.batches().iter().find(|head| waits(head)) {
+    let may_be_of_it = |seq: &u64| house.batch(*seq).is_none_or(|head| head.key() == *key);
+    let mut unrecorded = house.spool.numbers().into_iter();
+    if let Some(seq) = unrecorded.find(|seq| *seq >= next_seq && may_be_of_it(seq)) {
         return Err(CheckpointError::Unrecorded {
-            seq: head.seq,
+            seq,
             key: key.to_string(),
         });
     }

@@ -228,7 +228,7 @@ impl Inbox {
                     files,
                 };
                 self.house
-                    .keep_batch::<Refusal>(staging, head, now, Point::PushCommitted)?;
+                    .keep_batch::<Refusal>(staging, &head, now, Point::PushCommitted)?;
             }
         }
         drop(turn);

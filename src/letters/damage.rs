@@ -57,7 +57,19 @@ fn restored(house: &House, line: &DamagedLine) -> Option<Vec<u8>> {
         number_in(&line.text, "seq")?,
         number_in(&line.text, "line")?,
     );
-    with_event(&line.text, &house.spool.event(seq, place)?)
+    with_event(&line.text, &event(house, seq, place)?)
+}
+
+/// The text of an event, if spool or archive have it whole.
+fn event(house: &House, seq: u64, line: u64) -> Option<String> {
+    [Place::Spool, Place::Archive]
+        .into_iter()
+        .find_map(|place| {
+            let head = house.head_at(place, seq).ok()?;
+            let mut reader = house.spool.read_at(place, &head, line, |_| false);
+            let (number, text) = reader.next_line().ok()??;
+            (number == line).then_some(text)
+        })
 }
 
 /// Compares what is there with what was counted: what is missing of what was damaged is lost. What has gone
@@ -227,8 +239,8 @@ struct Whence {
 impl Whence {
     /// What ledger, spool or archive know of a batch.
     fn of_batch(house: &House, seq: u64) -> Self {
-        let head = house.spool.batch(seq);
-        let head = head.or_else(|| house.spool.head_at(Place::Archive, seq).ok());
+        let head = house.batch(seq);
+        let head = head.or_else(|| house.head_at(Place::Archive, seq).ok());
         head.map_or_else(Self::default, |head| Self {
             service: Some(head.service.clone()),
             collection: Some(head.collection.clone()),

@@ -64,8 +64,8 @@ fn behind(
 /// Whether a letter that was set aside then can be of the batch that has this number now. One from
 /// before it was staged has come from elsewhere, say with a backup, and its event is another.
 fn is_of_batch(house: &House, seq: u64, at: DateTime<Utc>) -> bool {
-    let batch = house.spool.batch(seq);
-    batch.is_none_or(|head| head.staged_at <= at)
+    let batch = house.spool.in_place(seq);
+    batch.is_none_or(|batch| batch.staged_at <= at)
 }
 
 /// How many letters there are of each output, those of batches left out that it still owes.

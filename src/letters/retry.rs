@@ -278,7 +278,7 @@ impl<T: FnMut(String)> Retrying<'_, T> {
             files,
         };
         self.house
-            .keep_batch::<LettersError>(staging, head, now, Point::RetryCommitted)?;
+            .keep_batch::<LettersError>(staging, &head, now, Point::RetryCommitted)?;
         std::mem::drop(turn);
         crash::point(Point::RetryRecorded);
         self.clear();

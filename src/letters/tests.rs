@@ -527,7 +527,7 @@ async fn known_by_its_letter_alone() -> World {
 async fn a_letter_settles_no_event_of_a_batch_that_came_after_the_ledger_was_lost() {
     let mut world = known_by_its_letter_alone().await;
     let named = |letter: &LetterHead| place(letter).unwrap().seq;
-    let oldest = world.agent.house().spool.batches()[0].seq;
+    let oldest = world.agent.house().spool.numbers()[0];
     assert!(named(&letters(&world)[0]) < oldest, "batch {oldest}");
     world.restart();
     world.assert_adds_up();
@@ -549,7 +549,7 @@ async fn a_letter_from_before_its_batch_was_staged_settles_nothing() {
     let Some(EventPlace { seq, .. }) = place(&letters(&world)[0]) else {
         panic!("a block");
     };
-    let batch = world.agent.house().spool.batches()[0].seq;
+    let batch = world.agent.house().spool.numbers()[0];
     // As a backup of the folder would bring it back.
     world.restart_after(|state| {
         let segment = state.join("spool/dead-letters/00000001.jsonl");

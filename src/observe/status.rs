@@ -261,21 +261,21 @@ fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
     let mut activities = house.board.outputs();
     let there = house.spool.numbers();
     let mut debts = house.state.look_at_work(|picture, progress| {
-        let names = picture.output_names().into_iter();
-        let mut debts: BTreeMap<String, Debt> = names
-            .map(|name| {
-                let known = picture.outputs.get(name);
-                let finished = known.map_or_else(Finished::default, |output| output.finished);
-                (name.to_owned(), Debt::with(finished))
-            })
+        let known = picture.outputs.iter();
+        let mut debts: BTreeMap<String, Debt> = known
+            .map(|(name, output)| (name.clone(), Debt::with(output.finished)))
             .collect();
         for (seq, batch) in &picture.batches {
+            let is_there = there.binary_search(seq).is_ok();
             for name in &batch.outputs {
-                if let Some(debt) = debts.get_mut(name) {
-                    debt.add(name, batch, &progress(name, *seq, batch));
-                    if there.binary_search(seq).is_err() {
-                        debt.absent.push(*seq);
-                    }
+                // Thousands may wait, for a few outputs.
+                let debt = match debts.get_mut(name) {
+                    Some(debt) => debt,
+                    None => debts.entry(name.clone()).or_default(),
+                };
+                debt.add(name, batch, &progress(name, *seq, batch));
+                if !is_there {
+                    debt.absent.push(*seq);
                 }
             }
         }
@@ -339,7 +339,7 @@ fn is_missing(house: &House, output: &str, seq: u64) -> bool {
         let batch = picture.batches.get(&seq);
         batch.is_some_and(|batch| batch.outputs.contains(output))
     };
-    house.spool.batch(seq).is_none() && house.state.look(is_owed)
+    house.spool.in_place(seq).is_none() && house.state.look(is_owed)
 }
 
 fn certificates(house: &House, config: &Config) -> Vec<CertificateStatus> {

@@ -99,7 +99,7 @@ impl Poller {
                 files,
             };
             record = head.told();
-            spool.commit(staging, head).map_err(KeepError::from)?;
+            spool.commit(staging, &head).map_err(KeepError::from)?;
             let appended = house.state.append(now.utc, &record);
             if appended.is_ok() {
                 tell_of_set(key, spool.adopt_set(next));

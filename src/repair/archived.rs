@@ -12,7 +12,7 @@ pub(super) fn is_done_with(house: &House, seq: u64, batch: &BatchPicture) -> boo
     let Some(source) = &batch.source else {
         return false;
     };
-    let archived = house.spool.head_at(Place::Archive, seq);
+    let archived = house.spool.read_head(Place::Archive, seq);
     archived.is_ok_and(|head| head.key() == source.key && head.content() == source.content)
 }
 
@@ -20,7 +20,7 @@ pub(super) fn is_done_with(house: &House, seq: u64, batch: &BatchPicture) -> boo
 /// records that were lost. What is not among the dead letters counts as delivered, so their cursors
 /// come first.
 pub fn finish_archived(house: &House) -> Result<(), RepairError> {
-    for (seq, batch) in super::owed(house, |seq, _| house.spool.batch(seq).is_none()) {
+    for (seq, batch) in super::owed(house, |seq, _| house.spool.in_place(seq).is_none()) {
         if !is_done_with(house, seq, &batch) {
             continue;
         }

@@ -50,7 +50,7 @@ fn mend_in_turn(
     answer: Option<Staging>,
     reason: &str,
 ) -> Result<Mended, RepairError> {
-    let Some(head) = house.spool.batch(seq) else {
+    let Some(head) = house.batch(seq) else {
         return Ok(Mended::default());
     };
     let Some(mut answer) = answer else {
@@ -237,7 +237,7 @@ impl Mending<'_> {
         let spool = &self.house.spool;
         let mut next = self.head.settles().cloned();
         while let Some(settles) = next.take() {
-            let reader = match spool.batch(settles.seq) {
+            let reader = match self.house.batch(settles.seq) {
                 Some(origin) => {
                     next = origin.settles().cloned();
                     let is_damaged = |name: &str| settles.files.iter().any(|file| file == name);
@@ -387,7 +387,7 @@ impl Mending<'_> {
             files,
         };
         self.house
-            .keep_batch::<RepairError>(staging, head, now, Point::RepairCommitted)?;
+            .keep_batch::<RepairError>(staging, &head, now, Point::RepairCommitted)?;
         crash::point(Point::RepairRecorded);
         tracing::info!(
             seq,

@@ -4,10 +4,11 @@
 //!
 //! 1. *Noticing.* A file of events is read whole and its lines are compared with the CRC in
 //!    `batch.json` before any of them is handed out: nothing is delivered altered. `batch.json` has
-//!    a CRC of its own. A start reads the heads alone, so that it costs the same however much waits;
-//!    files are checked when they are read, and by [`check`].
-//! 2. *The head.* The ledger knows what a batch is made of, so a head that is damaged or gone is
-//!    written again ([`recover`]).
+//!    a CRC of its own. A start reads neither of what the ledger says is owed, so that it hardly
+//!    costs more the more waits; files are checked when they are read, and by [`check`].
+//! 2. *The head.* The ledger knows what a batch is made of, so nobody needs the head of one that is
+//!    owed; one that is damaged or gone is written again ([`check_heads`]), for a start that finds no
+//!    ledger.
 //! 3. *Setting aside.* A damaged file goes to `quarantine/`; a record of the ledger makes it a fact
 //!    ([`set_aside`]). Outputs go on with the lines of all other files, and do not finish the batch.
 //! 4. *Repair.* The poller of the collection polls the very same window again, behind the same gate
@@ -110,10 +111,9 @@ pub struct Repaired {
 /// Blocks while the disk works.
 #[must_use]
 pub fn check(house: &House) -> Vec<CheckedBatch> {
-    let batches = house.spool.batches();
-    let found = batches.iter().filter_map(|head| {
-        let found = house.spool.inspect(head)?;
-        Some(checked(house, head, found))
+    let found = house.batches().filter_map(|head| {
+        let found = house.spool.inspect(&head)?;
+        Some(checked(house, &head, found))
     });
     found.collect()
 }
@@ -121,7 +121,7 @@ pub fn check(house: &House) -> Vec<CheckedBatch> {
 /// The same for one batch; none if it is not in the spool.
 #[must_use]
 pub fn check_batch(house: &House, seq: u64) -> Option<CheckedBatch> {
-    let head = house.spool.batch(seq)?;
+    let head = house.batch(seq)?;
     let found = house.spool.inspect(&head)?;
     Some(checked(house, &head, found))
 }
@@ -130,11 +130,11 @@ pub fn check_batch(house: &House, seq: u64) -> Option<CheckedBatch> {
 /// again by itself. May be called beside a running agent. Blocks while the disk works.
 pub fn repair(house: &House) -> Result<Repaired, RepairError> {
     let mut repaired = Repaired::default();
-    for head in house.spool.batches() {
+    for head in house.batches() {
         let Some(found) = check_batch(house, head.seq) else {
             continue;
         };
-        if found.head_damage.is_some() && house.spool.restore_head((*head).clone())? {
+        if found.head_damage.is_some() && house.spool.restore_head(&head)? {
             repaired.heads.push(head.seq);
         }
         for file in found.files {
@@ -205,7 +205,7 @@ pub fn set_aside(house: &House, seq: u64, damage: &FileDamage) -> Result<bool, R
 /// The same of several files. Files first, then the record: a stop between the two leaves a file that
 /// is gone, which is set aside the same way.
 fn set_aside_in_turn(house: &House, seq: u64, damages: &[FileDamage]) -> Result<bool, RepairError> {
-    let Some(head) = house.spool.batch(seq) else {
+    let Some(head) = house.batch(seq) else {
         return Ok(false);
     };
     let known = house
@@ -304,7 +304,7 @@ fn tell(head: &BatchHead, damage: &FileDamage, lines: u64, quarantined: Option<&
 pub fn abandon(house: &House, seq: u64) -> Result<Option<u64>, RepairError> {
     reclaim(house, seq)?;
     let turn = house.spool.mending_turn();
-    let Some(head) = house.spool.batch(seq) else {
+    let Some(head) = house.batch(seq) else {
         return Ok(None);
     };
     let names: BTreeSet<String> = mend::damaged(house, seq)
@@ -420,7 +420,7 @@ pub fn tidy_quarantine(house: &House) {
 pub fn reclaim(house: &House, seq: u64) -> Result<bool, RepairError> {
     let turn = house.spool.mending_turn();
     let damaged = mend::damaged(house, seq);
-    let Some(head) = house.spool.batch(seq) else {
+    let Some(head) = house.batch(seq) else {
         return Ok(false);
     };
     let mut back = Vec::new();
@@ -450,13 +450,13 @@ pub fn reclaim(house: &House, seq: u64) -> Result<bool, RepairError> {
 /// are gone are damaged as a whole, and what nobody knows goes to `quarantine/`.
 pub fn recover(house: &House) -> Result<(), RepairError> {
     let flawed = owed(house, |seq, batch| {
-        batch.damage.is_some() || house.spool.batch(seq).is_none()
+        batch.damage.is_some() || house.spool.in_place(seq).is_none()
     });
     for (seq, batch) in &flawed {
-        if house.spool.batch(*seq).is_some() || archived::is_done_with(house, *seq, batch) {
+        if house.spool.in_place(*seq).is_some() || archived::is_done_with(house, *seq, batch) {
             continue;
         }
-        let Some(source) = &batch.source else {
+        let Some(head) = BatchHead::of_owed(*seq, batch) else {
             tracing::error!(
                 seq,
                 "a batch that is owed is not in the spool, and the ledger does not know its window: \
@@ -464,24 +464,14 @@ pub fn recover(house: &House) -> Result<(), RepairError> {
             );
             continue;
         };
-        let outputs = batch.outputs.iter().cloned().collect();
-        let head = BatchHead::from_ledger(*seq, source, outputs);
-        tracing::warn!(
-            seq,
-            collection = %source.key,
-            "the head of a batch is damaged or gone: it is written again from the ledger, nothing \
-             is lost by it"
-        );
-        house.spool.restore_head(head)?;
+        tell_head_again(&head);
+        house.spool.restore_batch(&head)?;
         set_aside_missing(house, *seq)?;
     }
     for (seq, batch) in &flawed {
         if batch.damage.is_some()
             && reclaim(house, *seq)?
-            && let Some(head) = house
-                .spool
-                .batch(*seq)
-                .filter(|head| head.window().is_none())
+            && let Some(head) = house.batch(*seq).filter(|head| head.window().is_none())
         {
             give_up_retried(house, &head)?;
         }
@@ -494,6 +484,32 @@ pub fn recover(house: &House) -> Result<(), RepairError> {
         );
     }
     Ok(())
+}
+
+/// Reads the heads of the batches that wait, and writes those again that are damaged or gone: nothing
+/// is delivered by them, but a ledger that is lost is told again from them. Blocks while the disk works.
+pub fn check_heads(house: &House) -> Result<(), RepairError> {
+    for seq in house.spool.numbers() {
+        if !house.spool.is_head_damaged(seq)? {
+            continue;
+        }
+        let _turn = house.spool.mending_turn();
+        if let Some(head) = house.batch(seq)
+            && house.spool.restore_head(&head)?
+        {
+            tell_head_again(&head);
+        }
+    }
+    Ok(())
+}
+
+fn tell_head_again(head: &BatchHead) {
+    tracing::warn!(
+        seq = head.seq,
+        collection = %head.key(),
+        "the head of a batch is damaged or gone: it is written again from the ledger, nothing is lost \
+         by it"
+    );
 }
 
 /// The batches among those that are owed that are `wanted`: thousands may be owed of which nothing is
@@ -513,7 +529,7 @@ fn owed(
 
 /// The files of a batch that are not there at all.
 fn set_aside_missing(house: &House, seq: u64) -> Result<(), RepairError> {
-    let Some(head) = house.spool.batch(seq) else {
+    let Some(head) = house.batch(seq) else {
         return Ok(());
     };
     let missing = head

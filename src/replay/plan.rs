@@ -120,7 +120,7 @@ pub fn plan(house: &House, choice: &Choice) -> Result<Planned, ReplayError> {
         let Some(place) = house.spool.place(seq) else {
             continue;
         };
-        let head = match house.spool.head_at(place, seq) {
+        let head = match house.head_at(place, seq) {
             Ok(head) => head,
             // It has gone meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -62,7 +62,7 @@ pub fn send(
     let Some(place) = house.spool.place(batch.seq) else {
         return Ok(Replayed::nothing(no_batch(house, batch.seq).to_string()));
     };
-    let head = match house.spool.head_at(place, batch.seq) {
+    let head = match house.head_at(place, batch.seq) {
         Ok(head) => head,
         Err(error) => return Ok(Replayed::nothing(format!("its head: {error}"))),
     };

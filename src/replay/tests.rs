@@ -212,7 +212,7 @@ async fn an_output_joins_before_it_gets_anything_and_one_that_has_gone_gets_noth
     };
     let planned = plan(house, &new).unwrap();
     assert!(!is_known(), "to ask changes nothing");
-    let waiting: Vec<u64> = house.spool.batches().iter().map(|head| head.seq).collect();
+    let waiting: Vec<u64> = house.spool.numbers();
     assert_eq!(
         planned.plan.still_owed, waiting,
         "it starts with the oldest"
@@ -316,12 +316,8 @@ async fn batches_are_chosen_by_what_they_are() {
     };
     let seqs: Vec<u64> = all(&world).iter().map(|batch| batch.seq).collect();
     let head = |seq| {
-        world
-            .agent
-            .house()
-            .spool
-            .head_at(Place::Archive, seq)
-            .unwrap()
+        let house = world.agent.house();
+        house.head_at(Place::Archive, seq).unwrap()
     };
     let (first, last) = (head(seqs[0]), head(*seqs.last().unwrap()));
     let end = last.window_end;
@@ -356,7 +352,7 @@ async fn batches_are_chosen_by_what_they_are() {
 
     // What waits for an output is left out for that output.
     something_waits(&mut world).await;
-    let waiting = world.agent.house().spool.batches();
+    let waiting = world.agent.house().spool.numbers();
     assert!(!waiting.is_empty());
     let with_spool = Choice {
         with_spool: true,

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
 use crate::state::{
-    BatchContent, BatchSource, CollectionKey, EventFile, Origin, PolledCounts, Record, Settlement,
-    exactly,
+    BatchContent, BatchPicture, BatchSource, CollectionKey, EventFile, Origin, PolledCounts,
+    Record, Settlement, exactly,
 };
 use crate::taxii::Timestamp;
 use crate::taxii::window::PollWindow;
@@ -58,8 +58,13 @@ impl BatchHead {
     /// Bytes on disk, but for this head.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let bytes = self.files.iter().map(|file| file.bytes);
-        bytes.fold(0, u64::saturating_add)
+        EventFile::bytes_of(&self.files)
+    }
+
+    /// Where it comes from and what it is made of, which is what the ledger knows of it.
+    #[must_use]
+    pub fn source(&self) -> Option<BatchSource> {
+        BatchSource::of(&self.told())
     }
 
     /// The collection that it is of.
@@ -132,17 +137,10 @@ impl BatchHead {
         }
     }
 
-    /// Whether nobody has fetched it: its events lie elsewhere, or are of no use any more when they are
-    /// delivered.
+    /// Whether nobody has fetched it.
     #[must_use]
     pub fn is_copy(&self) -> bool {
-        matches!(
-            self.record,
-            Record::BatchAdded {
-                origin: Origin::Replay | Origin::Test,
-                ..
-            }
-        )
+        matches!(&self.record, Record::BatchAdded { origin, .. } if origin.is_copy())
     }
 
     /// Each file with its first line.
@@ -154,9 +152,15 @@ impl BatchHead {
         })
     }
 
-    /// The head as the ledger knows it, without what only people look at.
+    /// The head as the ledger knows it, without what only people look at; none if the record of the
+    /// batch does not say what it is made of.
     #[must_use]
-    pub fn from_ledger(seq: u64, source: &BatchSource, outputs: Vec<String>) -> Self {
+    pub fn of_owed(seq: u64, batch: &BatchPicture) -> Option<Self> {
+        let outputs = batch.outputs.iter().cloned().collect();
+        Some(Self::from_ledger(seq, batch.source.as_ref()?, outputs))
+    }
+
+    fn from_ledger(seq: u64, source: &BatchSource, outputs: Vec<String>) -> Self {
         let BatchSource {
             key,
             origin,
@@ -202,8 +206,8 @@ impl BatchHead {
                 letters: Vec::new(),
                 window: window.clone(),
                 content: None,
-                settles: settles.clone(),
-                copies: copies.clone(),
+                settles: settles.as_deref().cloned(),
+                copies: copies.as_deref().cloned(),
             },
         };
         Self {
@@ -221,19 +225,16 @@ impl BatchHead {
 
     /// Reads the head of the batch in `folder`.
     pub(super) fn read(disk: &Disk, folder: &Path) -> io::Result<Self> {
-        Self::parse(&disk.read_at_most(&folder.join(FILE_NAME), MAX_HEAD_BYTES)?)
+        Self::parse(&read_text(disk, folder)?)
+    }
+
+    /// Whether the head in `folder` is whole, without taking it apart.
+    pub(super) fn check(disk: &Disk, folder: &Path) -> io::Result<()> {
+        body(&read_text(disk, folder)?).map(drop)
     }
 
     fn parse(json: &[u8]) -> io::Result<Self> {
-        let damaged = |text: &'static str| io::Error::new(io::ErrorKind::InvalidData, text);
-        let text = std::str::from_utf8(json).map_err(|_| damaged("it is not UTF-8"))?;
-        let (body, crc) = text
-            .rsplit_once(CRC_KEY)
-            .ok_or_else(|| damaged("its checksum is missing"))?;
-        let crc = crc.strip_suffix("\"\n}\n");
-        if crc != Some(&checksum(body.as_bytes())) {
-            return Err(damaged("it does not have its checksum"));
-        }
+        let body = body(json)?;
         serde_json::from_str(&format!("{body}\n}}")).map_err(io::Error::from)
     }
 
@@ -244,6 +245,24 @@ impl BatchHead {
         let crc = checksum(body.as_bytes());
         Ok(format!("{body}{CRC_KEY}{crc}\"\n}}\n").into_bytes())
     }
+}
+
+fn read_text(disk: &Disk, folder: &Path) -> io::Result<Vec<u8>> {
+    disk.read_at_most(&folder.join(FILE_NAME), MAX_HEAD_BYTES)
+}
+
+/// What stands before the CRC of a head, if it has that CRC.
+fn body(json: &[u8]) -> io::Result<&str> {
+    let damaged = |text: &'static str| io::Error::new(io::ErrorKind::InvalidData, text);
+    let text = std::str::from_utf8(json).map_err(|_| damaged("it is not UTF-8"))?;
+    let (body, crc) = text
+        .rsplit_once(CRC_KEY)
+        .ok_or_else(|| damaged("its checksum is missing"))?;
+    let crc = crc.strip_suffix("\"\n}\n");
+    if crc != Some(&checksum(body.as_bytes())) {
+        return Err(damaged("it does not have its checksum"));
+    }
+    Ok(body)
 }
 
 fn checksum(bytes: &[u8]) -> String {

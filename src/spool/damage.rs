@@ -2,11 +2,13 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::batch::{self, BatchHead};
 use super::event_file::{self, EventFileWriter, EventLines};
-use super::{BatchReader, DamagedLine, Place, SetAside, Spool, SpoolError, Staging, io_error};
+use super::{
+    BatchReader, DamagedLine, InPlace, Place, SetAside, Spool, SpoolError, Staging, io_error,
+    number_of,
+};
 use crate::crash::{self, Point};
 use crate::disk;
 use crate::state::EventFile;
@@ -35,12 +37,18 @@ impl FileDamage {
 
     /// A file cannot be read: it is gone, or its place on the disk is; anything else may pass.
     pub(super) fn reading(file: &str, error: io::Error) -> io::Error {
-        if error.kind() == io::ErrorKind::NotFound || disk::is_unreadable(&error) {
+        if is_damage(&error) {
             Self::found(file, error.to_string())
         } else {
             error
         }
     }
+}
+
+/// What is read is gone, or its place on the disk is, or it is not what was written; all else may pass.
+fn is_damage(error: &io::Error) -> bool {
+    let is_of_content = error.raw_os_error().is_none();
+    is_of_content || error.kind() == io::ErrorKind::NotFound || disk::is_unreadable(error)
 }
 
 /// A file of a batch that is written again.
@@ -174,7 +182,7 @@ impl Spool {
     ) -> Result<(), SpoolError> {
         let to = self.folder(head.seq).join(&file.name);
         let put_back = || -> io::Result<()> {
-            self.write_head(head)?;
+            self.make_head(head)?;
             self.disk.rename(&rewritten.0, &to)?;
             crash::point(Point::FileBack);
             Ok(())
@@ -192,7 +200,7 @@ impl Spool {
         let from = self.quarantine.join(name);
         let take = || -> io::Result<()> {
             EventLines::open(&self.disk, &self.quarantine, &named(file, name))?;
-            self.write_head(head)?;
+            self.make_head(head)?;
             let to = self.folder(head.seq).join(&file.name);
             self.disk.rename(&from, &to)?;
             crash::point(Point::FileReclaimed);
@@ -201,14 +209,30 @@ impl Spool {
         take().map_err(io_error("taking back", &from))
     }
 
-    /// Writes the head of a batch if what lies there is not it, and makes its folder if that is
-    /// gone; what lay there goes to `quarantine/`. Tells whether there was something to do.
+    /// Whether the head of a batch in place is damaged or gone; an error says that it cannot be read now.
+    pub fn is_head_damaged(&self, seq: u64) -> Result<bool, SpoolError> {
+        let folder = self.folder(seq);
+        match BatchHead::check(&self.disk, &folder) {
+            Ok(()) => Ok(false),
+            Err(error) if is_damage(&error) => Ok(true),
+            Err(error) => Err(io_error("reading the head in", &folder)(error)),
+        }
+    }
+
+    /// The same as [`write_head`](Self::write_head), and makes the folder if that is gone.
+    fn make_head(&self, head: &BatchHead) -> io::Result<bool> {
+        self.disk.create_folders(&self.folder(head.seq))?;
+        self.write_head(head)
+    }
+
+    /// Writes the head of a batch if what lies there is not it; what lay there goes to `quarantine/`.
+    /// Tells whether there was something to do.
     pub(super) fn write_head(&self, head: &BatchHead) -> io::Result<bool> {
         let folder = self.folder(head.seq);
-        if BatchHead::read(&self.disk, &folder).is_ok_and(|found| found == *head) {
+        let found = BatchHead::read(&self.disk, &folder);
+        if found.is_ok_and(|found| found.source() == head.source()) {
             return Ok(false);
         }
-        self.disk.create_folders(&folder)?;
         let path = folder.join(batch::FILE_NAME);
         if self.disk.exists(&path)? {
             let name = format!("{:012}-{}", head.seq, batch::FILE_NAME);
@@ -226,26 +250,30 @@ impl Spool {
         Ok(true)
     }
 
-    /// Writes the head of a batch again, as the ledger knows it, and takes the batch in. Tells
-    /// whether there was something to do.
-    pub fn restore_head(&self, head: BatchHead) -> Result<bool, SpoolError> {
+    /// Writes the head of a batch that is not in place, as the ledger knows it, and takes the batch in.
+    pub fn restore_batch(&self, head: &BatchHead) -> Result<(), SpoolError> {
         let folder = self.folder(head.seq);
-        let is_new = self
-            .write_head(&head)
+        self.make_head(head)
             .map_err(io_error("writing the head of", &folder))?;
-        self.lock().insert(head);
-        Ok(is_new)
+        self.lock().insert(head.seq, InPlace::from(head));
+        Ok(())
+    }
+
+    /// Writes the head of a batch in place again, if it is not whole. Tells whether there was something
+    /// to do: there is not if the batch has gone to the archive meanwhile.
+    pub fn restore_head(&self, head: &BatchHead) -> Result<bool, SpoolError> {
+        match self.write_head(head) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            written => written.map_err(io_error("writing the head of", &self.folder(head.seq))),
+        }
     }
 
     /// Moves the folders to `quarantine/` that lie where batches do and are none, and gives what
-    /// they are called; a batch that was [restored](Self::restore_head) is one.
+    /// they are called; a batch that was [restored](Self::restore_batch) is one.
     pub fn set_aside_headless(&self) -> Result<Vec<String>, SpoolError> {
         let mut set_aside = Vec::new();
         for name in self.folders()? {
-            let seq = name.parse::<u64>().ok();
-            let is_batch = seq
-                .is_some_and(|seq| self.batch(seq).is_some() && self.folder(seq).ends_with(&name));
-            if is_batch {
+            if number_of(&name).is_some_and(|seq| self.in_place(seq).is_some()) {
                 continue;
             }
             let from = self.ready.join(&name);
@@ -261,8 +289,8 @@ impl Spool {
 
     /// Reads a batch that was delivered, if the archive still has it.
     #[must_use]
-    pub fn read_archived(&self, seq: u64) -> Option<(Arc<BatchHead>, BatchReader)> {
-        let head = self.head_at(Place::Archive, seq).ok()?;
+    pub fn read_archived(&self, seq: u64) -> Option<(BatchHead, BatchReader)> {
+        let head = self.read_head(Place::Archive, seq).ok()?;
         let folder = self.archive.path(seq);
         let reader = BatchReader::open(&self.disk, &folder, &head, 0, |_| false);
         Some((head, reader))

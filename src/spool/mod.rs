@@ -6,6 +6,7 @@ mod archive;
 mod batch;
 mod damage;
 mod dead_letters;
+mod error;
 mod event_file;
 mod in_place;
 mod inspection;
@@ -18,8 +19,7 @@ mod sets;
 mod staging;
 mod whereabouts;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,10 @@ pub use damage::{FileDamage, Rewritten};
 pub use dead_letters::{
     DamagedLine, DamagedSegment, DeadLetters, KeepLetterError, MEND_LETTERS, SetAside,
 };
-use in_place::InPlace;
+pub use error::SpoolError;
+use error::io_error;
+pub use in_place::InPlace;
+use in_place::Places;
 pub use inspection::{InspectedBatch, InspectedFile};
 pub use letter::{About, BlockLetter, EventLetter, LetterHead, with_event};
 pub use quarantine::Quarantined;
@@ -52,6 +55,7 @@ pub use staging::{Mark, Staging};
 pub use whereabouts::Place;
 
 pub use crate::state::EventFile;
+use crate::state::{BatchPicture, CollectionKey};
 
 /// A folder of a batch is called by its number, of so many digits.
 const NUMBER_DIGITS: usize = 12;
@@ -77,15 +81,15 @@ pub struct Spool {
     quarantine: PathBuf,
     /// What the latest polls brought, by collection.
     sets: PathBuf,
-    /// Batches in whose folders such a set still lies.
-    unadopted_sets: Mutex<BTreeSet<u64>>,
+    /// Batches in whose folders such a set still lies, with the collection that it is of.
+    unadopted_sets: Mutex<BTreeMap<u64, CollectionKey>>,
     max_bytes: u64,
     min_free_disk: u64,
     max_quarantine_bytes: u64,
     quarantined: Mutex<Quarantined>,
     dead_letters: DeadLetters,
     archive: Archive,
-    batches: Mutex<InPlace>,
+    batches: Mutex<Places>,
     keep_raw: bool,
     staged: AtomicU64,
     /// Bytes of events that the polls under way have staged.
@@ -100,89 +104,14 @@ pub struct Spool {
     news: watch::Sender<u64>,
 }
 
-/// The spool cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SpoolError {
-    /// The disk fails.
-    #[error("{action} {path:?} failed: {source}; free space or mend the disk")]
-    Io {
-        /// What was to be done.
-        action: &'static str,
-        /// To what.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// There is no room.
-    #[error(
-        "the spool is full: {pending} bytes wait for delivery, {limit} are allowed \
-         (state.max_spool_bytes), and {free} bytes of disk are free, of which {min_free} must \
-         stay (state.min_free_disk){}",
-        aside(*quarantine)
-    )]
-    Full {
-        /// Bytes that wait for delivery.
-        pending: u64,
-        /// What they may be.
-        limit: u64,
-        /// Free bytes of disk.
-        free: u64,
-        /// What must stay free.
-        min_free: u64,
-        /// What `quarantine/` takes, if that is much.
-        quarantine: Option<u64>,
-    },
-    /// A batch is larger than what is left.
-    #[error(
-        "the spool has no room for this window: it takes at least {needed} bytes, {room} are left"
-    )]
-    TooLarge {
-        /// Bytes that it took so far.
-        needed: u64,
-        /// Bytes that it may take.
-        room: u64,
-    },
-    /// The set of a collection is too large to be compared with the next.
-    #[error(
-        "the answer is too large to be compared with the next one: {0} (limits.max_set_events)"
-    )]
-    SetTooLarge(#[from] SetTooLarge),
-    /// A dead letter could not be kept.
-    #[error(transparent)]
-    DeadLetter(#[from] KeepLetterError),
-}
-
-impl SpoolError {
-    /// The damage to a file of events that it tells of; none of a disk that fails.
-    #[must_use]
-    pub fn damage(&self) -> Option<&FileDamage> {
-        match self {
-            Self::Io { source, .. } => FileDamage::of(source),
-            _ => None,
-        }
-    }
-
-    /// What was read could not be staged: there is no room, or the disk fails.
-    #[must_use]
-    pub fn staging(source: io::Error, folder: &Path) -> Self {
-        if let Some(error) = found_in::<SetTooLarge>(&source) {
-            return Self::SetTooLarge(*error);
-        }
-        match found_in::<NoRoom>(&source) {
-            Some(&NoRoom { needed, room }) => Self::TooLarge { needed, room },
-            None => Self::Io {
-                action: "staging in",
-                path: folder.to_owned(),
-                source,
-            },
-        }
-    }
-}
-
 impl Spool {
     /// Opens the spool below the state folder: what was being staged is removed, what is ready is
-    /// found.
-    pub fn open(disk: &Disk, config: &StateConfig) -> Result<Self, SpoolError> {
+    /// found. Of what somebody is `owed` the head is not read: the ledger knows what is in it.
+    pub fn open(
+        disk: &Disk,
+        config: &StateConfig,
+        owed: impl Fn(u64) -> Option<Arc<BatchPicture>>,
+    ) -> Result<Self, SpoolError> {
         let state = config.directory.clone();
         let spool = state.join("spool");
         let staging = spool.join("staging");
@@ -248,7 +177,7 @@ impl Spool {
             .map_err(io_error("clearing", &spool.staging))?;
         crash::point(Point::StagingRemoved);
         spool
-            .find_ready()
+            .find_ready(owed)
             .map_err(io_error("reading", &spool.ready))?;
         crash::point(Point::SpoolOpened);
         Ok(spool)
@@ -312,7 +241,7 @@ impl Spool {
 
     /// Puts a finished batch in place. When this returns it is durable, and a restart finds it; its
     /// ledger record is the caller's to append.
-    pub fn commit(&self, mut staging: Staging, head: BatchHead) -> Result<(), SpoolError> {
+    pub fn commit(&self, mut staging: Staging, head: &BatchHead) -> Result<(), SpoolError> {
         let newer = head.seq.saturating_add(1);
         let set = staging.write_set(newer);
         let set = set.map_err(|error| SpoolError::staging(error, staging.folder()))?;
@@ -340,9 +269,9 @@ impl Spool {
         staging.keep();
         crash::point(Point::Committed);
         if set.is_some() {
-            self.unadopted_sets().insert(head.seq);
+            self.unadopted_sets().insert(head.seq, head.key());
         }
-        self.lock().insert(head);
+        self.lock().insert(head.seq, InPlace::from(head));
         Ok(())
     }
 
@@ -442,16 +371,10 @@ impl Spool {
         self.news.subscribe()
     }
 
-    /// The batches in place, oldest first.
-    #[must_use]
-    pub fn batches(&self) -> Vec<Arc<BatchHead>> {
-        self.lock().iter().cloned().collect()
-    }
-
     /// The numbers of the batches in place, in order.
     #[must_use]
     pub fn numbers(&self) -> Vec<u64> {
-        self.lock().iter().map(|head| head.seq).collect()
+        self.lock().numbers().collect()
     }
 
     /// What waits for delivery.
@@ -461,7 +384,7 @@ impl Spool {
         Waiting {
             batches: in_place.count(),
             bytes: in_place.bytes(),
-            oldest_at: in_place.iter().next().map(|head| head.staged_at),
+            oldest_at: in_place.oldest().map(|batch| batch.staged_at),
         }
     }
 
@@ -478,10 +401,16 @@ impl Spool {
         newest
     }
 
-    /// The head of a batch.
+    /// What is known of a batch in place; none if there is none of this number.
     #[must_use]
-    pub fn batch(&self, seq: u64) -> Option<Arc<BatchHead>> {
-        self.lock().get(seq).cloned()
+    pub fn in_place(&self, seq: u64) -> Option<InPlace> {
+        self.lock().get(seq)
+    }
+
+    /// Reads the head of a batch in place.
+    pub fn head(&self, seq: u64) -> Result<BatchHead, SpoolError> {
+        let read = self.read_head(Place::Spool, seq);
+        read.map_err(io_error("reading the head in", &self.folder(seq)))
     }
 
     /// Reads the events of a batch from line `from`, without the files of which `is_damaged`.
@@ -500,7 +429,7 @@ impl Spool {
     #[must_use]
     pub fn inspect(&self, head: &BatchHead) -> Option<InspectedBatch> {
         let found = InspectedBatch::read(&self.disk, &self.folder(head.seq), head);
-        self.batch(head.seq).map(|_| found)
+        self.in_place(head.seq).map(|_| found)
     }
 
     /// What the folders are called that lie where batches do.
@@ -520,14 +449,14 @@ impl Spool {
                  compared with the one before, and what this one brought comes again"
             );
         }
-        let Some(head) = self.lock().remove(seq) else {
+        let Some(batch) = self.lock().remove(seq) else {
             return Ok(());
         };
-        let taken = if head.is_copy() {
+        let taken = if batch.is_copy {
             // It would push out of the archive what it is a copy of.
-            self.archive.leave_out(&folder, head.seq)
+            self.archive.leave_out(&folder, seq)
         } else {
-            self.archive.take(&folder, head.seq, now)
+            self.archive.take(&folder, seq, now)
         };
         self.announce();
         taken.map_err(io_error("archiving", &folder))
@@ -680,51 +609,39 @@ impl Spool {
         Ok(())
     }
 
-    fn find_ready(&self) -> io::Result<()> {
+    fn find_ready(&self, owed: impl Fn(u64) -> Option<Arc<BatchPicture>>) -> io::Result<()> {
         let mut batches = self.lock();
         for name in self.disk.names(&self.ready)? {
-            let folder = self.ready.join(&name);
-            match BatchHead::read(&self.disk, &folder) {
-                Ok(head) if folder == self.folder(head.seq) => {
-                    if self.disk.exists(&folder.join(sets::FILE_NAME))? {
-                        self.unadopted_sets().insert(head.seq);
-                    }
-                    batches.insert(head);
-                }
-                // What the ledger knows of it is written again; what it does not is set aside.
-                Ok(_) | Err(_) => {}
+            // What neither ledger nor head tell of is set aside.
+            let Some(seq) = number_of(&name) else {
+                continue;
+            };
+            let folder = self.folder(seq);
+            let owed = owed(seq);
+            let (batch, key) = match owed.as_ref().and_then(|owed| owed.source.as_ref()) {
+                Some(source) => (InPlace::from(source), source.key.clone()),
+                None => match BatchHead::read(&self.disk, &folder) {
+                    Ok(head) if head.seq == seq => (InPlace::from(&head), head.key()),
+                    Ok(_) | Err(_) => continue,
+                },
+            };
+            if self.disk.exists(&folder.join(sets::FILE_NAME))? {
+                self.unadopted_sets().insert(seq, key);
             }
+            batches.insert(seq, batch);
         }
         Ok(())
     }
 
-    fn unadopted_sets(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+    fn unadopted_sets(&self) -> MutexGuard<'_, BTreeMap<u64, CollectionKey>> {
         self.unadopted_sets
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, InPlace> {
+    fn lock(&self) -> MutexGuard<'_, Places> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// An error of this kind inside an I/O error, however deep: readers and writers wrap what they pass on.
-fn found_in<T: Error + 'static>(error: &io::Error) -> Option<&T> {
-    let mut cause: Option<&(dyn Error + 'static)> = error.get_ref().map(|inner| inner as _);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        // What an I/O error carries does not show as its source.
-        let carrier = error.downcast_ref::<io::Error>();
-        let shared = error.downcast_ref::<Arc<io::Error>>();
-        cause = match carrier.or(shared.map(|error| &**error)) {
-            Some(carrier) => carrier.get_ref().map(|inner| inner as _),
-            None => error.source(),
-        };
-    }
-    None
 }
 
 /// What the folder of a batch is called.
@@ -732,26 +649,16 @@ fn batch_name(seq: u64) -> String {
     format!("{seq:0NUMBER_DIGITS$}")
 }
 
+/// The batch whose folder is called so.
+fn number_of(name: &str) -> Option<u64> {
+    let seq = name.parse().ok()?;
+    (batch_name(seq) == name).then_some(seq)
+}
+
 /// The batch of which something with this name is.
 fn batch_named(name: &str) -> Option<u64> {
     let number = name.split(['-', '.']).next()?;
     (number.len() == NUMBER_DIGITS).then(|| number.parse().ok())?
-}
-
-/// What a person might take away where room is short.
-fn aside(quarantine: Option<u64>) -> String {
-    quarantine.map_or_else(String::new, |bytes| {
-        format!("; quarantine/ takes {bytes} bytes, which are for you to look at and remove")
-    })
-}
-
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolError {
-    let path = path.to_owned();
-    move |source| SpoolError::Io {
-        action,
-        path,
-        source,
-    }
 }
 
 #[cfg(test)]

@@ -12,12 +12,11 @@
 use std::collections::HashSet;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sha2::{Digest, Sha256};
 
-use super::{BatchHead, Spool, SpoolError, Staging, io_error};
+use super::{Spool, SpoolError, Staging, io_error};
 use crate::event::EventId;
 use crate::state::CollectionKey;
 use crate::tape::Tape;
@@ -279,7 +278,7 @@ impl Spool {
 
     /// The set of a batch is not kept: all that comes next is compared with what was there before.
     pub fn drop_set(&self, seq: u64) -> Result<(), SpoolError> {
-        if !self.unadopted_sets().remove(&seq) {
+        if self.unadopted_sets().remove(&seq).is_none() {
             return Ok(());
         }
         let folder = self.folder(seq);
@@ -291,16 +290,16 @@ impl Spool {
 
     /// The set of a batch that the ledger knows takes the place of the one before, if there is one.
     pub fn adopt_set(&self, seq: u64) -> Result<(), SpoolError> {
-        if !self.unadopted_sets().contains(&seq) {
+        let Some(key) = self.unadopted_sets().get(&seq).cloned() else {
             return Ok(());
-        }
-        let Some(head) = self.lock().get(seq).cloned() else {
+        };
+        if self.in_place(seq).is_none() {
             // It has gone to the archive, and its set with it.
             self.unadopted_sets().remove(&seq);
             return Ok(());
-        };
+        }
         let new = self.folder(seq).join(FILE_NAME);
-        let kept = self.set_file(&key_of(&head));
+        let kept = self.set_file(&key);
         let adopt = || -> io::Result<()> {
             let is_newer = self.read_set(&kept)?.is_none_or(|set| set.as_of <= seq);
             if is_newer {
@@ -361,12 +360,10 @@ impl Spool {
 
     /// The sets that lie in batches of the collection, the oldest first.
     fn adopt_sets(&self, key: &CollectionKey) -> Result<(), SpoolError> {
-        let unadopted: Vec<u64> = self.unadopted_sets().iter().copied().collect();
-        for seq in unadopted {
-            let is_of_it = |head: &Arc<BatchHead>| key_of(head) == *key;
-            if self.lock().get(seq).is_none_or(is_of_it) {
-                self.adopt_set(seq)?;
-            }
+        let unadopted = self.unadopted_sets().clone().into_iter();
+        let of_it = unadopted.filter(|(_, of)| of == key);
+        for (seq, _) in of_it {
+            self.adopt_set(seq)?;
         }
         Ok(())
     }
@@ -411,13 +408,6 @@ impl Spool {
         let digest = digest.finalize();
         let id = digest.first_chunk().copied().unwrap_or_default();
         self.sets.join(format!("{}.ids", EventId::from_bytes(id)))
-    }
-}
-
-fn key_of(head: &BatchHead) -> CollectionKey {
-    CollectionKey {
-        service: head.service.clone(),
-        collection: head.collection.clone(),
     }
 }
 

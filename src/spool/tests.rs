@@ -44,7 +44,7 @@ impl Scene {
     }
 
     fn open(&self) -> Spool {
-        Spool::open(&Disk::machine(), &self.config).unwrap()
+        Spool::open(&Disk::machine(), &self.config, |_| None).unwrap()
     }
 
     fn ready(&self, seq: u64) -> PathBuf {
@@ -91,7 +91,7 @@ fn record(seq: Option<u64>) -> Record {
 }
 
 /// Commits a batch whose files hold so many events each; event `n` is `{"n":n}`.
-fn commit(spool: &Spool, files: &[u64]) -> Arc<BatchHead> {
+fn commit(spool: &Spool, files: &[u64]) -> BatchHead {
     let mut staging = spool.stage("c").unwrap();
     let mut number = 0;
     for events in files {
@@ -105,11 +105,11 @@ fn commit(spool: &Spool, files: &[u64]) -> Arc<BatchHead> {
     commit_staged(spool, staging)
 }
 
-fn commit_staged(spool: &Spool, mut staging: Staging) -> Arc<BatchHead> {
+fn commit_staged(spool: &Spool, mut staging: Staging) -> BatchHead {
     let files = spool.finish(&mut staging, at(0), "s", "c").unwrap();
     let seq = spool.next_seq();
-    spool.commit(staging, head(seq, files)).unwrap();
-    spool.batch(seq).unwrap()
+    spool.commit(staging, &head(seq, files)).unwrap();
+    spool.head(seq).unwrap()
 }
 
 fn head(seq: u64, files: Vec<EventFile>) -> BatchHead {
@@ -124,17 +124,6 @@ fn head(seq: u64, files: Vec<EventFile>) -> BatchHead {
         record: record(Some(seq)),
         files,
     }
-}
-
-/// A head that states a file of so many bytes.
-pub(super) fn head_of(seq: u64, bytes: u64) -> BatchHead {
-    let file = EventFile {
-        name: "events-0001.jsonl.zst".into(),
-        events: 1,
-        bytes,
-        crc32: "00000000".into(),
-    };
-    head(seq, vec![file])
 }
 
 /// A block that outgrows its memory, with lines that are longer than what is handed over at once.
@@ -197,7 +186,7 @@ proptest! {
         let head = commit(&scene.open(), &files);
         // Found again by a later start.
         let spool = scene.open();
-        let found = spool.batch(head.seq).unwrap();
+        let found = spool.head(head.seq).unwrap();
         prop_assert_eq!(&found, &head);
         let events = files.iter().sum::<u64>();
         prop_assert_eq!(head.events(), events);
@@ -219,7 +208,7 @@ fn what_is_not_committed_is_gone() {
     std::mem::forget(staging);
     let spool = scene.open();
     assert!(!folder.exists());
-    assert!(spool.batches().is_empty());
+    assert!(spool.numbers().is_empty());
 }
 
 #[test]
@@ -277,7 +266,7 @@ fn a_batch_with_other_lines_than_its_head_says_is_an_error() {
         let scene = Scene::new();
         let spool = scene.open();
         let head = commit(&spool, &[5]);
-        let mut wrong = (*head).clone();
+        let mut wrong = head.clone();
         wrong.files[0].events = events;
         let mut reader = spool.read(&wrong, 0, |_| false);
         let outcome = (0..=6).find_map(|_| reader.next_line().err());
@@ -411,7 +400,57 @@ fn files_that_are_set_aside_are_passed_over_and_come_back() {
     assert!(spool.check_file(head.seq, middle).is_ok());
     drop(staging);
     let again = scene.open();
-    assert_eq!(again.batches(), [Arc::clone(&head)]);
+    assert_eq!(again.head(head.seq).unwrap(), head);
+}
+
+/// What the ledger knows of a batch that is owed.
+fn owed(head: &BatchHead) -> BatchPicture {
+    BatchPicture {
+        source: head.source(),
+        ..BatchPicture::default()
+    }
+}
+
+#[test]
+fn of_what_is_owed_no_head_is_read() {
+    let scene = Scene::new();
+    let first = scene.open();
+    let heads = [commit(&first, &[3, 1]), commit(&first, &[5])];
+    let (waiting, found) = (
+        first.waiting(),
+        heads.clone().map(|head| first.in_place(head.seq)),
+    );
+    drop(first);
+    for head in &heads {
+        fs::write(scene.ready(head.seq).join("batch.json"), "{").unwrap();
+    }
+    let of = |seq| {
+        heads
+            .iter()
+            .find(|head| head.seq == seq)
+            .map(|head| Arc::new(owed(head)))
+    };
+    let spool = Spool::open(&Disk::machine(), &scene.config, of).unwrap();
+    assert_eq!(spool.waiting(), waiting);
+    assert_eq!(heads.clone().map(|head| spool.in_place(head.seq)), found);
+    assert_eq!(spool.set_aside_headless().unwrap(), Vec::<String>::new());
+    for head in &heads {
+        assert!(spool.is_head_damaged(head.seq).unwrap());
+        assert!(spool.restore_head(head).unwrap());
+        assert_eq!(spool.head(head.seq).unwrap(), *head);
+        assert!(!spool.is_head_damaged(head.seq).unwrap());
+        assert!(!spool.restore_head(head).unwrap(), "it is written once");
+    }
+}
+
+#[test]
+fn a_head_is_written_again_only_where_its_batch_is() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let head = commit(&spool, &[1]);
+    spool.done(head.seq, at(1)).unwrap();
+    assert!(!spool.restore_head(&head).unwrap());
+    assert!(!scene.ready(head.seq).exists());
 }
 
 #[test]
@@ -420,7 +459,7 @@ fn a_head_that_cannot_be_read_goes_to_quarantine() {
     let head = commit(&scene.open(), &[1]);
     fs::write(scene.ready(head.seq).join("batch.json"), "{").unwrap();
     let spool = scene.open();
-    assert!(spool.batches().is_empty());
+    assert!(spool.numbers().is_empty());
     let name = format!("{:012}", head.seq);
     assert_eq!(spool.set_aside_headless().unwrap(), [name]);
     assert_eq!(spool.folders().unwrap(), Vec::<String>::new());
@@ -559,7 +598,7 @@ fn a_window_larger_than_what_is_left_is_told_while_it_is_written() {
 fn the_free_disk_counts_more_than_the_spool() {
     let mut scene = Scene::new();
     scene.config.min_free_disk = u64::MAX;
-    let spool = Spool::open(&Disk::machine(), &scene.config).unwrap();
+    let spool = Spool::open(&Disk::machine(), &scene.config, |_| None).unwrap();
     let error = spool.stage("c").unwrap_err();
     assert!(error.to_string().contains("state.min_free_disk"), "{error}");
 }
@@ -769,6 +808,6 @@ fn a_head_that_is_longer_than_any_can_be_is_damaged_and_not_read() {
     // A hole, which takes no room.
     file.set_len(1 << 40).unwrap();
     let spool = scene.open();
-    assert_eq!(spool.batches(), []);
+    assert!(spool.numbers().is_empty());
     assert_eq!(spool.set_aside_headless().unwrap().len(), 1);
 }

@@ -30,7 +30,7 @@ impl Spool {
     /// Where a batch lies; none if it is not here, or not any more.
     #[must_use]
     pub fn place(&self, seq: u64) -> Option<Place> {
-        if self.batch(seq).is_some() {
+        if self.in_place(seq).is_some() {
             return Some(Place::Spool);
         }
         self.archive.holds(seq).then_some(Place::Archive)
@@ -45,26 +45,9 @@ impl Spool {
         }
     }
 
-    /// The head of a batch at a place; that of an archived one is read.
-    pub fn head_at(&self, place: Place, seq: u64) -> io::Result<Arc<BatchHead>> {
-        match (place, self.batch(seq)) {
-            (Place::Spool, Some(head)) => Ok(head),
-            _ => BatchHead::read(&self.disk, &self.folder_at(place, seq)).map(Arc::new),
-        }
-    }
-
-    /// The text of an event, if spool or archive have it whole.
-    #[must_use]
-    pub fn event(&self, seq: u64, line: u64) -> Option<String> {
-        [Place::Spool, Place::Archive]
-            .into_iter()
-            .find_map(|place| {
-                let head = self.head_at(place, seq).ok()?;
-                let folder = self.folder_at(place, seq);
-                let mut reader = BatchReader::open(&self.disk, &folder, &head, line, |_| false);
-                let (number, text) = reader.next_line().ok()??;
-                (number == line).then_some(text)
-            })
+    /// Reads the head of a batch at a place.
+    pub fn read_head(&self, place: Place, seq: u64) -> io::Result<BatchHead> {
+        BatchHead::read(&self.disk, &self.folder_at(place, seq))
     }
 
     /// Reads the events of a batch at a place from line `from`, without the files of which

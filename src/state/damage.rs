@@ -10,7 +10,7 @@ use super::record::{BatchContent, CollectionKey, Copied, DamagedFile, Origin, Re
 use crate::delivery::{Cursor, Progress};
 use crate::taxii::window::PollWindow;
 
-/// Where a batch comes from and what it is made of.
+/// Where a batch comes from and what it is made of. What is rare is boxed: thousands may wait.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchSource {
     /// Its collection.
@@ -23,10 +23,49 @@ pub struct BatchSource {
     pub content: BatchContent,
     /// The lines of a damaged batch whose place it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settles: Option<Settlement>,
+    pub settles: Option<Box<Settlement>>,
     /// What it is a copy of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub copies: Option<Copied>,
+    pub copies: Option<Box<Copied>>,
+}
+
+impl BatchSource {
+    /// Of the batch that a record brings; none if the record does not say what it is made of.
+    #[must_use]
+    pub fn of(record: &Record) -> Option<Self> {
+        let (key, origin, window, content) = match record {
+            Record::Polled {
+                key,
+                origin,
+                window,
+                content,
+                ..
+            } => (key, *origin, Some(window), content),
+            Record::Pushed { key, content, .. } => (key, Origin::Inbox, None, content),
+            Record::BatchAdded {
+                key,
+                origin,
+                window,
+                content,
+                ..
+            } => (key, *origin, window.as_ref(), content),
+            _ => return None,
+        };
+        let (settles, copies) = match record {
+            Record::BatchAdded {
+                settles, copies, ..
+            } => (settles.clone().map(Box::new), copies.clone().map(Box::new)),
+            _ => (None, None),
+        };
+        Some(Self {
+            key: key.clone(),
+            origin,
+            window: window.cloned(),
+            content: content.clone()?,
+            settles,
+            copies,
+        })
+    }
 }
 
 /// What is damaged of a batch.
@@ -127,11 +166,13 @@ impl Picture {
         let Some(batch) = self.batches.get_mut(&seq).map(Arc::make_mut) else {
             return;
         };
-        let damage = batch.damage.get_or_insert_with(|| Damage {
-            key: key.clone(),
-            window: window.cloned(),
-            files: Vec::new(),
-            failures: 0,
+        let damage = batch.damage.get_or_insert_with(|| {
+            Box::new(Damage {
+                key: key.clone(),
+                window: window.cloned(),
+                files: Vec::new(),
+                failures: 0,
+            })
         });
         let known = &mut damage.files;
         known.retain(|known| files.iter().all(|file| file.name != known.name));

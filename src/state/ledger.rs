@@ -11,7 +11,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 
 use super::picture::Picture;
 use super::record::Record;
@@ -19,7 +18,7 @@ use crate::crash::{self, Point};
 use crate::disk::{self, Disk, DiskFile};
 pub use history::HistoryLine;
 pub(super) use history::{history, recent};
-use line::{WrittenSnapshot, encode};
+use line::WrittenSnapshot;
 pub(super) use reading::Reading;
 
 /// A segment is closed when it has grown to this.
@@ -163,7 +162,11 @@ impl Ledger {
         if self.file.is_none() || self.is_full() {
             self.begin_segment(now, before)?;
         }
-        self.write(now, record)
+        self.write(|file, number| {
+            let line = line::encode(number, now, record)?;
+            put_record(file, &line).map_err(serde_json::Error::io)?;
+            Ok(line.len() as u64)
+        })
     }
 
     /// Whether the segment has as many records as it may. A snapshot that is large by itself leaves
@@ -201,7 +204,8 @@ impl Ledger {
         self.file = Some(file);
         self.bytes = 0;
         let snapshot = WrittenSnapshot::Snapshot { picture };
-        if let Err(error) = self.write(now, &snapshot) {
+        let put = |file: &mut dyn DiskFile, number| line::write(file, number, now, &snapshot);
+        if let Err(error) = self.write(put) {
             // On a full disk there is a new try every few seconds; they must not pile up. Where it
             // cannot be removed, it is passed over when it is read.
             let _ = self.disk.remove_file(&self.path(segment));
@@ -213,17 +217,28 @@ impl Ledger {
         Ok(())
     }
 
-    fn write(&mut self, now: DateTime<Utc>, record: &impl Serialize) -> Result<u64, AppendError> {
+    /// Writes a line, durably, and gives its number; `put` gives how many bytes it has.
+    fn write(
+        &mut self,
+        put: impl FnOnce(&mut dyn DiskFile, u64) -> Result<u64, serde_json::Error>,
+    ) -> Result<u64, AppendError> {
         let number = self.number + 1;
-        let line = encode(number, now, record)?;
         let path = self.path(self.segment);
+        let io_error = |source| AppendError::Io { path, source };
         // Taken out, and put back only when all went well.
-        let written = match self.file.take() {
-            Some(mut file) => append(&mut *file, line.as_bytes()).map(|()| self.file = Some(file)),
-            None => Err(io::Error::other("no segment is open")),
+        let Some(mut file) = self.file.take() else {
+            return Err(io_error(io::Error::other("no segment is open")));
         };
-        written.map_err(|source| AppendError::Io { path, source })?;
-        self.bytes += line.len() as u64;
+        let bytes = match put(&mut *file, number) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_io() => return Err(io_error(error.into())),
+            Err(error) => return Err(error.into()),
+        };
+        crash::point(Point::RecordWritten);
+        disk::sync(&mut *file).map_err(io_error)?;
+        crash::point(Point::RecordSynced);
+        self.file = Some(file);
+        self.bytes += bytes;
         self.number = number;
         Ok(number)
     }
@@ -261,14 +276,9 @@ fn segment_name(segment: u64) -> String {
     format!("{segment:08}.jsonl")
 }
 
-/// Appends to the ledger, durably.
-fn append(file: &mut dyn DiskFile, line: &[u8]) -> io::Result<()> {
+fn put_record(file: &mut dyn DiskFile, line: &[u8]) -> io::Result<()> {
     crash::torn(Point::RecordTorn, file, line)?;
-    file.write_all(line)?;
-    crash::point(Point::RecordWritten);
-    disk::sync(file)?;
-    crash::point(Point::RecordSynced);
-    Ok(())
+    file.write_all(line)
 }
 
 /// The numbers of the segments, oldest first.

@@ -6,6 +6,7 @@ mod diary;
 mod folder;
 pub mod ledger;
 mod lock;
+mod names;
 mod picture;
 mod record;
 mod restoration;
@@ -32,6 +33,7 @@ use diary::Earlier;
 pub use diary::{Delivered, Diary, DiaryEntry};
 use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError, Reading};
 pub use lock::{LockError, StateLock};
+pub use names::Names;
 pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
 pub(crate) use record::exactly;
 pub use record::{
@@ -176,9 +178,8 @@ impl State {
             mut picture,
             missing,
             way,
-        } = restoration::tell(&mut reading, &found, has_spool);
+        } = restoration::tell(&mut reading, &found, || store.picture(), has_spool);
         tell_what_was_found(&reading, &found, way, &picture);
-        drop(found);
         // Before the store forgets what only it knew.
         let ledger = Ledger::go_on(disk, &ledger_folder, &reading, &picture, now)?;
         // A segment that was begun has used one.
@@ -418,14 +419,10 @@ impl State {
     ) -> T {
         let inner = self.lock();
         let picture = &self.shown().picture;
-        let outputs = picture.output_names().into_iter();
-        let begun: BTreeMap<&str, BTreeSet<u64>> = outputs
-            .map(|name| (name, inner.store.begun(name)))
-            .collect();
         // Thousands may wait of which nothing is done yet.
+        let begun = inner.store.begun();
         look(picture, &|output, seq, batch| {
-            let is_begun = begun.get(output).is_some_and(|begun| begun.contains(&seq));
-            if is_begun || batch.settled.contains_key(output) {
+            if begun.contains(&seq) || !batch.settled.is_empty() {
                 inner.progress(output, seq, batch)
             } else {
                 Progress::default()
@@ -446,7 +443,8 @@ impl State {
             let batch = shown.picture.batches.get(seq)?;
             let lacks = |output: &String| batch.lacks(&inner.progress(output, *seq, batch)) > 0;
             let is_lacking = batch.outputs.iter().any(lacks);
-            Some((*seq, batch.damage.clone().filter(|_| is_lacking)?))
+            let damage = batch.damage.as_deref().filter(|_| is_lacking);
+            Some((*seq, damage?.clone()))
         });
         lacking.collect()
     }

@@ -11,8 +11,9 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::damage::{BatchSource, Damage, SettledLines};
+use super::names::Names;
 use super::record::{
-    CollectionKey, Finished, LetterCount, Origin, PolledCounts, Record, Removal, RemovedLetter,
+    Brought, CollectionKey, Finished, LetterCount, PolledCounts, Record, Removal, RemovedLetter,
 };
 use crate::delivery::{Cursor, Progress};
 use crate::taxii::Timestamp;
@@ -98,7 +99,7 @@ pub struct BatchPicture {
     /// Its events.
     pub events: u64,
     /// The outputs that have not done with it.
-    pub outputs: BTreeSet<String>,
+    pub outputs: Names,
     /// By output, the lines whose dead letters a person has dealt with already.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removed: BTreeMap<String, RemovedLines>,
@@ -107,7 +108,7 @@ pub struct BatchPicture {
     pub source: Option<BatchSource>,
     /// What is damaged of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub damage: Option<Damage>,
+    pub damage: Option<Box<Damage>>,
     /// By output, the lines of damaged files that will not come back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settled: BTreeMap<String, SettledLines>,
@@ -306,18 +307,17 @@ impl Picture {
 
     /// Takes in a record that may bring a batch.
     fn apply_batch(&mut self, number: u64, at: DateTime<Utc>, record: &Record) {
+        if let Some(brought) = record.brings() {
+            self.added(&brought, BatchSource::of(record));
+        }
         match record {
             Record::Polled {
                 key,
                 checkpoint,
-                seq,
-                outputs,
                 counts,
                 clock_offset_ms,
                 gap,
-                origin,
-                window,
-                content,
+                ..
             } => {
                 let collection = self.came(at, key, counts);
                 collection.gaps += u64::from(gap.is_some());
@@ -330,60 +330,16 @@ impl Picture {
                 if let Some(offset) = clock_offset_ms {
                     self.clock_offsets_ms.insert(key.service.clone(), *offset);
                 }
-                if let Some(seq) = *seq {
-                    let source = content.clone().map(|content| BatchSource {
-                        key: key.clone(),
-                        origin: *origin,
-                        window: Some(window.clone()),
-                        content,
-                        settles: None,
-                        copies: None,
-                    });
-                    self.added(seq, counts.events, outputs, source);
-                }
             }
-            Record::Pushed {
-                key,
-                seq,
-                outputs,
-                counts,
-                content,
-                ..
-            } => {
+            Record::Pushed { key, counts, .. } => {
                 self.came(at, key, counts);
-                if let Some(seq) = *seq {
-                    let source = content.clone().map(|content| BatchSource {
-                        key: key.clone(),
-                        origin: Origin::Inbox,
-                        window: None,
-                        content,
-                        settles: None,
-                        copies: None,
-                    });
-                    self.added(seq, counts.events, outputs, source);
-                }
             }
             Record::BatchAdded {
-                seq,
-                outputs,
-                events,
                 letters,
                 key,
-                origin,
-                window,
-                content,
                 settles,
-                copies,
+                ..
             } => {
-                let source = content.clone().map(|content| BatchSource {
-                    key: key.clone(),
-                    origin: *origin,
-                    window: window.clone(),
-                    content,
-                    settles: settles.clone(),
-                    copies: copies.clone(),
-                });
-                self.added(*seq, *events, outputs, source);
                 self.remove_letters(letters, Removal::Retried);
                 if let Some(settles) = settles {
                     self.settles(number, key, settles);
@@ -455,17 +411,17 @@ impl Picture {
         self.no_longer_owes(output, seq);
     }
 
-    /// A batch is here, which these owe.
-    fn added(&mut self, seq: u64, events: u64, outputs: &[String], source: Option<BatchSource>) {
-        self.next_seq = self.next_seq.max(seq + 1);
-        if !outputs.is_empty() {
+    /// A batch is here.
+    fn added(&mut self, brought: &Brought<'_>, source: Option<BatchSource>) {
+        self.next_seq = self.next_seq.max(brought.seq + 1);
+        if !brought.outputs.is_empty() {
             let batch = BatchPicture {
-                events,
-                outputs: outputs.iter().cloned().collect(),
+                events: brought.events,
+                outputs: brought.outputs.iter().cloned().collect(),
                 source,
                 ..BatchPicture::default()
             };
-            self.batches.insert(seq, Arc::new(batch));
+            self.batches.insert(brought.seq, Arc::new(batch));
         }
     }
 

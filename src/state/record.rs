@@ -49,6 +49,15 @@ pub enum Origin {
     Test,
 }
 
+impl Origin {
+    /// Whether nobody has fetched such a batch: its events lie elsewhere, or are of no use any more when
+    /// they are delivered.
+    #[must_use]
+    pub fn is_copy(self) -> bool {
+        matches!(self, Self::Replay | Self::Test)
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -403,6 +412,15 @@ pub struct EventFile {
     pub bytes: u64,
     /// CRC-32 of the lines before compression, as eight hexadecimal digits.
     pub crc32: String,
+}
+
+impl EventFile {
+    /// Bytes of these on disk.
+    #[must_use]
+    pub fn bytes_of(files: &[Self]) -> u64 {
+        let bytes = files.iter().map(|file| file.bytes);
+        bytes.fold(0, u64::saturating_add)
+    }
 }
 
 /// What a batch is made of: with it the batch's head can be written again.

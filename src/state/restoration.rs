@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::ledger::Reading;
 use super::picture::Picture;
 use super::record::Record;
-use super::store::{Found, Stored};
+use super::store::Found;
 
 /// What ledger and store tell.
 #[derive(Debug, PartialEq)]
@@ -55,26 +55,29 @@ impl MissingBatches {
     }
 }
 
-/// Puts together what was read of the ledger and what was found in the store. A spool is made after
-/// the ledger: where there is one, there was a ledger.
-pub(super) fn tell(reading: &mut Reading, found: &Found, has_spool: bool) -> Told {
-    let stored = match found {
-        Found::Whole(stored) => Some(stored),
+/// Puts together what was read of the ledger and what was found in the store, whose picture is
+/// `stored`, if it is needed and the store is whole. A spool is made after the ledger: where there is
+/// one, there was a ledger.
+pub(super) fn tell(
+    reading: &mut Reading,
+    found: &Found,
+    stored: impl FnOnce() -> Option<Picture>,
+    has_spool: bool,
+) -> Told {
+    let in_store = match found {
+        Found::Whole { number } => Some(*number),
         Found::Nothing | Found::Doubtful { .. } => None,
     };
     let Some(base) = reading.take_snapshot() else {
-        return match stored.and_then(Stored::picture) {
+        return match in_store.and_then(|_| stored()) {
             Some(stored) => from(stored, reading, Way::LostButStored, false),
             None => without_a_picture(reading, found, has_spool),
         };
     };
     let last = reading.last_number();
     let missing = reading.missing_after(base.number);
-    let has_more = |stored: &&Stored| {
-        let number = stored.number();
-        number > last || missing.iter().any(|missing| *missing <= number)
-    };
-    if let Some(stored) = stored.filter(has_more).and_then(Stored::picture) {
+    let has_more = |number: &u64| *number > last || missing.iter().any(|missing| missing <= number);
+    if let Some(stored) = in_store.filter(has_more).and_then(|_| stored()) {
         let is_certain = if stored.number > last {
             // Lines at the end whose numbers are not known are of the records that follow.
             stored.number >= last + reading.unplaced

@@ -27,7 +27,6 @@ use crate::crash::{self, Point};
 use crate::delivery::{Progress, ReceiptKey};
 use crate::disk;
 use crate::storage::Storage;
-pub(super) use picture_values::Stored;
 use picture_values::{Counters, json, parse};
 use value::{ValueChanges, Values};
 
@@ -88,8 +87,11 @@ pub(super) struct Store {
 pub(super) enum Found {
     /// Nothing at all.
     Nothing,
-    /// The whole picture as of some record.
-    Whole(Stored),
+    /// The whole [picture](Store::picture) as of some record.
+    Whole {
+        /// The number of that record.
+        number: u64,
+    },
     /// Not all of what it held, or values of different times.
     Doubtful {
         /// The last record that was in it, if that can be read.
@@ -102,7 +104,7 @@ impl Found {
     pub(super) fn number(&self) -> Option<u64> {
         match self {
             Self::Nothing => None,
-            Self::Whole(stored) => Some(stored.number()),
+            Self::Whole { number } => Some(*number),
             Self::Doubtful { number } => *number,
         }
     }
@@ -113,8 +115,6 @@ impl Found {
 struct TakenIn {
     is_anything: bool,
     summary: Option<Summary>,
-    /// Those of the picture.
-    values: Vec<(String, Vec<u8>)>,
     damaged: Vec<String>,
 }
 
@@ -220,8 +220,6 @@ impl Store {
                 self.values.put(name, json);
                 if is_of_work(name) {
                     self.work.insert(name.to_owned(), json.to_owned());
-                } else {
-                    taken_in.values.push((name.to_owned(), json.to_owned()));
                 }
             }
         }
@@ -232,7 +230,6 @@ impl Store {
         let TakenIn {
             is_anything,
             summary,
-            values,
             damaged,
         } = taken_in;
         if !is_anything {
@@ -252,8 +249,10 @@ impl Store {
         let is_told = in_words(self.values.fingerprint());
         let summary = summary.filter(|it| it.fingerprint == is_told && damaged.is_empty());
         if let Some(Summary { counters, .. }) = summary {
-            self.counters = counters.clone();
-            return Found::Whole(Stored { counters, values });
+            self.counters = counters;
+            return Found::Whole {
+                number: self.counters.number,
+            };
         }
         if damaged.is_empty() {
             tracing::warn!(
@@ -264,6 +263,29 @@ impl Store {
         }
         self.unwritten.extend(damaged);
         Found::Doubtful { number }
+    }
+
+    /// The picture in a store that was found whole, read once more since nearly no start needs it; none
+    /// if it can be read no more, or another version has written what this one cannot read.
+    pub(super) fn picture(&self) -> Option<Picture> {
+        let mut picture = self.counters.picture();
+        let mut seen = 0;
+        let table = self.table.as_ref()?;
+        let scanned = table.scan(&mut |key, value| {
+            seen += usize::from(self.put_into(&mut picture, key, value).is_some());
+        });
+        let is_whole = scanned.is_ok() && seen == self.values.keys().count();
+        is_whole.then_some(picture)
+    }
+
+    /// None if it is not what it was when the store was opened.
+    fn put_into(&self, picture: &mut Picture, key: &[u8], value: &[u8]) -> Option<()> {
+        let key = str::from_utf8(key).ok()?;
+        let json = value::decode(key, value).filter(|json| self.values.has(key, json))?;
+        if is_of_work(key) {
+            return Some(());
+        }
+        picture_values::put(picture, key, json)
     }
 
     /// Whether the table has missed something.
@@ -353,13 +375,12 @@ impl Store {
         stored.and_then(|json| parse(json)).unwrap_or_default()
     }
 
-    /// The batches of which an output has done something.
-    pub(super) fn begun(&self, output: &str) -> BTreeSet<u64> {
-        let prefix = format!("{}/{output}/", prefix::CURSOR);
+    /// The batches of which some output has done something.
+    pub(super) fn begun(&self) -> BTreeSet<u64> {
+        let prefix = format!("{}/", prefix::CURSOR);
         let cursors = self.work_with(&prefix);
-        cursors
-            .filter_map(|(key, _)| key.strip_prefix(&prefix)?.parse().ok())
-            .collect()
+        let numbers = cursors.filter_map(|(key, _)| key.rsplit_once('/')?.1.parse().ok());
+        numbers.collect()
     }
 
     /// Keeps what has changed in an output's work: when this returns it is durable, and when it

@@ -226,9 +226,10 @@ impl Fixture {
             disk: Disk::machine(),
             tables: Arc::new(self.tables.clone()),
         };
-        let (_, found) = Store::open(&storage, &self.store(), self.folder.path(), true).unwrap();
+        let (store, found) =
+            Store::open(&storage, &self.store(), self.folder.path(), true).unwrap();
         match found {
-            Found::Whole(stored) => stored.picture().unwrap(),
+            Found::Whole { .. } => store.picture().unwrap(),
             found => panic!("{found:?}"),
         }
     }

@@ -25,7 +25,7 @@ async fn a_message_is_a_batch_and_its_events_go_out_once() {
             assert_eq!(told.headers[header], value);
         }
     }
-    let batches = inboxed.world.agent.house().spool.batches();
+    let batches = inboxed.world.agent.house().spool.numbers();
     assert_eq!(batches.len(), 3);
     inboxed.world.run_for(MINUTE).await;
     inboxed.assert_exactly_once();
@@ -168,7 +168,7 @@ async fn a_message_without_content_is_taken() {
     inboxed.post(message_1_1("1", "", "")).await.is("SUCCESS");
     inboxed.world.run_for(MINUTE).await;
     inboxed.assert_exactly_once();
-    assert!(inboxed.world.agent.house().spool.batches().is_empty());
+    assert!(inboxed.world.agent.house().spool.numbers().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

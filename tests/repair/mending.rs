@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use cta_forwarder::repair;
 use cta_forwarder::simulator::cta::CtaRules;
 use tracing::Level;
 
@@ -10,7 +11,7 @@ use crate::scene::{
     HOUR, IN_FLIGHT, assert_at_splunk, assert_whole, in_the_middle, owing, records, repairing,
     settle, settle_without_service,
 };
-use crate::world::logs::Logs;
+use crate::world::logs::{Line, Logs};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_damaged_file_comes_back_as_it_was() {
@@ -81,6 +82,27 @@ async fn a_damaged_head_costs_nothing() {
     world.restart();
     assert_eq!(logs.take_alarms(), []);
     settle_without_service(&mut world).await;
+    assert_whole(&world);
+    assert_eq!(world.polls().len(), polls, "nothing was polled for it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_head_that_is_damaged_while_the_agent_runs_costs_nothing() {
+    let mut world = owing().await;
+    let (logs, polls) = (Logs::capture(), world.polls().len());
+    let all = batches(&world);
+    flip(&all[0].join("batch.json"));
+    gone(&all[1].join("batch.json"));
+    repair::check_heads(world.agent.house()).unwrap();
+    assert_eq!(logs.take_alarms().len(), 2);
+    repair::check_heads(world.agent.house()).unwrap();
+    // What is delivered is delivered without it.
+    gone(&all[0].join("batch.json"));
+    settle_without_service(&mut world).await;
+    repair::check_heads(world.agent.house()).unwrap();
+    let alarms = logs.take_alarms();
+    let is_of_batches = |alarm: &Line| alarm.text.contains("batch");
+    assert!(!alarms.iter().any(is_of_batches), "{alarms:#?}");
     assert_whole(&world);
     assert_eq!(world.polls().len(), polls, "nothing was polled for it");
 }

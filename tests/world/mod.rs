@@ -29,6 +29,7 @@ use cta_forwarder::clock::{Clock, SimulatedClock};
 use cta_forwarder::config::{Config, Environment};
 use cta_forwarder::event::EventId;
 use cta_forwarder::observe::status::Status;
+use cta_forwarder::repair;
 use cta_forwarder::schedule;
 use cta_forwarder::simulator::content::ContentGenerator;
 use cta_forwarder::simulator::cta::{CtaRequest, CtaRequestKind, CtaRules, CtaService};
@@ -171,6 +172,8 @@ impl World {
         drop(std::mem::replace(&mut self.agent, parked));
         meanwhile(&self.config.state.directory);
         self.agent = Agent::build(self.config.clone(), clock).unwrap();
+        // As one does that runs.
+        repair::check_heads(self.agent.house()).unwrap();
         self.wake_all();
     }
 

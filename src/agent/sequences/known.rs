@@ -2,7 +2,6 @@
 //! what a receiver has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -36,7 +35,7 @@ pub(super) struct Known {
 
 #[derive(Debug)]
 struct KnownBatch {
-    head: Arc<BatchHead>,
+    head: BatchHead,
     ids: Vec<EventId>,
     /// Something of it was damaged.
     is_damaged: bool,
@@ -45,16 +44,21 @@ struct KnownBatch {
 impl Known {
     /// Looks at what is acknowledged now.
     pub(super) fn look(&mut self, house: &House) -> Result<(), String> {
-        for head in house.spool.batches() {
-            match self.batches.get(&head.seq) {
-                Some(known) if known.is_of(&head, self.doubts > 0) => {}
+        for seq in house.spool.numbers() {
+            let Some(head) = house.batch(seq) else {
+                return Err(format!("nobody knows what batch {seq} is made of"));
+            };
+            match self.batches.get(&seq) {
+                Some(known) if known.is_of(&head) => {}
                 Some(known) if self.doubts == 0 => {
                     return Err(format!(
-                        "number {} was used twice: {:?} and {head:?}",
-                        head.seq, known.head
+                        "number {seq} was used twice: {:?} and {head:?}",
+                        known.head
                     ));
                 }
                 _ => {
+                    // The ledger tells of those outputs alone that owe it still.
+                    let head = house.spool.head(seq).map_err(|error| error.to_string())?;
                     let ids = ids(house, &head)?;
                     let batch = KnownBatch {
                         head,
@@ -125,7 +129,7 @@ impl Known {
                 }
                 let is_owed = house.state.look(|picture| {
                     let owed = picture.batches.get(seq);
-                    owed.is_some_and(|owed| owed.outputs.contains(*output))
+                    owed.is_some_and(|owed| owed.outputs.contains(output))
                 });
                 let progress = house.state.progress(output, *seq);
                 for (line, id) in (0..).zip(&batch.ids) {
@@ -211,12 +215,9 @@ impl Known {
 }
 
 impl KnownBatch {
-    /// Whether this is its head: one that was written again lacks what is not needed any more.
-    fn is_of(&self, head: &Arc<BatchHead>, is_doubtful: bool) -> bool {
-        self.head == *head
-            || ((self.is_damaged || is_doubtful)
-                && self.head.files == head.files
-                && self.head.key() == head.key())
+    /// Whether this is its head: the ledger knows nothing of it that is not needed any more.
+    fn is_of(&self, head: &BatchHead) -> bool {
+        self.head.files == head.files && self.head.key() == head.key()
     }
 }
 

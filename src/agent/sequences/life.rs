@@ -194,7 +194,7 @@ impl Life {
         self.agent = None;
         self.disk.kill();
         self.start(false)?;
-        if !self.agent().house().spool.batches().is_empty() {
+        if !self.agent().house().spool.numbers().is_empty() {
             // One was in place, and the ledger could not be told.
             self.run_for(DRAINED).await?;
         }

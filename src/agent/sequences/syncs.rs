@@ -133,7 +133,7 @@ const HAVE_NOTICED: [(&str, u64); 17] = [
     ("spool/mod.rs, take_back: the old name", 386),
     ("spool/staging.rs, block_refused: a file", 75),
     ("state/ledger.rs, begin_segment: a folder", 12),
-    ("state/ledger.rs, append: a file", 1),
+    ("state/ledger.rs, write: a file", 1),
     ("state/mod.rs, open: above a new folder", 75),
 ];
 

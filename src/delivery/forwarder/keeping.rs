@@ -78,7 +78,7 @@ impl Forwarder {
                     let batch = picture.batches.get(&seq);
                     batch.is_some_and(|batch| batch.outputs.contains(name))
                 });
-                let head = self.house.spool.batch(seq).filter(|_| is_owed)?;
+                let head = self.house.batch(seq).filter(|_| is_owed)?;
                 Some(place.insert(OpenBatch {
                     progress: self.house.state.progress(name, seq),
                     head,

@@ -125,7 +125,7 @@ impl Forwarder {
         let Some(seq) = next else {
             return Ok(false);
         };
-        let Some(head) = self.house.spool.batch(seq) else {
+        let Some(head) = self.house.batch(seq) else {
             // Told at the start: the ledger does not know its window, and it stays owed.
             tracing::warn!(
                 output = name,

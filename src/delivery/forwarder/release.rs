@@ -51,10 +51,10 @@ impl Forwarder {
                     .outputs
                     .iter()
                     .all(|output| releasing.contains(output.as_str()));
-                let (true, Some(head)) = (is_free, spool.batch(*seq)) else {
+                let (true, Some(found)) = (is_free, spool.in_place(*seq)) else {
                     continue;
                 };
-                bytes += head.bytes();
+                bytes += found.bytes;
                 if batch.outputs.contains(&self.config.name) {
                     ours.push(*seq);
                 }

@@ -126,7 +126,7 @@ async fn nothing_is_kept_for_an_output_that_has_gone_while_the_service_was_asked
         .await
         .unwrap_err();
     assert!(matches!(error, ManualPollError::NotThere(_)), "{error}");
-    assert!(house.spool.batches().is_empty());
+    assert!(house.spool.numbers().is_empty());
     let is_owed = house.state.look(|picture| !picture.batches.is_empty());
     assert!(!is_owed);
 }

@@ -2,12 +2,12 @@
 //! lines that cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::line::{Entry, decode, snapshot_number};
+use super::line::{Entry, MAX_SNAPSHOT_KEY_BYTES, claimed_number, decode, snapshot_number};
 use super::{MAX_SEGMENT_BYTES, OpenLedgerError, segment_name, segments};
 use crate::disk::Disk;
 use crate::state::picture::Picture;
@@ -65,7 +65,7 @@ impl Reading {
             match disk.metadata(&path) {
                 Ok(there) if there.is_folder => reading.is_flawed = true,
                 Ok(there) if there.bytes > MAX_SEGMENT_BYTES => reading.too_large(path),
-                Ok(_) => found.push((segment, opening_snapshot(disk, &path))),
+                Ok(_) => found.push((segment, claimed_snapshot(disk, &path))),
                 Err(error) => found.push((segment, Err(error))),
             }
         }
@@ -80,8 +80,12 @@ impl Reading {
             .and_then(|_| opens_it.position(|opens| opens))
             .unwrap_or(0);
         let mut needed = Vec::new();
-        for (index, (segment, snapshot)) in found.into_iter().enumerate() {
+        for (index, (segment, mut snapshot)) in found.into_iter().enumerate() {
             let path = || folder.join(segment_name(segment));
+            if index >= first && matches!(snapshot, Ok(Some(number)) if Some(number) != newest) {
+                // An older one, if that is true: what follows a damaged one is needed.
+                snapshot = opening_snapshot(disk, &path());
+            }
             match snapshot {
                 Ok(snapshot) if index >= first && snapshot.is_none_or(|it| Some(it) == newest) => {
                     needed.push(segment);
@@ -234,7 +238,7 @@ impl Reading {
     }
 }
 
-/// A segment, and the number of the snapshot that it opens with, if it does.
+/// A segment, and the number of the snapshot that it opens with, as far as its first bytes tell.
 type Opening = (u64, io::Result<Option<u64>>);
 
 /// The newest snapshot that can be read; one that cannot be is none.
@@ -261,7 +265,17 @@ fn newest_snapshot(disk: &Disk, folder: &Path, found: &mut [Opening]) -> Option<
     }
 }
 
-/// The number of the snapshot that a segment opens with; none if it opens with none.
+/// The number of the snapshot that a segment opens with if that is whole: each is as large as all that
+/// waits, and there are many segments.
+fn claimed_snapshot(disk: &Disk, path: &Path) -> io::Result<Option<u64>> {
+    let mut start = Vec::new();
+    let file = disk.open_file(path)?;
+    file.take(MAX_SNAPSHOT_KEY_BYTES as u64)
+        .read_to_end(&mut start)?;
+    Ok(claimed_number(&start))
+}
+
+/// The number of the snapshot that a segment opens with; none if it opens with none that is whole.
 fn opening_snapshot(disk: &Disk, path: &Path) -> io::Result<Option<u64>> {
     Ok(snapshot_number(&first_line(disk, path)?))
 }

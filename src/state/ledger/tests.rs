@@ -30,7 +30,7 @@ fn abandoned(until: i64) -> Record {
 fn open(folder: &Path, second: i64) -> (Ledger, Picture, Way) {
     let disk = Disk::machine();
     let mut reading = Reading::read(&disk, folder).unwrap();
-    let told = tell(&mut reading, &Found::Nothing, false);
+    let told = tell(&mut reading, &Found::Nothing, || None, false);
     let ledger =
         Ledger::go_on_with(&disk, folder, &reading, &told.picture, at(second), 1000).unwrap();
     (ledger, told.picture, told.way)
@@ -231,6 +231,27 @@ fn a_damaged_snapshot_costs_no_record() {
     assert!(!fixture.picture.is_doubtful, "it told nothing new");
 }
 
+/// What its first bytes say is believed only where its checksum is right.
+#[test]
+fn a_snapshot_whose_number_is_damaged_costs_no_record() {
+    for damaged in ["1", "2", "99999"] {
+        let mut fixture = Fixture::new();
+        for second in 1..=4 {
+            fixture.append(second);
+        }
+        fixture.reopen();
+        fixture.append(5);
+        let told = fixture.picture.clone();
+        let path = fixture.ledger.path(fixture.ledger.segment);
+        let text = fs::read_to_string(&path).unwrap();
+        let (_, rest) = text.split_once(',').unwrap();
+        fs::write(&path, format!("{{\"number\":{damaged},{rest}")).unwrap();
+        let (_, picture, way) = open(fixture.folder.path(), 9);
+        assert_eq!(way, Way::Ledger, "{damaged}");
+        assert_eq!(picture.collections, told.collections, "{damaged}");
+    }
+}
+
 /// Its checksum is right, and a newer version has written what this one does not know.
 #[test]
 fn a_snapshot_that_says_something_else_costs_no_record() {
@@ -401,7 +422,7 @@ fn many_starts_keep_a_bounded_number_of_segments() {
     for second in 0..i64::try_from(MAX_SEGMENTS).unwrap() + 10 {
         let disk = Disk::machine();
         let mut reading = Reading::read(&disk, folder.path()).unwrap();
-        let picture = tell(&mut reading, &Found::Nothing, false).picture;
+        let picture = tell(&mut reading, &Found::Nothing, || None, false).picture;
         let ledger = Ledger::go_on(&disk, folder.path(), &reading, &picture, at(second));
         let record = abandoned(second);
         ledger

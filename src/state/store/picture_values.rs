@@ -46,49 +46,36 @@ impl Counters {
             is_doubtful: *is_doubtful,
         }
     }
-}
 
-/// What a store that is whole holds of a picture, as it lies there: most starts need no more of it
-/// than its number.
-#[derive(Debug)]
-pub(in crate::state) struct Stored {
-    pub(super) counters: Counters,
-    /// By their keys.
-    pub(super) values: Vec<(String, Vec<u8>)>,
-}
-
-impl Stored {
-    /// The number of the last record in it.
-    pub(in crate::state) fn number(&self) -> u64 {
-        self.counters.number
-    }
-
-    /// The picture that it is; none if another version has written what this one cannot read.
-    pub(in crate::state) fn picture(&self) -> Option<Picture> {
-        let mut picture = Picture {
-            number: self.counters.number,
-            next_seq: self.counters.next_seq,
-            block_letters: self.counters.block_letters,
-            mended: self.counters.mended,
-            is_doubtful: self.counters.is_doubtful,
+    /// A picture of which nothing else is known.
+    pub(super) fn picture(&self) -> Picture {
+        Picture {
+            number: self.number,
+            next_seq: self.next_seq,
+            block_letters: self.block_letters,
+            mended: self.mended,
+            is_doubtful: self.is_doubtful,
             ..Picture::default()
-        };
-        for (key, value) in &self.values {
-            let (prefix, name) = key.split_once('/')?;
-            let name = name.to_owned();
-            match prefix {
-                prefix::COLLECTION => drop(picture.collections.insert(name, parse(value)?)),
-                prefix::GATE => drop(picture.gates.insert(name, parse(value)?)),
-                prefix::UNANSWERED => drop(picture.unanswered.insert(name)),
-                prefix::CLOCK => drop(picture.clock_offsets_ms.insert(name, parse(value)?)),
-                prefix::OUTPUT => drop(picture.outputs.insert(name, parse(value)?)),
-                prefix::BATCH => drop(picture.batches.insert(number(&name)?, parse(value)?)),
-                prefix::REMOVING => drop(picture.removing.insert(name, parse(value)?)),
-                _ => return None,
-            }
         }
-        Some(picture)
     }
+}
+
+/// Puts what lies under a key into a picture; none if another version has written what this one cannot
+/// read.
+pub(super) fn put(picture: &mut Picture, key: &str, value: &[u8]) -> Option<()> {
+    let (prefix, name) = key.split_once('/')?;
+    let name = name.to_owned();
+    match prefix {
+        prefix::COLLECTION => drop(picture.collections.insert(name, parse(value)?)),
+        prefix::GATE => drop(picture.gates.insert(name, parse(value)?)),
+        prefix::UNANSWERED => drop(picture.unanswered.insert(name)),
+        prefix::CLOCK => drop(picture.clock_offsets_ms.insert(name, parse(value)?)),
+        prefix::OUTPUT => drop(picture.outputs.insert(name, parse(value)?)),
+        prefix::BATCH => drop(picture.batches.insert(number(&name)?, parse(value)?)),
+        prefix::REMOVING => drop(picture.removing.insert(name, parse(value)?)),
+        _ => return None,
+    }
+    Some(())
 }
 
 /// One thing in a picture.

@@ -123,7 +123,7 @@ impl Life {
             return Err(format!("a poll came too early, at {}", early.at));
         }
         let house = self.agent.as_ref().unwrap().house();
-        let waiting = house.spool.batches();
+        let waiting = house.spool.numbers();
         if !waiting.is_empty() {
             return Err(format!("{} batches still wait", waiting.len()));
         }

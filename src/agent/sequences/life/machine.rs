@@ -8,6 +8,7 @@ use super::super::action::Target;
 use super::Life;
 use crate::agent::Agent;
 use crate::clock::Clock;
+use crate::repair;
 
 /// More starts than this in a row, and it never comes up.
 const MAX_STARTS: u32 = 20;
@@ -67,6 +68,12 @@ impl Life {
         for _ in 0..MAX_STARTS {
             let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
             let built = Agent::build_on(self.config.clone(), clock, &self.storage);
+            if let Ok(agent) = &built
+                && let Err(error) = repair::check_heads(agent.house())
+            {
+                // It goes on, and tries it again in an hour.
+                let _ = writeln!(self.story, "  heads are not checked: {error}");
+            }
             let problem = match built {
                 Ok(agent) if !self.disk.is_stopped() => {
                     self.agent = Some(agent);
