@@ -22,12 +22,23 @@ const MAX_SALVAGED_BYTES: u64 = 64 << 20;
 /// Bytes that are decompressed at once.
 const PIECE_BYTES: usize = 64 << 10;
 
+/// The text of a file that is read is kept if it is no longer than this: a longer one is decompressed
+/// twice, to be checked and to be handed out.
+const MAX_HELD_BYTES: usize = 1 << 20;
+
 /// What a file holds, decompressed from memory.
-type Decoded = BufReader<Decoder<'static, BufReader<Cursor<Vec<u8>>>>>;
+type Decoded = BufReader<Decoder<'static, Cursor<Vec<u8>>>>;
 
 /// The lines of a file that is whole.
-pub(super) struct EventLines {
-    lines: Decoded,
+pub(super) enum EventLines {
+    /// All of its text.
+    Held {
+        text: String,
+        /// Where the next line begins.
+        next: usize,
+    },
+    /// To be decompressed.
+    Packed(Box<Decoded>),
 }
 
 impl EventLines {
@@ -37,26 +48,42 @@ impl EventLines {
             Ok(compressed) => compressed,
             Err(error) => return Err(FileDamage::reading(&file.name, error)),
         };
-        let mut content = Content::default();
+        let mut content = Content {
+            text: Some(Vec::new()),
+            ..Content::default()
+        };
         let damage = content.read(&compressed, file);
         if let Some(damage) = damage {
             return Err(FileDamage::found(&file.name, damage));
         }
-        Ok(Self {
-            lines: lines(compressed)?,
+        let text = content.text.and_then(|text| String::from_utf8(text).ok());
+        Ok(match text {
+            Some(text) => Self::Held { text, next: 0 },
+            None => Self::Packed(Box::new(lines(compressed)?)),
         })
     }
 
     /// The next line, without its line break.
     pub(super) fn next_line(&mut self) -> io::Result<Option<String>> {
-        let mut text = String::new();
-        if self.lines.read_line(&mut text)? == 0 {
+        let lines = match self {
+            Self::Held { text, next } => {
+                let rest = text.get(*next..).unwrap_or_default();
+                let Some(line) = rest.split_inclusive('\n').next() else {
+                    return Ok(None);
+                };
+                *next += line.len();
+                return Ok(Some(line.strip_suffix('\n').unwrap_or(line).to_owned()));
+            }
+            Self::Packed(lines) => lines,
+        };
+        let mut line = String::new();
+        if lines.read_line(&mut line)? == 0 {
             return Ok(None);
         }
-        if text.ends_with('\n') {
-            text.pop();
+        if line.ends_with('\n') {
+            line.pop();
         }
-        Ok(Some(text))
+        Ok(Some(line))
     }
 }
 
@@ -95,7 +122,7 @@ pub(super) fn readable_lines(disk: &Disk, folder: &Path, file: &EventFile) -> Ve
 }
 
 fn lines(compressed: Vec<u8>) -> io::Result<Decoded> {
-    let decoder = Decoder::new(Cursor::new(compressed))?;
+    let decoder = Decoder::with_buffer(Cursor::new(compressed))?;
     Ok(BufReader::with_capacity(PIECE_BYTES, decoder))
 }
 
@@ -103,6 +130,8 @@ fn lines(compressed: Vec<u8>) -> io::Result<Decoded> {
 struct Content {
     lines: u64,
     crc: crc32fast::Hasher,
+    /// What was read, if it is wanted and not too long.
+    text: Option<Vec<u8>>,
 }
 
 impl Content {
@@ -127,7 +156,7 @@ impl Content {
     }
 
     fn decode(&mut self, compressed: &[u8], at_most: u64) -> io::Result<()> {
-        let mut text = BufReader::with_capacity(PIECE_BYTES, Decoder::new(compressed)?);
+        let mut text = BufReader::with_capacity(PIECE_BYTES, Decoder::with_buffer(compressed)?);
         // Damage may make a file endless.
         while self.lines <= at_most {
             let piece = text.fill_buf()?;
@@ -136,6 +165,13 @@ impl Content {
             }
             self.lines += memchr::memchr_iter(b'\n', piece).count() as u64;
             self.crc.update(piece);
+            let is_too_long = |text: &Vec<u8>| text.len() + piece.len() > MAX_HELD_BYTES;
+            if self.text.as_ref().is_some_and(is_too_long) {
+                self.text = None;
+            }
+            if let Some(text) = &mut self.text {
+                text.extend_from_slice(piece);
+            }
             let length = piece.len();
             text.consume(length);
         }
