@@ -2,8 +2,8 @@
 //!
 //! What a package says is found in its XML; then its events are put together, hashed, written as JSON and
 //! compressed. The second needs nothing of the first but whole packages, and takes about as long; where both
-//! threads are those of one core, the answer takes three quarters of the time. Whoever takes the events sees the same calls in the same order as
-//! by [`response::read_answer`].
+//! threads are those of one core, the answer takes three quarters of the time. Whoever takes the events sees
+//! the same calls in the same order as by [`response::read_answer`].
 
 use std::io::{self, Read};
 use std::mem;
