@@ -124,10 +124,18 @@ impl Disk {
         let file = self.0.open_file(path)?;
         file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > limit {
-            let kind = io::ErrorKind::FileTooLarge;
-            return Err(io::Error::new(kind, TooLarge { limit }));
+            return Err(too_large(limit));
         }
         Ok(bytes)
+    }
+
+    /// Opens a file for reading, if it has at most so many bytes: see [`is_too_large`].
+    pub fn open_at_most(&self, path: &Path, limit: u64) -> io::Result<Box<dyn Read + Send>> {
+        let file = self.0.open_file(path)?;
+        if self.0.metadata(path)?.bytes > limit {
+            return Err(too_large(limit));
+        }
+        Ok(file)
     }
 
     /// Writes a new file and syncs it; its folder is the caller's to sync.
@@ -249,6 +257,10 @@ impl Disk {
 #[error("it has more than {limit} bytes, which none that was written here has")]
 struct TooLarge {
     limit: u64,
+}
+
+fn too_large(limit: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, TooLarge { limit })
 }
 
 /// Whether an error says that a file is longer than it can be.

@@ -5,6 +5,7 @@
 
 mod history;
 mod line;
+mod lines;
 mod reading;
 
 use std::io;

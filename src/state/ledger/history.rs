@@ -6,7 +6,8 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use super::line::{Entry, decode};
-use super::{MAX_SEGMENT_BYTES, segment_name, segments};
+use super::lines::Lines;
+use super::{segment_name, segments};
 use crate::disk::Disk;
 use crate::state::record::Record;
 
@@ -76,51 +77,52 @@ fn read(disk: &Disk, folder: &Path, segments: Vec<u64>, mut visit: impl FnMut(Hi
     let mut last = 0;
     for segment in segments {
         let file = segment_name(segment);
-        let path = folder.join(&file);
-        let text = match disk.read_at_most(&path, MAX_SEGMENT_BYTES) {
-            Ok(text) => text,
+        let opened = Lines::open(disk, &folder.join(&file));
+        let read = opened.and_then(|lines| read_segment(lines, &file, &mut last, &mut visit));
+        match read {
+            Ok(()) => {}
             // The oldest goes when a new one is begun; what is a folder was never a segment.
             Err(error)
                 if matches!(
                     error.kind(),
                     io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
-                ) =>
-            {
-                continue;
-            }
-            Err(error) => {
-                visit(HistoryLine::Unreadable { file, error });
-                continue;
-            }
-        };
-        for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
-            let (line, is_ended) = match line.strip_suffix(b"\n") {
-                Some(line) => (line, true),
-                None => (line, false),
-            };
-            match decode(line) {
-                Some(Entry { number, at, record }) => {
-                    // A copy of an older segment tells nothing new. What a new one opens with takes
-                    // the place of a record that was disowned.
-                    let is_new = match record {
-                        Record::Snapshot { .. } => number >= last,
-                        _ => number > last,
-                    };
-                    if is_new {
-                        last = number;
-                        visit(HistoryLine::Record {
-                            number,
-                            at,
-                            record: Box::new(record),
-                        });
-                    }
-                }
-                None if !is_ended => {}
-                None => visit(HistoryLine::Damaged {
-                    file: file.clone(),
-                    line: index + 1,
-                }),
-            }
+                ) => {}
+            Err(error) => visit(HistoryLine::Unreadable { file, error }),
         }
     }
+}
+
+/// Reads a segment; `last` is the number of the last record before it, and then of its own.
+fn read_segment(
+    mut lines: Lines,
+    file: &str,
+    last: &mut u64,
+    visit: &mut impl FnMut(HistoryLine),
+) -> io::Result<()> {
+    while let Some(line) = lines.next()? {
+        match decode(line.text) {
+            Some(Entry { number, at, record }) => {
+                // A copy of an older segment tells nothing new. What a new one opens with takes the
+                // place of a record that was disowned.
+                let is_new = match record {
+                    Record::Snapshot { .. } => number >= *last,
+                    _ => number > *last,
+                };
+                if is_new {
+                    *last = number;
+                    visit(HistoryLine::Record {
+                        number,
+                        at,
+                        record: Box::new(record),
+                    });
+                }
+            }
+            None if !line.is_ended => {}
+            None => visit(HistoryLine::Damaged {
+                file: file.to_owned(),
+                line: line.number,
+            }),
+        }
+    }
+    Ok(())
 }

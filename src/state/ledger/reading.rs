@@ -2,12 +2,13 @@
 //! lines that cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
 use super::line::{Entry, MAX_SNAPSHOT_KEY_BYTES, claimed_number, decode, snapshot_number};
+use super::lines::{Line, Lines};
 use super::{MAX_SEGMENT_BYTES, OpenLedgerError, segment_name, segments};
 use crate::disk::Disk;
 use crate::state::picture::Picture;
@@ -71,7 +72,11 @@ impl Reading {
         }
         // A damaged snapshot costs no record: the segments before it tell the same. A copy of an old
         // segment under a new name tells nothing new.
-        reading.snapshot = newest_snapshot(disk, folder, &mut found);
+        let newest = newest_snapshot(disk, folder, &mut found);
+        let read_already = newest
+            .as_ref()
+            .and_then(|newest| Some((newest.segment, newest.bytes?)));
+        reading.snapshot = newest.map(|newest| newest.picture);
         reading.base = reading.snapshot.as_ref().map(|newest| newest.number);
         let newest = reading.base;
         let snapshots = found.iter().map(|(_, snapshot)| snapshot.as_ref().ok());
@@ -105,12 +110,11 @@ impl Reading {
         }
         for segment in &needed {
             let path = folder.join(segment_name(*segment));
-            let text = disk.read_at_most(&path, MAX_SEGMENT_BYTES);
-            let text = text.map_err(|source| OpenLedgerError::Io {
-                path: path.clone(),
-                source,
-            })?;
-            reading.segment(&text, &path);
+            let snapshot = read_already.filter(|(of, _)| of == segment);
+            let opened = Lines::open(disk, &path);
+            opened
+                .and_then(|lines| reading.segment(lines, &path, snapshot.map(|(_, bytes)| bytes)))
+                .map_err(|source| OpenLedgerError::Io { path, source })?;
         }
         let base = reading.base.unwrap_or(0);
         reading.records.retain(|number, _| *number > base);
@@ -177,20 +181,26 @@ impl Reading {
         self.damaged.push(DamagedLine { file, line: 1 });
     }
 
-    fn segment(&mut self, text: &[u8], path: &Path) {
+    /// Reads a segment, which may open with a snapshot of so many bytes that was read already.
+    fn segment(&mut self, mut lines: Lines, path: &Path, snapshot: Option<u64>) -> io::Result<()> {
+        if let Some(bytes) = snapshot {
+            lines.skip_line(bytes)?;
+            self.has_lines = true;
+        }
         // Those since the last line that could be read.
         let mut damaged = 0_u64;
-        for (index, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
-            let (line, is_ended) = match line.strip_suffix(b"\n") {
-                Some(line) => (line, true),
-                None => (line, false),
-            };
+        while let Some(Line {
+            number,
+            text,
+            is_ended,
+        }) = lines.next()?
+        {
             self.has_lines |= is_ended;
             self.is_flawed |= !is_ended;
-            if index == 0 && self.base.is_some() && snapshot_number(line) == self.base {
-                // It is read already, and as large as all that waits.
-            } else if let Some(entry) = decode(line) {
-                let is_first = index as u64 == damaged;
+            if number == 1 && self.base.is_some() && snapshot_number(text) == self.base {
+                // A copy of the one that was read, and as large as all that waits.
+            } else if let Some(entry) = decode(text) {
+                let is_first = number as u64 - 1 == damaged;
                 if is_first && damaged > 0 {
                     self.opens_with_damage(entry.number.saturating_sub(damaged));
                 }
@@ -201,19 +211,20 @@ impl Reading {
                 damaged += 1;
                 self.damaged.push(DamagedLine {
                     file: path.to_owned(),
-                    line: index + 1,
+                    line: number,
                 });
             } else {
                 // Without its end it was never whole: as far as the state goes it did not happen.
                 tracing::warn!(
                     file = %path.display(),
-                    line = index + 1,
+                    line = number,
                     "a ledger record was cut short while it was written, and is left out; a new \
                      segment is begun"
                 );
             }
         }
         self.unplaced += damaged;
+        Ok(())
     }
 
     /// The first line of a segment cannot be read: it was the snapshot of this number. A record
@@ -241,8 +252,17 @@ impl Reading {
 /// A segment, and the number of the snapshot that it opens with, as far as its first bytes tell.
 type Opening = (u64, io::Result<Option<u64>>);
 
+/// The newest snapshot.
+struct Newest {
+    picture: Picture,
+    /// The segment that it opens.
+    segment: u64,
+    /// Its line's bytes there; none if that was cut short behind it.
+    bytes: Option<u64>,
+}
+
 /// The newest snapshot that can be read; one that cannot be is none.
-fn newest_snapshot(disk: &Disk, folder: &Path, found: &mut [Opening]) -> Option<Picture> {
+fn newest_snapshot(disk: &Disk, folder: &Path, found: &mut [Opening]) -> Option<Newest> {
     loop {
         let known = found
             .iter()
@@ -251,13 +271,24 @@ fn newest_snapshot(disk: &Disk, folder: &Path, found: &mut [Opening]) -> Option<
         let opens_it =
             |opening: &&mut Opening| matches!(opening.1, Ok(Some(number)) if number == newest);
         for (segment, snapshot) in found.iter_mut().filter(opens_it) {
-            let line = first_line(disk, &folder.join(segment_name(*segment)));
-            match line.map(|line| decode(&line)) {
-                Ok(Some(Entry {
-                    number,
-                    record: Record::Snapshot { picture },
-                    ..
-                })) => return Some(Picture { number, ..*picture }),
+            let path = folder.join(segment_name(*segment));
+            let look = |line: Line<'_>| (decode(line.text), line.is_ended.then(|| line.bytes()));
+            let read = first_line(disk, &path, look);
+            match read {
+                Ok(Some((
+                    Some(Entry {
+                        number,
+                        record: Record::Snapshot { picture },
+                        ..
+                    }),
+                    bytes,
+                ))) => {
+                    return Some(Newest {
+                        picture: Picture { number, ..*picture },
+                        segment: *segment,
+                        bytes,
+                    });
+                }
                 Ok(_) => *snapshot = Ok(None),
                 Err(error) => *snapshot = Err(error),
             }
@@ -277,14 +308,15 @@ fn claimed_snapshot(disk: &Disk, path: &Path) -> io::Result<Option<u64>> {
 
 /// The number of the snapshot that a segment opens with; none if it opens with none that is whole.
 fn opening_snapshot(disk: &Disk, path: &Path) -> io::Result<Option<u64>> {
-    Ok(snapshot_number(&first_line(disk, path)?))
+    let read = first_line(disk, path, |line| snapshot_number(line.text))?;
+    Ok(read.flatten())
 }
 
-fn first_line(disk: &Disk, path: &Path) -> io::Result<Vec<u8>> {
-    let mut line = Vec::new();
-    BufReader::new(disk.open_file(path)?).read_until(b'\n', &mut line)?;
-    if line.ends_with(b"\n") {
-        line.pop();
-    }
-    Ok(line)
+/// Looks at the first line of a segment, if it has one.
+fn first_line<T>(
+    disk: &Disk,
+    path: &Path,
+    look: impl FnOnce(Line<'_>) -> T,
+) -> io::Result<Option<T>> {
+    Ok(Lines::open(disk, path)?.next()?.map(look))
 }
