@@ -14,6 +14,8 @@ use crate::wake::{Wake, told_to_stop};
 
 /// How often the archive is looked through for what is too old.
 const JANITOR_INTERVAL: Duration = Duration::from_secs(3600);
+/// So many heads of batches are checked before it is seen whether the agent is to stop.
+const HEADS_AT_ONCE: usize = 256;
 
 /// The poller is boxed: a task has room for each place through which it comes, and thousands wait.
 pub(super) async fn run_poller(
@@ -110,16 +112,22 @@ pub(super) async fn keep_house(house: House, is_watched: bool, mut stopped: watc
     }
     loop {
         let now = house.clock.now().utc;
-        tokio::task::block_in_place(|| {
-            house.spool.evict_archive(now);
-            repair::tidy_quarantine(&house);
-            if let Err(error) = repair::check_heads(&house) {
+        for numbers in house.spool.numbers().chunks(HEADS_AT_ONCE) {
+            if *stopped.borrow() {
+                return;
+            }
+            let checked = tokio::task::block_in_place(|| repair::check_heads(&house, numbers));
+            if let Err(error) = checked {
                 tracing::warn!(
                     %error,
                     "whether the heads of all batches are whole is not known: that is tried again in \
                      an hour. Look at the disk"
                 );
             }
+        }
+        tokio::task::block_in_place(|| {
+            house.spool.evict_archive(now);
+            repair::tidy_quarantine(&house);
         });
         tokio::select! {
             () = told_to_stop(&mut stopped) => return,

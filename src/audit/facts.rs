@@ -4,7 +4,7 @@
 //! The files of a batch never change, so they are read whenever there is time; what does change is
 //! taken at one moment, and a batch that came in between is read then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::history::{History, Told};
@@ -12,7 +12,7 @@ use super::verdict::{BatchFacts, Facts, FileFacts, Letters, OutputFacts, OwedFac
 use super::{Audit, are, were};
 use crate::house::House;
 use crate::letters::{FoundLetters, LettersError};
-use crate::spool::{About, BatchHead, InspectedBatch, LetterHead, Spool, SpoolError};
+use crate::spool::{About, InspectedBatch, LetterHead, Spool, SpoolError};
 use crate::state::ledger::HistoryLine;
 use crate::state::{Damage, Finished, Moment, Picture};
 use crate::taxii::Timestamp;
@@ -42,11 +42,10 @@ pub fn audit(house: &House) -> Result<Audit, AuditError> {
     let mut inspected = BTreeMap::new();
     for _ in 0..MAX_ROUNDS {
         for seq in house.spool.numbers() {
-            if !inspected.contains_key(&seq)
-                && let Some(head) = house.batch(seq)
-                && let Some(found) = house.spool.inspect(&head)
-            {
-                inspected.insert(seq, found);
+            if !inspected.contains_key(&seq) {
+                let head = house.batch(seq);
+                let found = head.and_then(|head| house.spool.inspect(&head));
+                inspected.extend(found.map(|found| (seq, found)));
             }
         }
         let sight = Sight::take(house)?;
@@ -71,7 +70,7 @@ pub fn audit_batch(house: &House, seq: u64, found: &InspectedBatch) -> Result<Au
 struct Sight {
     moment: Moment,
     /// The batches in place.
-    in_place: BTreeMap<u64, std::sync::Arc<BatchHead>>,
+    in_place: BTreeSet<u64>,
     /// Numbers from this one on were not used yet.
     next_seq: u64,
     /// What lies where batches do.
@@ -88,7 +87,7 @@ impl Sight {
         // Between a commit and its record nobody can tell whose a batch is.
         let commit = spool.commit_turn();
         // Before the moment: what is done with between the two was in place when it was owed.
-        let in_place = house.batches().map(|head| (head.seq, head)).collect();
+        let in_place = spool.numbers().into_iter().collect();
         let moment = house.state.moment();
         let next_seq = spool.unused_seq();
         let folders = spool.folders()?;
@@ -110,7 +109,7 @@ impl Sight {
 
     fn is_inspected(&self, inspected: &BTreeMap<u64, InspectedBatch>) -> bool {
         let mut owed = self.moment.picture.batches.keys();
-        owed.all(|seq| inspected.contains_key(seq) || !self.in_place.contains_key(seq))
+        owed.all(|seq| inspected.contains_key(seq) || !self.in_place.contains(seq))
     }
 
     fn facts(
@@ -195,6 +194,10 @@ impl Sight {
             };
             found.files.iter().map(file).collect()
         });
+        let is_there = self
+            .in_place
+            .contains(&seq)
+            .then_some(batch.source.as_ref());
         let window = batch.damage.as_deref().map_or_else(String::new, in_words);
         let outputs = batch.outputs.iter().map(|output| {
             let key = (seq, output.clone());
@@ -211,7 +214,7 @@ impl Sight {
         });
         Some(BatchFacts {
             seq,
-            collection: self.in_place.get(&seq).map(|head| head.collection.clone()),
+            collection: is_there.and_then(|source| Some(source?.key.collection.clone())),
             window,
             fetched: batch.events,
             files,

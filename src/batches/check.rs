@@ -325,8 +325,11 @@ fn head_finding(
     let remedy = match place {
         Place::Archive => ARCHIVE_REMEDY,
         Place::Spool if mend => {
-            house.spool.restore_head(head)?;
-            "it was written again from what the agent knows"
+            if repair::restore_head(house, head)? {
+                "it was written again from what the agent knows"
+            } else {
+                "it is whole by now"
+            }
         }
         Place::Spool => {
             "`spool check --repair`, and a running agent within an hour, writes it again"

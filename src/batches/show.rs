@@ -138,7 +138,7 @@ pub fn show(house: &House, seq: u64) -> Result<ShownBatch, BatchesError> {
     Ok(ShownBatch {
         folder: house.spool.folder_at(place, seq),
         window_end: head.window_end,
-        message_ids: head.message_ids.clone(),
+        message_ids: message_ids(house, place, seq),
         files: files(house, &head, &found),
         head_damage: found.head_damage,
         record: history.came,
@@ -147,6 +147,12 @@ pub fn show(house: &House, seq: u64) -> Result<ShownBatch, BatchesError> {
         outputs,
         summary,
     })
+}
+
+/// They are told by `batch.json` alone.
+fn message_ids(house: &House, place: Place, seq: u64) -> Vec<String> {
+    let read = house.spool.read_head(place, seq);
+    read.map_or_else(|_| Vec::new(), |head| head.message_ids)
 }
 
 /// Finds a batch and reads its files, wherever it goes meanwhile.

@@ -134,7 +134,7 @@ pub fn repair(house: &House) -> Result<Repaired, RepairError> {
         let Some(found) = check_batch(house, head.seq) else {
             continue;
         };
-        if found.head_damage.is_some() && house.spool.restore_head(&head)? {
+        if found.head_damage.is_some() && restore_head(house, &head)? {
             repaired.heads.push(head.seq);
         }
         for file in found.files {
@@ -446,8 +446,8 @@ pub fn reclaim(house: &House, seq: u64) -> Result<bool, RepairError> {
     Ok(back.len() < damaged.len())
 }
 
-/// What a start makes of damage that it finds: heads are written again from the ledger, batches that
-/// are gone are damaged as a whole, and what nobody knows goes to `quarantine/`.
+/// What a start makes of damage that it finds: batches that are gone are damaged as a whole, and what
+/// nobody knows goes to `quarantine/`.
 pub fn recover(house: &House) -> Result<(), RepairError> {
     let flawed = owed(house, |seq, batch| {
         batch.damage.is_some() || house.spool.in_place(seq).is_none()
@@ -464,7 +464,12 @@ pub fn recover(house: &House) -> Result<(), RepairError> {
             );
             continue;
         };
-        tell_head_again(&head);
+        tracing::warn!(
+            seq,
+            collection = %head.key(),
+            "a batch that is owed is gone from the spool: its head is written again from the ledger, and \
+             its files count as damaged"
+        );
         house.spool.restore_batch(&head)?;
         set_aside_missing(house, *seq)?;
     }
@@ -486,30 +491,56 @@ pub fn recover(house: &House) -> Result<(), RepairError> {
     Ok(())
 }
 
-/// Reads the heads of the batches that wait, and writes those again that are damaged or gone: nothing
-/// is delivered by them, but a ledger that is lost is told again from them. Blocks while the disk works.
-pub fn check_heads(house: &House) -> Result<(), RepairError> {
-    for seq in house.spool.numbers() {
-        if !house.spool.is_head_damaged(seq)? {
-            continue;
-        }
-        let _turn = house.spool.mending_turn();
-        if let Some(head) = house.batch(seq)
-            && house.spool.restore_head(&head)?
-        {
-            tell_head_again(&head);
-        }
+/// Reads the heads of these batches, and writes those again that are damaged or gone: nothing is
+/// delivered by them, but a ledger that is lost is told again from them. An error is that of the first
+/// that cannot be read; all others are checked. Blocks while the disk works.
+pub fn check_heads(house: &House, numbers: &[u64]) -> Result<(), RepairError> {
+    let mut checked = Ok(());
+    for seq in numbers {
+        let check = || -> Result<(), RepairError> {
+            if house.spool.is_head_damaged(*seq)?
+                && let Some(head) = house.batch(*seq)
+            {
+                restore_head(house, &head)?;
+            }
+            Ok(())
+        };
+        checked = checked.and(check());
     }
-    Ok(())
+    checked
 }
 
-fn tell_head_again(head: &BatchHead) {
-    tracing::warn!(
-        seq = head.seq,
-        collection = %head.key(),
-        "the head of a batch is damaged or gone: it is written again from the ledger, nothing is lost \
-         by it"
-    );
+/// The head of a batch that goes to the archive is to be whole there: where it is not, what is known of it
+/// is written again.
+pub fn keep_head(house: &House, head: &BatchHead) {
+    let kept = match house.spool.is_head_damaged(head.seq) {
+        Ok(false) => return,
+        Ok(true) => restore_head(house, head).map(drop),
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = kept {
+        tracing::warn!(
+            %error,
+            seq = head.seq,
+            "whether the head of a batch is whole that goes to the archive is not known: without it the \
+             batch cannot be replayed. Look at the disk"
+        );
+    }
+}
+
+/// Writes the head of a batch in place again, if it is not whole; tells whether it did.
+pub fn restore_head(house: &House, head: &BatchHead) -> Result<bool, RepairError> {
+    let _turn = house.spool.mending_turn();
+    let is_new = house.spool.restore_head(head)?;
+    if is_new {
+        tracing::warn!(
+            seq = head.seq,
+            collection = %head.key(),
+            "the head of a batch is damaged or gone: it is written again from the ledger, nothing is \
+             lost by it"
+        );
+    }
+    Ok(is_new)
 }
 
 /// The batches among those that are owed that are `wanted`: thousands may be owed of which nothing is

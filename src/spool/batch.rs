@@ -67,6 +67,12 @@ impl BatchHead {
         BatchSource::of(&self.told())
     }
 
+    /// Whether it is a head of the same batch: one that is written again lacks what only people look at.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        self.seq == other.seq && self.source() == other.source()
+    }
+
     /// The collection that it is of.
     #[must_use]
     pub fn key(&self) -> CollectionKey {
@@ -228,9 +234,13 @@ impl BatchHead {
         Self::parse(&read_text(disk, folder)?)
     }
 
-    /// Whether the head in `folder` is whole, without taking it apart.
-    pub(super) fn check(disk: &Disk, folder: &Path) -> io::Result<()> {
-        body(&read_text(disk, folder)?).map(drop)
+    /// Whether the head in `folder` is whole and that of this batch, without taking it apart.
+    pub(super) fn check(disk: &Disk, folder: &Path, seq: u64) -> io::Result<()> {
+        let text = read_text(disk, folder)?;
+        if body(&text)?.starts_with(&format!("{{\n  \"seq\": {seq},")) {
+            return Ok(());
+        }
+        Err(damaged("it is that of another batch"))
     }
 
     fn parse(json: &[u8]) -> io::Result<Self> {
@@ -253,7 +263,6 @@ fn read_text(disk: &Disk, folder: &Path) -> io::Result<Vec<u8>> {
 
 /// What stands before the CRC of a head, if it has that CRC.
 fn body(json: &[u8]) -> io::Result<&str> {
-    let damaged = |text: &'static str| io::Error::new(io::ErrorKind::InvalidData, text);
     let text = std::str::from_utf8(json).map_err(|_| damaged("it is not UTF-8"))?;
     let (body, crc) = text
         .rsplit_once(CRC_KEY)
@@ -263,6 +272,10 @@ fn body(json: &[u8]) -> io::Result<&str> {
         return Err(damaged("it does not have its checksum"));
     }
     Ok(body)
+}
+
+fn damaged(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn checksum(bytes: &[u8]) -> String {

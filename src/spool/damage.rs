@@ -37,7 +37,7 @@ impl FileDamage {
 
     /// A file cannot be read: it is gone, or its place on the disk is; anything else may pass.
     pub(super) fn reading(file: &str, error: io::Error) -> io::Error {
-        if is_damage(&error) {
+        if error.kind() == io::ErrorKind::NotFound || disk::is_unreadable(&error) {
             Self::found(file, error.to_string())
         } else {
             error
@@ -45,10 +45,16 @@ impl FileDamage {
     }
 }
 
-/// What is read is gone, or its place on the disk is, or it is not what was written; all else may pass.
-fn is_damage(error: &io::Error) -> bool {
-    let is_of_content = error.raw_os_error().is_none();
-    is_of_content || error.kind() == io::ErrorKind::NotFound || disk::is_unreadable(error)
+/// A head is gone, or its place on the disk is, or it is not what was written; all else may pass.
+fn is_damage_to_head(error: &io::Error) -> bool {
+    let is_it = matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::IsADirectory
+    );
+    is_it || disk::is_unreadable(error)
 }
 
 /// A file of a batch that is written again.
@@ -212,9 +218,9 @@ impl Spool {
     /// Whether the head of a batch in place is damaged or gone; an error says that it cannot be read now.
     pub fn is_head_damaged(&self, seq: u64) -> Result<bool, SpoolError> {
         let folder = self.folder(seq);
-        match BatchHead::check(&self.disk, &folder) {
+        match BatchHead::check(&self.disk, &folder, seq) {
             Ok(()) => Ok(false),
-            Err(error) if is_damage(&error) => Ok(true),
+            Err(error) if is_damage_to_head(&error) => Ok(true),
             Err(error) => Err(io_error("reading the head in", &folder)(error)),
         }
     }
@@ -230,7 +236,7 @@ impl Spool {
     pub(super) fn write_head(&self, head: &BatchHead) -> io::Result<bool> {
         let folder = self.folder(head.seq);
         let found = BatchHead::read(&self.disk, &folder);
-        if found.is_ok_and(|found| found.source() == head.source()) {
+        if found.is_ok_and(|found| found.is_of(head)) {
             return Ok(false);
         }
         let path = folder.join(batch::FILE_NAME);
@@ -263,7 +269,7 @@ impl Spool {
     /// to do: there is not if the batch has gone to the archive meanwhile.
     pub fn restore_head(&self, head: &BatchHead) -> Result<bool, SpoolError> {
         match self.write_head(head) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(_) if self.in_place(head.seq).is_none() => Ok(false),
             written => written.map_err(io_error("writing the head of", &self.folder(head.seq))),
         }
     }

@@ -44,12 +44,22 @@ pub(super) enum EventLines {
 impl EventLines {
     /// Reads and checks a file. Damage travels inside the [`io::Error`]: see [`FileDamage::of`].
     pub(super) fn open(disk: &Disk, folder: &Path, file: &EventFile) -> io::Result<Self> {
+        Self::open_holding(MAX_HELD_BYTES, disk, folder, file)
+    }
+
+    fn open_holding(
+        max_held: usize,
+        disk: &Disk,
+        folder: &Path,
+        file: &EventFile,
+    ) -> io::Result<Self> {
         let compressed = match read(disk, folder, file) {
             Ok(compressed) => compressed,
             Err(error) => return Err(FileDamage::reading(&file.name, error)),
         };
         let mut content = Content {
-            text: Some(Vec::new()),
+            text: (max_held > 0).then(Vec::new),
+            max_held,
             ..Content::default()
         };
         let damage = content.read(&compressed, file);
@@ -132,6 +142,7 @@ struct Content {
     crc: crc32fast::Hasher,
     /// What was read, if it is wanted and not too long.
     text: Option<Vec<u8>>,
+    max_held: usize,
 }
 
 impl Content {
@@ -165,7 +176,7 @@ impl Content {
             }
             self.lines += memchr::memchr_iter(b'\n', piece).count() as u64;
             self.crc.update(piece);
-            let is_too_long = |text: &Vec<u8>| text.len() + piece.len() > MAX_HELD_BYTES;
+            let is_too_long = |text: &Vec<u8>| text.len() + piece.len() > self.max_held;
             if self.text.as_ref().is_some_and(is_too_long) {
                 self.text = None;
             }
@@ -241,5 +252,53 @@ impl EventFileWriter {
 impl fmt::Debug for EventLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventLines").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its lines, or that it is damaged.
+    fn read(max_held: usize, folder: &Path, file: &EventFile) -> Option<Vec<String>> {
+        let disk = Disk::machine();
+        let mut lines = match EventLines::open_holding(max_held, &disk, folder, file) {
+            Ok(lines) => lines,
+            Err(error) => {
+                assert!(FileDamage::of(&error).is_some(), "{error}");
+                return None;
+            }
+        };
+        let lines = std::iter::from_fn(|| lines.next_line().unwrap());
+        Some(lines.collect())
+    }
+
+    #[test]
+    fn a_file_is_the_same_whether_its_text_is_held_or_not() {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), Disk::machine());
+        let path = folder.path().join("events");
+        let written = ["{\"n\":1}", "", "{\"n\":\"ä\"}"];
+        let file = disk.create_file(&path).unwrap();
+        let mut writer = EventFileWriter::new(file, "events".to_owned()).unwrap();
+        for line in written {
+            writer.write(format!("{line}\n").as_bytes(), 1).unwrap();
+        }
+        let file = writer.finish().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for max_held in [0, 5, MAX_HELD_BYTES] {
+            std::fs::write(&path, &whole).unwrap();
+            assert_eq!(read(max_held, folder.path(), &file).unwrap(), written);
+            for length in 0..whole.len() {
+                std::fs::write(&path, &whole[..length]).unwrap();
+                assert_eq!(read(max_held, folder.path(), &file), None, "{length}");
+            }
+            for bit in 0..whole.len() * 8 {
+                let mut flipped = whole.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                std::fs::write(&path, &flipped).unwrap();
+                let found = read(max_held, folder.path(), &file);
+                assert!(found.is_none_or(|lines| lines == written), "{bit}");
+            }
+        }
     }
 }

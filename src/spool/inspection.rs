@@ -33,7 +33,7 @@ pub struct InspectedFile {
 impl InspectedBatch {
     pub(super) fn read(disk: &Disk, folder: &Path, head: &BatchHead) -> Self {
         let head_damage = match BatchHead::read(disk, folder) {
-            Ok(found) if found.source() == head.source() => None,
+            Ok(found) if found.is_of(head) => None,
             Ok(_) => Some("is not what it was when the batch was put in place".to_owned()),
             Err(error) => Some(error.to_string()),
         };

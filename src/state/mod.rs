@@ -178,7 +178,8 @@ impl State {
             mut picture,
             missing,
             way,
-        } = restoration::tell(&mut reading, &found, || store.picture(), has_spool);
+        } = restoration::tell(&mut reading, &found, || store.picture(), has_spool)
+            .map_err(store_error)?;
         tell_what_was_found(&reading, &found, way, &picture);
         // Before the store forgets what only it knew.
         let ledger = Ledger::go_on(disk, &ledger_folder, &reading, &picture, now)?;

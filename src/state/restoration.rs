@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::ledger::Reading;
 use super::picture::Picture;
 use super::record::Record;
-use super::store::Found;
+use super::store::{Found, StoreError};
 
 /// What ledger and store tell.
 #[derive(Debug, PartialEq)]
@@ -61,36 +61,38 @@ impl MissingBatches {
 pub(super) fn tell(
     reading: &mut Reading,
     found: &Found,
-    stored: impl FnOnce() -> Option<Picture>,
+    stored: impl FnOnce() -> Result<Option<Picture>, StoreError>,
     has_spool: bool,
-) -> Told {
+) -> Result<Told, StoreError> {
     let in_store = match found {
         Found::Whole { number } => Some(*number),
         Found::Nothing | Found::Doubtful { .. } => None,
     };
     let Some(base) = reading.take_snapshot() else {
-        return match in_store.and_then(|_| stored()) {
+        let stored = in_store.map_or(Ok(None), |_| stored())?;
+        return Ok(match stored {
             Some(stored) => from(stored, reading, Way::LostButStored, false),
             None => without_a_picture(reading, found, has_spool),
-        };
+        });
     };
     let last = reading.last_number();
     let missing = reading.missing_after(base.number);
     let has_more = |number: &u64| *number > last || missing.iter().any(|missing| missing <= number);
-    if let Some(stored) = in_store.filter(has_more).and_then(|_| stored()) {
+    let stored = in_store.filter(has_more).map_or(Ok(None), |_| stored())?;
+    if let Some(stored) = stored {
         let is_certain = if stored.number > last {
             // Lines at the end whose numbers are not known are of the records that follow.
             stored.number >= last + reading.unplaced
         } else {
             reading.unplaced == 0 && missing.iter().all(|number| *number <= stored.number)
         };
-        return from(stored, reading, Way::Store, is_certain);
+        return Ok(from(stored, reading, Way::Store, is_certain));
     }
     let is_whole = missing.is_empty() && reading.unplaced == 0;
     let is_behind = found.number().is_some_and(|number| number > last);
     let mut told = from(base, reading, Way::Ledger, is_whole && !is_behind);
     told.picture.number = told.picture.number.max(found.number().unwrap_or(0));
-    told
+    Ok(told)
 }
 
 /// Neither of them has a picture.

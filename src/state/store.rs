@@ -266,16 +266,33 @@ impl Store {
     }
 
     /// The picture in a store that was found whole, read once more since nearly no start needs it; none
-    /// if it can be read no more, or another version has written what this one cannot read.
-    pub(super) fn picture(&self) -> Option<Picture> {
+    /// if it is not whole any more, or another version has written what this one cannot read. What the
+    /// disk keeps from being read is an error.
+    pub(super) fn picture(&self) -> Result<Option<Picture>, StoreError> {
         let mut picture = self.counters.picture();
         let mut seen = 0;
-        let table = self.table.as_ref()?;
+        let Some(table) = self.table.as_ref() else {
+            return Ok(None);
+        };
         let scanned = table.scan(&mut |key, value| {
             seen += usize::from(self.put_into(&mut picture, key, value).is_some());
         });
-        let is_whole = scanned.is_ok() && seen == self.values.keys().count();
-        is_whole.then_some(picture)
+        match scanned {
+            Ok(()) => {}
+            Err(StoreError::Io(error)) if disk::is_the_machines(&error) => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                tracing::error!(
+                    %error,
+                    store = %self.path.display(),
+                    "the store cannot be read once more: what it has of records that are missing from \
+                     the ledger is not known. Look at the disk"
+                );
+                return Ok(None);
+            }
+        }
+        Ok((seen == self.values.keys().count()).then_some(picture))
     }
 
     /// None if it is not what it was when the store was opened.

@@ -229,7 +229,7 @@ impl Fixture {
         let (store, found) =
             Store::open(&storage, &self.store(), self.folder.path(), true).unwrap();
         match found {
-            Found::Whole { .. } => store.picture().unwrap(),
+            Found::Whole { .. } => store.picture().unwrap().unwrap(),
             found => panic!("{found:?}"),
         }
     }

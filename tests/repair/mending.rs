@@ -4,6 +4,7 @@ use std::fs;
 
 use cta_forwarder::repair;
 use cta_forwarder::simulator::cta::CtaRules;
+use cta_forwarder::spool::Place;
 use tracing::Level;
 
 use crate::damage::{batches, cut, files, flip, gone};
@@ -11,7 +12,8 @@ use crate::scene::{
     HOUR, IN_FLIGHT, assert_at_splunk, assert_whole, in_the_middle, owing, records, repairing,
     settle, settle_without_service,
 };
-use crate::world::logs::{Line, Logs};
+use crate::world::World;
+use crate::world::logs::Logs;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_damaged_file_comes_back_as_it_was() {
@@ -86,6 +88,12 @@ async fn a_damaged_head_costs_nothing() {
     assert_eq!(world.polls().len(), polls, "nothing was polled for it");
 }
 
+/// As an agent that runs does each hour.
+fn check_heads(world: &World) {
+    let house = world.agent.house();
+    repair::check_heads(house, &house.spool.numbers()).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_head_that_is_damaged_while_the_agent_runs_costs_nothing() {
     let mut world = owing().await;
@@ -93,16 +101,21 @@ async fn a_head_that_is_damaged_while_the_agent_runs_costs_nothing() {
     let all = batches(&world);
     flip(&all[0].join("batch.json"));
     gone(&all[1].join("batch.json"));
-    repair::check_heads(world.agent.house()).unwrap();
+    check_heads(&world);
     assert_eq!(logs.take_alarms().len(), 2);
-    repair::check_heads(world.agent.house()).unwrap();
+    check_heads(&world);
     // What is delivered is delivered without it.
     gone(&all[0].join("batch.json"));
     settle_without_service(&mut world).await;
-    repair::check_heads(world.agent.house()).unwrap();
-    let alarms = logs.take_alarms();
-    let is_of_batches = |alarm: &Line| alarm.text.contains("batch");
-    assert!(!alarms.iter().any(is_of_batches), "{alarms:#?}");
+    check_heads(&world);
+    let alarms = logs.take_alarms().into_iter();
+    let of_batches = alarms.filter(|alarm| alarm.text.contains("batch"));
+    assert_eq!(of_batches.count(), 1, "it goes to the archive whole");
+    let spool = &world.agent.house().spool;
+    assert!(spool.archived().len() >= all.len());
+    for seq in spool.archived() {
+        assert_eq!(spool.read_head(Place::Archive, seq).unwrap().seq, seq);
+    }
     assert_whole(&world);
     assert_eq!(world.polls().len(), polls, "nothing was polled for it");
 }

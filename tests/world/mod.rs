@@ -173,7 +173,8 @@ impl World {
         meanwhile(&self.config.state.directory);
         self.agent = Agent::build(self.config.clone(), clock).unwrap();
         // As one does that runs.
-        repair::check_heads(self.agent.house()).unwrap();
+        let numbers = self.agent.house().spool.numbers();
+        repair::check_heads(self.agent.house(), &numbers).unwrap();
         self.wake_all();
     }
 

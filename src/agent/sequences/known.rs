@@ -217,7 +217,7 @@ impl Known {
 impl KnownBatch {
     /// Whether this is its head: the ledger knows nothing of it that is not needed any more.
     fn is_of(&self, head: &BatchHead) -> bool {
-        self.head.files == head.files && self.head.key() == head.key()
+        self.head.is_of(head)
     }
 }
 

@@ -36,15 +36,15 @@ const UNNOTICED: [(&str, &str); 24] = [
     ),
     (
         "spool/damage.rs, write_head: a file",
-        "the next start writes it again from the ledger",
+        "a running agent writes it again from the ledger within an hour",
     ),
     (
         "spool/damage.rs, write_head: the new name",
-        "the next start writes it again from the ledger",
+        "a running agent writes it again from the ledger within an hour",
     ),
     (
         "spool/damage.rs, write_head: the old name",
-        "the next start writes it again from the ledger",
+        "a running agent writes it again from the ledger within an hour",
     ),
     (
         "spool/damage.rs, set_aside_headless: the new name",

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::Forwarder;
 use crate::crash::{self, Point};
 use crate::delivery::{Cursor, Lines, Progress};
-use crate::repair::RepairError;
+use crate::repair::{self, RepairError};
 use crate::spool::{BatchHead, KeepLetterError, SpoolError};
 use crate::state::ledger::AppendError;
 use crate::state::{Finished, StoreError};
@@ -78,7 +78,10 @@ impl Forwarder {
                     let batch = picture.batches.get(&seq);
                     batch.is_some_and(|batch| batch.outputs.contains(name))
                 });
-                let head = self.house.batch(seq).filter(|_| is_owed)?;
+                if !is_owed {
+                    return None;
+                }
+                let head = self.house.batch(seq)?;
                 Some(place.insert(OpenBatch {
                     progress: self.house.state.progress(name, seq),
                     head,
@@ -124,6 +127,12 @@ impl Forwarder {
             (open.head.seq, finished)
         });
         let mut rest: Vec<(u64, Finished)> = done.collect();
+        for open in seqs.iter().filter_map(|seq| self.open.get(seq)) {
+            // A copy goes nowhere.
+            if !open.head.is_copy() {
+                tokio::task::block_in_place(|| repair::keep_head(&self.house, &open.head));
+            }
+        }
         let now = self.house.clock.now().utc;
         while !rest.is_empty() {
             let (state, name) = (&self.house.state, &self.config.name);

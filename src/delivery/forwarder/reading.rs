@@ -125,7 +125,7 @@ impl Forwarder {
         let Some(seq) = next else {
             return Ok(false);
         };
-        let Some(head) = self.house.batch(seq) else {
+        if self.house.spool.in_place(seq).is_none() {
             // Told at the start: the ledger does not know its window, and it stays owed.
             tracing::warn!(
                 output = name,
@@ -134,13 +134,14 @@ impl Forwarder {
             );
             self.read_up_to = Some(seq);
             return Ok(true);
-        };
+        }
         let under_way = self.under_way_of(seq);
         let Some(open) = self.open_batch(seq) else {
             self.read_up_to = Some(seq);
             return Ok(true);
         };
         open.under_way = under_way;
+        let head = Arc::clone(&open.head);
         let is_complete = open.progress.is_complete(head.events());
         let low = open.progress.cursor.low();
         self.read_up_to = Some(seq);

@@ -30,7 +30,7 @@ fn abandoned(until: i64) -> Record {
 fn open(folder: &Path, second: i64) -> (Ledger, Picture, Way) {
     let disk = Disk::machine();
     let mut reading = Reading::read(&disk, folder).unwrap();
-    let told = tell(&mut reading, &Found::Nothing, || None, false);
+    let told = tell(&mut reading, &Found::Nothing, || Ok(None), false).unwrap();
     let ledger =
         Ledger::go_on_with(&disk, folder, &reading, &told.picture, at(second), 1000).unwrap();
     (ledger, told.picture, told.way)
@@ -239,16 +239,30 @@ fn a_snapshot_whose_number_is_damaged_costs_no_record() {
         for second in 1..=4 {
             fixture.append(second);
         }
-        fixture.reopen();
-        fixture.append(5);
+        for second in 5..=6 {
+            fixture.reopen();
+            fixture.append(second);
+        }
         let told = fixture.picture.clone();
-        let path = fixture.ledger.path(fixture.ledger.segment);
-        let text = fs::read_to_string(&path).unwrap();
-        let (_, rest) = text.split_once(',').unwrap();
-        fs::write(&path, format!("{{\"number\":{damaged},{rest}")).unwrap();
-        let (_, picture, way) = open(fixture.folder.path(), 9);
-        assert_eq!(way, Way::Ledger, "{damaged}");
-        assert_eq!(picture.collections, told.collections, "{damaged}");
+        // The last segment, the one before it, and both: an older one is left.
+        assert!(fixture.ledger.segment > 2);
+        for segments in [&[0][..], &[1], &[0, 1]] {
+            let folder = tempfile::tempdir().unwrap();
+            for segment in 1..=fixture.ledger.segment {
+                let mut text = fs::read_to_string(fixture.ledger.path(segment)).unwrap();
+                if segments.contains(&(fixture.ledger.segment - segment)) {
+                    let (_, rest) = text.split_once(',').unwrap();
+                    text = format!("{{\"number\":{damaged},{rest}");
+                }
+                fs::write(folder.path().join(segment_name(segment)), text).unwrap();
+            }
+            let (_, picture, way) = open(folder.path(), 9);
+            assert_eq!(way, Way::Ledger, "{damaged} {segments:?}");
+            assert_eq!(
+                picture.collections, told.collections,
+                "{damaged} {segments:?}"
+            );
+        }
     }
 }
 
@@ -422,7 +436,9 @@ fn many_starts_keep_a_bounded_number_of_segments() {
     for second in 0..i64::try_from(MAX_SEGMENTS).unwrap() + 10 {
         let disk = Disk::machine();
         let mut reading = Reading::read(&disk, folder.path()).unwrap();
-        let picture = tell(&mut reading, &Found::Nothing, || None, false).picture;
+        let picture = tell(&mut reading, &Found::Nothing, || Ok(None), false)
+            .unwrap()
+            .picture;
         let ledger = Ledger::go_on(&disk, folder.path(), &reading, &picture, at(second));
         let record = abandoned(second);
         ledger

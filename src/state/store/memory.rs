@@ -21,6 +21,8 @@ pub(crate) struct MemoryTables(Arc<Mutex<Kept>>);
 pub(crate) enum Refusal {
     /// To open, and to read: the disk fails.
     Read,
+    /// The same, but for one time more that all is read.
+    ReadAgain,
     /// To write: the disk fails, and nothing was written.
     Write,
     /// To write: the disk fails, and yet all was written.
@@ -127,7 +129,12 @@ impl Table for MemoryTable {
             for (key, value) in entries {
                 visit(key, value);
             }
-        })
+        })?;
+        let refusal = &mut self.tables.lock().refusal;
+        if *refusal == Some(Refusal::ReadAgain) {
+            *refusal = Some(Refusal::Read);
+        }
+        Ok(())
     }
 
     fn apply(&self, changes: &Changes) -> Result<(), StoreError> {

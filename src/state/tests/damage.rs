@@ -389,6 +389,33 @@ fn a_ledger_without_any_snapshot_is_moved_away_and_the_store_takes_its_place() {
     }
 }
 
+/// Of what is missing from the ledger nobody else knows.
+#[test]
+fn a_store_that_cannot_be_read_once_more_is_waited_for() {
+    for is_lost in [true, false] {
+        let (fixture, before) = three_segments();
+        let segments = fixture.segments();
+        for path in segments
+            .iter()
+            .filter(|path| is_lost || Some(*path) == segments.last())
+        {
+            // The snapshots, or the last record.
+            let mut text = bytes(path);
+            let place = if is_lost { 40 } else { text.len() - 20 };
+            text[place] ^= 1;
+            fs::write(path, text).unwrap();
+        }
+        fixture.tables.refuse(Some(Refusal::ReadAgain));
+        let error = fixture.open().unwrap_err();
+        assert!(matches!(error, OpenStateError::Store { .. }), "{error}");
+        assert_eq!(fixture.segments(), segments, "nothing is moved or begun");
+        fixture.tables.refuse(None);
+        let state = fixture.open().unwrap();
+        let collections = state.look(|picture| picture.collections.clone());
+        assert_eq!(collections, before.collections);
+    }
+}
+
 #[test]
 fn a_cursor_goes_with_the_batch_that_is_done_with() {
     let fixture = Fixture::new();

@@ -69,7 +69,8 @@ impl Life {
             let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
             let built = Agent::build_on(self.config.clone(), clock, &self.storage);
             if let Ok(agent) = &built
-                && let Err(error) = repair::check_heads(agent.house())
+                && let Err(error) =
+                    repair::check_heads(agent.house(), &agent.house().spool.numbers())
             {
                 // It goes on, and tries it again in an hour.
                 let _ = writeln!(self.story, "  heads are not checked: {error}");
