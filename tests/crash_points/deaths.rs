@@ -75,6 +75,9 @@ pub(crate) const OF_A_START: [Point; 23] = [
     Point::Built,
 ];
 
+/// Of them, those that are reached behind it, at once, by an agent that is up.
+pub(crate) const BEHIND_A_START: [Point; 2] = [Point::HeadStaged, Point::HeadRestored];
+
 /// Nothing is under way beside it.
 const NONE: usize = 0;
 /// The one request that is under way.
