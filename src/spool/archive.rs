@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::batch::BatchHead;
-use super::batch_name;
+use super::{batch_name, number_of};
 use crate::config::ArchiveConfig;
 use crate::crash::{self, Point};
 use crate::disk::Disk;
@@ -84,7 +84,7 @@ impl Archive {
         // A start costs the same however much is kept.
         let mut kept = Kept::default();
         for name in disk.names(&folder)? {
-            if let Some(seq) = name.parse().ok().filter(|seq| batch_name(*seq) == name) {
+            if let Some(seq) = number_of(&name) {
                 kept.insert(seq, None);
             }
         }

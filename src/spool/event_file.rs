@@ -58,7 +58,7 @@ impl EventLines {
             Err(error) => return Err(FileDamage::reading(&file.name, error)),
         };
         let mut content = Content {
-            text: (max_held > 0).then(Vec::new),
+            text: Some(Vec::new()),
             max_held,
             ..Content::default()
         };

@@ -49,7 +49,8 @@ impl Known {
                 return Err(format!("nobody knows what batch {seq} is made of"));
             };
             match self.batches.get(&seq) {
-                Some(known) if known.is_of(&head) => {}
+                // The ledger knows what is needed of it, and no more.
+                Some(known) if known.head.is_of(&head) => {}
                 Some(known) if self.doubts == 0 => {
                     return Err(format!(
                         "number {seq} was used twice: {:?} and {head:?}",
@@ -211,13 +212,6 @@ impl Known {
             }
         }
         Ok(())
-    }
-}
-
-impl KnownBatch {
-    /// Whether this is its head: the ledger knows nothing of it that is not needed any more.
-    fn is_of(&self, head: &BatchHead) -> bool {
-        self.head.is_of(head)
     }
 }
 
