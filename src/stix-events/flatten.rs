@@ -8,12 +8,12 @@
 mod definitions;
 mod fields;
 mod identity;
+mod known_properties;
 mod leaving;
 mod links;
 mod markings;
 mod records;
 mod references;
-mod shapes;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -29,10 +29,10 @@ use crate::stix::{
 use crate::tape::{Scratch, TapeFull};
 use definitions::Definitions;
 use identity::Identity;
+use leaving::Desk;
 use markings::Markings;
 use records::{IncidentRecord, IndicatorRecord};
 use references::References;
-use shapes::Shapes;
 use waiting::{StartPlace, Waiting};
 
 /// Takes the events.
@@ -133,7 +133,7 @@ pub struct AtOnce<S> {
     counts: Counts,
     /// What was met and may yet be void.
     counts_since: Counts,
-    shapes: Shapes,
+    desk: Desk,
 }
 
 impl<S: EventSink> AtOnce<S> {
@@ -143,7 +143,7 @@ impl<S: EventSink> AtOnce<S> {
             sink,
             counts: Counts::default(),
             counts_since: Counts::default(),
-            shapes: Shapes::default(),
+            desk: Desk::default(),
         }
     }
 
@@ -171,7 +171,7 @@ impl<S: EventSink> AtOnce<S> {
 
 impl<S: EventSink> PackageSink for AtOnce<S> {
     fn package(&mut self, package: &mut WholePackage) -> Result<(), ReadPackageError> {
-        package.leave(&mut self.counts_since, &mut self.shapes, &mut self.sink)
+        package.leave(&mut self.counts_since, &mut self.desk, &mut self.sink)
     }
 }
 
@@ -234,12 +234,12 @@ impl WholePackage {
     fn leave(
         &mut self,
         counts: &mut Counts,
-        shapes: &mut Shapes,
+        desk: &mut Desk,
         sink: &mut dyn EventSink,
     ) -> Result<(), ReadPackageError> {
         let left = self
             .waiting
-            .leave(&mut self.package, self.limits, shapes, sink)?;
+            .leave(&mut self.package, self.limits, desk, sink)?;
         counts.packages += 1;
         counts.events += left.events;
         counts.pass_over(PassedOver::NoEvent, u64::from(left.events == 0));

@@ -4,6 +4,7 @@
 
 pub mod event;
 pub mod flatten;
+mod known;
 mod lanes;
 mod names;
 pub mod stix;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::status::StatusMessage;
 use crate::config::Limits;
 use crate::flatten::{AtOnce, Counts, EventSink, FlattenLimits, Flattener, Origin, PackageSink};
-use crate::stix::{self, PackageTag, ReadPackageError};
+use crate::stix::{self, PackageTag, ReadPackageError, Workspace};
 use crate::tape::{Scratch, Tape};
 use crate::xml::{Tag, Token, Xml, XmlError, XmlLimits};
 use block::ContentReader;
@@ -208,7 +208,7 @@ pub fn read_answer_into<C: ContentSink>(
 ) -> Result<Answer, ReadResponseError> {
     let xml_limits = XmlLimits::from(limits);
     let flattener = |origin| Flattener::new(origin, FlattenLimits::from(limits), scratch, sink);
-    let max_properties = limits.max_properties;
+    let mut workspace = Workspace::new(limits.max_properties);
     let max_refused_blocks = limits.max_refused_blocks;
     let mut raw = Tape::new(Arc::clone(scratch), BLOCK_MEMORY, limits.max_response_bytes);
     let mut xml = Xml::new(input, xml_limits).with_recording(&mut raw);
@@ -235,7 +235,7 @@ pub fn read_answer_into<C: ContentSink>(
         }
         Root::Package(tag) => {
             let mut flattener = flattener(Origin::default());
-            stix::read_package(&mut xml, &tag, max_properties, &mut flattener)
+            stix::read_package(&mut xml, &tag, &mut workspace, &mut flattener)
                 .map_err(ReadResponseError::Package)?;
             read_epilogue(&mut xml)?;
             let read = flattener.packages().block_read();
@@ -254,7 +254,7 @@ pub fn read_answer_into<C: ContentSink>(
                 content: ContentReader {
                     xml: &mut xml,
                     flattener: flattener(origin),
-                    max_properties,
+                    workspace,
                     max_refused_blocks,
                     blocks: 0,
                     refused_blocks: 0,

@@ -42,9 +42,19 @@ impl Identity {
         digest.update(properties.as_bytes());
         let ordinal = ordinals.next(first_bytes(&digest.clone().finalize().into()));
         self.texts.clear();
-        self.push(&ordinal.to_string());
+        match ordinal {
+            0 => self.push("0"),
+            _ => self.push(&ordinal.to_string()),
+        }
         digest.update(&self.texts);
         EventId::from_bytes(first_bytes(&digest.finalize().into()))
+    }
+
+    /// Keeps no more memory than this in one place.
+    pub(super) fn shrink_to(&mut self, bytes: usize) {
+        self.texts.clear();
+        self.texts.shrink_to(bytes);
+        self.last.take_if(|(texts, _)| texts.len() > bytes);
     }
 
     fn digest_of_texts(&mut self) -> Sha256 {

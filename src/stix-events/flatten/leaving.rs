@@ -8,9 +8,9 @@ use std::io;
 use serde::de::DeserializeOwned;
 
 use super::identity::{Identity, Ordinals};
+use super::known_properties::KnownProperties;
 use super::links::{self, Holder, OpenLinks};
 use super::records::{IncidentRecord, IndicatorRecord};
-use super::shapes::Shapes;
 use super::waiting::{ObjectPiece, Piece};
 use super::{EventSink, FlatEvent, FlattenLimits, Package, fields, keep};
 use crate::event::{EventId, RecordType};
@@ -28,7 +28,7 @@ pub(super) struct Leaving<'w> {
     known: RandomAccess<'w>,
     package: &'w mut Package,
     limits: FlattenLimits,
-    shapes: &'w mut Shapes,
+    desk: &'w mut Desk,
     sink: &'w mut dyn EventSink,
     /// Where the reader is, and where it comes back to.
     readers: Vec<Reader>,
@@ -40,12 +40,34 @@ pub(super) struct Leaving<'w> {
     package_link_fields: Vec<u8>,
     /// Of observables without a scope.
     ordinals: Ordinals,
-    identity: Identity,
-    line: Vec<u8>,
-    record: Vec<u8>,
     followed: u64,
     followed_bytes: u64,
     left: Left,
+}
+
+/// What is used for one package after the other.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    known_properties: KnownProperties,
+    identity: Identity,
+    /// The event that is being put together.
+    line: Vec<u8>,
+    /// What is known of an incident or indicator.
+    record: Vec<u8>,
+    /// The piece of the contents that is looked at.
+    piece: Vec<u8>,
+}
+
+impl Desk {
+    /// Keeps no more memory than it needs for packages as most are.
+    pub(super) fn tidy(&mut self) {
+        const MAX_KEPT_BYTES: usize = 64 << 10;
+        for buffer in [&mut self.line, &mut self.record, &mut self.piece] {
+            buffer.clear();
+            buffer.shrink_to(MAX_KEPT_BYTES);
+        }
+        self.identity.shrink_to(MAX_KEPT_BYTES);
+    }
 }
 
 /// What came of a package.
@@ -97,7 +119,7 @@ impl<'w> Leaving<'w> {
         known: RandomAccess<'w>,
         package: &'w mut Package,
         limits: FlattenLimits,
-        shapes: &'w mut Shapes,
+        desk: &'w mut Desk,
         sink: &'w mut dyn EventSink,
     ) -> Self {
         let marking = std::mem::take(&mut package.marking);
@@ -112,7 +134,7 @@ impl<'w> Leaving<'w> {
             known,
             package,
             limits,
-            shapes,
+            desk,
             sink,
             readers: Vec::new(),
             open: Vec::new(),
@@ -120,9 +142,6 @@ impl<'w> Leaving<'w> {
             package_links,
             package_link_fields,
             ordinals: Ordinals::default(),
-            identity: Identity::default(),
-            line: Vec::new(),
-            record: Vec::new(),
             followed: 0,
             followed_bytes: 0,
             left,
@@ -146,19 +165,22 @@ impl<'w> Leaving<'w> {
 
     /// Reads until no reader is left.
     fn read(&mut self) -> Result<()> {
-        let mut record = Vec::new();
+        let mut record = std::mem::take(&mut self.desk.piece);
+        let read = self.read_by(&mut record);
+        self.desk.piece = record;
+        read
+    }
+
+    fn read_by(&mut self, record: &mut Vec<u8>) -> Result<()> {
         while let Some(reader) = self.readers.last_mut() {
             if reader.place >= self.contents.len() {
                 self.readers.pop();
                 continue;
             }
             let start = reader.place;
-            reader.place = self
-                .contents
-                .read_record(start, &mut record)
-                .map_err(keep)?;
+            reader.place = self.contents.read_record(start, record).map_err(keep)?;
             let bytes = reader.place - start;
-            let piece = Piece::decode(&record).map_err(keep)?;
+            let piece = Piece::decode(record).map_err(keep)?;
             if piece.is_start() {
                 reader.depth += 1;
             } else if piece.is_end() {
@@ -286,8 +308,8 @@ impl<'w> Leaving<'w> {
     }
 
     fn known<T: DeserializeOwned>(&mut self, place: u64) -> io::Result<T> {
-        self.known.read_record(place, &mut self.record)?;
-        Ok(serde_json::from_slice(&self.record)?)
+        self.known.read_record(place, &mut self.desk.record)?;
+        Ok(serde_json::from_slice(&self.desk.record)?)
     }
 
     fn start_incident(&mut self, id: &str, incident: IncidentRecord) {
@@ -381,7 +403,7 @@ impl<'w> Leaving<'w> {
                 let record_type = RecordType::Observable;
                 let ordinals = &mut self.ordinals;
                 let around = [observable_id];
-                let identity = &mut self.identity;
+                let identity = &mut self.desk.identity;
                 let id = identity.of_object(record_type, &around, name, properties, ordinals);
                 (record_type, id)
             }
@@ -404,13 +426,13 @@ impl<'w> Leaving<'w> {
                     None => &ids[1..],
                 };
                 let ordinals = &mut innermost.ordinals;
-                let identity = &mut self.identity;
+                let identity = &mut self.desk.identity;
                 let id = identity.of_object(record_type, ids, name, properties, ordinals);
                 (record_type, id)
             }
         };
         self.start_event(record_type, id);
-        let out = &mut self.line;
+        let out = &mut self.desk.line;
         let observable_id = self.observables.last().map_or("", String::as_str);
         let kind_field = match object.kind {
             ObjectKind::Custom(_) => "flowType",
@@ -433,7 +455,9 @@ impl<'w> Leaving<'w> {
         if let Some(relations) = &relations {
             links::push_relations(out, relations);
         }
-        self.shapes.push_properties(out, object.kind, properties);
+        self.desk
+            .known_properties
+            .push(out, object.kind, properties);
         self.end_event(record_type, id).map_err(keep)
     }
 
@@ -456,7 +480,7 @@ impl<'w> Leaving<'w> {
 
     /// The fields of everything around what the event tells.
     fn start_event(&mut self, record_type: RecordType, id: EventId) {
-        let line = &mut self.line;
+        let line = &mut self.desk.line;
         line.clear();
         line.extend_from_slice(b"{\"eventId\":\"");
         line.extend_from_slice(&id.to_hex());
@@ -479,7 +503,7 @@ impl<'w> Leaving<'w> {
     }
 
     fn end_event(&mut self, record_type: RecordType, id: EventId) -> io::Result<()> {
-        let line = &mut self.line;
+        let line = &mut self.desk.line;
         // Every field ends with a comma, the last one gives way to the brace.
         line.pop();
         line.push(b'}');
@@ -491,7 +515,7 @@ impl<'w> Leaving<'w> {
         self.sink.event(FlatEvent {
             id,
             record_type,
-            json: &self.line,
+            json: &self.desk.line,
         })
     }
 }

@@ -6,7 +6,7 @@ mod relations;
 mod told;
 
 use super::*;
-use crate::stix::read_packages;
+use crate::stix::{Workspace, read_packages};
 use crate::tape::MemoryScratch;
 use crate::xml::{Xml, XmlLimits};
 
@@ -43,7 +43,7 @@ fn flatten(document: &str) -> Result<(Vec<serde_json::Value>, Counts), ReadPacka
     let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
     let mut flattener =
         Flattener::new(Origin::default(), LIMITS, &scratch, AtOnce::new(&mut lines));
-    read_packages(&mut xml, 20, &mut flattener)?;
+    read_packages(&mut xml, &mut Workspace::new(20), &mut flattener)?;
     let (mut counts, mut left) = flattener.finish();
     left.keep();
     counts.add(&left.finish());
@@ -282,7 +282,7 @@ fn a_package_that_does_not_fit_into_memory() {
     let mut lines = Lines::default();
     let files = Arc::clone(&scratch) as Arc<dyn Scratch>;
     let mut flattener = Flattener::new(Origin::default(), limits, &files, AtOnce::new(&mut lines));
-    read_packages(&mut xml, 20, &mut flattener).unwrap();
+    read_packages(&mut xml, &mut Workspace::new(20), &mut flattener).unwrap();
     let files = scratch.created.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(
         files, 2,

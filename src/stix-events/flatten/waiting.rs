@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::leaving::{Leaving, Left};
+use super::leaving::{Desk, Leaving, Left};
 use super::records::{IncidentRecord, IndicatorRecord};
-use super::shapes::Shapes;
 use super::{EventSink, FlattenLimits, Package, keep};
 use crate::stix::{
     ObjectKind, Observable, PropertiesView, ReadPackageError, Reference, ReferenceKind, Relations,
@@ -189,7 +188,7 @@ impl Waiting {
         &mut self,
         package: &mut Package,
         limits: FlattenLimits,
-        shapes: &mut Shapes,
+        desk: &mut Desk,
         sink: &mut dyn EventSink,
     ) -> Result<Left, ReadPackageError> {
         if !package.references.is_empty() {
@@ -197,7 +196,9 @@ impl Waiting {
         }
         let known = self.scopes.random_access();
         let contents = self.contents.random_access();
-        Leaving::new(contents, known, package, limits, shapes, sink).all()
+        let left = Leaving::new(contents, known, package, limits, desk, sink).all();
+        desk.tidy();
+        left
     }
 
     /// Only now it is known which of the ids matter.

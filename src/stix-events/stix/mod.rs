@@ -22,7 +22,7 @@ pub use impact::{Impact, Loss};
 pub use marking::Marking;
 pub use passed_over::{Owner, PassedOver};
 pub use properties::{Properties, PropertiesView};
-pub use reader::{read_package, read_packages};
+pub use reader::{Workspace, read_package, read_packages};
 pub use relations::{Relation, Relations};
 
 use crate::xml::XmlError;

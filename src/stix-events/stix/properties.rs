@@ -1,5 +1,7 @@
 //! The properties of one observable.
 
+use crate::known::KnownText;
+
 /// What stands before each text: its length in bytes, big-endian.
 const LENGTH_BYTES: usize = size_of::<u32>();
 
@@ -38,13 +40,26 @@ impl Properties {
         self.count = 0;
     }
 
+    /// Keeps no more memory than this, or than it needs.
+    pub(super) fn shrink_to(&mut self, bytes: usize) {
+        self.texts.shrink_to(bytes);
+    }
+
     /// Appends them in the form that [`PropertiesView::decode`] reads.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.texts);
     }
 
     /// Adds a property.
-    pub(super) fn push(&mut self, name: &[&str], value: &str) {
+    #[inline]
+    pub(super) fn push(&mut self, name: &str, value: &str) {
+        self.push_text(name);
+        self.push_text(value);
+        self.count += 1;
+    }
+
+    /// Adds a property of which the name is in pieces.
+    pub(super) fn push_joined(&mut self, name: &[&str], value: &str) {
         self.texts
             .extend_from_slice(&length(name.iter().map(|piece| piece.len()).sum()));
         for piece in name {
@@ -124,6 +139,18 @@ impl<'a> PropertiesView<'a> {
         self.texts
     }
 
+    /// A name, to be looked for by [`PropertiesView::value_of`].
+    pub(crate) fn known_name(name: &[u8]) -> KnownText {
+        KnownText::new(&[&length(name.len()), name].concat())
+    }
+
+    /// The value of the first one, if it has this name, and those behind it.
+    #[inline]
+    pub(crate) fn value_of(self, name: &KnownText) -> Option<(&'a [u8], Self)> {
+        let (value, texts) = split_text(name.strip(self.texts)?)?;
+        Some((value, Self { texts }))
+    }
+
     /// Each name with its value, in UTF-8.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let mut rest = self.texts;
@@ -155,7 +182,8 @@ mod tests {
     #[test]
     fn in_order_and_empty_values_kept() {
         let mut properties = Properties::default();
-        for (name, value) in [("a", "1"), ("", "x"), ("b", ""), ("a", "2")] {
+        properties.push("a", "1");
+        for (name, value) in [("", "x"), ("b", ""), ("a", "2")] {
             let started = properties.start(name);
             let finished = properties.finish(started, |text| {
                 text.extend_from_slice(value.as_bytes());
@@ -169,7 +197,7 @@ mod tests {
             Err(())
         });
         assert_eq!(refused, Err(()));
-        properties.push(&["c", "d"], "3");
+        properties.push_joined(&["c", "d"], "3");
         let mut bytes = Vec::new();
         properties.encode(&mut bytes);
         let view = PropertiesView::decode(&bytes).unwrap();

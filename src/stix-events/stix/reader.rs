@@ -11,6 +11,8 @@ mod object;
 mod observable;
 mod within;
 
+use std::fmt;
+
 use super::element::{Element, PackageTag};
 use super::{
     DefinitionKind, Header, IncidentStart, Marking, Named, Owner, PackageStart, PassedOver,
@@ -19,6 +21,8 @@ use super::{
 use crate::xml::{Token, Xml};
 use within::Within;
 
+/// What is used for one package after the other keeps no more memory than this in one place.
+const MAX_KEPT_BYTES: usize = 64 << 10;
 /// A description that is longer is cut.
 const MAX_DESCRIPTION_BYTES: usize = 4096;
 
@@ -29,10 +33,10 @@ type Result<T> = std::result::Result<T, ReadPackageError>;
 /// After a recoverable error the caller goes on with [`Xml::skip_to_depth`].
 pub fn read_packages(
     xml: &mut Xml<'_>,
-    max_properties: u32,
+    workspace: &mut Workspace,
     visitor: &mut dyn Visitor,
 ) -> Result<()> {
-    let mut reader = PackageReader::new(xml, max_properties, visitor);
+    let mut reader = PackageReader::new(xml, workspace, visitor);
     let mut packages = 0_u32;
     loop {
         match reader.xml.next_behind_space()? {
@@ -56,20 +60,57 @@ pub fn read_packages(
 pub fn read_package(
     xml: &mut Xml<'_>,
     start: &PackageTag,
-    max_properties: u32,
+    workspace: &mut Workspace,
     visitor: &mut dyn Visitor,
 ) -> Result<()> {
-    PackageReader::new(xml, max_properties, visitor).package(start)
+    PackageReader::new(xml, workspace, visitor).package(start)
+}
+
+/// What is used for one package after the other, whatever they hold.
+pub struct Workspace {
+    /// The most properties that an observable may have.
+    max_properties: u32,
+    /// The observable that is being read.
+    frame: observable::Frame,
+    /// The text that is being folded.
+    text: String,
+}
+
+impl Workspace {
+    /// For observables of at most so many properties.
+    #[must_use]
+    pub fn new(max_properties: u32) -> Self {
+        Self {
+            max_properties,
+            frame: observable::Frame::new(max_properties),
+            text: String::new(),
+        }
+    }
+
+    /// Nothing of an earlier package stays, which may have been given up in the middle of an observable.
+    fn clear(&mut self) {
+        self.frame.clear(MAX_KEPT_BYTES);
+        self.text.clear();
+        self.text.shrink_to(MAX_KEPT_BYTES);
+    }
+}
+
+impl fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workspace")
+            .field("max_properties", &self.max_properties)
+            .finish_non_exhaustive()
+    }
 }
 
 struct PackageReader<'p, 'r> {
     xml: &'p mut Xml<'r>,
     visitor: &'p mut dyn Visitor,
     max_properties: u32,
+    frame: &'p mut observable::Frame,
+    text: &'p mut String,
     /// Bytes that are kept for the elements that are open.
     kept: u64,
-    /// The observable that is being read.
-    frame: observable::Frame,
     /// The markings of packages and reports inside this one, and those that stand nowhere else.
     inner_marking: Marking,
     within: Within,
@@ -78,13 +119,24 @@ struct PackageReader<'p, 'r> {
 }
 
 impl<'p, 'r> PackageReader<'p, 'r> {
-    fn new(xml: &'p mut Xml<'r>, max_properties: u32, visitor: &'p mut dyn Visitor) -> Self {
+    fn new(
+        xml: &'p mut Xml<'r>,
+        workspace: &'p mut Workspace,
+        visitor: &'p mut dyn Visitor,
+    ) -> Self {
+        workspace.clear();
+        let Workspace {
+            max_properties,
+            frame,
+            text,
+        } = workspace;
         Self {
             xml,
             visitor,
-            max_properties,
+            max_properties: *max_properties,
+            frame,
+            text,
             kept: 0,
-            frame: observable::Frame::new(max_properties),
             inner_marking: Marking::default(),
             within: in_package(""),
             is_negated: false,
@@ -267,10 +319,12 @@ impl<'p, 'r> PackageReader<'p, 'r> {
     }
 
     fn folded_text(&mut self) -> Result<String> {
-        let mut text = String::new();
-        let Self { xml, within, .. } = self;
-        xml.text_into_or(&mut text, |left_out| within.text(left_out, self.visitor))?;
-        Ok(fold(&text))
+        self.text.clear();
+        let Self {
+            xml, within, text, ..
+        } = self;
+        xml.text_into_or(text, |left_out| within.text(left_out, self.visitor))?;
+        Ok(fold(text))
     }
 
     /// As [`PackageReader::folded_text_into`], cut where it is too long for every event.

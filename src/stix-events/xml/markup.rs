@@ -1,5 +1,4 @@
-//! Where tags and other markup end, and which elements are open. What was looked at is not looked at
-//! again when more of it comes.
+//! Where tags and other markup end. What was looked at is not looked at again when more of it comes.
 
 use crate::lanes;
 
@@ -100,33 +99,61 @@ impl Find for Reference {
     }
 }
 
-/// How many bytes of white space stand first. Nearly all of it is indentation: eight spaces are looked at
-/// at once.
+/// How many bytes of white space stand first. Nearly all of it is indentation: sixteen spaces are looked
+/// at at once.
 #[inline]
 pub(super) fn blank_bytes(bytes: &[u8]) -> usize {
-    const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
+    const SPACES: u128 = u128::from_le_bytes([b' '; 16]);
     let mut at = 0;
-    loop {
-        match bytes.get(at..) {
-            Some([b' ', ..]) => {}
-            Some([byte, ..]) if byte.is_ascii_whitespace() => {
-                at += 1;
+    while let Some(rest) = bytes.get(at..) {
+        if let Some(chunk) = rest.first_chunk::<16>() {
+            let others = u128::from_le_bytes(*chunk) ^ SPACES;
+            let spaces = others.trailing_zeros() as usize / 8;
+            at += spaces;
+            if spaces == chunk.len() {
                 continue;
             }
-            _ => return at,
         }
-        while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-            let first_other = lanes::first(u64::from_le_bytes(*chunk) ^ SPACES);
-            at += first_other;
-            if first_other < chunk.len() {
-                break;
-            }
-        }
-        // At the end of what there is.
-        while let Some([b' ']) = bytes.get(at..at + 1) {
-            at += 1;
+        match bytes.get(at) {
+            Some(byte) if byte.is_ascii_whitespace() => at += 1,
+            _ => break,
         }
     }
+    at
+}
+
+/// How many bytes of text stand before the next tag, and whether references are among them; none of them
+/// takes a closer look.
+#[inline]
+pub(super) fn plain_text_bytes(bytes: &[u8]) -> Option<(usize, bool)> {
+    let mut at = 0;
+    let mut has_references = false;
+    loop {
+        at += markup_at(bytes.get(at..)?)?;
+        let markup = bytes.get(at..)?;
+        if markup.starts_with(b"<") {
+            return Some((at, has_references));
+        }
+        let (_, reference) = plain_reference(markup)?;
+        at += reference;
+        has_references = true;
+    }
+}
+
+/// Where a tag or a reference starts. Most texts are too short to call a search for it.
+#[inline]
+fn markup_at(bytes: &[u8]) -> Option<usize> {
+    const SHORT: usize = 4;
+    let (chunks, _) = bytes.as_chunks::<8>();
+    for (number, chunk) in chunks.iter().take(SHORT).enumerate() {
+        let lanes = u64::from_le_bytes(*chunk);
+        let first = lanes::first(lanes::of_byte(lanes, b'<') | lanes::of_byte(lanes, b'&'));
+        if first < chunk.len() {
+            return Some(number * chunk.len() + first);
+        }
+    }
+    let looked_at = chunks.len().min(SHORT) * 8;
+    memchr::memchr2(b'<', b'&', bytes.get(looked_at..)?).map(|at| looked_at + at)
 }
 
 /// What a reference stands for and its bytes, where it is written as nearly everybody writes it.
@@ -153,32 +180,4 @@ pub(super) fn plain_reference(bytes: &[u8]) -> Option<(char, usize)> {
         code = code * radix + char::from(byte).to_digit(radix)?;
     }
     None
-}
-
-/// The names of the elements that are open.
-#[derive(Debug, Default)]
-pub(super) struct OpenNames {
-    names: String,
-    /// Where each starts.
-    starts: Vec<usize>,
-}
-
-impl OpenNames {
-    #[inline]
-    pub(super) fn push(&mut self, name: &str) {
-        self.starts.push(self.names.len());
-        self.names.push_str(name);
-    }
-
-    #[inline]
-    pub(super) fn last(&self) -> Option<&str> {
-        self.names.get(*self.starts.last()?..)
-    }
-
-    #[inline]
-    pub(super) fn pop(&mut self) {
-        if let Some(start) = self.starts.pop() {
-            self.names.truncate(start);
-        }
-    }
 }

@@ -10,6 +10,7 @@
 
 mod error;
 mod markup;
+mod open_names;
 mod source;
 mod tag;
 mod text;
@@ -23,9 +24,9 @@ use quick_xml::events::{BytesDecl, BytesRef, BytesStart};
 use crate::tape::Tape;
 pub use error::XmlError;
 use error::{malformed, refuse, too_long, unsupported_encoding};
-use markup::{Find, OpenNames, Reference, StartTag, Until};
+use markup::{Find, Reference, StartTag, Until};
+use open_names::OpenNames;
 use source::{BUFFER_BYTES, Source};
-use tag::LastName;
 pub use tag::{Attribute, Tag};
 pub use text::NestedText;
 
@@ -62,6 +63,38 @@ pub enum Token<'x> {
     Eof,
 }
 
+/// An element that is read in one step.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainElement<'x> {
+    /// The value of its attribute.
+    pub attribute: &'x str,
+    text: &'x str,
+    has_references: bool,
+}
+
+impl<'x> PlainElement<'x> {
+    /// Its text, if no reference stands in it.
+    #[must_use]
+    #[inline]
+    pub fn text(&self) -> Option<&'x str> {
+        (!self.has_references).then_some(self.text)
+    }
+
+    /// Gives its text in pieces, references resolved.
+    pub fn text_pieces(&self, mut own: impl FnMut(&str)) {
+        let mut rest = self.text;
+        while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
+            let (text, reference) = rest.split_at_checked(at).unwrap_or_default();
+            own(text);
+            let plain = markup::plain_reference(reference.as_bytes());
+            let (character, bytes) = plain.unwrap_or(('&', 1));
+            own(character.encode_utf8(&mut [0; 4]));
+            rest = reference.get(bytes..).unwrap_or_default();
+        }
+        own(rest);
+    }
+}
+
 /// A token that says nothing.
 const NOTHING: Token<'static> = Token::Text(Cow::Borrowed(""));
 const BYTE_ORDER_MARK: &str = "\u{feff}";
@@ -90,7 +123,6 @@ enum Kind {
 pub struct Xml<'r> {
     source: Source<'r>,
     open: OpenNames,
-    last_name: LastName,
     depth: u32,
     owes_end: bool,
     is_in_cdata: bool,
@@ -113,7 +145,6 @@ impl<'r> Xml<'r> {
         Self {
             source: Source::new(input, limits.max_bytes),
             open: OpenNames::default(),
-            last_name: LastName::default(),
             depth: 0,
             owes_end: false,
             is_in_cdata: false,
@@ -249,33 +280,38 @@ impl<'r> Xml<'r> {
     /// The value of its one attribute and the text of the element that starts here, which ends with them.
     ///
     /// Only if all of it lies in the buffer and is written as nearly everybody writes it, and if it has this
-    /// local name and is called as the element that started last: most of a document are elements of one
-    /// name. Whatever else is here is left for [`Xml::next`].
-    pub fn plain_element(&mut self, local: &str, attribute: &str) -> Option<(&str, &str)> {
+    /// local name and is called as the element that stood there before it: most of a document are elements of
+    /// one name. Whatever else is here is left for [`Xml::next`].
+    #[inline]
+    pub fn plain_element(&mut self, local: &str, attribute: &str) -> Option<PlainElement<'_>> {
         let is_plain = self.is_between_tokens() && !self.source.has_returns();
-        if !is_plain || self.last_name.local() != local || self.depth >= self.limits.max_depth {
+        let name = self.open.expected()?;
+        if !is_plain || name.local() != local.as_bytes() || self.depth >= self.limits.max_depth {
             return None;
         }
-        let name = self.last_name.name().as_bytes();
         let rest = self.source.rest_bytes();
-        let behind = rest.strip_prefix(b"<")?.strip_prefix(name)?;
+        let behind = name.text().strip(rest.strip_prefix(b"<")?)?;
         let behind = behind.strip_prefix(b" ")?;
         let behind = behind.strip_prefix(attribute.as_bytes())?;
         let value = behind.strip_prefix(b"=\"")?;
         let value_at = rest.len() - value.len();
-        let value_end = value_at + tag::plain_value_bytes(value, b'"')?;
-        let text = rest.get(value_end..)?.strip_prefix(b"\">")?;
+        let value_bytes = tag::plain_value_bytes(value, b'"')?;
+        let text = value.get(value_bytes..)?.strip_prefix(b"\">")?;
         let text_at = rest.len() - text.len();
-        let text_end = text_at + memchr::memchr2(b'<', b'&', text)?;
-        let end = rest.get(text_end..)?.strip_prefix(b"</")?;
-        let end = end.strip_prefix(name)?.strip_prefix(b">")?;
+        let (text_bytes, has_references) = markup::plain_text_bytes(text)?;
+        let end = text.get(text_bytes..)?.strip_prefix(b"</")?;
+        let end = name.text().strip(end)?.strip_prefix(b">")?;
         let bytes = rest.len() - end.len();
         if bytes as u64 > self.limits.max_text_bytes {
             return None;
         }
         let element = self.source.take(bytes);
-        let part = |start, end| element.get(start..end).unwrap_or_default();
-        Some((part(value_at, value_end), part(text_at, text_end)))
+        let part = |start, bytes| element.get(start..start + bytes).unwrap_or_default();
+        Some(PlainElement {
+            attribute: part(value_at, value_bytes),
+            text: part(text_at, text_bytes),
+            has_references,
+        })
     }
 
     /// What follows, as its first bytes tell.
@@ -340,31 +376,29 @@ impl<'r> Xml<'r> {
     }
 
     fn start_tag(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
-        let bytes = self.markup_bytes(offset, StartTag::default())?;
-        let content = inside(self.source.take(bytes), "<", ">");
-        let is_empty = content.as_bytes().ends_with(b"/");
-        let content = content.get(..content.len() - usize::from(is_empty));
-        let tag = Tag::new(
-            content.unwrap_or_default(),
-            &mut self.last_name,
-            is_empty,
-            offset,
-        );
-        let name = tag.name();
-        if name.is_empty() {
+        let bytes = match self.bare_tag_bytes() {
+            Some(bytes) => bytes,
+            None => self.markup_bytes(offset, StartTag::default())?,
+        };
+        let content = self.source.take_inside(bytes, "<", ">");
+        let without_slash = content.strip_suffix('/');
+        let is_empty = without_slash.is_some();
+        let content = without_slash.unwrap_or(content);
+        let Some(name) = self.open.expect(content) else {
             return Err(malformed(offset, &"a tag without a name"));
-        }
+        };
+        let tag = Tag::new(content, name, is_empty, offset);
         self.depth += 1;
         self.owes_end = is_empty;
         // First of all: the names of those that are passed over are kept too.
-        if name.len() > MAX_NAME_BYTES {
+        if name.text().len() > MAX_NAME_BYTES {
             return Err(XmlError::TooLong {
                 limit: MAX_NAME_BYTES as u64,
                 recoverable: false,
             });
         }
         if !is_empty {
-            self.open.push(name);
+            self.open.open();
         }
         if self.depth > self.limits.max_depth {
             return Err(XmlError::TooDeep {
@@ -378,27 +412,49 @@ impl<'r> Xml<'r> {
         Ok(Token::Start(tag))
     }
 
+    /// Of a start tag without attributes, if its name is the expected one.
+    #[inline]
+    fn bare_tag_bytes(&self) -> Option<usize> {
+        let name = self.open.expected()?.text();
+        let tag = self.source.rest_bytes().strip_prefix(b"<")?;
+        let is_bare = name.strip(tag)?.first() == Some(&b'>');
+        let bytes = "<>".len() + name.len();
+        (is_bare && bytes as u64 <= self.limits.max_text_bytes).then_some(bytes)
+    }
+
     fn end_tag(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
-        let bytes = self.markup_bytes(offset, Until::new(">"))?;
-        let name = inside(self.source.take(bytes), "</", ">");
-        match self.open.last() {
-            Some(open) if open == name => {}
-            Some(open) if open == name.trim_ascii_end() => {}
-            Some(open) => {
-                let name = name.trim_ascii_end();
-                let message = format!("expected `</{open}>`, but `</{name}>` was found");
-                return Err(malformed(offset, &message));
-            }
-            None => {
-                return Err(malformed(
-                    offset,
-                    &format!("nothing is open that `</{name}>` ends"),
-                ));
-            }
+        match self.plain_end_bytes() {
+            Some(bytes) => self.source.consume(bytes),
+            None => self.other_end_tag(offset)?,
         }
-        self.open.pop();
+        self.open.close();
         self.depth -= 1;
         Ok(Token::End)
+    }
+
+    /// Of the end tag of the innermost element, if it is the next and written as nearly everybody writes it.
+    #[inline]
+    fn plain_end_bytes(&self) -> Option<usize> {
+        let name = self.open.last()?.text();
+        let tag = self.source.rest_bytes().strip_prefix(b"</")?;
+        let is_plain = name.strip(tag)?.first() == Some(&b'>');
+        is_plain.then_some("</>".len() + name.len())
+    }
+
+    fn other_end_tag(&mut self, offset: u64) -> Result<(), XmlError> {
+        let bytes = self.markup_bytes(offset, Until::new(">"))?;
+        let name = self.source.take_inside(bytes, "</", ">").trim_ascii_end();
+        let Some(open) = self.open.last() else {
+            let message = format!("nothing is open that `</{name}>` ends");
+            return Err(malformed(offset, &message));
+        };
+        let open = open.text().as_bytes();
+        if open == name.as_bytes() {
+            return Ok(());
+        }
+        let open = String::from_utf8_lossy(open);
+        let message = format!("expected `</{open}>`, but `</{name}>` was found");
+        Err(malformed(offset, &message))
     }
 
     fn text_piece(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
@@ -510,11 +566,11 @@ impl<'r> Xml<'r> {
         }
         let bytes = self.markup_bytes(offset, Reference::default())?;
         let written = self.source.take(bytes);
-        if !written.as_bytes().ends_with(b";") {
+        let name = written.strip_prefix('&');
+        let Some(name) = name.and_then(|name| name.strip_suffix(';')) else {
             let message = "a reference that no `;` ends: a lone `&` is written `&amp;`";
             return Err(malformed(offset, &message));
-        }
-        let name = inside(written, "&", ";");
+        };
         let character = BytesRef::new(name).resolve_char_ref();
         if let Some(character) = character.map_err(|error| malformed(offset, &error))? {
             let text = character.encode_utf8(&mut self.character);
@@ -527,7 +583,7 @@ impl<'r> Xml<'r> {
 
     fn instruction(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
         let bytes = self.markup_bytes(offset, Until::behind("<?", "?>"))?;
-        let content = inside(self.source.take(bytes), "<?", "?>");
+        let content = self.source.take_inside(bytes, "<?", "?>");
         if !content.starts_with(|c: char| c.is_alphanumeric() || "_:".contains(c)) {
             return Err(malformed(
                 offset,
@@ -640,14 +696,14 @@ impl<'r> Xml<'r> {
         }
         let rest = self.source.rest_bytes();
         let bytes = memchr::memchr2(b'<', b'&', rest)?;
-        let name = rest.get(bytes..)?.strip_prefix(b"</")?;
-        let open = self.open.last()?;
-        let is_end = name.starts_with(open.as_bytes()) && name.get(open.len()) == Some(&b'>');
+        let name = self.open.last()?.text();
+        let tag = rest.get(bytes..)?.strip_prefix(b"</")?;
+        let is_end = name.strip(tag)?.first() == Some(&b'>');
         if !is_end || bytes as u64 > self.limits.max_text_bytes {
             return None;
         }
-        let end = "</>".len() + open.len();
-        self.open.pop();
+        let end = "</>".len() + name.len();
+        self.open.close();
         self.depth -= 1;
         Some(self.source.take_before(bytes, end))
     }
@@ -690,13 +746,6 @@ impl<'r> Xml<'r> {
             Err(error) => Err(refuse(offset, error)),
         }
     }
-}
-
-/// What stands between the two, which were found there.
-#[inline]
-fn inside<'x>(markup: &'x str, start: &str, end: &str) -> &'x str {
-    let end = markup.len().saturating_sub(end.len());
-    markup.get(start.len()..end).unwrap_or_default()
 }
 
 /// The root element of a document, as it is written: what stands before and after it is left out.

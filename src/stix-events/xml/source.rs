@@ -163,6 +163,17 @@ impl<'r> Source<'r> {
         self.text.get(start..start + bytes).unwrap_or_default()
     }
 
+    /// Consumes so many bytes of the rest, and gives what stands between these two, which were found there.
+    #[inline]
+    pub(super) fn take_inside(&mut self, bytes: usize, start: &str, end: &str) -> &str {
+        let from = self.start;
+        self.consume(bytes);
+        let inside = self
+            .text
+            .get(from + start.len()..from + bytes.saturating_sub(end.len()));
+        inside.unwrap_or_default()
+    }
+
     /// Consumes what is left of a character that is half consumed.
     #[inline]
     pub(super) fn finish_character(&mut self) {

@@ -7,6 +7,7 @@ use quick_xml::events::attributes::Attributes;
 use quick_xml::name::QName;
 
 use super::error::{XmlError, malformed};
+use super::open_names::Name;
 use crate::lanes;
 
 /// A start tag.
@@ -22,25 +23,16 @@ pub struct Tag<'x> {
 }
 
 impl<'x> Tag<'x> {
-    /// Most elements are called as the one before: `last` remembers it.
+    /// The tag of this content, in which its name stands first.
     #[inline]
-    pub(super) fn new(content: &'x str, last: &mut LastName, is_empty: bool, offset: u64) -> Self {
-        if !last.is_name_of(content) {
-            last.remember(content);
-        }
+    pub(super) fn new(content: &'x str, name: &Name, is_empty: bool, offset: u64) -> Self {
         Self {
             content,
-            name_bytes: last.name.len(),
-            local_at: last.local_at,
+            name_bytes: name.text().len(),
+            local_at: name.local_at(),
             offset,
             is_empty,
         }
-    }
-
-    /// Its name, with a prefix if it has one.
-    #[inline]
-    pub(super) fn name(&self) -> &'x str {
-        self.content.get(..self.name_bytes).unwrap_or_default()
     }
 
     /// Bytes between its angle brackets.
@@ -60,6 +52,12 @@ impl<'x> Tag<'x> {
     #[must_use]
     pub fn prefix(&self) -> Option<&'x str> {
         self.content.get(..self.local_at.checked_sub(1)?)
+    }
+
+    /// What stands between its angle brackets, but for the slash of an empty element.
+    #[must_use]
+    pub(crate) fn content(&self) -> &'x str {
+        self.content
     }
 
     /// The tag as it is written.
@@ -272,49 +270,6 @@ fn value_bytes(written: &[u8], quote: u8) -> Option<(usize, bool)> {
 
 fn is_plain_in_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-' | b'.')
-}
-
-/// The name of the last start tag.
-#[derive(Debug, Default)]
-pub(super) struct LastName {
-    name: String,
-    local_at: usize,
-}
-
-impl LastName {
-    #[inline]
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The name without its prefix.
-    #[inline]
-    pub(super) fn local(&self) -> &str {
-        self.name.get(self.local_at..).unwrap_or_default()
-    }
-
-    #[inline]
-    fn is_name_of(&self, content: &str) -> bool {
-        let behind = content.strip_prefix(self.name.as_str());
-        let behind = behind.map(|behind| behind.as_bytes().first());
-        behind.is_some_and(|next| next.is_none_or(u8::is_ascii_whitespace))
-    }
-
-    fn remember(&mut self, content: &str) {
-        let (mut end, mut local_at) = (0, 0);
-        for byte in content
-            .bytes()
-            .take_while(|byte| !byte.is_ascii_whitespace())
-        {
-            end += 1;
-            if byte == b':' && local_at == 0 {
-                local_at = end;
-            }
-        }
-        self.name.clear();
-        self.name.push_str(content.get(..end).unwrap_or_default());
-        self.local_at = local_at;
-    }
 }
 
 /// An attribute of a start tag.

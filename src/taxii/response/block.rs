@@ -3,7 +3,7 @@
 
 use super::{ContentSink, ReadResponseError, RefusedBlock, shortened};
 use crate::flatten::Flattener;
-use crate::stix::{self, ReadPackageError};
+use crate::stix::{self, ReadPackageError, Workspace};
 use crate::xml::{Token, Xml, XmlError};
 
 const NESTED: &str = "another Content_Block is nested in it";
@@ -20,7 +20,7 @@ enum BlockError {
 pub(super) struct ContentReader<'x, 'r, C> {
     pub(super) xml: &'x mut Xml<'r>,
     pub(super) flattener: Flattener<C>,
-    pub(super) max_properties: u32,
+    pub(super) workspace: Workspace,
     pub(super) max_refused_blocks: u32,
     /// Content_Blocks, those that were refused included.
     pub(super) blocks: u64,
@@ -107,11 +107,11 @@ impl<C: ContentSink> ContentReader<'_, '_, C> {
     fn content(&mut self) -> Result<(), BlockError> {
         let limits = self.xml.limits();
         let Some(mut text) = self.xml.nested_text()? else {
-            stix::read_packages(self.xml, self.max_properties, &mut self.flattener)?;
+            stix::read_packages(self.xml, &mut self.workspace, &mut self.flattener)?;
             return Ok(());
         };
         let mut nested = Xml::of_nested(&mut text, limits);
-        let read = stix::read_packages(&mut nested, self.max_properties, &mut self.flattener);
+        let read = stix::read_packages(&mut nested, &mut self.workspace, &mut self.flattener);
         let read = read.map_err(BlockError::of_nested);
         if !matches!(read, Err(BlockError::Answer(_))) {
             text.finish()?;

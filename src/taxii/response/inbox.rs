@@ -14,6 +14,7 @@ use super::{
 };
 use crate::config::Limits;
 use crate::flatten::{AtOnce, Counts, FlattenLimits, Flattener, Origin};
+use crate::stix::Workspace;
 use crate::tape::{Scratch, Tape};
 use crate::taxii::version::Version;
 use crate::xml::{Tag, Token, Xml, XmlError, XmlLimits};
@@ -176,7 +177,7 @@ pub fn read_inbox_content<S: ResponseSink>(
             scratch,
             AtOnce::new(sink),
         ),
-        max_properties: limits.max_properties,
+        workspace: Workspace::new(limits.max_properties),
         max_refused_blocks: limits.max_refused_blocks,
         blocks: 0,
         refused_blocks: 0,

@@ -47,10 +47,20 @@ impl PackageReader<'_, '_> {
     fn plain_properties(&mut self) -> Result<()> {
         loop {
             self.xml.pass_over_space()?;
-            let Some((name, value)) = self.xml.plain_element("Property", "name") else {
+            let Some(property) = self.xml.plain_element("Property", "name") else {
                 return Ok(());
             };
-            self.frame.properties.push(&[name], value);
+            let properties = &mut self.frame.properties;
+            match property.text() {
+                Some(value) => properties.push(property.attribute, value),
+                None => {
+                    let started = properties.start(property.attribute);
+                    properties.finish(started, |value| {
+                        property.text_pieces(|piece| value.extend_from_slice(piece.as_bytes()));
+                        Ok::<(), ReadPackageError>(())
+                    })?;
+                }
+            }
             self.check_properties()?;
         }
     }

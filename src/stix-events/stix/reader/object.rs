@@ -141,7 +141,7 @@ impl Frame {
             self.path.push_str(if path_bytes == 0 { "@" } else { ".@" });
             self.path.push_str(name);
             let field = objects::field(&self.kind, &self.path);
-            self.properties.push(&[field], &attribute.value);
+            self.properties.push(field, &attribute.value);
             self.path.truncate(path_bytes);
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Frame {
         let field = objects::field(&self.kind, &self.path);
         let properties = &mut self.properties;
         started.writing.push(text, self.max_members, |more, value| {
-            properties.push(&[field, more], value);
+            properties.push_joined(&[field, more], value);
         });
         self.text.truncate(started.text_bytes);
         self.path.truncate(started.path_bytes);
@@ -185,12 +185,12 @@ impl Frame {
             None => [HASH, ".", value.element],
         };
         if name.first() == Some(&HASH) && !hash_type.is_empty() {
-            properties.push(&[HASH, ".Type"], hash_type);
+            properties.push_joined(&[HASH, ".Type"], hash_type);
         }
         let [name, dot, element] = name;
         let writing = &value.writing;
         writing.push(&value.text, self.max_members, |more, value| {
-            properties.push(&[name, dot, element, more], value);
+            properties.push_joined(&[name, dot, element, more], value);
         });
     }
 }

@@ -15,6 +15,7 @@ pub(super) struct Frame {
     pub(super) kind: String,
     is_standard: bool,
     pub(super) properties: Properties,
+    last_tag: PropertiesTag,
     /// Whether what it tells stands in other observables or objects.
     is_container: bool,
     object: OpenObject,
@@ -28,6 +29,14 @@ pub(super) struct Frame {
     pub(super) text: String,
     /// One more than an observable may have, so that a list without an end is found out.
     pub(super) max_members: usize,
+}
+
+/// What a start tag of Properties says.
+#[derive(Default)]
+struct PropertiesTag {
+    content: String,
+    kind: String,
+    is_standard: bool,
 }
 
 /// The object that is being read.
@@ -57,6 +66,19 @@ impl Frame {
         }
     }
 
+    /// Takes all away, and keeps at most so much memory in one place.
+    pub(super) fn clear(&mut self, max_bytes: usize) {
+        self.reset(false);
+        self.properties.shrink_to(max_bytes);
+        if self.last_tag.content.len() > max_bytes {
+            self.last_tag = PropertiesTag::default();
+        }
+        for text in [&mut self.kind, &mut self.path, &mut self.text] {
+            text.clear();
+            text.shrink_to(max_bytes);
+        }
+    }
+
     fn reset(&mut self, is_container: bool) {
         self.kind.clear();
         self.is_standard = false;
@@ -69,6 +91,31 @@ impl Frame {
 
     /// Takes what the start tag of Properties says; whether it is a standard object.
     fn start_properties(&mut self, tag: &Tag<'_>) -> Result<bool> {
+        // Most are written as the one before.
+        if self.last_tag.content != tag.content() {
+            self.last_tag = PropertiesTag::of(tag)?;
+        }
+        let PropertiesTag {
+            kind, is_standard, ..
+        } = &self.last_tag;
+        if self.kind.is_empty() {
+            self.kind.push_str(kind);
+            self.is_standard = *is_standard;
+        }
+        Ok(*is_standard)
+    }
+
+    fn kind(&self) -> ObjectKind<'_> {
+        if self.is_standard {
+            ObjectKind::Standard(&self.kind)
+        } else {
+            ObjectKind::Custom(&self.kind)
+        }
+    }
+}
+
+impl PropertiesTag {
+    fn of(tag: &Tag<'_>) -> Result<Self> {
         let mut custom_name = None;
         let mut object_type = None;
         for attribute in tag.attributes() {
@@ -82,21 +129,16 @@ impl Frame {
         }
         let object_type = object_type.as_deref().map(objects::object_type);
         let is_custom = custom_name.is_some() || object_type == Some("Custom");
-        if self.kind.is_empty() {
-            let kind = custom_name.as_deref().filter(|_| is_custom);
-            let kind = kind.or(object_type.filter(|_| !is_custom));
-            self.kind.push_str(kind.unwrap_or_default());
-            self.is_standard = !is_custom;
-        }
-        Ok(!is_custom)
-    }
-
-    fn kind(&self) -> ObjectKind<'_> {
-        if self.is_standard {
-            ObjectKind::Standard(&self.kind)
+        let kind = if is_custom {
+            custom_name.as_deref()
         } else {
-            ObjectKind::Custom(&self.kind)
-        }
+            object_type
+        };
+        Ok(Self {
+            kind: kind.unwrap_or_default().to_owned(),
+            is_standard: !is_custom,
+            content: tag.content().to_owned(),
+        })
     }
 }
 

@@ -194,7 +194,8 @@ proptest::proptest! {
             let value = found.map_err(|_| ())?.normalized_value(quick_xml::XmlVersion::Implicit1_0);
             value.map(Cow::into_owned).map_err(|_| ())
         });
-        let ours = Tag::new(&content, &mut LastName::default(), false, 0).attribute("name");
+        let mut names = OpenNames::default();
+        let ours = Tag::new(&content, names.expect(&content).unwrap(), false, 0).attribute("name");
         let ours = ours.map(|value| value.map(Cow::into_owned)).map_err(|_| ()).transpose();
         proptest::prop_assert_eq!(ours, theirs, "{:?}", content);
     }

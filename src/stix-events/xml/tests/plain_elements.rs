@@ -8,6 +8,11 @@ const WRITTEN: &[&str] = &[
     "<p n=\"\"></p>",
     "<p n=\"b>\">é &amp; x</p>",
     "<p n=\"é\">größe</p>",
+    "<p n=\"a\">&lt;&#x42;&#13;c&gt;</p>",
+    "<p n=\"a\">x&amp;</p>",
+    "<p n=\"a\">x&other;</p>",
+    "<p n=\"a\">x & y</p>",
+    "<p n=\"a\">&#0;</p>",
     "<p n=\"&amp;\">c</p>",
     "<p n=\"a\tb\">c</p>",
     "<p n='d'>e</p>",
@@ -42,8 +47,11 @@ fn all(document: &str, piece_bytes: usize, limits: XmlLimits, at_once: bool) -> 
             if let Err(error) = xml.pass_over_space() {
                 break error.to_string();
             }
-            if let Some((name, text)) = xml.plain_element("p", "n") {
-                found.push(format!("{name:?}: {text:?}"));
+            if let Some(element) = xml.plain_element("p", "n") {
+                let mut text = String::new();
+                element.text_pieces(|piece| text.push_str(piece));
+                assert!(element.text().is_none_or(|plain| plain == text));
+                found.push(format!("{:?}: {text:?}", element.attribute));
                 continue;
             }
         }
@@ -82,20 +90,38 @@ proptest::proptest! {
     }
 }
 
+/// What an element that is read in one step says.
+fn read_at_once(xml: &mut Xml<'_>, local: &str, attribute: &str) -> Option<(String, String)> {
+    let element = xml.plain_element(local, attribute)?;
+    let mut text = String::new();
+    element.text_pieces(|piece| text.push_str(piece));
+    Some((element.attribute.to_owned(), text))
+}
+
 #[test]
 fn of_one_name_all_but_the_first_are_read_at_once() {
-    let document = "<a><x:p n=\"1\">2</x:p><x:p n=\"3\">4</x:p><x:p n=\"5\"></x:p></a>";
+    let document = "<r>\
+        <a><x:p n=\"1\">2</x:p><x:p n=\"3\">4</x:p><x:p n=\"5\">&lt;6</x:p></a>\
+        <b><x:p n=\"7\"></x:p></b>\
+        </r>";
     let mut input = document.as_bytes();
     let mut xml = Xml::new(&mut input, LIMITS);
-    assert!(matches!(xml.next(), Ok(Token::Start(_))));
-    assert_eq!(xml.plain_element("p", "n"), None);
+    let pair = |name: &str, text: &str| Some((name.to_owned(), text.to_owned()));
+    for _ in ["r", "a"] {
+        assert!(matches!(xml.next(), Ok(Token::Start(_))));
+    }
+    assert_eq!(read_at_once(&mut xml, "p", "n"), None);
     assert!(matches!(xml.next(), Ok(Token::Start(_))));
     assert_eq!(xml.text().unwrap(), "2");
-    assert_eq!(xml.plain_element("q", "n"), None);
-    assert_eq!(xml.plain_element("p", "m"), None);
-    assert_eq!(xml.plain_element("p", "n"), Some(("3", "4")));
-    assert_eq!(xml.plain_element("p", "n"), Some(("5", "")));
-    assert_eq!(xml.plain_element("p", "n"), None);
+    assert_eq!(read_at_once(&mut xml, "q", "n"), None);
+    assert_eq!(read_at_once(&mut xml, "p", "m"), None);
+    assert_eq!(read_at_once(&mut xml, "p", "n"), pair("3", "4"));
+    assert_eq!(read_at_once(&mut xml, "p", "n"), pair("5", "<6"));
+    assert_eq!(read_at_once(&mut xml, "p", "n"), None);
+    assert!(matches!(xml.next(), Ok(Token::End)));
+    // Where it stands as those before it, in another element.
+    assert!(matches!(xml.next(), Ok(Token::Start(_))));
+    assert_eq!(read_at_once(&mut xml, "p", "n"), pair("7", ""));
     assert!(matches!(xml.next(), Ok(Token::End)));
 }
 

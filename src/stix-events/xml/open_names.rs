@@ -1,0 +1,97 @@
+//! The names of the elements that are open.
+//!
+//! Nearly everybody calls alike what stands equally deep, so that the name that stood there last is kept:
+//! a tag of the same name needs only be compared with it.
+
+use crate::known::KnownText;
+
+/// The names of the elements that are open, and behind them those that were open last at each depth.
+#[derive(Debug, Default)]
+pub(super) struct OpenNames {
+    names: Vec<Name>,
+    open: usize,
+}
+
+/// The name of an element.
+#[derive(Debug, Default)]
+pub(super) struct Name {
+    text: KnownText,
+    /// Where the name without its prefix starts.
+    local_at: usize,
+}
+
+impl OpenNames {
+    /// The name of the innermost element that is open.
+    #[inline]
+    pub(super) fn last(&self) -> Option<&Name> {
+        self.names.get(self.open.checked_sub(1)?)
+    }
+
+    /// What the last element was called that stood where the next one will.
+    #[inline]
+    pub(super) fn expected(&self) -> Option<&Name> {
+        self.names.get(self.open)
+    }
+
+    /// The name that stands first in this tag, if one does; it is expected from now on.
+    #[inline]
+    pub(super) fn expect(&mut self, tag: &str) -> Option<&Name> {
+        if self.names.len() == self.open {
+            self.names.push(Name::default());
+        }
+        let name = self.names.get_mut(self.open)?;
+        if !name.is_of(tag) {
+            name.set(tag);
+        }
+        (name.text.len() > 0).then_some(name)
+    }
+
+    /// An element of the expected name is open.
+    #[inline]
+    pub(super) fn open(&mut self) {
+        self.open += 1;
+    }
+
+    /// The innermost element is open no longer.
+    #[inline]
+    pub(super) fn close(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+}
+
+impl Name {
+    #[inline]
+    pub(super) fn text(&self) -> &KnownText {
+        &self.text
+    }
+
+    /// Where the name without its prefix starts.
+    #[inline]
+    pub(super) fn local_at(&self) -> usize {
+        self.local_at
+    }
+
+    /// The name without its prefix.
+    #[inline]
+    pub(super) fn local(&self) -> &[u8] {
+        self.text
+            .as_bytes()
+            .get(self.local_at..)
+            .unwrap_or_default()
+    }
+
+    #[inline]
+    fn is_of(&self, tag: &str) -> bool {
+        let behind = self.text.strip(tag.as_bytes());
+        behind.is_some_and(|behind| behind.first().is_none_or(u8::is_ascii_whitespace))
+    }
+
+    fn set(&mut self, tag: &str) {
+        let is_space = |byte: &u8| byte.is_ascii_whitespace();
+        let end = tag.as_bytes().iter().position(is_space);
+        let name = tag.as_bytes().get(..end.unwrap_or(tag.len()));
+        let name = name.unwrap_or_default();
+        self.text.set(name);
+        self.local_at = memchr::memchr(b':', name).map_or(0, |colon| colon + 1);
+    }
+}
