@@ -414,16 +414,13 @@ fn order(config: &OutputConfig) -> PeerOrder {
 
 /// The outputs that the configuration no longer has, with the number of batches that they owe.
 #[must_use]
-pub fn abandoned_outputs(house: &House) -> BTreeMap<String, usize> {
+pub fn abandoned_outputs(house: &House) -> BTreeMap<String, u64> {
     let outputs = house.outputs.now();
     let configured: BTreeSet<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
     house.state.look(|picture| {
-        let mut owed = BTreeMap::new();
-        for output in picture.batches.values().flat_map(|batch| &batch.outputs) {
-            if !configured.contains(output.as_str()) {
-                *owed.entry(output.clone()).or_insert(0) += 1;
-            }
-        }
-        owed
+        let debts = picture.batches.debts().iter();
+        let left = debts.filter(|(output, _)| !configured.contains(output.as_str()));
+        left.map(|(output, debt)| (output.clone(), debt.batches))
+            .collect()
     })
 }

@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::board::{CollectionActivity, InboxActivity, OutputActivity, ReloadActivity};
 use crate::config::{AdminConfig, Config, InboxConfig, OutputConfig, OutputKind, ServiceConfig};
-use crate::delivery::Progress;
 use crate::house::House;
-use crate::state::{BatchPicture, CollectionKey, Finished, Picture};
+use crate::state::{Begun, CollectionKey, Finished, Picture};
 use crate::tls::expiry::Expiry;
 
 /// The whole status.
@@ -260,21 +259,29 @@ fn inbox(house: &House, config: &InboxConfig) -> InboxStatus {
 fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
     let mut activities = house.board.outputs();
     let there = house.spool.numbers();
-    let mut debts = house.state.look_at_work(|picture, progress| {
-        let known = picture.outputs.iter();
-        let mut debts: BTreeMap<String, Debt> = known
-            .map(|(name, output)| (name.clone(), Debt::with(output.finished)))
-            .collect();
+    let mut debts = house.state.look_at_work(|picture, begun| {
+        let mut debts: BTreeMap<String, Debt> = BTreeMap::new();
+        for (name, output) in &picture.outputs {
+            debts.entry(name.clone()).or_default().finished = output.finished;
+        }
+        for (name, owed) in picture.batches.debts() {
+            let debt = debts.entry(name.clone()).or_default();
+            debt.batches = owed.batches;
+            debt.events = owed.events;
+        }
+        for begun in begun {
+            if let Some(debt) = debts.get_mut(begun.output) {
+                debt.correct(&begun);
+            }
+        }
+        let mut there = there.iter().peekable();
         for (seq, batch) in &picture.batches {
-            let is_there = there.binary_search(seq).is_ok();
+            while there.next_if(|there| *there < seq).is_some() {}
+            if there.peek() == Some(&seq) {
+                continue;
+            }
             for name in &batch.outputs {
-                // Thousands may wait, for a few outputs.
-                let debt = match debts.get_mut(name) {
-                    Some(debt) => debt,
-                    None => debts.entry(name.clone()).or_default(),
-                };
-                debt.add(name, batch, &progress(name, *seq, batch));
-                if !is_there {
+                if let Some(debt) = debts.get_mut(name) {
                     debt.absent.push(*seq);
                 }
             }
@@ -317,16 +324,11 @@ struct Debt {
 }
 
 impl Debt {
-    fn with(finished: Finished) -> Self {
-        Self {
-            finished,
-            ..Self::default()
-        }
-    }
-
-    fn add(&mut self, output: &str, batch: &BatchPicture, progress: &Progress) {
-        let (mut so_far, _) = batch.settle_so_far(output, progress);
-        self.batches += 1;
+    /// Not all events of this batch are still owed.
+    fn correct(&mut self, begun: &Begun<'_>) {
+        let (batch, progress) = (begun.batch, &begun.progress);
+        let (mut so_far, _) = batch.settle_so_far(begun.output, progress);
+        self.events -= batch.events;
         self.events += std::mem::take(&mut so_far.abandoned);
         self.repairing += batch.lacks(progress);
         self.finished.add(&so_far);
@@ -335,10 +337,7 @@ impl Debt {
 
 /// Whether a batch is owed and not there. It leaves the spool only when it is owed no more.
 fn is_missing(house: &House, output: &str, seq: u64) -> bool {
-    let is_owed = |picture: &Picture| {
-        let batch = picture.batches.get(&seq);
-        batch.is_some_and(|batch| batch.outputs.contains(output))
-    };
+    let is_owed = |picture: &Picture| picture.owes(output, seq);
     house.spool.in_place(seq).is_none() && house.state.look(is_owed)
 }
 

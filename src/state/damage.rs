@@ -1,8 +1,5 @@
 //! What the picture tells of damage to the spool. Pure.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
 use super::picture::{BatchPicture, Picture};
@@ -109,6 +106,32 @@ impl BatchPicture {
         files.any(|damaged| damaged.name == file)
     }
 
+    /// Lines of damaged files need no more work here; whether some of them are lost.
+    fn settle_files(&mut self, settles: &Settlement) -> bool {
+        let files = self.damage.iter().flat_map(|damage| &damage.files);
+        let files = files.filter(|file| settles.files.contains(&file.name));
+        let ranges: Vec<_> = files.map(DamagedFile::lines).collect();
+        let mut is_lost = false;
+        for (output, counts) in &settles.outputs {
+            if !self.outputs.contains(output) {
+                continue;
+            }
+            let settled = self.settled.entry(output.clone()).or_default();
+            // A record that is told again settles nothing more.
+            let mut is_known = ranges.iter().cloned().flatten();
+            if is_known.all(|line| settled.lines.is_finished(line)) {
+                continue;
+            }
+            for range in &ranges {
+                settled.lines.finish(range.clone());
+            }
+            settled.repaired += counts.repaired;
+            settled.lost += counts.lost;
+            is_lost |= counts.lost > 0;
+        }
+        is_lost
+    }
+
     fn mended(&mut self, names: &[String]) {
         let Some(damage) = &mut self.damage else {
             return;
@@ -122,12 +145,10 @@ impl BatchPicture {
 
 impl Picture {
     /// The batches that have damaged files.
-    pub(super) fn damaged_batches(&self) -> BTreeSet<u64> {
-        let damaged = self
-            .batches
-            .iter()
-            .filter(|(_, batch)| batch.damage.is_some());
-        damaged.map(|(seq, _)| *seq).collect()
+    pub(super) fn damaged_batches(&self) -> impl Iterator<Item = (u64, &BatchPicture)> {
+        let unusual = self.batches.unusual().iter();
+        let batches = unusual.filter_map(|seq| Some((*seq, self.batches.get(seq)?.as_ref())));
+        batches.filter(|(_, batch)| batch.damage.is_some())
     }
 
     /// Takes in a record of damage or repair.
@@ -140,16 +161,15 @@ impl Picture {
                 files,
             } => self.damaged(*seq, key, window.as_ref(), files),
             Record::Mended { seq, files } => {
-                if let Some(batch) = self.batches.get_mut(seq).map(Arc::make_mut) {
-                    batch.mended(files);
-                }
+                self.batches.change(*seq, |batch| batch.mended(files));
                 self.mended = number;
             }
             Record::RepairFailed { seq, failures, .. } => {
-                let batch = self.batches.get_mut(seq).map(Arc::make_mut);
-                if let Some(damage) = batch.and_then(|batch| batch.damage.as_mut()) {
-                    damage.failures = *failures;
-                }
+                self.batches.change(*seq, |batch| {
+                    if let Some(damage) = &mut batch.damage {
+                        damage.failures = *failures;
+                    }
+                });
             }
             Record::RepairEnded { key, settles, .. } => self.settles(number, key, settles),
             _ => {}
@@ -163,49 +183,26 @@ impl Picture {
         window: Option<&PollWindow>,
         files: &[DamagedFile],
     ) {
-        let Some(batch) = self.batches.get_mut(&seq).map(Arc::make_mut) else {
-            return;
-        };
-        let damage = batch.damage.get_or_insert_with(|| {
-            Box::new(Damage {
-                key: key.clone(),
-                window: window.cloned(),
-                files: Vec::new(),
-                failures: 0,
-            })
+        self.batches.change(seq, |batch| {
+            let damage = batch.damage.get_or_insert_with(|| {
+                Box::new(Damage {
+                    key: key.clone(),
+                    window: window.cloned(),
+                    files: Vec::new(),
+                    failures: 0,
+                })
+            });
+            let known = &mut damage.files;
+            known.retain(|known| files.iter().all(|file| file.name != known.name));
+            known.extend_from_slice(files);
+            known.sort_by_key(|file| file.first);
         });
-        let known = &mut damage.files;
-        known.retain(|known| files.iter().all(|file| file.name != known.name));
-        known.extend_from_slice(files);
-        known.sort_by_key(|file| file.first);
     }
 
     /// Lines of damaged files need no more work in their batch.
     pub(super) fn settles(&mut self, number: u64, key: &CollectionKey, settles: &Settlement) {
-        let mut is_lost = false;
-        if let Some(batch) = self.batches.get_mut(&settles.seq).map(Arc::make_mut) {
-            let files = batch.damage.iter().flat_map(|damage| &damage.files);
-            let files = files.filter(|file| settles.files.contains(&file.name));
-            let ranges: Vec<_> = files.map(DamagedFile::lines).collect();
-            for (output, counts) in &settles.outputs {
-                if !batch.outputs.contains(output) {
-                    continue;
-                }
-                let settled = batch.settled.entry(output.clone()).or_default();
-                // A record that is told again settles nothing more.
-                let mut is_known = ranges.iter().cloned().flatten();
-                if is_known.all(|line| settled.lines.is_finished(line)) {
-                    continue;
-                }
-                for range in &ranges {
-                    settled.lines.finish(range.clone());
-                }
-                settled.repaired += counts.repaired;
-                settled.lost += counts.lost;
-                is_lost |= counts.lost > 0;
-            }
-        }
-        if is_lost {
+        let loses = |batch: &mut BatchPicture| batch.settle_files(settles);
+        if self.batches.change(settles.seq, loses) == Some(true) {
             self.collections.entry(key.to_string()).or_default().gaps += 1;
         }
         self.mended = number;

@@ -7,6 +7,7 @@ mod folder;
 pub mod ledger;
 mod lock;
 mod names;
+mod owed;
 mod picture;
 mod record;
 mod restoration;
@@ -34,6 +35,7 @@ pub use diary::{Delivered, Diary, DiaryEntry};
 use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError, Reading};
 pub use lock::{LockError, StateLock};
 pub use names::Names;
+pub use owed::{Debt, OwedBatches};
 pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
 pub(crate) use record::exactly;
 pub use record::{
@@ -88,7 +90,7 @@ pub struct State {
     missing: MissingBatches,
     ledgers_set_aside: u64,
     /// Changed only by who has `inner`, and after the ledger has it.
-    shown: RwLock<Shown>,
+    shown: RwLock<Picture>,
     inner: Mutex<Inner>,
 }
 
@@ -101,6 +103,19 @@ pub struct QuarantinedState {
     pub stores: u64,
 }
 
+/// How far an output is in a batch that it owes.
+#[derive(Debug)]
+pub struct Begun<'p> {
+    /// The batch.
+    pub seq: u64,
+    /// The output.
+    pub output: &'p str,
+    /// What is known of the batch.
+    pub batch: &'p BatchPicture,
+    /// How far it is.
+    pub progress: Progress,
+}
+
 /// What all say at one moment.
 #[derive(Debug, Clone)]
 pub struct Moment {
@@ -108,15 +123,6 @@ pub struct Moment {
     pub picture: Picture,
     /// How far each output is inside what it owes, by batch and output, where it is not at the begin.
     pub progress: BTreeMap<(u64, String), Progress>,
-}
-
-/// What is so.
-#[derive(Debug)]
-struct Shown {
-    picture: Picture,
-    /// The batches that have damaged files. Whoever polls asks for them each time, however many batches
-    /// there are.
-    damaged: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -198,10 +204,7 @@ impl State {
                 diary: Diary::beginning_after(picture.number),
                 store,
             }),
-            shown: RwLock::new(Shown {
-                damaged: picture.damaged_batches(),
-                picture,
-            }),
+            shown: RwLock::new(picture),
         })
     }
 
@@ -214,7 +217,7 @@ impl State {
 
     /// Looks at the current picture. Does not wait for the disk.
     pub fn look<T>(&self, look: impl FnOnce(&Picture) -> T) -> T {
-        look(&self.shown().picture)
+        look(&self.shown())
     }
 
     /// Appends a record: when this returns it is durable. Blocks while the disk works.
@@ -232,7 +235,7 @@ impl State {
         now: DateTime<Utc>,
         record: &Record,
     ) -> Result<(), AppendError> {
-        let number = inner.ledger.append(now, record, &self.shown().picture)?;
+        let number = inner.ledger.append(now, record, &self.shown())?;
         self.shown_to_change().apply(number, now, record);
         inner.diary.take_in(number, now, record);
         Ok(())
@@ -241,7 +244,7 @@ impl State {
     /// The ledger is the truth: what the store misses is brought up with the next change.
     fn bring_store(&self, inner: &mut Inner, records: &[Record]) {
         let was_behind = inner.store.is_behind();
-        if let Err(error) = inner.store.apply(records, &self.shown().picture)
+        if let Err(error) = inner.store.apply(records, &self.shown())
             && !was_behind
         {
             tracing::warn!(%error, "the store could not be brought up to the ledger; it is with the next record");
@@ -262,11 +265,7 @@ impl State {
         let mut records = Vec::new();
         let mut inner = self.lock();
         for (seq, finished) in batches.iter().take(FINISHED_AT_ONCE) {
-            let is_owed = self.look(|picture| {
-                let batch = picture.batches.get(seq);
-                batch.is_some_and(|batch| batch.outputs.contains(output))
-            });
-            if !is_owed {
+            if !self.shown().owes(output, *seq) {
                 done.not_owed.insert(*seq);
                 continue;
             }
@@ -297,7 +296,7 @@ impl State {
     ) -> Result<ForgottenDebt, AppendError> {
         let mut inner = self.lock();
         let mut debt = ForgottenDebt::default();
-        for (seq, batch) in &self.shown().picture.batches {
+        for (seq, batch) in &self.shown().batches {
             if !batch.outputs.contains(output) {
                 continue;
             }
@@ -331,27 +330,21 @@ impl State {
     /// record that could not be appended never was, though it may lie on disk.
     pub fn retell(&self, now: DateTime<Utc>) -> Result<(), AppendError> {
         let mut inner = self.lock();
-        inner.ledger.begin_segment(now, &self.shown().picture)?;
-        self.shown_to_change().picture.number = inner.ledger.number();
+        inner.ledger.begin_segment(now, &self.shown())?;
+        self.shown_to_change().number = inner.ledger.number();
         Ok(())
     }
 
     /// Looks at everything at once.
     #[must_use]
     pub fn moment(&self) -> Moment {
-        self.look_at_work(|picture, progress_of| {
-            let mut progress = BTreeMap::new();
-            for (seq, batch) in &picture.batches {
-                for output in &batch.outputs {
-                    let so_far = progress_of(output, *seq, batch);
-                    if so_far != Progress::default() {
-                        progress.insert((*seq, output.clone()), so_far);
-                    }
-                }
-            }
+        self.look_at_work(|picture, begun| {
+            let begun = begun.filter(|begun| begun.progress != Progress::default());
+            let progress =
+                begun.map(|begun| ((begun.seq, begun.output.to_owned()), begun.progress));
             Moment {
                 picture: picture.clone(),
-                progress,
+                progress: progress.collect(),
             }
         })
     }
@@ -360,8 +353,8 @@ impl State {
     #[must_use]
     pub fn owed(&self, seq: u64) -> Option<(Arc<BatchPicture>, BTreeMap<String, Progress>)> {
         let inner = self.lock();
-        let shown = self.shown();
-        let batch = shown.picture.batches.get(&seq)?;
+        let picture = self.shown();
+        let batch = picture.batches.get(&seq)?;
         let outputs = batch.outputs.iter();
         let progress = outputs.map(|name| (name.clone(), inner.progress(name, seq, batch)));
         Some((Arc::clone(batch), progress.collect()))
@@ -407,45 +400,49 @@ impl State {
     #[must_use]
     pub fn progress(&self, output: &str, seq: u64) -> Progress {
         let inner = self.lock();
-        match self.shown().picture.batches.get(&seq) {
+        match self.shown().batches.get(&seq) {
             Some(batch) => inner.progress(output, seq, batch),
             None => inner.store.progress(output, seq),
         }
     }
 
-    /// Looks at the picture and at how far outputs are inside batches, at one moment.
+    /// Looks at the picture and at how far outputs are inside those batches of which something is done, or
+    /// that are unusual, at one moment: thousands may wait of which there is nothing to tell.
     pub fn look_at_work<T>(
         &self,
-        look: impl FnOnce(&Picture, &dyn Fn(&str, u64, &BatchPicture) -> Progress) -> T,
+        look: impl FnOnce(&Picture, &mut dyn Iterator<Item = Begun<'_>>) -> T,
     ) -> T {
         let inner = self.lock();
-        let picture = &self.shown().picture;
-        // Thousands may wait of which nothing is done yet.
-        let begun = inner.store.begun();
-        look(picture, &|output, seq, batch| {
-            if begun.contains(&seq) || !batch.settled.is_empty() {
-                inner.progress(output, seq, batch)
-            } else {
-                Progress::default()
-            }
-        })
+        let picture = self.shown();
+        let mut begun = inner.store.begun();
+        begun.extend(picture.batches.unusual());
+        let mut begun = begun.iter().filter_map(|seq| {
+            let batch = picture.batches.get(seq)?.as_ref();
+            let outputs = batch.outputs.iter();
+            Some(outputs.map(|output| Begun {
+                seq: *seq,
+                output,
+                batch,
+                progress: inner.progress(output, *seq, batch),
+            }))
+        });
+        look(&picture, &mut begun.by_ref().flatten())
     }
 
     /// The batches with damaged files of which some output lacks lines, oldest first.
     #[must_use]
     pub fn damaged_batches(&self) -> Vec<(u64, Damage)> {
         // As nearly always, and without a wait for the disk.
-        if self.shown().damaged.is_empty() {
+        if self.shown().damaged_batches().next().is_none() {
             return Vec::new();
         }
         let inner = self.lock();
-        let shown = self.shown();
-        let lacking = shown.damaged.iter().filter_map(|seq| {
-            let batch = shown.picture.batches.get(seq)?;
-            let lacks = |output: &String| batch.lacks(&inner.progress(output, *seq, batch)) > 0;
+        let picture = self.shown();
+        let lacking = picture.damaged_batches().filter_map(|(seq, batch)| {
+            let lacks = |output: &String| batch.lacks(&inner.progress(output, seq, batch)) > 0;
             let is_lacking = batch.outputs.iter().any(lacks);
             let damage = batch.damage.as_deref().filter(|_| is_lacking);
-            Some((*seq, damage?.clone()))
+            Some((seq, damage?.clone()))
         });
         lacking.collect()
     }
@@ -453,7 +450,7 @@ impl State {
     /// Keeps what has changed in an output's work: when this returns it is durable.
     pub fn keep_work(&self, output: &str, changes: &WorkChanges) -> Result<(), StoreError> {
         let mut inner = self.lock();
-        inner.store.keep(output, changes, &self.shown().picture)
+        inner.store.keep(output, changes, &self.shown())
     }
 
     /// What an output's peers have accepted and not acknowledged.
@@ -463,12 +460,12 @@ impl State {
     }
 
     /// Nobody has it while the disk works, but to read: the lock comes first, where both are needed.
-    fn shown(&self) -> RwLockReadGuard<'_, Shown> {
+    fn shown(&self) -> RwLockReadGuard<'_, Picture> {
         self.shown.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For who has the lock.
-    fn shown_to_change(&self) -> RwLockWriteGuard<'_, Shown> {
+    fn shown_to_change(&self) -> RwLockWriteGuard<'_, Picture> {
         self.shown.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -486,20 +483,6 @@ impl State {
         } else {
             wait()
         }
-    }
-}
-
-impl Shown {
-    fn apply(&mut self, number: u64, now: DateTime<Utc>, record: &Record) {
-        self.picture.apply(number, now, record);
-        if let Record::Damaged { seq, .. } = record {
-            self.damaged.insert(*seq);
-        }
-        let batches = &self.picture.batches;
-        self.damaged.retain(|seq| {
-            let batch = batches.get(seq);
-            batch.is_some_and(|batch| batch.damage.is_some())
-        });
     }
 }
 

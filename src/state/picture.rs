@@ -1,17 +1,15 @@
 //! The current picture: what all records together say. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::damage::{BatchSource, Damage, SettledLines};
 use super::names::Names;
+use super::owed::OwedBatches;
 use super::record::{
     Brought, CollectionKey, Finished, LetterCount, PolledCounts, Record, Removal, RemovedLetter,
 };
@@ -40,9 +38,8 @@ pub struct Picture {
     pub clock_offsets_ms: BTreeMap<String, i64>,
     /// The outputs that were ever configured and not forgotten.
     pub outputs: BTreeMap<String, OutputPicture>,
-    /// Batches that somebody owes: thousands, so that a picture which is copied shares them.
-    #[serde(deserialize_with = "by_number")]
-    pub batches: BTreeMap<u64, Arc<BatchPicture>>,
+    /// Batches that somebody owes.
+    pub batches: OwedBatches,
     /// Dead letters that are gone, as far as the ledger goes, and may still lie on disk.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removing: BTreeMap<String, Removal>,
@@ -164,6 +161,22 @@ impl BatchPicture {
         (finished, letters - lost)
     }
 
+    /// Whether some of its events went another way than to their outputs, or are to go it.
+    #[must_use]
+    pub fn is_unusual(&self) -> bool {
+        let Self {
+            events: _,
+            outputs: _,
+            removed,
+            source: _,
+            damage,
+            settled,
+            lost_letters,
+        } = self;
+        let has_letters = !removed.is_empty() || !lost_letters.is_empty();
+        damage.is_some() || !settled.is_empty() || has_letters
+    }
+
     /// How many dead letters of an output are lost.
     #[must_use]
     pub fn lost_letters(&self, output: &str) -> u64 {
@@ -208,12 +221,19 @@ impl Picture {
     /// tells of, where the ledger was lost, or an older version made it so.
     #[must_use]
     pub fn output_names(&self) -> BTreeSet<&str> {
-        let mut names: BTreeSet<&str> = self.outputs.keys().map(String::as_str).collect();
-        // Thousands may wait, for a few outputs: collected, all of their names would be sorted.
-        for batch in self.batches.values() {
-            names.extend(batch.outputs.iter().map(String::as_str));
-        }
-        names
+        let owing = self.batches.debts().keys();
+        self.outputs
+            .keys()
+            .chain(owing)
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// Whether an output has not done with a batch.
+    #[must_use]
+    pub fn owes(&self, output: &str, seq: u64) -> bool {
+        let batch = self.batches.get(&seq);
+        batch.is_some_and(|batch| batch.outputs.contains(output))
     }
 
     /// Takes in a record.
@@ -278,9 +298,8 @@ impl Picture {
             } => {
                 self.outputs.entry(output.clone()).or_default().letters = *letters;
                 for seq in owes {
-                    if let Some(batch) = self.batches.get_mut(seq).map(Arc::make_mut) {
-                        batch.outputs.insert(output.clone());
-                    }
+                    let adds = |batch: &mut BatchPicture| batch.outputs.insert(output.clone());
+                    self.batches.change(*seq, adds);
                 }
             }
             Record::OutputForgotten { output, .. } => {
@@ -384,15 +403,15 @@ impl Picture {
         self.block_letters = self.block_letters.saturating_sub(lost_blocks);
         for count in events {
             let (missing, back) = (count.missing(), count.back());
-            let batch = count
-                .seq
-                .and_then(|seq| self.batches.get_mut(&seq).map(Arc::make_mut));
-            if let Some(batch) = batch.filter(|batch| batch.outputs.contains(&count.output)) {
-                let lost = batch.lost_letters.entry(count.output.clone()).or_default();
-                *lost = (*lost + missing).saturating_sub(back);
-                if *lost == 0 {
-                    batch.lost_letters.remove(&count.output);
-                }
+            let owes = |seq| self.owes(&count.output, seq);
+            if let Some(seq) = count.seq.filter(|seq| owes(*seq)) {
+                self.batches.change(seq, |batch| {
+                    let lost = batch.lost_letters.entry(count.output.clone()).or_default();
+                    *lost = (*lost + missing).saturating_sub(back);
+                    if *lost == 0 {
+                        batch.lost_letters.remove(&count.output);
+                    }
+                });
             } else if let Some(output) = self.outputs.get_mut(&count.output) {
                 output.recount_letters(missing, back);
             }
@@ -436,14 +455,15 @@ impl Picture {
             let Some(place) = &letter.event else {
                 continue;
             };
-            let batch = self.batches.get_mut(&place.seq).map(Arc::make_mut);
-            if let Some(batch) = batch.filter(|batch| batch.outputs.contains(&place.output)) {
-                let lines = batch.removed.entry(place.output.clone()).or_default();
-                let lines = match why {
-                    Removal::Dropped => &mut lines.dropped,
-                    Removal::Retried => &mut lines.retried,
-                };
-                lines.finish(place.line..place.line + 1);
+            if self.owes(&place.output, place.seq) {
+                self.batches.change(place.seq, |batch| {
+                    let lines = batch.removed.entry(place.output.clone()).or_default();
+                    let lines = match why {
+                        Removal::Dropped => &mut lines.dropped,
+                        Removal::Retried => &mut lines.retried,
+                    };
+                    lines.finish(place.line..place.line + 1);
+                });
             } else if let Some(output) = self.outputs.get_mut(&place.output) {
                 output.letters = output.letters.saturating_sub(1);
                 if why == Removal::Dropped && output.finished.dead_letters > 0 {
@@ -463,42 +483,13 @@ impl Picture {
     }
 
     fn no_longer_owes(&mut self, output: &str, seq: u64) {
-        if let Some(batch) = self.batches.get_mut(&seq).map(Arc::make_mut) {
+        self.batches.change(seq, |batch| {
             batch.outputs.remove(output);
             batch.removed.remove(output);
             batch.settled.remove(output);
             batch.lost_letters.remove(output);
-            if batch.outputs.is_empty() {
-                self.batches.remove(&seq);
-            }
-        }
+        });
     }
-}
-
-/// A map by numbers. They are texts in JSON, and a record's fields are read by way of a value that
-/// no longer knows that they were.
-fn by_number<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<u64, T>, D::Error> {
-    struct ByNumber<T>(PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for ByNumber<T> {
-        type Value = BTreeMap<u64, T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a map by numbers")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-            let mut map = BTreeMap::new();
-            while let Some((text, value)) = entries.next_entry::<String, T>()? {
-                map.insert(text.parse().map_err(A::Error::custom)?, value);
-            }
-            Ok(map)
-        }
-    }
-
-    deserializer.deserialize_map(ByNumber(PhantomData))
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ pub(super) fn put(picture: &mut Picture, key: &str, value: &[u8]) -> Option<()> 
         prefix::UNANSWERED => drop(picture.unanswered.insert(name)),
         prefix::CLOCK => drop(picture.clock_offsets_ms.insert(name, parse(value)?)),
         prefix::OUTPUT => drop(picture.outputs.insert(name, parse(value)?)),
-        prefix::BATCH => drop(picture.batches.insert(number(&name)?, parse(value)?)),
+        prefix::BATCH => picture.batches.insert(number(&name)?, parse(value)?),
         prefix::REMOVING => drop(picture.removing.insert(name, parse(value)?)),
         _ => return None,
     }
