@@ -33,7 +33,7 @@ type Decoded = BufReader<Decoder<'static, Cursor<Vec<u8>>>>;
 pub(super) enum EventLines {
     /// All of its text.
     Held {
-        text: String,
+        text: Vec<u8>,
         /// Where the next line begins.
         next: usize,
     },
@@ -66,8 +66,7 @@ impl EventLines {
         if let Some(damage) = damage {
             return Err(FileDamage::found(&file.name, damage));
         }
-        let text = content.text.and_then(|text| String::from_utf8(text).ok());
-        Ok(match text {
+        Ok(match content.text {
             Some(text) => Self::Held { text, next: 0 },
             None => Self::Packed(Box::new(lines(compressed)?)),
         })
@@ -77,24 +76,39 @@ impl EventLines {
     pub(super) fn next_line(&mut self) -> io::Result<Option<String>> {
         let lines = match self {
             Self::Held { text, next } => {
-                let rest = text.get(*next..).unwrap_or_default();
-                let Some(line) = rest.split_inclusive('\n').next() else {
-                    return Ok(None);
-                };
-                *next += line.len();
-                return Ok(Some(line.strip_suffix('\n').unwrap_or(line).to_owned()));
+                let mut rest = text.get(*next..).unwrap_or_default();
+                let before = rest.len();
+                let line = next_line(&mut rest);
+                *next += before - rest.len();
+                return line;
             }
             Self::Packed(lines) => lines,
         };
-        let mut line = String::new();
-        if lines.read_line(&mut line)? == 0 {
-            return Ok(None);
-        }
-        if line.ends_with('\n') {
-            line.pop();
-        }
-        Ok(Some(line))
+        next_line(lines)
     }
+}
+
+fn next_line(lines: &mut impl BufRead) -> io::Result<Option<String>> {
+    // Nearly every line lies in the buffer.
+    let buffer = lines.fill_buf()?;
+    if let Some((line, _)) =
+        memchr::memchr(b'\n', buffer).and_then(|end| buffer.split_at_checked(end))
+    {
+        let (text, bytes) = (text(line), line.len() + 1);
+        lines.consume(bytes);
+        return text.map(Some);
+    }
+    let mut line = Vec::new();
+    if lines.read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    text(line.strip_suffix(b"\n").unwrap_or(&line)).map(Some)
+}
+
+fn text(line: &[u8]) -> io::Result<String> {
+    let text = simdutf8::basic::from_utf8(line);
+    let no_text = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    text.map(str::to_owned).map_err(no_text)
 }
 
 /// How many lines can be read of a file, and what is wrong with it.
