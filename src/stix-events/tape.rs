@@ -259,6 +259,12 @@ impl RandomAccess<'_> {
         self.tape.is_empty()
     }
 
+    /// Whether some of it lies in a file.
+    #[must_use]
+    pub fn is_in_file(&self) -> bool {
+        self.tape.file.is_some()
+    }
+
     /// Reads the record at the place that [`Tape::append_record`] gave; gives that of the next.
     pub fn read_record(&mut self, place: u64, record: &mut Vec<u8>) -> io::Result<u64> {
         let mut length = [0; LENGTH_BYTES];

@@ -40,14 +40,22 @@ impl Identity {
         self.push(kind);
         let mut digest = self.digest_of_texts();
         digest.update(properties.as_bytes());
-        let ordinal = ordinals.next(first_bytes(&digest.clone().finalize().into()));
-        self.texts.clear();
-        match ordinal {
-            0 => self.push("0"),
-            _ => self.push(&ordinal.to_string()),
+        // Nearly every one is the first of its kind.
+        let first = self.with_ordinal(digest.clone(), "0");
+        match ordinals.next(first_bytes(&first)) {
+            0 => EventId::from_bytes(first_bytes(&first)),
+            ordinal => {
+                let digest = self.with_ordinal(digest, &ordinal.to_string());
+                EventId::from_bytes(first_bytes(&digest))
+            }
         }
+    }
+
+    fn with_ordinal(&mut self, mut digest: Sha256, ordinal: &str) -> [u8; 32] {
+        self.texts.clear();
+        self.push(ordinal);
         digest.update(&self.texts);
-        EventId::from_bytes(first_bytes(&digest.finalize().into()))
+        digest.finalize().into()
     }
 
     /// Keeps no more memory than this in one place.
@@ -107,9 +115,9 @@ fn first_bytes<const N: usize>(digest: &[u8; 32]) -> [u8; N] {
 /// Counts identical observables of one indicator, so that each has an id of its own.
 #[derive(Debug, Default)]
 pub(super) struct Ordinals {
-    /// By the first bytes of the digest of all but the ordinal. Two that differ and meet in them
-    /// get the ordinals 0 and 1 where both could have 0: their ids stay different, and the same
-    /// for the same content.
+    /// By the first bytes of the id that each would have as the first one. Two that differ and meet in
+    /// them get the ordinals 0 and 1 where both could have 0: their ids stay different, and the same for
+    /// the same content.
     seen: HashMap<u64, u32>,
     count: u32,
 }
@@ -118,6 +126,14 @@ impl Ordinals {
     /// How many observables were counted.
     pub(super) fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Forgets all; what memory it has stays, unless it is much.
+    pub(super) fn clear(&mut self) {
+        const MAX_KEPT: usize = 1024;
+        self.count = 0;
+        self.seen.clear();
+        self.seen.shrink_to(MAX_KEPT);
     }
 
     /// How many identical ones there were before.

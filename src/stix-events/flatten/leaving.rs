@@ -56,6 +56,8 @@ pub(super) struct Desk {
     record: Vec<u8>,
     /// The piece of the contents that is looked at.
     piece: Vec<u8>,
+    /// Of an indicator that has left, for the next.
+    ordinals: Ordinals,
 }
 
 impl Desk {
@@ -355,7 +357,7 @@ impl<'w> Leaving<'w> {
             link_fields: links.fields(definitions, markings),
             links,
             has_events: false,
-            ordinals: Ordinals::default(),
+            ordinals: std::mem::take(&mut self.desk.ordinals),
         });
     }
 
@@ -379,7 +381,10 @@ impl<'w> Leaving<'w> {
                     .for_each(|scope| scope.has_events = true);
             }
         }
-        self.open.pop();
+        if let Some(mut scope) = self.open.pop() {
+            scope.ordinals.clear();
+            self.desk.ordinals = scope.ordinals;
+        }
         Ok(())
     }
 
@@ -508,7 +513,8 @@ impl<'w> Leaving<'w> {
         line.pop();
         line.push(b'}');
         // What waited in a scratch file may have been damaged there.
-        if simdutf8::basic::from_utf8(line).is_err() {
+        let was_in_file = self.contents.is_in_file() || self.known.is_in_file();
+        if was_in_file && simdutf8::basic::from_utf8(line).is_err() {
             return Err(io::Error::other("what was on the tape is no text any more"));
         }
         self.left.events += 1;

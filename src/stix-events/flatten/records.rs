@@ -50,13 +50,17 @@ impl IncidentRecord {
             ("confidence", incident.confidences),
             ("risk", incident.risks),
             ("riskCategory", incident.risk_categories),
-            ("tool", ids(&tools)),
         ] {
             if let Some(value) = fields::join(&values) {
                 identity.push(name);
                 identity.push(&value);
                 fields::push(&mut fields, name, &value);
             }
+        }
+        if let Some(tool) = fields::join(&ids(&tools)) {
+            identity.push("tool");
+            identity.push(&tool);
+            fields::push(&mut fields, "tool", &tool);
         }
         // Its field comes when the event leaves, with those of the indicators.
         if let Some(campaign) = fields::join(&ids(&links.campaigns)) {
@@ -170,17 +174,19 @@ fn distinct_links(links: Links) -> Links {
 pub(super) fn distinct(mut names: Vec<Named>) -> Vec<Named> {
     if names.len() > 1 {
         let mut seen = HashSet::new();
-        names.retain(|named| seen.insert(named.clone()));
+        let is_first: Vec<bool> = names.iter().map(|named| seen.insert(named)).collect();
+        let mut is_first = is_first.into_iter();
+        names.retain(|_| is_first.next() == Some(true));
     }
     names
 }
 
-pub(super) fn ids(names: &[Named]) -> Vec<String> {
-    let id = |named: &Named| match named {
-        Named::Id(id) => Some(id.clone()),
+pub(super) fn ids(names: &[Named]) -> Vec<&str> {
+    let ids = names.iter().filter_map(|named| match named {
+        Named::Id(id) => Some(id.as_str()),
         Named::Inline(_) => None,
-    };
-    names.iter().filter_map(id).collect()
+    });
+    ids.collect()
 }
 
 /// Fields are made of texts, so they are text.

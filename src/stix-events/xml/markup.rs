@@ -108,11 +108,11 @@ pub(super) fn blank_bytes(bytes: &[u8]) -> usize {
     while let Some(rest) = bytes.get(at..) {
         if let Some(chunk) = rest.first_chunk::<16>() {
             let others = u128::from_le_bytes(*chunk) ^ SPACES;
-            let spaces = others.trailing_zeros() as usize / 8;
-            at += spaces;
-            if spaces == chunk.len() {
+            if others == 0 {
+                at += chunk.len();
                 continue;
             }
+            at += others.trailing_zeros() as usize / 8;
         }
         match bytes.get(at) {
             Some(byte) if byte.is_ascii_whitespace() => at += 1,

@@ -263,7 +263,7 @@ impl<'r> Xml<'r> {
         self.source.finish_character();
         loop {
             let rest = self.source.rest_bytes();
-            let (blank, all) = (markup::blank_bytes(rest), rest.len());
+            let (blank, all) = (self.open.blank_bytes(rest), rest.len());
             self.source.consume(blank);
             if blank < all || !self.read_more(self.source.offset())? {
                 return Ok(());

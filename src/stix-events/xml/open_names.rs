@@ -3,7 +3,11 @@
 //! Nearly everybody calls alike what stands equally deep, so that the name that stood there last is kept:
 //! a tag of the same name needs only be compared with it.
 
+use super::markup;
 use crate::known::KnownText;
+
+/// White space that is longer is not remembered.
+const MAX_SPACE: usize = 256;
 
 /// The names of the elements that are open, and behind them those that were open last at each depth.
 #[derive(Debug, Default)]
@@ -18,6 +22,8 @@ pub(super) struct Name {
     text: KnownText,
     /// Where the name without its prefix starts.
     local_at: usize,
+    /// The white space that stood before the last start tag here, and before the last end tag behind it.
+    spaces: [KnownText; 2],
 }
 
 impl OpenNames {
@@ -44,6 +50,30 @@ impl OpenNames {
             name.set(tag);
         }
         (name.text.len() > 0).then_some(name)
+    }
+
+    /// How many bytes of white space stand first: most likely as many as the last time.
+    #[inline]
+    pub(super) fn blank_bytes(&mut self, rest: &[u8]) -> usize {
+        let Some(Name { spaces, .. }) = self.names.get_mut(self.open) else {
+            return markup::blank_bytes(rest);
+        };
+        for space in spaces.iter() {
+            if space
+                .strip(rest)
+                .is_some_and(|behind| behind.first() == Some(&b'<'))
+            {
+                return space.len();
+            }
+        }
+        let bytes = markup::blank_bytes(rest);
+        let [before_start, before_end] = spaces;
+        match rest.split_at_checked(bytes) {
+            Some((space, [b'<', b'/', ..])) if bytes <= MAX_SPACE => before_end.set(space),
+            Some((space, [b'<', ..])) if bytes <= MAX_SPACE => before_start.set(space),
+            _ => {}
+        }
+        bytes
     }
 
     /// An element of the expected name is open.
