@@ -1,4 +1,4 @@
-//! A short text that many others are compared with, without calling anything for it.
+//! A text that many others are compared with: if it is short, without calling anything for it.
 
 /// So many bytes are compared at once.
 const AT_ONCE: usize = 32;

@@ -9,10 +9,10 @@ use super::fields;
 use crate::known::KnownText;
 use crate::stix::{ObjectKind, PropertiesView};
 
-/// When more are known than this, all are forgotten before the next object.
+/// When an object has made it more than this that are known, all are forgotten.
 const MAX_KNOWN: usize = 256;
-/// The same of the bytes of their names.
-const MAX_NAME_BYTES: usize = 16 << 10;
+/// The same of the bytes of their names, in either form.
+const MAX_NAME_BYTES: usize = 32 << 10;
 
 /// What is known of properties by their names.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(super) struct KnownProperties {
     first: Expected,
     /// How many objects there were.
     objects: u64,
+    /// Whether the last one had several properties of one field.
+    has_groups: bool,
 }
 
 #[derive(Debug)]
@@ -65,17 +67,18 @@ impl KnownProperties {
         kind: ObjectKind<'_>,
         properties: PropertiesView<'_>,
     ) {
+        self.objects += 1;
+        let start = out.len();
+        // Those of one kind come one after the other.
+        if self.has_groups || !self.push_each(out, kind, properties) {
+            out.truncate(start);
+            self.has_groups = self.push_grouped(out, kind, properties);
+        }
         if self.known.len() > MAX_KNOWN || self.name_bytes > MAX_NAME_BYTES {
             *self = Self {
                 objects: self.objects,
                 ..Self::default()
             };
-        }
-        self.objects += 1;
-        let start = out.len();
-        if !self.push_each(out, kind, properties) {
-            out.truncate(start);
-            self.push_grouped(out, kind, properties);
         }
     }
 
@@ -107,12 +110,13 @@ impl KnownProperties {
         true
     }
 
+    /// Appends each field with all of its values; whether some have several.
     fn push_grouped(
         &mut self,
         out: &mut Vec<u8>,
         kind: ObjectKind<'_>,
         properties: PropertiesView<'_>,
-    ) {
+    ) -> bool {
         let mut groups: Vec<Vec<(usize, &[u8])>> = Vec::new();
         let mut group_of = HashMap::new();
         let mut rest = properties;
@@ -128,6 +132,7 @@ impl KnownProperties {
             last = Some(found.place);
             rest = found.behind;
         }
+        let has_groups = groups.iter().any(|group| group.len() > 1);
         for group in groups {
             let (start, end): (&[u8], &[u8]) = match group.len() {
                 1 => (b"", b","),
@@ -147,6 +152,7 @@ impl KnownProperties {
             }
             out.extend_from_slice(end);
         }
+        has_groups
     }
 
     /// The first of these, which come behind the `last` one.
@@ -201,11 +207,11 @@ impl KnownProperties {
     fn get_to_know(&mut self, name: &[u8]) -> usize {
         let place = self.known.len();
         let mut property = KnownProperty::new(name);
+        self.name_bytes += name.len() + property.key.len();
         let first = self.fields.entry(property.key.clone());
         property.field = *first.or_insert(place);
         self.known.push(property);
         self.places.insert(name.to_owned(), place);
-        self.name_bytes += name.len();
         place
     }
 }
@@ -301,17 +307,18 @@ mod tests {
         let mut known = KnownProperties::default();
         let kind = ObjectKind::Custom("flow");
         let names = |known: &KnownProperties| (known.known.len(), known.places.len());
-        for number in 0..=MAX_KNOWN {
+        for number in 1..=MAX_KNOWN {
             let name = format!("name-{number}");
             pushed(&mut known, kind, &named(&[(&name, "")]));
+            assert_eq!(names(&known), (number, number));
         }
-        assert_eq!(names(&known), (MAX_KNOWN + 1, MAX_KNOWN + 1));
+        pushed(&mut known, kind, &named(&[("one", "")]));
+        assert_eq!(names(&known), (0, 0));
         pushed(&mut known, kind, &named(&[("one", "")]));
         assert_eq!(names(&known), (1, 1));
-        let long = "n".repeat(MAX_NAME_BYTES + 1);
+        let long = "n".repeat(MAX_NAME_BYTES / 2);
         pushed(&mut known, kind, &named(&[(&long, "")]));
-        pushed(&mut known, kind, &named(&[("one", "")]));
-        assert_eq!(names(&known), (1, 1));
+        assert_eq!(names(&known), (0, 0));
     }
 
     /// The fields as an object without a memory makes them.

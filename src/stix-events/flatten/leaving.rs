@@ -381,7 +381,8 @@ impl<'w> Leaving<'w> {
                     .for_each(|scope| scope.has_events = true);
             }
         }
-        if let Some(mut scope) = self.open.pop() {
+        let ended = self.open.pop();
+        if let Some(mut scope) = ended.filter(|scope| scope.kind == ScopeKind::Indicator) {
             scope.ordinals.clear();
             self.desk.ordinals = scope.ordinals;
         }

@@ -32,6 +32,13 @@ const LIMITS: FlattenLimits = FlattenLimits {
 };
 
 fn flatten(document: &str) -> Result<(Vec<serde_json::Value>, Counts), ReadPackageError> {
+    flatten_in(&mut Workspace::new(20), document)
+}
+
+fn flatten_in(
+    workspace: &mut Workspace,
+    document: &str,
+) -> Result<(Vec<serde_json::Value>, Counts), ReadPackageError> {
     let limits = XmlLimits {
         max_bytes: 1 << 20,
         max_depth: 40,
@@ -43,7 +50,7 @@ fn flatten(document: &str) -> Result<(Vec<serde_json::Value>, Counts), ReadPacka
     let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
     let mut flattener =
         Flattener::new(Origin::default(), LIMITS, &scratch, AtOnce::new(&mut lines));
-    read_packages(&mut xml, &mut Workspace::new(20), &mut flattener)?;
+    read_packages(&mut xml, workspace, &mut flattener)?;
     let (mut counts, mut left) = flattener.finish();
     left.keep();
     counts.add(&left.finish());
@@ -163,6 +170,30 @@ fn every_field_has_its_place() {
 }
 
 #[test]
+fn nothing_of_a_package_that_was_given_up_is_in_the_next() {
+    let address = r#"<c:Observable><c:Object id="o-1"><c:Properties xsi:type="A:AddressObjectType"><A:Address_Value>192.0.2.1</A:Address_Value></c:Properties></c:Object></c:Observable>"#;
+    let one = flow(r#"<cc:Property name="x">1 &lt; 2</cc:Property>"#);
+    let whole = package(&[
+        DEFINITIONS,
+        &incident(&[
+            TITLE,
+            &indicators(&[&observables(), address, &one, TTP]),
+            REST,
+        ]),
+    ]);
+    let expected = flatten(&whole).unwrap();
+    let mut workspace = Workspace::new(20);
+    for end in 0..whole.len() {
+        assert!(flatten_in(&mut workspace, &whole[..end]).is_err(), "{end}");
+        assert_eq!(
+            flatten_in(&mut workspace, &whole).unwrap(),
+            expected,
+            "{end}"
+        );
+    }
+}
+
+#[test]
 fn order_does_not_matter() {
     let observables = observables();
     let forward = package(&[
@@ -249,24 +280,27 @@ fn indicators_and_incidents_inside_one_another() {
     );
 }
 
-/// What waits outgrows the memory that it may take: it comes back from scratch files.
-#[test]
-fn a_package_that_does_not_fit_into_memory() {
-    const COUNT: usize = 3000;
-    let id = |number: usize| format!("{number}-{}", "x".repeat(4000));
+/// So many indicators with one flow each do not fit into the memory that they may take.
+const TOO_MANY: usize = 3000;
+
+fn long_id(number: usize) -> String {
+    format!("{number}-{}", "x".repeat(4000))
+}
+
+/// An incident with too many indicators, and the lines that it becomes.
+fn flatten_too_many(scratch: &Arc<dyn Scratch>) -> Result<Vec<String>, ReadPackageError> {
     let indicator = |number| {
         let one = flow(&format!(
             r#"<cc:Property name="n">{number}</cc:Property><cc:Property name="fill">{}</cc:Property>"#,
             "y".repeat(4000)
         ));
-        format!(r#"<Indicator id="{}">{one}</Indicator>"#, id(number))
+        format!(r#"<Indicator id="{}">{one}</Indicator>"#, long_id(number))
     };
-    let inner: String = (0..COUNT).map(indicator).collect();
+    let inner: String = (0..TOO_MANY).map(indicator).collect();
     let document = package(&[&format!(
         r#"<Incident id="i"><Indicator id="outer">{inner}{}</Indicator><Title>late</Title></Incident>"#,
         flow("")
     )]);
-    let scratch = Arc::new(MemoryScratch::default());
     let limits = FlattenLimits {
         max_observables: u32::MAX,
         max_package_bytes: u64::MAX,
@@ -280,25 +314,106 @@ fn a_package_that_does_not_fit_into_memory() {
     let mut input = document.as_bytes();
     let mut xml = Xml::new(&mut input, xml_limits);
     let mut lines = Lines::default();
-    let files = Arc::clone(&scratch) as Arc<dyn Scratch>;
-    let mut flattener = Flattener::new(Origin::default(), limits, &files, AtOnce::new(&mut lines));
-    read_packages(&mut xml, &mut Workspace::new(20), &mut flattener).unwrap();
+    let mut flattener = Flattener::new(Origin::default(), limits, scratch, AtOnce::new(&mut lines));
+    read_packages(&mut xml, &mut Workspace::new(20), &mut flattener)?;
+    Ok(lines.0)
+}
+
+/// What waits outgrows the memory that it may take: it comes back from scratch files.
+#[test]
+fn a_package_that_does_not_fit_into_memory() {
+    let scratch = Arc::new(MemoryScratch::default());
+    let lines = flatten_too_many(&(Arc::clone(&scratch) as Arc<dyn Scratch>)).unwrap();
     let files = scratch.created.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(
         files, 2,
         "one for the contents, one for what is known of indicators"
     );
-    assert_eq!(lines.0.len(), COUNT + 1);
-    for (number, line) in lines.0.iter().enumerate() {
+    assert_eq!(lines.len(), TOO_MANY + 1);
+    for (number, line) in lines.iter().enumerate() {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(event["incidentTitle"], "late");
-        if number < COUNT {
+        if number < TOO_MANY {
             assert_eq!(event["n"], number.to_string());
-            assert_eq!(event["indicatorId"], id(number));
+            assert_eq!(event["indicatorId"], long_id(number));
         } else {
             assert_eq!(event["indicatorId"], "outer");
         }
     }
+}
+
+/// Scratch files on a disk that keeps one letter as what is no text.
+struct DamagedScratch;
+
+struct DamagedFile(io::Cursor<Vec<u8>>);
+
+impl Scratch for DamagedScratch {
+    fn create(&self) -> io::Result<Box<dyn crate::tape::ScratchFile>> {
+        Ok(Box::new(DamagedFile(io::Cursor::default())))
+    }
+}
+
+impl io::Read for DamagedFile {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read(out)
+    }
+}
+
+impl io::Seek for DamagedFile {
+    fn seek(&mut self, place: io::SeekFrom) -> io::Result<u64> {
+        self.0.seek(place)
+    }
+}
+
+impl io::Write for DamagedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let damaged = |byte: &u8| if *byte == b'y' { 0xff } else { *byte };
+        let damaged: Vec<u8> = bytes.iter().map(damaged).collect();
+        self.0.write(&damaged)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_scratch_file_has_damaged_becomes_no_event() {
+    let damaged: Arc<dyn Scratch> = Arc::new(DamagedScratch);
+    let refused = flatten_too_many(&damaged).unwrap_err();
+    let expect = "what was read cannot be kept: what was on the tape is no text any more";
+    assert_eq!(refused.to_string(), expect);
+}
+
+/// Events leave for one package after the other: where one fails with scopes open, the next has none of it.
+#[test]
+fn nothing_of_a_package_that_failed_as_it_left_is_in_the_next() {
+    let one = flow(r#"<cc:Property name="x">1</cc:Property>"#);
+    let too_many = package(&[&incident(&[&indicators(&[&one.repeat(51)])])]);
+    let good = package(&[&incident(&[TITLE, &indicators(&[&observables(), &one])])]);
+    let expected = events(&good);
+    let mut lines = Lines::default();
+    let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
+    let mut flattener =
+        Flattener::new(Origin::default(), LIMITS, &scratch, AtOnce::new(&mut lines));
+    let mut workspace = Workspace::new(20);
+    let mut read = |document: &str| {
+        let limits = XmlLimits {
+            max_bytes: 1 << 20,
+            max_depth: 40,
+            max_text_bytes: 10_000,
+        };
+        let mut input = document.as_bytes();
+        let mut xml = Xml::new(&mut input, limits);
+        read_packages(&mut xml, &mut workspace, &mut flattener)
+    };
+    read(&too_many).unwrap_err();
+    read(&good).unwrap();
+    read(&good).unwrap();
+    let parse = |line: &String| serde_json::from_str(line).unwrap();
+    let all: Vec<serde_json::Value> = lines.0.iter().map(parse).collect();
+    let (_, good_ones) = all.split_at(all.len() - 2 * expected.len());
+    assert_eq!(good_ones, [expected.clone(), expected].concat());
 }
 
 #[test]

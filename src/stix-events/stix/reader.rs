@@ -21,7 +21,7 @@ use super::{
 use crate::xml::{Token, Xml};
 use within::Within;
 
-/// What is used for one package after the other keeps no more memory than this in one place.
+/// Between one content and the next a [`Workspace`] keeps no more memory than this in one place.
 const MAX_KEPT_BYTES: usize = 64 << 10;
 /// A description that is longer is cut.
 const MAX_DESCRIPTION_BYTES: usize = 4096;
@@ -87,7 +87,7 @@ impl Workspace {
         }
     }
 
-    /// Nothing of an earlier package stays, which may have been given up in the middle of an observable.
+    /// Nothing stays of what was read before, which may have been given up in the middle of an observable.
     fn clear(&mut self) {
         self.frame.clear(MAX_KEPT_BYTES);
         self.text.clear();

@@ -290,7 +290,8 @@ impl<'r> Xml<'r> {
             return None;
         }
         let rest = self.source.rest_bytes();
-        let behind = name.text().strip(rest.strip_prefix(b"<")?)?;
+        let name = name.plain()?;
+        let behind = name.strip(rest.strip_prefix(b"<")?)?;
         let behind = behind.strip_prefix(b" ")?;
         let behind = behind.strip_prefix(attribute.as_bytes())?;
         let value = behind.strip_prefix(b"=\"")?;
@@ -300,7 +301,7 @@ impl<'r> Xml<'r> {
         let text_at = rest.len() - text.len();
         let (text_bytes, has_references) = markup::plain_text_bytes(text)?;
         let end = text.get(text_bytes..)?.strip_prefix(b"</")?;
-        let end = name.text().strip(end)?.strip_prefix(b">")?;
+        let end = name.strip(end)?.strip_prefix(b">")?;
         let bytes = rest.len() - end.len();
         if bytes as u64 > self.limits.max_text_bytes {
             return None;
@@ -415,7 +416,7 @@ impl<'r> Xml<'r> {
     /// Of a start tag without attributes, if its name is the expected one.
     #[inline]
     fn bare_tag_bytes(&self) -> Option<usize> {
-        let name = self.open.expected()?.text();
+        let name = self.open.expected()?.plain()?;
         let tag = self.source.rest_bytes().strip_prefix(b"<")?;
         let is_bare = name.strip(tag)?.first() == Some(&b'>');
         let bytes = "<>".len() + name.len();
@@ -435,7 +436,7 @@ impl<'r> Xml<'r> {
     /// Of the end tag of the innermost element, if it is the next and written as nearly everybody writes it.
     #[inline]
     fn plain_end_bytes(&self) -> Option<usize> {
-        let name = self.open.last()?.text();
+        let name = self.open.last()?.plain()?;
         let tag = self.source.rest_bytes().strip_prefix(b"</")?;
         let is_plain = name.strip(tag)?.first() == Some(&b'>');
         is_plain.then_some("</>".len() + name.len())
@@ -696,7 +697,7 @@ impl<'r> Xml<'r> {
         }
         let rest = self.source.rest_bytes();
         let bytes = memchr::memchr2(b'<', b'&', rest)?;
-        let name = self.open.last()?.text();
+        let name = self.open.last()?.plain()?;
         let tag = rest.get(bytes..)?.strip_prefix(b"</")?;
         let is_end = name.strip(tag)?.first() == Some(&b'>');
         if !is_end || bytes as u64 > self.limits.max_text_bytes {

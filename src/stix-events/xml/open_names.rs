@@ -1,4 +1,4 @@
-//! The names of the elements that are open.
+//! The names of the elements that are open, and what is expected where the next one stands.
 //!
 //! Nearly everybody calls alike what stands equally deep, so that the name that stood there last is kept:
 //! a tag of the same name needs only be compared with it.
@@ -20,6 +20,8 @@ pub(super) struct OpenNames {
 #[derive(Debug, Default)]
 pub(super) struct Name {
     text: KnownText,
+    /// Whether what is written like it is a tag: a quote in it goes on behind a bracket.
+    is_plain: bool,
     /// Where the name without its prefix starts.
     local_at: usize,
     /// The white space that stood before the last start tag here, and before the last end tag behind it.
@@ -95,6 +97,12 @@ impl Name {
         &self.text
     }
 
+    /// What a tag of this name begins with, and the whole name in an end tag; none if it takes a closer look.
+    #[inline]
+    pub(super) fn plain(&self) -> Option<&KnownText> {
+        self.is_plain.then_some(&self.text)
+    }
+
     /// Where the name without its prefix starts.
     #[inline]
     pub(super) fn local_at(&self) -> usize {
@@ -122,6 +130,7 @@ impl Name {
         let name = tag.as_bytes().get(..end.unwrap_or(tag.len()));
         let name = name.unwrap_or_default();
         self.text.set(name);
+        self.is_plain = !name.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'>'));
         self.local_at = memchr::memchr(b':', name).map_or(0, |colon| colon + 1);
     }
 }

@@ -36,6 +36,29 @@ fn check(document: &str, expect: &str) {
     assert_eq!(got, expect, "of {document}");
 }
 
+/// A tag is cut as it is written, whatever stood there before.
+#[test]
+fn a_quote_in_a_name_goes_on_behind_a_bracket() {
+    let first = r#"<a" "></a">"#;
+    let second = r#"<a"><b c=""/></a">"#;
+    for document in [
+        format!("<r>{second}</r>"),
+        format!("<r>{first}{second}</r>"),
+    ] {
+        let mut input = document.as_bytes();
+        let mut xml = Xml::new(&mut input, LIMITS);
+        let error = loop {
+            if let Err(error) = xml.next() {
+                break error.to_string();
+            }
+        };
+        assert!(
+            error.contains("but `</r>` was found"),
+            "{document}: {error}"
+        );
+    }
+}
+
 #[test]
 fn local_names_whatever_the_prefix() {
     check(r#"<a:b xmlns:a="u"><c xmlns="v"/></a:b>"#, "<b<c>>");

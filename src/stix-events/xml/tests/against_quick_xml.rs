@@ -16,6 +16,13 @@ const PIECES: &[&str] = &[
     "<e f='1>2' g=\"'\"/>",
     "<h i=\"/\">",
     "</h>",
+    "<a'>",
+    "<a\" \">",
+    "<a\">\">",
+    "<h>x</h>",
+    "<a>\n    <h>1</h>\n    <h>2</h>\n</a>",
+    "<a><longer:name.that-has_more.than.thirty-two.bytes>1</longer:name.that-has_more.than.thirty-two.bytes></a>",
+    "\n                                                <h>3</h>\n                                                ",
     "text",
     " ",
     "é",
@@ -59,7 +66,7 @@ const LIMITS: XmlLimits = XmlLimits {
 };
 
 /// Starts, texts that stand together as one, and ends; at last how it ended.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Seen {
     tokens: Vec<String>,
     is_whole: bool,
@@ -73,14 +80,28 @@ impl Seen {
             _ => self.tokens.push(format!("\"{text}")),
         }
     }
+
+    /// Without white space, of which only what stands between elements is passed over.
+    fn without_space(mut self) -> Self {
+        for token in &mut self.tokens {
+            token.retain(|character| !character.is_ascii_whitespace());
+        }
+        self.tokens.retain(|token| token != "\"");
+        self
+    }
 }
 
-fn ours(document: &str, piece_bytes: usize) -> Seen {
+fn ours(document: &str, piece_bytes: usize, is_behind_space: bool) -> Seen {
     let mut input = Pieces(document.as_bytes(), piece_bytes);
     let mut xml = Xml::new(&mut input, LIMITS);
     let mut seen = Seen::default();
     loop {
-        match xml.next() {
+        let token = if is_behind_space {
+            xml.next_behind_space()
+        } else {
+            xml.next()
+        };
+        match token {
             Ok(Token::Start(tag)) => seen.tokens.push(format!("<{}", tag.local())),
             Ok(Token::Text(text)) => seen.text(&text),
             Ok(Token::End) => seen.tokens.push(">".to_owned()),
@@ -155,7 +176,13 @@ proptest::proptest! {
         piece_bytes in 1..40_usize,
     ) {
         let document = pieces.concat();
-        proptest::prop_assert_eq!(ours(&document, piece_bytes), theirs(&document), "{:?}", document);
+        let theirs = theirs(&document);
+        for piece_bytes in [piece_bytes, document.len().max(1)] {
+            let ours = |is_behind_space| ours(&document, piece_bytes, is_behind_space);
+            proptest::prop_assert_eq!(&ours(false), &theirs, "{:?}", document);
+            let (ours, theirs) = (ours(true).without_space(), theirs.clone().without_space());
+            proptest::prop_assert_eq!(ours, theirs, "{:?}", document);
+        }
     }
 }
 
