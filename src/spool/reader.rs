@@ -4,11 +4,18 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::FileDamage;
 use super::batch::BatchHead;
 use super::event_file::EventLines;
 use super::staging::Staging;
 use crate::disk::Disk;
 use crate::state::EventFile;
+
+/// A file that is being read.
+struct OpenFile {
+    name: String,
+    lines: EventLines,
+}
 
 /// The lines of a batch, in order.
 pub struct BatchReader {
@@ -16,7 +23,7 @@ pub struct BatchReader {
     folder: PathBuf,
     /// The files that are still to be read, each with its first line.
     files: std::vec::IntoIter<(u64, EventFile)>,
-    open: Option<EventLines>,
+    open: Option<OpenFile>,
     /// The number of the next line.
     line: u64,
     /// Lines before this one are passed over.
@@ -88,13 +95,23 @@ impl BatchReader {
                         return Ok(None);
                     };
                     self.line = first;
-                    self.open
-                        .insert(EventLines::open(&self.disk, &self.folder, &file)?)
+                    let lines = EventLines::open(&self.disk, &self.folder, &file)?;
+                    let name = file.name;
+                    self.open.insert(OpenFile { name, lines })
                 }
             };
-            let Some(text) = open.next_line()? else {
-                self.open = None;
-                continue;
+            let text = match open.lines.next_line() {
+                Ok(Some(text)) => text,
+                Ok(None) => {
+                    self.open = None;
+                    continue;
+                }
+                // It is what was written, and yet no text.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    let what = format!("line {} of the batch is no text", self.line);
+                    return Err(FileDamage::found(&open.name, what));
+                }
+                Err(error) => return Err(error),
             };
             let line = self.line;
             self.line += 1;
@@ -111,5 +128,33 @@ impl fmt::Debug for BatchReader {
             .field("folder", &self.folder)
             .field("line", &self.line)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event_file::EventFileWriter;
+    use super::*;
+
+    /// Its CRC is right: so it was written.
+    #[test]
+    fn a_file_with_a_line_that_is_no_text_is_damaged() {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), Disk::machine());
+        let long = "é".repeat(100_000);
+        for before in ["one", &long] {
+            let file = disk.create_file(&folder.path().join("events")).unwrap();
+            let mut writer = EventFileWriter::new(file, "events".to_owned()).unwrap();
+            for line in [before.as_bytes(), b"\xff", b"last"] {
+                writer.write(&[line, b"\n"].concat(), 1).unwrap();
+            }
+            let file = writer.finish().unwrap();
+            let mut reader = BatchReader::of_folder(&disk, folder.path(), &[file]);
+            assert_eq!(reader.next_line().unwrap(), Some((0, before.to_owned())));
+            let error = reader.next_line().unwrap_err();
+            let damage = FileDamage::of(&error).unwrap();
+            assert_eq!(damage.file, "events");
+            assert_eq!(damage.what, "line 1 of the batch is no text");
+            std::fs::remove_file(folder.path().join("events")).unwrap();
+        }
     }
 }
