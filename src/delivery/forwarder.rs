@@ -418,9 +418,9 @@ pub fn abandoned_outputs(house: &House) -> BTreeMap<String, u64> {
     let outputs = house.outputs.now();
     let configured: BTreeSet<&str> = outputs.iter().map(|o| o.name.as_str()).collect();
     house.state.look(|picture| {
-        let debts = picture.batches.debts().iter();
-        let left = debts.filter(|(output, _)| !configured.contains(output.as_str()));
-        left.map(|(output, debt)| (output.clone(), debt.batches))
+        let owed = picture.batches.sums().iter();
+        let left = owed.filter(|(output, _)| !configured.contains(output.as_str()));
+        left.map(|(output, sum)| (output.clone(), sum.batches))
             .collect()
     })
 }

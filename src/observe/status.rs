@@ -264,7 +264,7 @@ fn outputs(house: &House, config: &Config) -> Vec<OutputStatus> {
         for (name, output) in &picture.outputs {
             debts.entry(name.clone()).or_default().finished = output.finished;
         }
-        for (name, owed) in picture.batches.debts() {
+        for (name, owed) in picture.batches.sums() {
             let debt = debts.entry(name.clone()).or_default();
             debt.batches = owed.batches;
             debt.events = owed.events;

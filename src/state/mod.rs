@@ -35,7 +35,7 @@ pub use diary::{Delivered, Diary, DiaryEntry};
 use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError, Reading};
 pub use lock::{LockError, StateLock};
 pub use names::Names;
-pub use owed::{Debt, OwedBatches};
+pub use owed::{OwedBatches, OwedSum};
 pub use picture::{BatchPicture, CollectionPicture, OutputPicture, Picture, RemovedLines};
 pub(crate) use record::exactly;
 pub use record::{
@@ -406,8 +406,9 @@ impl State {
         }
     }
 
-    /// Looks at the picture and at how far outputs are inside those batches of which something is done, or
-    /// that are unusual, at one moment: thousands may wait of which there is nothing to tell.
+    /// Looks at the picture and at how far outputs are, at one moment. Each output of a batch of which
+    /// something is done, or that is [unusual](OwedBatches::unusual), comes once; thousands may wait of
+    /// which there is nothing to tell, and of what does not come nothing is done.
     pub fn look_at_work<T>(
         &self,
         look: impl FnOnce(&Picture, &mut dyn Iterator<Item = Begun<'_>>) -> T,

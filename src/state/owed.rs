@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -16,13 +15,19 @@ use super::picture::BatchPicture;
 #[derive(Debug, Clone, Default)]
 pub struct OwedBatches {
     batches: BTreeMap<u64, Arc<BatchPicture>>,
-    debts: BTreeMap<String, Debt>,
+    sums: Sums,
+}
+
+/// What they come to.
+#[derive(Debug, Clone, Default)]
+struct Sums {
+    outputs: BTreeMap<String, OwedSum>,
     unusual: BTreeSet<u64>,
 }
 
 /// What an output owes, before a look at how far it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Debt {
+pub struct OwedSum {
     /// Batches that it has not done with.
     pub batches: u64,
     /// All of their events.
@@ -32,28 +37,27 @@ pub struct Debt {
 impl OwedBatches {
     /// What each output owes.
     #[must_use]
-    pub fn debts(&self) -> &BTreeMap<String, Debt> {
-        &self.debts
+    pub fn sums(&self) -> &BTreeMap<String, OwedSum> {
+        &self.sums.outputs
     }
 
-    /// The batches of which some events went another way than to their outputs, or are to go it: damaged
-    /// ones, and those that lack dead letters.
+    /// The batches of which [more](BatchPicture::is_unusual) is to be told than how far its outputs are.
     #[must_use]
     pub fn unusual(&self) -> &BTreeSet<u64> {
-        &self.unusual
+        &self.sums.unusual
     }
 
     /// Adds a batch.
     pub(super) fn insert(&mut self, seq: u64, batch: Arc<BatchPicture>) {
         self.remove(seq);
-        self.count(seq, &batch);
+        self.sums.add(seq, &batch);
         self.batches.insert(seq, batch);
     }
 
     /// Takes a batch away.
     pub(super) fn remove(&mut self, seq: u64) {
         if let Some(batch) = self.batches.remove(&seq) {
-            self.discount(seq, &batch);
+            self.sums.take_off(seq, &batch);
         }
     }
 
@@ -63,39 +67,42 @@ impl OwedBatches {
         seq: u64,
         change: impl FnOnce(&mut BatchPicture) -> T,
     ) -> Option<T> {
-        let mut batch = self.batches.remove(&seq)?;
-        self.discount(seq, &batch);
-        let changed = change(Arc::make_mut(&mut batch));
-        if !batch.outputs.is_empty() {
-            self.count(seq, &batch);
-            self.batches.insert(seq, batch);
+        let batch = self.batches.get_mut(&seq)?;
+        self.sums.take_off(seq, batch);
+        let changed = change(Arc::make_mut(batch));
+        if batch.outputs.is_empty() {
+            self.batches.remove(&seq);
+        } else {
+            self.sums.add(seq, batch);
         }
         Some(changed)
     }
+}
 
-    fn count(&mut self, seq: u64, batch: &BatchPicture) {
+impl Sums {
+    fn add(&mut self, seq: u64, batch: &BatchPicture) {
         for output in &batch.outputs {
-            let debt = match self.debts.get_mut(output) {
-                Some(debt) => debt,
-                None => self.debts.entry(output.clone()).or_default(),
+            let sum = match self.outputs.get_mut(output) {
+                Some(sum) => sum,
+                None => self.outputs.entry(output.clone()).or_default(),
             };
-            debt.batches += 1;
-            debt.events += batch.events;
+            sum.batches += 1;
+            sum.events += batch.events;
         }
         if batch.is_unusual() {
             self.unusual.insert(seq);
         }
     }
 
-    fn discount(&mut self, seq: u64, batch: &BatchPicture) {
+    fn take_off(&mut self, seq: u64, batch: &BatchPicture) {
         for output in &batch.outputs {
-            let Some(debt) = self.debts.get_mut(output) else {
+            let Some(sum) = self.outputs.get_mut(output) else {
                 continue;
             };
-            debt.batches -= 1;
-            debt.events -= batch.events;
-            if debt.batches == 0 {
-                self.debts.remove(output);
+            sum.batches -= 1;
+            sum.events -= batch.events;
+            if sum.batches == 0 {
+                self.outputs.remove(output);
             }
         }
         self.unusual.remove(&seq);
@@ -136,7 +143,7 @@ impl<'de> Deserialize<'de> for OwedBatches {
     /// Numbers are texts in JSON, and a record's fields are read by way of a value that no longer knows that
     /// they were.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ByNumber(PhantomData<OwedBatches>);
+        struct ByNumber;
 
         impl<'de> Visitor<'de> for ByNumber {
             type Value = OwedBatches;
@@ -154,7 +161,7 @@ impl<'de> Deserialize<'de> for OwedBatches {
             }
         }
 
-        deserializer.deserialize_map(ByNumber(PhantomData))
+        deserializer.deserialize_map(ByNumber)
     }
 }
 
@@ -165,17 +172,17 @@ mod tests {
     use super::*;
 
     /// What the batches come to, counted one by one.
-    fn counted(owed: &OwedBatches) -> (BTreeMap<String, Debt>, BTreeSet<u64>) {
-        let mut debts: BTreeMap<String, Debt> = BTreeMap::new();
+    fn counted(owed: &OwedBatches) -> (BTreeMap<String, OwedSum>, BTreeSet<u64>) {
+        let mut sums: BTreeMap<String, OwedSum> = BTreeMap::new();
         for batch in owed.values() {
             for output in &batch.outputs {
-                let debt = debts.entry(output.clone()).or_default();
-                debt.batches += 1;
-                debt.events += batch.events;
+                let sum = sums.entry(output.clone()).or_default();
+                sum.batches += 1;
+                sum.events += batch.events;
             }
         }
         let unusual = owed.iter().filter(|(_, batch)| batch.is_unusual());
-        (debts, unusual.map(|(seq, _)| *seq).collect())
+        (sums, unusual.map(|(seq, _)| *seq).collect())
     }
 
     proptest! {
@@ -203,14 +210,14 @@ mod tests {
                     })),
                     _ => drop(owed.change(seq, |batch| batch.lost_letters.insert(name, 1))),
                 }
-                let (debts, unusual) = counted(&owed);
-                prop_assert_eq!(owed.debts(), &debts);
+                let (sums, unusual) = counted(&owed);
+                prop_assert_eq!(owed.sums(), &sums);
                 prop_assert_eq!(owed.unusual(), &unusual);
                 prop_assert!(owed.values().all(|batch| !batch.outputs.is_empty()));
             }
             let json = serde_json::to_string(&owed).unwrap();
             let read: OwedBatches = serde_json::from_str(&json).unwrap();
-            prop_assert_eq!(read.debts(), owed.debts());
+            prop_assert_eq!(read.sums(), owed.sums());
             prop_assert_eq!(read.unusual(), owed.unusual());
             prop_assert_eq!(read, owed);
         }

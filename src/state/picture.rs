@@ -161,7 +161,8 @@ impl BatchPicture {
         (finished, letters - lost)
     }
 
-    /// Whether some of its events went another way than to their outputs, or are to go it.
+    /// Whether something is to be told of its events besides how far its outputs are: files are damaged or
+    /// were, letters were dealt with or are lost.
     #[must_use]
     pub fn is_unusual(&self) -> bool {
         let Self {
@@ -221,7 +222,7 @@ impl Picture {
     /// tells of, where the ledger was lost, or an older version made it so.
     #[must_use]
     pub fn output_names(&self) -> BTreeSet<&str> {
-        let owing = self.batches.debts().keys();
+        let owing = self.batches.sums().keys();
         self.outputs
             .keys()
             .chain(owing)
