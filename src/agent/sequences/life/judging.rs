@@ -7,8 +7,10 @@ use super::super::known::{self, Counts};
 use super::{IN_FLIGHT, Life, OUTPUTS};
 use crate::audit::audit;
 use crate::clock::Clock as _;
+use crate::config::Config;
 use crate::event::EventId;
 use crate::house::House;
+use crate::observe::status::Status;
 use crate::simulator::hec::HecServer;
 use crate::state::Record;
 use crate::state::ledger::HistoryLine;
@@ -68,7 +70,8 @@ impl Life {
             );
         }
         let (checkpoint, number) = standing(house);
-        self.known.standing.seen(checkpoint, number)
+        self.known.standing.seen(checkpoint, number)?;
+        judge_the_status(house, &self.config)
     }
 
     fn judge_the_disk(&self) -> Result<(), String> {
@@ -166,4 +169,39 @@ fn ledger_told(house: &House) -> String {
         let _ = writeln!(told, "  {line:?}");
     });
     read.map_or_else(|error| error.to_string(), |()| told)
+}
+
+/// What the status says of outputs is what it comes to batch by batch.
+fn judge_the_status(house: &House, config: &Config) -> Result<(), String> {
+    let picture = house.state.look(Clone::clone);
+    for output in Status::take(house, config, true).outputs {
+        let name = &output.name;
+        let known = picture.outputs.get(name);
+        let mut finished = known.map(|known| known.finished).unwrap_or_default();
+        let (mut batches, mut events, mut repairing) = (0, 0, 0);
+        for (seq, batch) in &picture.batches {
+            if !batch.outputs.contains(name) {
+                continue;
+            }
+            let progress = house.state.progress(name, *seq);
+            let (mut so_far, _) = batch.settle_so_far(name, &progress);
+            batches += 1;
+            events += std::mem::take(&mut so_far.abandoned);
+            repairing += batch.lacks(&progress);
+            finished.add(&so_far);
+        }
+        let owed = (batches, events, repairing, finished);
+        let told = (
+            output.pending_batches,
+            output.pending_events,
+            output.repairing_events,
+            output.finished,
+        );
+        if told != owed {
+            return Err(format!(
+                "the status of {name} is {told:?}, and owed is {owed:?}"
+            ));
+        }
+    }
+    Ok(())
 }
