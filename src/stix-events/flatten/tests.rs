@@ -31,6 +31,12 @@ const LIMITS: FlattenLimits = FlattenLimits {
     max_package_bytes: 1 << 20,
 };
 
+const XML_LIMITS: XmlLimits = XmlLimits {
+    max_bytes: 1 << 20,
+    max_depth: 40,
+    max_text_bytes: 10_000,
+};
+
 fn flatten(document: &str) -> Result<(Vec<serde_json::Value>, Counts), ReadPackageError> {
     flatten_in(&mut Workspace::new(20), document)
 }
@@ -39,13 +45,8 @@ fn flatten_in(
     workspace: &mut Workspace,
     document: &str,
 ) -> Result<(Vec<serde_json::Value>, Counts), ReadPackageError> {
-    let limits = XmlLimits {
-        max_bytes: 1 << 20,
-        max_depth: 40,
-        max_text_bytes: 10_000,
-    };
     let mut input = document.as_bytes();
-    let mut xml = Xml::new(&mut input, limits);
+    let mut xml = Xml::new(&mut input, XML_LIMITS);
     let mut lines = Lines::default();
     let scratch: Arc<dyn Scratch> = Arc::new(MemoryScratch::default());
     let mut flattener =
@@ -308,8 +309,7 @@ fn flatten_too_many(scratch: &Arc<dyn Scratch>) -> Result<Vec<String>, ReadPacka
     };
     let xml_limits = XmlLimits {
         max_bytes: u64::MAX,
-        max_depth: 40,
-        max_text_bytes: 10_000,
+        ..XML_LIMITS
     };
     let mut input = document.as_bytes();
     let mut xml = Xml::new(&mut input, xml_limits);
@@ -398,13 +398,8 @@ fn nothing_of_a_package_that_failed_as_it_left_is_in_the_next() {
         Flattener::new(Origin::default(), LIMITS, &scratch, AtOnce::new(&mut lines));
     let mut workspace = Workspace::new(20);
     let mut read = |document: &str| {
-        let limits = XmlLimits {
-            max_bytes: 1 << 20,
-            max_depth: 40,
-            max_text_bytes: 10_000,
-        };
         let mut input = document.as_bytes();
-        let mut xml = Xml::new(&mut input, limits);
+        let mut xml = Xml::new(&mut input, XML_LIMITS);
         read_packages(&mut xml, &mut workspace, &mut flattener)
     };
     read(&too_many).unwrap_err();
