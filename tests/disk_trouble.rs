@@ -46,23 +46,38 @@ async fn held(rig: &Rig, of: &str) -> Value {
 
 /// The same while a script goes on to trouble it: what the agent gives up itself is taken too.
 async fn held_by(script: &str, rig: &Rig, of: &str) -> Value {
-    let mut hold = Value::Null;
-    let told = async {
+    let told = held_or(|_| false, script, rig, of).await;
+    told.unwrap_or_default()
+}
+
+/// The same, unless the status says before that there is no need any more.
+async fn held_or(
+    is_needless: impl Fn(&Value) -> bool,
+    script: &str,
+    rig: &Rig,
+    of: &str,
+) -> Option<Value> {
+    let mut told = Value::Null;
+    let waiting = async {
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
-        while hold.is_null() {
+        while told["hold"].is_null() && !is_needless(&told) {
             // A status tells nobody that it changes.
             ticks.tick().await;
             rig.script(script);
             if let Some(status) = status(rig) {
-                hold = status[of][0]["hold"].clone();
+                told = status[of][0].clone();
             }
         }
     };
-    rig.within_limit(told).await;
+    rig.within_limit(waiting).await;
+    let hold = told["hold"].take();
+    if hold.is_null() {
+        return None;
+    }
     assert!(!hold["reason"].as_str().unwrap().is_empty(), "{hold}");
     let mend = hold["mend"].as_str().unwrap();
     assert!(mend.contains("free space or mend the disk"), "{hold}");
-    hold
+    Some(hold)
 }
 
 /// Waits for a word in the log, whether anybody polls or not.
@@ -109,11 +124,15 @@ async fn full_to_the_last_byte_it_holds_and_goes_on() {
     rig.script(FILL);
     rig.hec.accept_connections().await.unwrap();
     rig.publish();
-    held_by(FILL, &rig, "outputs").await;
+    // The ledger's last page may take the end of one batch, which then gives way in the archive, and so on.
+    let is_done = |output: &Value| output["pending_batches"] == 0;
+    let delivery = held_or(is_done, FILL, &rig, "outputs").await;
     held_by(FILL, &rig, "collections").await;
     rig.publish();
     rig.script(FREE);
-    went_on(&mut rig, &[POLLING, DELIVERY]).await;
+    let holds = [POLLING, DELIVERY];
+    let told = delivery.map_or(&holds[..0], |_| &holds[..]);
+    went_on(&mut rig, told).await;
     assert!(rig.duplicates() <= IN_FLIGHT, "{}", rig.duplicates());
 }
 
