@@ -191,14 +191,14 @@ impl History {
 
     fn given(&mut self, before: &Picture, seq: u64, outputs: &[String], events: u64) {
         for output in outputs {
-            if !owes(before, output, seq) {
+            if !before.owes(output, seq) {
                 *self.fetched.entry(output.clone()).or_insert(0) += events;
             }
         }
     }
 
     fn finished(&mut self, before: &Picture, output: &str, seq: u64, finished: &Finished) {
-        if !owes(before, output, seq) {
+        if !before.owes(output, seq) {
             self.findings.push(format!(
                 "batch {seq}, output {output:?}: it is done with a batch that it did not owe"
             ));
@@ -213,11 +213,6 @@ impl History {
             ));
         }
     }
-}
-
-fn owes(picture: &Picture, output: &str, seq: u64) -> bool {
-    let batch = picture.batches.get(&seq);
-    batch.is_some_and(|batch| batch.outputs.contains(output))
 }
 
 #[cfg(test)]

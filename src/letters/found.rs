@@ -45,10 +45,7 @@ impl FoundLetters {
     /// read a little later than the picture.
     #[must_use]
     pub fn of_finished(&self, output: &str, picture: &Picture, next_seq: u64) -> u64 {
-        let counts = |seq: u64| {
-            let batch = picture.batches.get(&seq);
-            seq < next_seq && batch.is_none_or(|batch| !batch.outputs.contains(output))
-        };
+        let counts = |seq| seq < next_seq && !picture.owes(output, seq);
         let lines = self
             .lines
             .iter()

@@ -205,10 +205,7 @@ fn numbers(house: &House, choice: &Choice) -> Result<Vec<u64>, ReplayError> {
 }
 
 fn still_owes(house: &House, output: &str, seq: u64) -> bool {
-    house.state.look(|picture| {
-        let batch = picture.batches.get(&seq);
-        batch.is_some_and(|batch| batch.outputs.contains(output))
-    })
+    house.state.look(|picture| picture.owes(output, seq))
 }
 
 impl Choice {

@@ -595,8 +595,7 @@ fn is_open_cursor(key: &str, picture: &Picture) -> bool {
             .strip_prefix(prefix::CURSOR)?
             .strip_prefix('/')?
             .rsplit_once('/')?;
-        let batch = picture.batches.get(&seq.parse().ok()?)?;
-        Some(batch.outputs.contains(output))
+        Some(picture.owes(output, seq.parse().ok()?))
     };
     open().unwrap_or(false)
 }

@@ -183,10 +183,7 @@ pub fn look(house: &House, seq: u64, output: &str) -> Result<Tried, TrialError> 
             mend,
         })
     };
-    let is_owed = house.state.look(|picture| {
-        let batch = picture.batches.get(&seq);
-        batch.is_some_and(|batch| batch.outputs.contains(output))
-    });
+    let is_owed = house.state.look(|picture| picture.owes(output, seq));
     if !is_owed && !roster::is_known(house, output) {
         let what = "the output was forgotten meanwhile, and the event with it".to_owned();
         return tried(TrialResult::Refused, what, None);

@@ -128,10 +128,7 @@ impl Known {
                 if !owes(&batch.head, output) {
                     continue;
                 }
-                let is_owed = house.state.look(|picture| {
-                    let owed = picture.batches.get(seq);
-                    owed.is_some_and(|owed| owed.outputs.contains(output))
-                });
+                let is_owed = house.state.look(|picture| picture.owes(output, *seq));
                 let progress = house.state.progress(output, *seq);
                 for (line, id) in (0..).zip(&batch.ids) {
                     let has_receipt = receipts.iter().flat_map(|receipt| &receipt.lines);

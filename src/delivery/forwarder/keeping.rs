@@ -74,11 +74,7 @@ impl Forwarder {
             Entry::Occupied(open) => Some(open.into_mut()),
             Entry::Vacant(place) => {
                 let name = &self.config.name;
-                let is_owed = self.house.state.look(|picture| {
-                    let batch = picture.batches.get(&seq);
-                    batch.is_some_and(|batch| batch.outputs.contains(name))
-                });
-                if !is_owed {
+                if !self.house.state.look(|picture| picture.owes(name, seq)) {
                     return None;
                 }
                 let head = self.house.batch(seq)?;

@@ -75,10 +75,7 @@ impl KnownProperties {
             self.has_groups = self.push_grouped(out, kind, properties);
         }
         if self.known.len() > MAX_KNOWN || self.name_bytes > MAX_NAME_BYTES {
-            *self = Self {
-                objects: self.objects,
-                ..Self::default()
-            };
+            *self = Self::default();
         }
     }
 
@@ -179,13 +176,12 @@ impl KnownProperties {
     }
 
     fn look_up<'p>(&mut self, last: Option<usize>, rest: PropertiesView<'p>) -> Option<Found<'p>> {
-        let (name, _) = rest.iter().next()?;
+        let (name, value, behind) = rest.split_first()?;
         let place = match self.places.get(name) {
             Some(place) => *place,
             None => self.get_to_know(name),
         };
         self.expect(last, place);
-        let (value, behind) = rest.value_of(&self.known.get(place)?.name)?;
         Some(Found {
             place,
             value,

@@ -151,15 +151,11 @@ impl<'a> PropertiesView<'a> {
         Some((value, Self { texts }))
     }
 
-    /// Each name with its value, in UTF-8.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        let mut rest = self.texts;
-        std::iter::from_fn(move || {
-            let (name, behind) = split_text(rest)?;
-            let (value, behind) = split_text(behind)?;
-            rest = behind;
-            Some((name, value))
-        })
+    /// The name and the value of the first one, in UTF-8, and those behind it.
+    pub(crate) fn split_first(self) -> Option<(&'a [u8], &'a [u8], Self)> {
+        let (name, behind) = split_text(self.texts)?;
+        let (value, texts) = split_text(behind)?;
+        Some((name, value, Self { texts }))
     }
 }
 
@@ -202,10 +198,13 @@ mod tests {
         properties.encode(&mut bytes);
         let view = PropertiesView::decode(&bytes).unwrap();
         let text = |bytes| str::from_utf8(bytes).unwrap();
-        let all: Vec<_> = view
-            .iter()
-            .map(|(name, value)| (text(name), text(value)))
-            .collect();
+        let mut rest = view;
+        let all = std::iter::from_fn(|| {
+            let (name, value, behind) = rest.split_first()?;
+            rest = behind;
+            Some((text(name), text(value)))
+        });
+        let all: Vec<_> = all.collect();
         let expected = [("a", "1"), ("", "x"), ("b", ""), ("a", "2"), ("cd", "3")];
         assert_eq!(all, expected);
         assert_eq!(properties.len(), 5);
