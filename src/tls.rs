@@ -3,6 +3,7 @@
 //! The ring provider, no redirects (they would turn a POST into a GET, or carry credentials to
 //! somebody else), our own authorities or the system's, and errors that name the file.
 
+mod authorities;
 pub mod certificate;
 pub mod expiry;
 pub mod fault;
@@ -12,13 +13,13 @@ mod server;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use reqwest::ClientBuilder;
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, ClientBuilder, Identity};
+use rustls::ClientConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
 
 use crate::config::{ProxyConfig, TlsConfig};
 pub use pem::PemError;
@@ -64,53 +65,43 @@ pub fn client_builder(
     connect_timeout: Duration,
     request_timeout: Duration,
 ) -> Result<ClientBuilder, BuildClientError> {
-    // The second call's error only says that there was a first.
-    let _ = ring::default_provider().install_default();
-
+    let mut config = configured(tls)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("cta-forwarder/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .connect_timeout(connect_timeout)
-        .timeout(request_timeout);
-    if let Some(path) = &tls.ca_file {
-        builder = builder.tls_certs_only(read_authorities(path)?);
-    } else if !system_has_authorities() {
-        warn_of_no_authorities();
-        builder = builder.tls_certs_only([]);
-    }
-    if let Some(identity) = ClientIdentity::of(tls)? {
-        builder = builder.identity(identity.for_http()?);
-    }
+        .timeout(request_timeout)
+        .tls_backend_preconfigured(config);
     if let Some(config) = proxy {
         builder = builder.proxy(proxy::of(config)?);
     }
     Ok(builder)
 }
 
-/// TLS 1.2 and 1.3 without HTTP.
-///
-/// Without an own authority the system's are trusted. On a machine that has none, every server is
-/// unknown.
+/// TLS 1.2 and 1.3 without HTTP, and whom it trusts as there.
 pub fn client_config(tls: &TlsConfig) -> Result<Arc<ClientConfig>, BuildClientError> {
+    configured(tls).map(Arc::new)
+}
+
+fn configured(tls: &TlsConfig) -> Result<ClientConfig, BuildClientError> {
     // The second call's error only says that there was a first.
     let _ = ring::default_provider().install_default();
 
     let roots = match &tls.ca_file {
-        Some(path) => PemFile { key: CA, path }.roots()?,
-        None => system_authorities(),
+        Some(path) => Arc::new(PemFile { key: CA, path }.roots()?),
+        None => authorities::of_the_system(Instant::now()),
     };
     let builder = ClientConfig::builder().with_root_certificates(roots);
-    let config = match ClientIdentity::of(tls)? {
-        None => builder.with_no_client_auth(),
-        Some(identity) => {
-            let CertificateAndKey { chain, key } = identity.read()?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| {
-                let problem = format!("cannot be used with {KEY}: {error}");
-                identity.certificate.error(problem)
-            })?
-        }
+    let Some(identity) = ClientIdentity::of(tls)? else {
+        return Ok(builder.with_no_client_auth());
     };
-    Ok(Arc::new(config))
+    let CertificateAndKey { chain, key } =
+        CertificateAndKey::read(identity.certificate, identity.key)?;
+    builder.with_client_auth_cert(chain, key).map_err(|error| {
+        let problem = format!("cannot be used with {KEY}: {error}");
+        identity.certificate.error(problem).into()
+    })
 }
 
 /// The certificates in a file, which the configuration names by this key.
@@ -119,38 +110,6 @@ pub fn certificates(
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, PemError> {
     PemFile { key, path }.certificates()
-}
-
-fn system_authorities() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    // Systems have certificates that nobody can read; the others still count.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        warn_of_no_authorities();
-    }
-    roots
-}
-
-fn warn_of_no_authorities() {
-    tracing::warn!(
-        "this machine has no certificate authorities, so no server's certificate will be trusted: \
-         install the ca-certificates package or set ca_file"
-    );
-}
-
-/// A client that trusts the system refuses to be built where there is nothing to trust.
-fn system_has_authorities() -> bool {
-    reqwest::Client::builder().no_proxy().build().is_ok()
-}
-
-fn read_authorities(path: &Path) -> Result<Vec<Certificate>, PemError> {
-    let file = PemFile { key: CA, path };
-    file.roots()?;
-    let certificates = file.certificates()?;
-    let certificates = certificates.iter().map(|der| Certificate::from_der(der));
-    let certificates: Result<_, _> = certificates.collect();
-    certificates
-        .map_err(|error| file.error(format!("holds a certificate that cannot be used: {error}")))
 }
 
 /// The files of a client certificate and of its key.
@@ -178,22 +137,6 @@ impl<'a> ClientIdentity<'a> {
             })),
         }
     }
-
-    fn read(&self) -> Result<CertificateAndKey, PemError> {
-        CertificateAndKey::read(self.certificate, self.key)
-    }
-
-    fn for_http(&self) -> Result<Identity, PemError> {
-        // What is wrong with one of them is told in the same words everywhere.
-        self.read()?;
-        let mut pem = self.certificate.read()?;
-        pem.push(b'\n');
-        pem.extend_from_slice(&self.key.read()?);
-        Identity::from_pem(&pem).map_err(|error| {
-            self.key
-                .error(format!("and {CERT} cannot be used together: {error}"))
-        })
-    }
 }
 
 #[cfg(test)]
@@ -204,7 +147,7 @@ mod tests {
 
     use std::path::PathBuf;
 
-    use rustls::{ServerConnection, StreamOwned};
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
     use super::*;
     use crate::config::ServerTlsConfig;
@@ -231,20 +174,24 @@ mod tests {
             .to_string()
     }
 
-    /// Answers one request, if the handshake goes through, over TLS that asks for a certificate.
-    fn serve_one() -> (SocketAddr, JoinHandle<Result<(), std::io::Error>>) {
+    type Served = Result<Option<Vec<u8>>, std::io::Error>;
+
+    /// Answers one request, if the handshake goes through, over TLS that asks for a certificate. Gives the
+    /// protocol that was agreed on.
+    fn serve_one() -> (SocketAddr, JoinHandle<Served>) {
         let config = server_config(&ServerTlsConfig {
             cert_file: fixture("server.pem"),
             key_file: fixture("server.key"),
             client_ca_file: Some(fixture("ca.pem")),
             client_names: Vec::new(),
         });
-        let config = config.unwrap();
+        let mut config = ServerConfig::clone(&config.unwrap());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
             let (socket, _) = listener.accept()?;
-            let session = ServerConnection::new(config).unwrap();
+            let session = ServerConnection::new(Arc::new(config)).unwrap();
             let mut stream = StreamOwned::new(session, socket);
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -254,7 +201,8 @@ mod tests {
             }
             stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")?;
             stream.conn.send_close_notify();
-            stream.flush()
+            stream.flush()?;
+            Ok(stream.conn.alpn_protocol().map(<[u8]>::to_vec))
         });
         (address, server)
     }
@@ -273,7 +221,8 @@ mod tests {
     async fn own_authority_and_client_certificate_open_the_door() {
         let (address, server) = serve_one();
         assert_eq!(get(&with_client_certificate(), address).await.unwrap(), 204);
-        server.join().unwrap().unwrap();
+        let protocol = server.join().unwrap().unwrap();
+        assert_eq!(protocol.as_deref(), Some(&b"http/1.1"[..]));
     }
 
     #[tokio::test]
@@ -345,15 +294,6 @@ mod tests {
             let error = server_config(&tls).unwrap_err().to_string();
             assert!(error.contains(expect), "{error}");
         }
-    }
-
-    #[test]
-    fn a_client_that_trusts_nobody_can_be_built() {
-        let _ = ring::default_provider().install_default();
-        reqwest::Client::builder()
-            .tls_certs_only([])
-            .build()
-            .unwrap();
     }
 
     #[test]
