@@ -49,13 +49,14 @@ pub use reader::BatchReader;
 pub use room::NoRoom;
 use room::Room;
 pub use salvage::Salvage;
+use sets::UnadoptedSets;
 pub use sets::{LeftOut, SetTooLarge};
 use staging::StagingScratch;
 pub use staging::{Mark, Staging};
 pub use whereabouts::Place;
 
 pub use crate::state::EventFile;
-use crate::state::{BatchPicture, CollectionKey};
+use crate::state::BatchPicture;
 
 /// A folder of a batch is called by its number, of so many digits.
 const NUMBER_DIGITS: usize = 12;
@@ -81,8 +82,7 @@ pub struct Spool {
     quarantine: PathBuf,
     /// What the latest polls brought, by collection.
     sets: PathBuf,
-    /// Batches in whose folders such a set still lies, with the collection that it is of.
-    unadopted_sets: Mutex<BTreeMap<u64, CollectionKey>>,
+    unadopted_sets: Mutex<UnadoptedSets>,
     max_bytes: u64,
     min_free_disk: u64,
     max_quarantine_bytes: u64,
@@ -269,7 +269,7 @@ impl Spool {
         staging.keep();
         crash::point(Point::Committed);
         if set.is_some() {
-            self.unadopted_sets().insert(head.seq, head.key());
+            self.unadopted_sets().found.insert(head.seq, head.key());
         }
         self.lock().insert(head.seq, InPlace::from(head));
         Ok(())
@@ -616,27 +616,18 @@ impl Spool {
             let Some(seq) = number_of(&name) else {
                 continue;
             };
-            let folder = self.folder(seq);
             let owed = owed(seq);
-            let (batch, key) = match owed.as_ref().and_then(|owed| owed.source.as_ref()) {
-                Some(source) => (InPlace::from(source), source.key.clone()),
-                None => match BatchHead::read(&self.disk, &folder) {
-                    Ok(head) if head.seq == seq => (InPlace::from(&head), head.key()),
+            let batch = match owed.as_ref().and_then(|owed| owed.source.as_ref()) {
+                Some(source) => InPlace::from(source),
+                None => match BatchHead::read(&self.disk, &self.folder(seq)) {
+                    Ok(head) if head.seq == seq => InPlace::from(&head),
                     Ok(_) | Err(_) => continue,
                 },
             };
-            if self.disk.exists(&folder.join(sets::FILE_NAME))? {
-                self.unadopted_sets().insert(seq, key);
-            }
             batches.insert(seq, batch);
         }
+        self.unadopted_sets().unknown_below = batches.last().map_or(0, |last| last + 1);
         Ok(())
-    }
-
-    fn unadopted_sets(&self) -> MutexGuard<'_, BTreeMap<u64, CollectionKey>> {
-        self.unadopted_sets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {

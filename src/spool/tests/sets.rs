@@ -54,6 +54,36 @@ fn one_that_still_lies_in_its_batch_is_found_by_a_start() {
     assert_eq!(kept(&scene).len(), 1);
 }
 
+/// Nobody has looked for it before.
+#[test]
+fn one_that_lies_in_a_batch_of_an_earlier_start_stays_when_the_batch_goes() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let seq = commit_staged(&spool, stage(&spool, &[1]).0).seq;
+    drop(spool);
+    let spool = scene.open();
+    spool.done(seq, at(0)).unwrap();
+    assert!(!scene.archived(seq).join("set.ids").exists());
+    assert_eq!(new(&spool, &[1]), 0);
+}
+
+#[test]
+fn one_whose_batch_has_a_damaged_head_is_passed_over() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let seq = commit_staged(&spool, stage(&spool, &[1]).0).seq;
+    let head = spool.head(seq).unwrap();
+    drop(spool);
+    fs::write(scene.ready(seq).join("batch.json"), "{").unwrap();
+    let owed = BatchPicture {
+        source: head.source(),
+        ..BatchPicture::default()
+    };
+    let owed = |_| Some(Arc::new(owed.clone()));
+    let spool = Spool::open(&Disk::machine(), &scene.config, owed).unwrap();
+    assert_eq!(new(&spool, &[1]), 1);
+}
+
 #[test]
 fn one_that_is_older_takes_nothing_back() {
     let scene = Scene::new();
