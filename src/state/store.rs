@@ -334,6 +334,7 @@ impl Store {
 
     /// Brings the whole picture up; cursors of batches that are still owed stay.
     pub(super) fn rebuild(&mut self, picture: &Picture) -> Result<(), StoreError> {
+        let is_of_this_record = self.is_of_the_record_of(picture);
         let mut changes = ValueChanges::new();
         for key in self.values.keys() {
             let stays = if is_of_work(key) {
@@ -346,17 +347,27 @@ impl Store {
             }
         }
         for key in picture_values::keys(picture) {
+            // They are the last, there are thousands, and they change with records alone: where the record
+            // is this one, and nothing else is another, they are what they were.
+            let is_the_same = is_of_this_record && changes.is_empty();
+            if is_the_same && is_of_batch(&key) && self.values.has_key(&key) {
+                continue;
+            }
             let value = picture_values::value(&key, picture).unwrap_or_default();
             if !self.values.has(&key, &value) {
                 changes.insert(key, Some(value));
             }
         }
-        let is_as_it_was =
-            changes.is_empty() && self.unwritten.is_empty() && self.strange.is_empty();
-        if is_as_it_was && self.counters == Counters::of(picture) && self.counters.number > 0 {
+        if changes.is_empty() && is_of_this_record {
             return Ok(());
         }
         self.bring(&changes, picture)
+    }
+
+    /// Whether the table was brought up to the record that the picture is of.
+    fn is_of_the_record_of(&self, picture: &Picture) -> bool {
+        let is_all_written = self.unwritten.is_empty() && self.strange.is_empty();
+        is_all_written && self.counters == Counters::of(picture) && self.counters.number > 0
     }
 
     /// Whatever becomes of the table, these changes are to be in it: the ledger has them.
@@ -561,6 +572,10 @@ fn is_of_work(key: &str) -> bool {
         key.split_once('/'),
         Some((prefix::CURSOR | prefix::RECEIPT, _))
     )
+}
+
+fn is_of_batch(key: &str) -> bool {
+    matches!(key.split_once('/'), Some((prefix::BATCH, _)))
 }
 
 fn is_readable_work(key: &str, json: &[u8]) -> bool {

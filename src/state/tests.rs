@@ -270,6 +270,29 @@ fn assert_told(state: &State, before: &Picture, why: &str) {
     assert!(state.look(|picture| picture.number) >= before.number);
 }
 
+/// As a backup may bring it back.
+#[test]
+fn a_store_that_tells_another_story_up_to_the_same_record_is_brought_up() {
+    let (fixture, _) = Fixture::with(&[polled(1)]);
+    let other = Fixture::new();
+    let mut elsewhere = polled(1);
+    if let Record::Polled { outputs, .. } = &mut elsewhere {
+        outputs.pop();
+    }
+    let state = other.open().unwrap();
+    state.append(at(50), &elsewhere).unwrap();
+    drop(state);
+    let mut entries = BTreeMap::new();
+    other.tables.change(&other.store(), |its| entries.clone_from(its));
+    fixture.tables.change(&fixture.store(), |its| *its = entries);
+    assert!(!fixture.stored().batches[&1].outputs.contains("p"));
+    let state = fixture.open().unwrap();
+    let picture = state.look(Picture::clone);
+    assert!(picture.batches[&1].outputs.contains("p"));
+    drop(state);
+    assert_eq!(fixture.stored(), picture);
+}
+
 #[test]
 fn a_store_that_goes_back_to_any_earlier_state_costs_cursors_at_most() {
     for chosen in 0.. {

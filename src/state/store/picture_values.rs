@@ -126,7 +126,7 @@ pub(super) fn value(key: &str, picture: &Picture) -> Option<Vec<u8>> {
     thing(key, picture).map(|thing| json(&thing))
 }
 
-/// The keys of everything in a picture but its [`Counters`].
+/// The keys of everything in a picture but its [`Counters`]; those of batches are the last.
 pub(super) fn keys(picture: &Picture) -> impl Iterator<Item = String> {
     let collections = picture
         .collections
@@ -145,7 +145,7 @@ pub(super) fn keys(picture: &Picture) -> impl Iterator<Item = String> {
     let batches = picture.batches.keys().map(|seq| of(prefix::BATCH, seq));
     let removing = picture.removing.keys().map(|id| of(prefix::REMOVING, id));
     let named = collections.chain(gates).chain(unanswered).chain(clocks);
-    named.chain(outputs).chain(batches).chain(removing)
+    named.chain(outputs).chain(removing).chain(batches)
 }
 
 /// The keys of what a record has changed; none where the whole must be compared.

@@ -49,6 +49,11 @@ impl Values {
         self.hashes.get(key) == Some(&hash(key, value))
     }
 
+    /// Whether the key has one.
+    pub(super) fn has_key(&self, key: &str) -> bool {
+        self.hashes.contains_key(key)
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.hashes.keys().map(String::as_str)
     }
