@@ -22,15 +22,15 @@ pub(super) use history::{history, recent};
 use line::WrittenSnapshot;
 pub(super) use reading::Reading;
 
-/// A segment is closed when it has grown to this.
-const SEGMENT_BYTES: u64 = 8 << 20;
+/// A segment is closed when it has grown to this: a start reads the last one, record by record.
+const SEGMENT_BYTES: u64 = 1 << 20;
 /// No segment is longer: one is closed when it is full, and a snapshot takes some hundred bytes for each
 /// batch that is owed. Of a longer one nothing is read.
 const MAX_SEGMENT_BYTES: u64 = 256 << 20;
 /// Segments are kept for people to look at, as long as they are not more than so many full ones.
-const KEEP_FULL_SEGMENTS: u64 = 8;
+const KEEP_FULL_SEGMENTS: u64 = 64;
 /// Each start begins one: so many are kept at most.
-const MAX_SEGMENTS: usize = 64;
+const MAX_SEGMENTS: usize = 128;
 /// The last, and one more in case that its snapshot is damaged.
 const MIN_SEGMENTS: usize = 2;
 /// No segment has this number, however long an agent runs.
