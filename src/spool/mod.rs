@@ -55,8 +55,8 @@ use staging::StagingScratch;
 pub use staging::{Mark, Staging};
 pub use whereabouts::Place;
 
-pub use crate::state::EventFile;
 use crate::state::BatchPicture;
+pub use crate::state::EventFile;
 
 /// A folder of a batch is called by its number, of so many digits.
 const NUMBER_DIGITS: usize = 12;

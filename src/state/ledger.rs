@@ -22,8 +22,11 @@ pub(super) use history::{history, recent};
 use line::WrittenSnapshot;
 pub(super) use reading::Reading;
 
-/// A segment is closed when it has grown to this: a start reads the last one, record by record.
+/// A segment is closed when its records have grown to this: a start reads those of the last one.
 const SEGMENT_BYTES: u64 = 1 << 20;
+/// Or to this part of the snapshot that opens it, if that is more: a large one is not written again for a
+/// few records.
+const SNAPSHOT_SHARE: u64 = 4;
 /// No segment is longer: one is closed when it is full, and a snapshot takes some hundred bytes for each
 /// batch that is owed. Of a longer one nothing is read.
 const MAX_SEGMENT_BYTES: u64 = 256 << 20;
@@ -44,9 +47,10 @@ pub struct Ledger {
     segment: u64,
     /// None after a failed write: what lies on disk is not known, so a new segment is begun.
     file: Option<Box<dyn DiskFile>>,
-    bytes: u64,
-    /// Of them, those of the snapshot that opens it.
+    /// Bytes of the snapshot that opens the segment.
     snapshot_bytes: u64,
+    /// Bytes of the records behind it.
+    record_bytes: u64,
     segment_bytes: u64,
     number: u64,
 }
@@ -119,8 +123,8 @@ impl Ledger {
             folder: folder.to_owned(),
             segment: reading.last_segment,
             file: None,
-            bytes: 0,
             snapshot_bytes: 0,
+            record_bytes: 0,
             segment_bytes,
             number: picture.number,
         };
@@ -170,13 +174,10 @@ impl Ledger {
         })
     }
 
-    /// Whether the segment has as many records as it may. A snapshot that is large by itself leaves
-    /// room for as much again: each record would come with a snapshot of its own otherwise.
+    /// Whether the segment has as many records as it may.
     fn is_full(&self) -> bool {
-        self.bytes
-            >= self
-                .segment_bytes
-                .max(self.snapshot_bytes.saturating_mul(2))
+        let share = self.snapshot_bytes / SNAPSHOT_SHARE;
+        self.record_bytes >= self.segment_bytes.max(share)
     }
 
     /// Begins a segment with what the records so far tell.
@@ -203,7 +204,7 @@ impl Ledger {
             source,
         })?;
         self.file = Some(file);
-        self.bytes = 0;
+        self.record_bytes = 0;
         let snapshot = WrittenSnapshot::Snapshot { picture };
         let put = |file: &mut dyn DiskFile, number| line::write(file, number, now, &snapshot);
         if let Err(error) = self.write(put) {
@@ -212,7 +213,7 @@ impl Ledger {
             let _ = self.disk.remove_file(&self.path(segment));
             return Err(error);
         }
-        self.snapshot_bytes = self.bytes;
+        self.snapshot_bytes = std::mem::take(&mut self.record_bytes);
         crash::point(Point::SnapshotWritten);
         self.remove_old_segments();
         Ok(())
@@ -239,7 +240,7 @@ impl Ledger {
         disk::sync(&mut *file).map_err(io_error)?;
         crash::point(Point::RecordSynced);
         self.file = Some(file);
-        self.bytes += bytes;
+        self.record_bytes += bytes;
         self.number = number;
         Ok(number)
     }

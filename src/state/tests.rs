@@ -283,8 +283,12 @@ fn a_store_that_tells_another_story_up_to_the_same_record_is_brought_up() {
     state.append(at(50), &elsewhere).unwrap();
     drop(state);
     let mut entries = BTreeMap::new();
-    other.tables.change(&other.store(), |its| entries.clone_from(its));
-    fixture.tables.change(&fixture.store(), |its| *its = entries);
+    other
+        .tables
+        .change(&other.store(), |its| entries.clone_from(its));
+    fixture
+        .tables
+        .change(&fixture.store(), |its| *its = entries);
     assert!(!fixture.stored().batches[&1].outputs.contains("p"));
     let state = fixture.open().unwrap();
     let picture = state.look(Picture::clone);

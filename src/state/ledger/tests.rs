@@ -102,7 +102,10 @@ fn what_is_appended_is_there_after_a_reopen() {
     }
     assert_eq!(fixture.gaps(), 200);
     let left = segments(&Disk::machine(), fixture.folder.path()).unwrap();
-    assert!(left.len() > MIN_SEGMENTS && left.first() > Some(&1), "{left:?}");
+    assert!(
+        left.len() > MIN_SEGMENTS && left.first() > Some(&1),
+        "{left:?}"
+    );
     let bytes = left
         .iter()
         .map(|segment| fs::metadata(fixture.ledger.path(*segment)).unwrap().len());
@@ -321,7 +324,7 @@ fn a_segment_that_could_not_be_begun_is_passed_over() {
 fn a_disk_that_refuses_one_step_of_a_new_segment_takes_the_next_record() {
     for step in 0.. {
         let mut fixture = Fixture::new();
-        fixture.ledger.bytes = fixture.ledger.segment_bytes;
+        fixture.ledger.record_bytes = fixture.ledger.segment_bytes;
         refusal::refuse(step, 0);
         let refused = fixture
             .ledger
@@ -453,7 +456,7 @@ fn many_starts_keep_a_bounded_number_of_segments() {
 #[test]
 fn a_large_snapshot_does_not_come_with_each_record() {
     let mut fixture = Fixture::new();
-    for seq in 1..=100 {
+    for seq in 1..=400 {
         let record = Record::Pushed {
             key: CollectionKey {
                 service: "s".into(),
@@ -468,13 +471,24 @@ fn a_large_snapshot_does_not_come_with_each_record() {
         };
         fixture.append_record(1, &record);
     }
-    // Each of them is in every snapshot, and a snapshot is larger than a segment.
-    let before = fixture.ledger.segment;
+    // Each of them is in every snapshot, and a quarter of one is more than the records of a segment.
     for second in 2..=100 {
         fixture.append(second);
     }
-    let begun = fixture.ledger.segment - before;
-    assert!((1..=10).contains(&begun), "{begun} segments for 99 records");
+    let snapshot = fixture.ledger.snapshot_bytes;
+    assert!(
+        snapshot / SNAPSHOT_SHARE > 2 * fixture.ledger.segment_bytes,
+        "{snapshot}"
+    );
+    let records = fs::metadata(fixture.ledger.path(fixture.ledger.segment - 1))
+        .unwrap()
+        .len()
+        - snapshot;
+    let share = snapshot / SNAPSHOT_SHARE;
+    assert!(
+        (share..share + 1000).contains(&records),
+        "{records} behind {snapshot}"
+    );
 }
 
 #[test]
