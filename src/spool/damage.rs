@@ -274,11 +274,11 @@ impl Spool {
         }
     }
 
-    /// Moves the folders to `quarantine/` that lie where batches do and are none, and gives what
-    /// they are called; a batch that was [restored](Self::restore_batch) is one.
+    /// Moves the folders to `quarantine/` that lay where batches do when the spool was opened and are none,
+    /// and gives what they are called; a batch that was [restored](Self::restore_batch) is one.
     pub fn set_aside_headless(&self) -> Result<Vec<String>, SpoolError> {
         let mut set_aside = Vec::new();
-        for name in self.folders()? {
+        for name in std::mem::take(&mut *self.headless()) {
             if number_of(&name).is_some_and(|seq| self.in_place(seq).is_some()) {
                 continue;
             }

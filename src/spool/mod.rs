@@ -90,6 +90,8 @@ pub struct Spool {
     dead_letters: DeadLetters,
     archive: Archive,
     batches: Mutex<Places>,
+    /// What a start has found where batches lie, and is none.
+    headless: Mutex<Vec<String>>,
     keep_raw: bool,
     staged: AtomicU64,
     /// Bytes of events that the polls under way have staged.
@@ -155,6 +157,7 @@ impl Spool {
             dead_letters,
             archive,
             batches: Mutex::default(),
+            headless: Mutex::default(),
             keep_raw: config.archive.keep_raw,
             staged: AtomicU64::new(0),
             staged_bytes: Arc::default(),
@@ -610,24 +613,29 @@ impl Spool {
     }
 
     fn find_ready(&self, owed: impl Fn(u64) -> Option<Arc<BatchPicture>>) -> io::Result<()> {
-        let mut batches = self.lock();
-        for name in self.disk.names(&self.ready)? {
-            // What neither ledger nor head tell of is set aside.
-            let Some(seq) = number_of(&name) else {
-                continue;
-            };
+        let in_place = |name: &str| {
+            let seq = number_of(name)?;
             let owed = owed(seq);
-            let batch = match owed.as_ref().and_then(|owed| owed.source.as_ref()) {
-                Some(source) => InPlace::from(source),
-                None => match BatchHead::read(&self.disk, &self.folder(seq)) {
-                    Ok(head) if head.seq == seq => InPlace::from(&head),
-                    Ok(_) | Err(_) => continue,
-                },
-            };
-            batches.insert(seq, batch);
+            let source = owed.as_ref().and_then(|owed| owed.source.as_ref());
+            if let Some(source) = source {
+                return Some((seq, InPlace::from(source)));
+            }
+            let head = BatchHead::read(&self.disk, &self.folder(seq)).ok()?;
+            (head.seq == seq).then(|| (seq, InPlace::from(&head)))
+        };
+        let (mut batches, mut headless) = (self.lock(), self.headless());
+        for name in self.disk.names(&self.ready)? {
+            match in_place(&name) {
+                Some((seq, batch)) => batches.insert(seq, batch),
+                None => headless.push(name),
+            }
         }
         self.unadopted_sets().unknown_below = batches.last().map_or(0, |last| last + 1);
         Ok(())
+    }
+
+    fn headless(&self) -> MutexGuard<'_, Vec<String>> {
+        self.headless.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {
