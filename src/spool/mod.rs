@@ -327,16 +327,15 @@ impl Spool {
             .fetch_max(seq.max(used.saturating_add(1)), Ordering::Relaxed);
     }
 
-    /// The highest number of a batch of which something lies in the spool or in quarantine, though
-    /// nobody may have heard of it: it was in place, the ledger could not be told, and its head is
-    /// damaged.
+    /// The highest number of a batch that is not in place, and of which something lies in the spool or in
+    /// quarantine, though nobody may have heard of it: it was in place, the ledger could not be told, and
+    /// its head is damaged.
     fn last_named(&self) -> u64 {
-        let names = [&self.ready, &self.quarantine].map(|folder| self.disk.names(folder));
-        let names = names.into_iter().flatten().flatten();
-        names
-            .filter_map(|name| batch_named(&name))
-            .max()
-            .unwrap_or(0)
+        let headless = self.headless().clone().into_iter();
+        let quarantined = self.disk.names(&self.quarantine).into_iter().flatten();
+        let named = headless.chain(quarantined);
+        let named = named.filter_map(|name| batch_named(&name));
+        named.max().unwrap_or(0)
     }
 
     /// The highest number of a batch that was owed once, as archive and dead letters tell it.
