@@ -427,8 +427,10 @@ impl EventFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchContent {
     /// When it was staged.
+    #[serde(deserialize_with = "rfc3339")]
     pub staged_at: DateTime<Utc>,
     /// The end of the window: the time of an event that states none.
+    #[serde(deserialize_with = "rfc3339")]
     pub window_end: DateTime<Utc>,
     /// The same in the service's own words; none of a batch that no poll brought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -436,6 +438,11 @@ pub struct BatchContent {
     /// The events, in order.
     #[serde(deserialize_with = "exactly")]
     pub files: Vec<EventFile>,
+}
+
+/// A moment as it is written here. chrono by itself takes other forms too, and longer.
+fn rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+    Timestamp::deserialize(deserializer).map(|stamp| stamp.time())
 }
 
 /// A list without room for more: each of thousands of batches has one.

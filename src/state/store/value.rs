@@ -5,7 +5,7 @@
 //! cost that does not grow with the table, and tells a table apart that shows an older value of one
 //! key beside a newer one of another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
 
@@ -36,7 +36,7 @@ fn checksum(key: &str, json: &[u8]) -> u32 {
 /// copy of all that is in the picture.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Values {
-    hashes: BTreeMap<String, u64>,
+    hashes: HashMap<String, u64>,
     fingerprint: u64,
 }
 
