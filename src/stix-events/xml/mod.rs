@@ -11,6 +11,7 @@
 mod error;
 mod markup;
 mod open_names;
+mod plain;
 mod source;
 mod tag;
 mod text;
@@ -26,6 +27,7 @@ pub use error::XmlError;
 use error::{malformed, refuse, too_long, unsupported_encoding};
 use markup::{Find, Reference, StartTag, Until};
 use open_names::OpenNames;
+pub use plain::PlainElement;
 use source::{BUFFER_BYTES, Source};
 pub use tag::{Attribute, Tag};
 pub use text::NestedText;
@@ -61,38 +63,6 @@ pub enum Token<'x> {
     End,
     /// The document ends.
     Eof,
-}
-
-/// An element that is read in one step.
-#[derive(Debug, Clone, Copy)]
-pub struct PlainElement<'x> {
-    /// The value of its attribute.
-    pub attribute: &'x str,
-    text: &'x str,
-    has_references: bool,
-}
-
-impl<'x> PlainElement<'x> {
-    /// Its text, if no reference stands in it.
-    #[must_use]
-    #[inline]
-    pub fn text(&self) -> Option<&'x str> {
-        (!self.has_references).then_some(self.text)
-    }
-
-    /// Gives its text in pieces, references resolved.
-    pub fn text_pieces(&self, mut own: impl FnMut(&str)) {
-        let mut rest = self.text;
-        while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
-            let (text, reference) = rest.split_at_checked(at).unwrap_or_default();
-            own(text);
-            let plain = markup::plain_reference(reference.as_bytes());
-            let (character, bytes) = plain.unwrap_or(('&', 1));
-            own(character.encode_utf8(&mut [0; 4]));
-            rest = reference.get(bytes..).unwrap_or_default();
-        }
-        own(rest);
-    }
 }
 
 /// A token that says nothing.
@@ -277,44 +247,6 @@ impl<'r> Xml<'r> {
         !self.owes_end && !self.is_in_cdata && self.text_bytes == 0
     }
 
-    /// The value of its one attribute and the text of the element that starts here, which ends with them.
-    ///
-    /// Only if all of it lies in the buffer and is written as nearly everybody writes it, and if it has this
-    /// local name and is called as the element that stood there before it: most of a document are elements of
-    /// one name. Whatever else is here is left for [`Xml::next`].
-    #[inline]
-    pub fn plain_element(&mut self, local: &str, attribute: &str) -> Option<PlainElement<'_>> {
-        let is_plain = self.is_between_tokens() && !self.source.has_returns();
-        let name = self.open.expected()?;
-        if !is_plain || name.local() != local.as_bytes() || self.depth >= self.limits.max_depth {
-            return None;
-        }
-        let rest = self.source.rest_bytes();
-        let name = name.plain()?;
-        let behind = name.strip(rest.strip_prefix(b"<")?)?;
-        let behind = behind.strip_prefix(b" ")?;
-        let behind = behind.strip_prefix(attribute.as_bytes())?;
-        let value = behind.strip_prefix(b"=\"")?;
-        let value_at = rest.len() - value.len();
-        let value_bytes = tag::plain_value_bytes(value, b'"')?;
-        let text = value.get(value_bytes..)?.strip_prefix(b"\">")?;
-        let text_at = rest.len() - text.len();
-        let (text_bytes, has_references) = markup::plain_text_bytes(text)?;
-        let end = text.get(text_bytes..)?.strip_prefix(b"</")?;
-        let end = name.strip(end)?.strip_prefix(b">")?;
-        let bytes = rest.len() - end.len();
-        if bytes as u64 > self.limits.max_text_bytes {
-            return None;
-        }
-        let element = self.source.take(bytes);
-        let part = |start, bytes| element.get(start..start + bytes).unwrap_or_default();
-        Some(PlainElement {
-            attribute: part(value_at, value_bytes),
-            text: part(text_at, text_bytes),
-            has_references,
-        })
-    }
-
     /// What follows, as its first bytes tell.
     #[inline]
     fn kind(&mut self, offset: u64) -> Result<Kind, XmlError> {
@@ -424,22 +356,15 @@ impl<'r> Xml<'r> {
     }
 
     fn end_tag(&mut self, offset: u64) -> Result<Token<'_>, XmlError> {
-        match self.plain_end_bytes() {
+        let rest = self.source.rest_bytes();
+        let name = self.open.last();
+        match name.and_then(|name| name.plain_end_tag_bytes(rest)) {
             Some(bytes) => self.source.consume(bytes),
             None => self.other_end_tag(offset)?,
         }
         self.open.close();
         self.depth -= 1;
         Ok(Token::End)
-    }
-
-    /// Of the end tag of the innermost element, if it is the next and written as nearly everybody writes it.
-    #[inline]
-    fn plain_end_bytes(&self) -> Option<usize> {
-        let name = self.open.last()?.plain()?;
-        let tag = self.source.rest_bytes().strip_prefix(b"</")?;
-        let is_plain = name.strip(tag)?.first() == Some(&b'>');
-        is_plain.then_some("</>".len() + name.len())
     }
 
     fn other_end_tag(&mut self, offset: u64) -> Result<(), XmlError> {
@@ -686,27 +611,6 @@ impl<'r> Xml<'r> {
                 Token::Eof => return Ok(()),
             }
         }
-    }
-
-    /// The text of the element that has just started, with its end, where both lie in the buffer and are
-    /// written as nearly everybody writes them.
-    #[inline]
-    fn plain_text(&mut self) -> Option<&str> {
-        if self.owes_end || self.source.has_returns() {
-            return None;
-        }
-        let rest = self.source.rest_bytes();
-        let bytes = memchr::memchr2(b'<', b'&', rest)?;
-        let name = self.open.last()?.plain()?;
-        let tag = rest.get(bytes..)?.strip_prefix(b"</")?;
-        let is_end = name.strip(tag)?.first() == Some(&b'>');
-        if !is_end || bytes as u64 > self.limits.max_text_bytes {
-            return None;
-        }
-        let end = "</>".len() + name.len();
-        self.open.close();
-        self.depth -= 1;
-        Some(self.source.take_before(bytes, end))
     }
 
     /// The text of the element that has just started.

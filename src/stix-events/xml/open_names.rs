@@ -103,6 +103,14 @@ impl Name {
         self.is_plain.then_some(&self.text)
     }
 
+    /// How many bytes the end tag has that stands first, if it is one of this name and written as nearly
+    /// everybody writes it.
+    #[inline]
+    pub(super) fn plain_end_tag_bytes(&self, rest: &[u8]) -> Option<usize> {
+        let behind = self.plain()?.strip(rest.strip_prefix(b"</")?)?;
+        (behind.first() == Some(&b'>')).then_some("</>".len() + self.text.len())
+    }
+
     /// Where the name without its prefix starts.
     #[inline]
     pub(super) fn local_at(&self) -> usize {
