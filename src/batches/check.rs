@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BatchSource, BatchesError};
+use super::{BatchesError, SourceSummary};
 use crate::audit;
 use crate::crash::{self, Point};
 use crate::house::House;
@@ -48,7 +48,7 @@ pub enum Checked {
         place: Option<Place>,
         /// Where its events come from; unknown where its head cannot be read.
         #[serde(flatten)]
-        source: Option<BatchSource>,
+        source: Option<SourceSummary>,
         /// Its files of events.
         files: u64,
         /// Its events.
@@ -141,7 +141,7 @@ pub fn check_batch(
     Ok(Some(Checked::Batch {
         seq,
         place: Some(place),
-        source: Some(BatchSource::of(&head, house.clock.now().utc)),
+        source: Some(SourceSummary::of(&head, house.clock.now().utc)),
         files: head.files.len() as u64,
         events: head.events(),
         findings,

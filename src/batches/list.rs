@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::{BatchSource, BatchSummary, OwedBy};
+use super::{BatchSummary, OwedBy, SourceSummary};
 use crate::delivery::Progress;
 use crate::house::House;
 use crate::spool::{BatchHead, Place};
@@ -71,7 +71,7 @@ pub(super) fn summarize(house: &House, place: Place, head: &BatchHead) -> BatchS
     BatchSummary {
         seq,
         place: Some(place),
-        source: Some(BatchSource::of(head, house.clock.now().utc)),
+        source: Some(SourceSummary::of(head, house.clock.now().utc)),
         events: head.events(),
         bytes: head.bytes(),
         owed_by: owed.map_or_else(Vec::new, |(batch, progress)| {

@@ -40,7 +40,7 @@ pub struct BatchSummary {
     pub place: Option<Place>,
     /// Where its events come from; unknown if it is not there.
     #[serde(flatten)]
-    pub source: Option<BatchSource>,
+    pub source: Option<SourceSummary>,
     /// Its events.
     pub events: u64,
     /// Bytes of them on disk.
@@ -54,7 +54,7 @@ pub struct BatchSummary {
 
 /// Where the events of a batch come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BatchSource {
+pub struct SourceSummary {
     /// The configured name of the service.
     pub service: String,
     /// The collection.
@@ -192,7 +192,7 @@ pub(crate) fn no_batch(house: &House, seq: u64) -> BatchesError {
     }
 }
 
-impl BatchSource {
+impl SourceSummary {
     fn of(head: &BatchHead, now: DateTime<Utc>) -> Self {
         let (origin, window) = match &head.record {
             Record::Polled { origin, window, .. } => (*origin, Some(window.clone())),

@@ -229,25 +229,30 @@ mod tests {
         assert!(matches!(error, CallError::Broken { .. }), "{error}");
     }
 
-    /// An agent that takes connections and never says a word, and one that says that it has heard.
+    const PATIENCE: Duration = Duration::from_millis(50);
+
+    /// An agent that takes connections and says nothing, or that it has heard, and answers when nobody has
+    /// patience any more.
     async fn ask(heard: bool, request: Request) -> Result<Option<Reply>, CallError> {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(socket_path(folder.path())).unwrap();
         let mut client = Client::connect(folder.path()).await.unwrap().unwrap();
-        client.patience = Duration::from_millis(50);
+        client.patience = PATIENCE;
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut call = client.call(&request).await.unwrap();
         if heard {
             stream.write_all(b"{\"reply\":\"heard\"}\n").await.unwrap();
         }
         let late = async {
-            // Longer than the patience of a quick request: it has given up by then, another waits.
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(3 * PATIENCE).await;
             let done = b"{\"reply\":\"done\",\"message\":\"\"}\n";
             let _ = stream.write_all(done).await;
+            std::future::pending().await
         };
-        let (reply, ()) = tokio::join!(call.next(), late);
-        reply
+        tokio::select! {
+            reply = call.next() => reply,
+            never = late => never,
+        }
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use crate::house::House;
 use crate::roster;
 use crate::spool::BatchHead;
 use crate::state::ledger::HistoryLine;
-use crate::state::{CollectionKey, Record};
+use crate::state::{CollectionKey, Picture, Record};
 use crate::taxii::Timestamp;
 
 /// The batches that go out, oldest first, and what does not.
@@ -135,7 +135,8 @@ pub fn plan(house: &House, choice: &Choice) -> Result<Planned, ReplayError> {
         if !choice.admits(&head) {
             continue;
         }
-        if still_owes(house, &choice.to, seq) || owed_at_first.contains(&seq) {
+        let owes = |picture: &Picture| picture.owes(&choice.to, seq);
+        if house.state.look(owes) || owed_at_first.contains(&seq) {
             planned.plan.still_owed.push(seq);
         } else if !output.takes(&head.collection) {
             *not_taken.entry(head.key()).or_default() += 1;
@@ -202,10 +203,6 @@ fn numbers(house: &House, choice: &Choice) -> Result<Vec<u64>, ReplayError> {
     numbers.sort_unstable();
     numbers.dedup();
     Ok(numbers)
-}
-
-fn still_owes(house: &House, output: &str, seq: u64) -> bool {
-    house.state.look(|picture| picture.owes(output, seq))
 }
 
 impl Choice {
