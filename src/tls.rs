@@ -79,7 +79,7 @@ pub fn client_builder(
     Ok(builder)
 }
 
-/// TLS 1.2 and 1.3 without HTTP, and whom it trusts as there.
+/// TLS 1.2 and 1.3 without HTTP. It trusts whom a [client of HTTP](client_builder) trusts.
 pub fn client_config(tls: &TlsConfig) -> Result<Arc<ClientConfig>, BuildClientError> {
     configured(tls).map(Arc::new)
 }

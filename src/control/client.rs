@@ -229,29 +229,34 @@ mod tests {
         assert!(matches!(error, CallError::Broken { .. }), "{error}");
     }
 
-    const PATIENCE: Duration = Duration::from_millis(50);
-
-    /// An agent that takes connections and says nothing, or that it has heard, and answers when nobody has
-    /// patience any more.
-    async fn ask(heard: bool, request: Request) -> Result<Option<Reply>, CallError> {
+    /// An agent that takes a connection and says nothing, or that it has heard, and then answers late or
+    /// never.
+    async fn ask(
+        heard: bool,
+        request: Request,
+        is_answered: bool,
+    ) -> Result<Option<Reply>, CallError> {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(socket_path(folder.path())).unwrap();
         let mut client = Client::connect(folder.path()).await.unwrap().unwrap();
-        client.patience = PATIENCE;
+        client.patience = Duration::from_millis(50);
+        let late = 3 * client.patience;
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut call = client.call(&request).await.unwrap();
         if heard {
             stream.write_all(b"{\"reply\":\"heard\"}\n").await.unwrap();
         }
-        let late = async {
-            tokio::time::sleep(3 * PATIENCE).await;
-            let done = b"{\"reply\":\"done\",\"message\":\"\"}\n";
-            let _ = stream.write_all(done).await;
+        let answer = async {
+            if is_answered {
+                tokio::time::sleep(late).await;
+                let done = b"{\"reply\":\"done\",\"message\":\"\"}\n";
+                stream.write_all(done).await.unwrap();
+            }
             std::future::pending().await
         };
         tokio::select! {
             reply = call.next() => reply,
-            never = late => never,
+            never = answer => never,
         }
     }
 
@@ -262,11 +267,11 @@ mod tests {
             (false, Request::Audit),
             (true, Request::Status),
         ] {
-            let error = ask(heard, request).await.unwrap_err();
+            let error = ask(heard, request, false).await.unwrap_err();
             let own = format!("(process {}) does not answer", std::process::id());
             assert!(error.to_string().contains(&own), "{error}");
         }
-        let reply = ask(true, Request::Audit).await.unwrap();
+        let reply = ask(true, Request::Audit, true).await.unwrap();
         assert!(matches!(reply, Some(Reply::Done { .. })), "{reply:?}");
     }
 }

@@ -19,7 +19,7 @@ mod sets;
 mod staging;
 mod whereabouts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,14 +49,13 @@ pub use reader::BatchReader;
 pub use room::NoRoom;
 use room::Room;
 pub use salvage::Salvage;
-use sets::UnadoptedSets;
 pub use sets::{LeftOut, SetTooLarge};
 use staging::StagingScratch;
 pub use staging::{Mark, Staging};
 pub use whereabouts::Place;
 
-use crate::state::BatchPicture;
 pub use crate::state::EventFile;
+use crate::state::{BatchPicture, CollectionKey};
 
 /// A folder of a batch is called by its number, of so many digits.
 const NUMBER_DIGITS: usize = 12;
@@ -82,7 +81,8 @@ pub struct Spool {
     quarantine: PathBuf,
     /// What the latest polls brought, by collection.
     sets: PathBuf,
-    unadopted_sets: Mutex<UnadoptedSets>,
+    /// Batches in whose folders such a set may still lie, with the collection that it is of.
+    unadopted_sets: Mutex<BTreeMap<u64, Arc<CollectionKey>>>,
     max_bytes: u64,
     min_free_disk: u64,
     max_quarantine_bytes: u64,
@@ -272,7 +272,8 @@ impl Spool {
         staging.keep();
         crash::point(Point::Committed);
         if set.is_some() {
-            self.unadopted_sets().found.insert(head.seq, head.key());
+            let key = Arc::new(head.key());
+            self.unadopted_sets().insert(head.seq, key);
         }
         self.lock().insert(head.seq, InPlace::from(head));
         Ok(())
@@ -612,25 +613,40 @@ impl Spool {
     }
 
     fn find_ready(&self, owed: impl Fn(u64) -> Option<Arc<BatchPicture>>) -> io::Result<()> {
-        let in_place = |name: &str| {
+        let mut keys: BTreeSet<Arc<CollectionKey>> = BTreeSet::new();
+        let mut shared = |key: &CollectionKey| {
+            let known = keys.get(key).cloned();
+            known.unwrap_or_else(|| {
+                let key = Arc::new(key.clone());
+                keys.insert(Arc::clone(&key));
+                key
+            })
+        };
+        let mut in_place = |name: &str| {
             let seq = number_of(name)?;
             let owed = owed(seq);
             let source = owed.as_ref().and_then(|owed| owed.source.as_ref());
             if let Some(source) = source {
-                return Some((seq, InPlace::from(source)));
+                return Some((seq, InPlace::from(source), shared(&source.key)));
             }
             let head = BatchHead::read(&self.disk, &self.folder(seq)).ok()?;
-            (head.seq == seq).then(|| (seq, InPlace::from(&head)))
+            (head.seq == seq).then(|| (seq, InPlace::from(&head), shared(&head.key())))
         };
-        let (mut batches, mut headless) = (self.lock(), self.headless());
         for name in self.disk.names(&self.ready)? {
-            match in_place(&name) {
-                Some((seq, batch)) => batches.insert(seq, batch),
-                None => headless.push(name),
+            if let Some((seq, batch, key)) = in_place(&name) {
+                self.unadopted_sets().insert(seq, key);
+                self.lock().insert(seq, batch);
+            } else {
+                self.headless().push(name);
             }
         }
-        self.unadopted_sets().unknown_below = batches.last().map_or(0, |last| last + 1);
         Ok(())
+    }
+
+    fn unadopted_sets(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<CollectionKey>>> {
+        self.unadopted_sets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn headless(&self) -> MutexGuard<'_, Vec<String>> {

@@ -3,22 +3,21 @@
 //!
 //! A set that came with events is a file of their batch, which makes both durable by one rename, and
 //! takes the place of the set before when the ledger knows the batch. As long as it has not, it
-//! lies there: the next poll and the next start make up for it.
+//! lies there: the next poll makes up for it, or who puts the batch away. A start does not look for it:
+//! it would have to in the folders of all that waits.
 //!
 //! Sets do not count for `state.max_spool_bytes`: they never go, so that a poll which waited for their
 //! room would wait for ever. Each has at most `limits.max_set_events` ids, and a start removes those
 //! that are compared with nothing any more.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::{BatchHead, Spool, SpoolError, Staging, io_error};
-use crate::disk;
+use super::{Spool, SpoolError, Staging, io_error};
 use crate::event::EventId;
 use crate::state::CollectionKey;
 use crate::tape::Tape;
@@ -249,16 +248,6 @@ impl SetFilter {
     }
 }
 
-/// The batches in whose folders a set lies that has not taken its place.
-#[derive(Debug, Default)]
-pub(super) struct UnadoptedSets {
-    /// With the collection that it is of.
-    pub(super) found: BTreeMap<u64, CollectionKey>,
-    /// A start has found thousands of batches, and does not look into their folders: of those below it is
-    /// not known.
-    pub(super) unknown_below: u64,
-}
-
 impl Spool {
     /// From here on only those events are staged that the set before did not hold.
     pub fn stage_only_new(
@@ -290,7 +279,7 @@ impl Spool {
 
     /// The set of a batch is not kept: all that comes next is compared with what was there before.
     pub fn drop_set(&self, seq: u64) -> Result<(), SpoolError> {
-        if self.unadopted_sets().found.remove(&seq).is_none() {
+        if self.unadopted_sets().remove(&seq).is_none() {
             return Ok(());
         }
         let folder = self.folder(seq);
@@ -302,25 +291,33 @@ impl Spool {
 
     /// The set of a batch that the ledger knows takes the place of the one before, if there is one.
     pub fn adopt_set(&self, seq: u64) -> Result<(), SpoolError> {
+        let Some(key) = self.unadopted_sets().get(&seq).cloned() else {
+            return Ok(());
+        };
         // One that has gone to the archive took its set with it.
         if self.in_place(seq).is_some() {
             let new = self.folder(seq).join(FILE_NAME);
-            let adopt = || match self.unadopted_set(seq)? {
-                Some(key) => self.adopt(seq, &new, &self.set_file(&key)),
-                None => Ok(()),
-            };
-            adopt().map_err(io_error("keeping the set in", &new))?;
+            let adopted = self.adopt(seq, &new, &self.set_file(&key));
+            adopted.map_err(io_error("keeping the set in", &new))?;
         }
-        self.unadopted_sets().found.remove(&seq);
+        self.unadopted_sets().remove(&seq);
         Ok(())
     }
 
     fn adopt(&self, seq: u64, new: &Path, kept: &Path) -> io::Result<()> {
+        if !self.disk.exists(new)? {
+            return Ok(());
+        }
         let is_newer = self.read_set(kept)?.is_none_or(|set| set.as_of <= seq);
-        if is_newer {
+        let adopted = if is_newer {
             self.disk.rename(new, kept)
         } else {
             self.disk.remove_file(new)
+        };
+        match adopted {
+            // Another was quicker: a poll, or who puts the batch away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            adopted => adopted,
         }
     }
 
@@ -371,68 +368,15 @@ impl Spool {
 
     /// The sets that lie in batches of the collection, the oldest first.
     fn adopt_sets(&self, key: &CollectionKey) -> Result<(), SpoolError> {
-        self.look_for_sets()?;
         let of_it: Vec<u64> = {
-            let sets = self.unadopted_sets();
-            let of_it = sets.found.iter().filter(|(_, of)| *of == key);
+            let unadopted = self.unadopted_sets();
+            let of_it = unadopted.iter().filter(|(_, of)| ***of == *key);
             of_it.map(|(seq, _)| *seq).collect()
         };
         for seq in of_it {
             self.adopt_set(seq)?;
         }
         Ok(())
-    }
-
-    /// Looks where a start has not.
-    fn look_for_sets(&self) -> Result<(), SpoolError> {
-        let mut sets = self.unadopted_sets();
-        let below = sets.unknown_below;
-        let unknown = self.numbers().into_iter();
-        for seq in unknown.take_while(|seq| *seq < below) {
-            let found = self.set_in(seq);
-            let found = found.map_err(io_error("looking for a set in", &self.folder(seq)))?;
-            sets.found.extend(found.map(|key| (seq, key)));
-        }
-        sets.unknown_below = 0;
-        Ok(())
-    }
-
-    /// The collection that the set in the folder of a batch is of.
-    fn unadopted_set(&self, seq: u64) -> io::Result<Option<CollectionKey>> {
-        let sets = self.unadopted_sets();
-        let (found, is_unknown) = (sets.found.get(&seq).cloned(), seq < sets.unknown_below);
-        drop(sets);
-        if found.is_some() || !is_unknown {
-            return Ok(found);
-        }
-        self.set_in(seq)
-    }
-
-    /// The same, as it lies on disk.
-    fn set_in(&self, seq: u64) -> io::Result<Option<CollectionKey>> {
-        let folder = self.folder(seq);
-        if !self.disk.exists(&folder.join(FILE_NAME))? {
-            return Ok(None);
-        }
-        match BatchHead::read(&self.disk, &folder) {
-            Ok(head) => Ok(Some(head.key())),
-            Err(error) if disk::is_the_machines(&error) => Err(error),
-            Err(error) => {
-                tracing::warn!(
-                    seq,
-                    %error,
-                    "the set of what a poll brought is not kept, since the head of its batch is damaged: \
-                     the next poll is compared with the one before, and what this one brought comes again"
-                );
-                Ok(None)
-            }
-        }
-    }
-
-    pub(super) fn unadopted_sets(&self) -> MutexGuard<'_, UnadoptedSets> {
-        self.unadopted_sets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is damaged counts as nothing: everything comes once more.

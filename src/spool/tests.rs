@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::ArchiveConfig;
-use crate::disk::refusal;
+use crate::disk::refusal::{self, Steps};
 use crate::event::{EventId, RecordType};
 use crate::flatten::{EventSink as _, FlatEvent};
 use crate::state::{CollectionKey, Origin, PolledCounts, Record};

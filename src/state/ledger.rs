@@ -26,14 +26,15 @@ pub(super) use reading::Reading;
 const SEGMENT_BYTES: u64 = 1 << 20;
 /// Or to this part of the snapshot that opens it, if that is more: a large one is not written again for a
 /// few records.
-const SNAPSHOT_SHARE: u64 = 4;
+const SNAPSHOT_SHARE: u64 = 2;
 /// No segment is longer: one is closed when it is full, and a snapshot takes some hundred bytes for each
 /// batch that is owed. Of a longer one nothing is read.
 const MAX_SEGMENT_BYTES: u64 = 256 << 20;
-/// Segments are kept for people to look at, as long as they are not more than so many full ones.
+/// Segments are kept for people to look at, and for who asks what was before, as long as they are not more
+/// than so many of these bytes: the larger the snapshots, the fewer records.
 const KEEP_FULL_SEGMENTS: u64 = 64;
 /// Each start begins one: so many are kept at most.
-const MAX_SEGMENTS: usize = 128;
+const MAX_SEGMENTS: usize = 64;
 /// The last, and one more in case that its snapshot is damaged.
 const MIN_SEGMENTS: usize = 2;
 /// No segment has this number, however long an agent runs.

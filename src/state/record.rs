@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::picture::Picture;
@@ -427,10 +428,10 @@ impl EventFile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchContent {
     /// When it was staged.
-    #[serde(deserialize_with = "rfc3339")]
+    #[serde(deserialize_with = "moment")]
     pub staged_at: DateTime<Utc>,
     /// The end of the window: the time of an event that states none.
-    #[serde(deserialize_with = "rfc3339")]
+    #[serde(deserialize_with = "moment")]
     pub window_end: DateTime<Utc>,
     /// The same in the service's own words; none of a batch that no poll brought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -440,9 +441,25 @@ pub struct BatchContent {
     pub files: Vec<EventFile>,
 }
 
-/// A moment as it is written here. chrono by itself takes other forms too, and longer.
-fn rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
-    Timestamp::deserialize(deserializer).map(|stamp| stamp.time())
+/// A moment: quickly, if it is written as nearly all are.
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+    struct Moment;
+
+    impl Visitor<'_> for Moment {
+        type Value = DateTime<Utc>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a moment")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<DateTime<Utc>, E> {
+            // Of years with more digits, or before the first, chrono's own form has a sign.
+            let quickly = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
+            quickly.or_else(|_| text.parse()).map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_str(Moment)
 }
 
 /// A list without room for more: each of thousands of batches has one.

@@ -59,7 +59,12 @@ struct Summary {
     counters: Counters,
     /// That of all other values, as hexadecimal digits.
     fingerprint: String,
+    /// The version that has written it: another may write values in another form.
+    #[serde(default)]
+    version: String,
 }
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The open store.
 #[derive(Debug)]
@@ -74,6 +79,8 @@ pub(super) struct Store {
     /// The values of cursors and receipts.
     work: BTreeMap<String, Vec<u8>>,
     counters: Counters,
+    /// Whether this version has written what lies in the table.
+    is_of_this_version: bool,
     /// Keys of which it is not known what the table holds.
     unwritten: BTreeSet<String>,
     /// Keys that are no text: to be removed.
@@ -136,6 +143,7 @@ impl Store {
             values: Values::default(),
             work: BTreeMap::new(),
             counters: Counters::of(&Picture::default()),
+            is_of_this_version: false,
             unwritten: BTreeSet::new(),
             strange: Vec::new(),
             set_aside: 0,
@@ -248,8 +256,9 @@ impl Store {
         let number = summary.as_ref().map(|summary| summary.counters.number);
         let is_told = in_words(self.values.fingerprint());
         let summary = summary.filter(|it| it.fingerprint == is_told && damaged.is_empty());
-        if let Some(Summary { counters, .. }) = summary {
-            self.counters = counters;
+        if let Some(summary) = summary {
+            self.counters = summary.counters;
+            self.is_of_this_version = summary.version == VERSION;
             return Found::Whole {
                 number: self.counters.number,
             };
@@ -346,28 +355,28 @@ impl Store {
                 changes.insert(key.to_owned(), None);
             }
         }
-        for key in picture_values::keys(picture) {
-            // They are the last, there are thousands, and they change with records alone: where the record
-            // is this one, and nothing else is another, they are what they were.
-            let is_the_same = is_of_this_record && changes.is_empty();
-            if is_the_same && is_of_batch(&key) && self.values.has_key(&key) {
-                continue;
-            }
+        let differing = |key: String| {
             let value = picture_values::value(&key, picture).unwrap_or_default();
-            if !self.values.has(&key, &value) {
-                changes.insert(key, Some(value));
-            }
-        }
+            (!self.values.has(&key, &value)).then_some((key, Some(value)))
+        };
+        changes.extend(picture_values::keys(picture).filter_map(differing));
+        // There are thousands, and they change with records alone: where the record is this one, and nothing
+        // else is another, they are what they were.
+        let is_the_same = is_of_this_record && changes.is_empty();
+        let batches = picture_values::batch_keys(picture);
+        let doubtful = batches.filter(|key| !is_the_same || !self.values.has_key(key));
+        changes.extend(doubtful.filter_map(differing));
         if changes.is_empty() && is_of_this_record {
             return Ok(());
         }
         self.bring(&changes, picture)
     }
 
-    /// Whether the table was brought up to the record that the picture is of.
+    /// Whether this version has brought the table up to the record that the picture is of.
     fn is_of_the_record_of(&self, picture: &Picture) -> bool {
         let is_all_written = self.unwritten.is_empty() && self.strange.is_empty();
-        is_all_written && self.counters == Counters::of(picture) && self.counters.number > 0
+        let is_of_it = self.counters == Counters::of(picture) && self.counters.number > 0;
+        is_all_written && is_of_it && self.is_of_this_version
     }
 
     /// Whatever becomes of the table, these changes are to be in it: the ledger has them.
@@ -529,6 +538,7 @@ impl Store {
         let summary = json(&Summary {
             counters: self.counters.clone(),
             fingerprint: in_words(fingerprint),
+            version: VERSION.to_owned(),
         });
         written.put(SUMMARY.as_bytes(), value::encode(SUMMARY, &summary));
         written
@@ -572,10 +582,6 @@ fn is_of_work(key: &str) -> bool {
         key.split_once('/'),
         Some((prefix::CURSOR | prefix::RECEIPT, _))
     )
-}
-
-fn is_of_batch(key: &str) -> bool {
-    matches!(key.split_once('/'), Some((prefix::BATCH, _)))
 }
 
 fn is_readable_work(key: &str, json: &[u8]) -> bool {
@@ -632,6 +638,7 @@ pub(super) fn with_foreign(entries: &mut BTreeMap<Vec<u8>, Vec<u8>>, key: &str, 
     let summary = value::decode(SUMMARY, bytes).and_then(parse::<Summary>);
     if let Some(mut summary) = summary {
         summary.fingerprint = in_words(values.fingerprint());
+        summary.version = "another".to_owned();
         *bytes = value::encode(SUMMARY, &self::json(&summary));
     }
 }

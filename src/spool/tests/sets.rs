@@ -68,7 +68,7 @@ fn one_that_lies_in_a_batch_of_an_earlier_start_stays_when_the_batch_goes() {
 }
 
 #[test]
-fn one_whose_batch_has_a_damaged_head_is_passed_over() {
+fn one_whose_batch_has_a_damaged_head_is_found_by_what_the_ledger_knows() {
     let scene = Scene::new();
     let spool = scene.open();
     let seq = commit_staged(&spool, stage(&spool, &[1]).0).seq;
@@ -81,7 +81,40 @@ fn one_whose_batch_has_a_damaged_head_is_passed_over() {
     };
     let owed = |_| Some(Arc::new(owed.clone()));
     let spool = Spool::open(&Disk::machine(), &scene.config, owed).unwrap();
-    assert_eq!(new(&spool, &[1]), 1);
+    assert_eq!(new(&spool, &[1]), 0);
+}
+
+#[test]
+fn one_of_another_collection_is_not_looked_for() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    let seq = commit_staged(&spool, stage(&spool, &[1]).0).seq;
+    drop(spool);
+    let spool = scene.open();
+    let other = CollectionKey {
+        collection: "d".into(),
+        ..key()
+    };
+    let mut staging = spool.stage("s/d").unwrap();
+    spool.stage_only_new(&mut staging, &other, LIMIT).unwrap();
+    drop(staging);
+    assert!(scene.ready(seq).join("set.ids").exists());
+    assert_eq!(new(&spool, &[1]), 0);
+}
+
+#[test]
+fn a_disk_that_fails_while_one_is_looked_for_takes_the_next_poll() {
+    let scene = Scene::new();
+    let spool = scene.open();
+    commit_staged(&spool, stage(&spool, &[1]).0);
+    drop(spool);
+    let spool = scene.open();
+    let mut staging = spool.stage("s/c").unwrap();
+    refusal::refuse_as(Steps::Reads, refusal::code::EIO, 0, 0);
+    let refused = spool.stage_only_new(&mut staging, &key(), LIMIT);
+    assert!(refusal::end() > 0 && refused.is_err());
+    drop(staging);
+    assert_eq!(new(&spool, &[1]), 0);
 }
 
 #[test]

@@ -471,7 +471,7 @@ fn a_large_snapshot_does_not_come_with_each_record() {
         };
         fixture.append_record(1, &record);
     }
-    // Each of them is in every snapshot, and a quarter of one is more than the records of a segment.
+    // Each of them is in every snapshot, and half of one is more than the records of a segment.
     for second in 2..=100 {
         fixture.append(second);
     }

@@ -126,7 +126,7 @@ pub(super) fn value(key: &str, picture: &Picture) -> Option<Vec<u8>> {
     thing(key, picture).map(|thing| json(&thing))
 }
 
-/// The keys of everything in a picture but its [`Counters`]; those of batches are the last.
+/// The keys of everything in a picture but its [`Counters`] and its batches.
 pub(super) fn keys(picture: &Picture) -> impl Iterator<Item = String> {
     let collections = picture
         .collections
@@ -142,10 +142,14 @@ pub(super) fn keys(picture: &Picture) -> impl Iterator<Item = String> {
         .keys()
         .map(|name| of(prefix::CLOCK, name));
     let outputs = picture.outputs.keys().map(|name| of(prefix::OUTPUT, name));
-    let batches = picture.batches.keys().map(|seq| of(prefix::BATCH, seq));
     let removing = picture.removing.keys().map(|id| of(prefix::REMOVING, id));
     let named = collections.chain(gates).chain(unanswered).chain(clocks);
-    named.chain(outputs).chain(removing).chain(batches)
+    named.chain(outputs).chain(removing)
+}
+
+/// The keys of its batches.
+pub(super) fn batch_keys(picture: &Picture) -> impl Iterator<Item = String> {
+    picture.batches.keys().map(|seq| of(prefix::BATCH, seq))
 }
 
 /// The keys of what a record has changed; none where the whole must be compared.
