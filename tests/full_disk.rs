@@ -17,6 +17,8 @@ use cta_forwarder::simulator::content::PackageSize;
 use rig::{Rig, Setup, SmallDisk};
 
 const FEW_KEYS: &str = "batch = { max_events = 100, max_wait = \"10ms\" }\n";
+/// Events that may be on their way: `max_in_flight` requests of so many.
+const UNDER_WAY: u64 = 4 * 100;
 
 /// Packages of five hundred events.
 fn with_large_packages(mut rig: Rig) -> Rig {
@@ -98,14 +100,15 @@ async fn a_full_spool_that_releases_gives_up_the_oldest_and_says_so() {
     rig.drained().await;
     rig.stop_and_audit();
     assert_eq!(rig.duplicates(), 0);
-    // What is not there is what the audit calls abandoned.
+    // What is not there is what the audit calls abandoned; of that only what was under way may be there.
     let (_, said) = rig.command(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&said).unwrap();
     let finished = &status["outputs"][0]["finished"];
     let abandoned = finished["abandoned"].as_u64().unwrap();
     assert!(abandoned > 0);
     let there: BTreeSet<EventId> = rig.hec.event_ids().into_iter().collect();
-    let fetched = finished["delivered"].as_u64().unwrap() + abandoned;
-    assert!(fetched <= published.len() as u64);
-    assert_eq!(there.len() as u64, finished["delivered"].as_u64().unwrap());
+    let delivered = finished["delivered"].as_u64().unwrap();
+    assert!(delivered + abandoned <= published.len() as u64);
+    let most = delivered + UNDER_WAY;
+    assert!((delivered..=most).contains(&(there.len() as u64)));
 }
