@@ -297,17 +297,18 @@ impl Spool {
         // One that has gone to the archive took its set with it.
         if self.in_place(seq).is_some() {
             let new = self.folder(seq).join(FILE_NAME);
-            let adopted = self.adopt(seq, &new, &self.set_file(&key));
+            let adopted = self.adopt(seq, &new, &key);
             adopted.map_err(io_error("keeping the set in", &new))?;
         }
         self.unadopted_sets().remove(&seq);
         Ok(())
     }
 
-    fn adopt(&self, seq: u64, new: &Path, kept: &Path) -> io::Result<()> {
+    fn adopt(&self, seq: u64, new: &Path, key: &CollectionKey) -> io::Result<()> {
         if !self.disk.exists(new)? {
             return Ok(());
         }
+        let kept = &self.set_file(key);
         let is_newer = self.read_set(kept)?.is_none_or(|set| set.as_of <= seq);
         let adopted = if is_newer {
             self.disk.rename(new, kept)
@@ -348,8 +349,12 @@ impl Spool {
             .map_err(io_error("forgetting the set", &kept))
     }
 
-    /// Removes the sets of all other collections than these, and tells how many there were.
+    /// Removes the sets of all other collections than these, and tells how many there were. Those that still
+    /// lie in batches are not looked for any more, and go where these go.
     pub fn keep_sets_of(&self, keys: &[CollectionKey]) -> Result<usize, SpoolError> {
+        let compared: HashSet<&CollectionKey> = keys.iter().collect();
+        self.unadopted_sets()
+            .retain(|_, key| compared.contains(&**key));
         let kept: Vec<PathBuf> = keys.iter().map(|key| self.set_file(key)).collect();
         let remove = || -> io::Result<usize> {
             let names = self.disk.names(&self.sets)?;

@@ -233,7 +233,14 @@ fn those_that_nobody_needs_are_removed() {
         collection: "d".into(),
         ..key()
     };
-    assert_eq!(spool.keep_sets_of(&[other]).unwrap(), 1);
+    assert_eq!(spool.keep_sets_of(std::slice::from_ref(&other)).unwrap(), 1);
     assert!(kept(&scene).is_empty());
     assert_eq!(new(&spool, &[7]), 1);
+    let unadopted = commit_staged(&spool, stage(&spool, &[8]).0).seq;
+    drop(spool);
+    let spool = scene.open();
+    assert_eq!(spool.keep_sets_of(&[other]).unwrap(), 0);
+    assert_eq!(new(&spool, &[8]), 1);
+    spool.done(unadopted, at(0)).unwrap();
+    assert!(kept(&scene).is_empty());
 }
