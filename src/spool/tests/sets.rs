@@ -32,6 +32,14 @@ fn new(spool: &Spool, events: &[u8]) -> u64 {
     stage(spool, events).1
 }
 
+/// A start finds a batch in whose folder the set of event 1 still lies.
+fn started_over_an_unadopted_one(scene: &Scene) -> (Spool, u64) {
+    let spool = scene.open();
+    let seq = commit_staged(&spool, stage(&spool, &[1]).0).seq;
+    drop(spool);
+    (scene.open(), seq)
+}
+
 /// The files of the sets that count.
 fn kept(scene: &Scene) -> Vec<PathBuf> {
     let files = fs::read_dir(scene.folder.path().join("spool/sets")).unwrap();
@@ -58,10 +66,7 @@ fn one_that_still_lies_in_its_batch_is_found_by_a_start() {
 #[test]
 fn one_that_lies_in_a_batch_of_an_earlier_start_stays_when_the_batch_goes() {
     let scene = Scene::new();
-    let spool = scene.open();
-    let seq = commit_staged(&spool, stage(&spool, &[1]).0).seq;
-    drop(spool);
-    let spool = scene.open();
+    let (spool, seq) = started_over_an_unadopted_one(&scene);
     spool.done(seq, at(0)).unwrap();
     assert!(!scene.archived(seq).join("set.ids").exists());
     assert_eq!(new(&spool, &[1]), 0);
@@ -87,10 +92,7 @@ fn one_whose_batch_has_a_damaged_head_is_found_by_what_the_ledger_knows() {
 #[test]
 fn one_of_another_collection_is_not_looked_for() {
     let scene = Scene::new();
-    let spool = scene.open();
-    let seq = commit_staged(&spool, stage(&spool, &[1]).0).seq;
-    drop(spool);
-    let spool = scene.open();
+    let (spool, seq) = started_over_an_unadopted_one(&scene);
     let other = CollectionKey {
         collection: "d".into(),
         ..key()
@@ -105,10 +107,7 @@ fn one_of_another_collection_is_not_looked_for() {
 #[test]
 fn a_disk_that_fails_while_one_is_looked_for_takes_the_next_poll() {
     let scene = Scene::new();
-    let spool = scene.open();
-    commit_staged(&spool, stage(&spool, &[1]).0);
-    drop(spool);
-    let spool = scene.open();
+    let (spool, _) = started_over_an_unadopted_one(&scene);
     let mut staging = spool.stage("s/c").unwrap();
     refusal::refuse_as(Steps::Reads, refusal::code::EIO, 0, 0);
     let refused = spool.stage_only_new(&mut staging, &key(), LIMIT);
