@@ -68,10 +68,10 @@ impl House {
     #[must_use]
     pub fn batch(&self, seq: u64) -> Option<Arc<BatchHead>> {
         self.spool.in_place(seq)?;
-        let told = self.state.look(|picture| {
-            let batch = picture.batches.get(&seq)?;
-            BatchHead::of_owed(seq, batch)
-        });
+        let owed = self
+            .state
+            .look(|picture| picture.batches.get(&seq).cloned());
+        let told = owed.and_then(|batch| BatchHead::of_owed(seq, &batch));
         let head = told.or_else(|| self.spool.read_head(Place::Spool, seq).ok());
         head.map(Arc::new)
     }

@@ -39,7 +39,12 @@ pub(super) fn open_house(
     let state = Arc::new(State::open(storage, &config.state.directory, now)?);
     crash::point(Point::StateOpened);
     let owed = |seq| state.look(|picture| picture.batches.get(&seq).cloned());
-    let spool = Arc::new(Spool::open(&storage.disk, &config.state, owed)?);
+    let spool = Arc::new(Spool::open(
+        &storage.disk,
+        &config.state,
+        owed,
+        &compared(&config.services),
+    )?);
     let house = House {
         clock,
         started_at: now,
@@ -70,7 +75,12 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
         delivered = house.spool.newest_archived(may_be_unknown);
     }
     let mut delivered = delivered.into_iter().peekable();
-    for seq in house.spool.numbers() {
+    // Of what is owed nothing is to be done, and thousands may be.
+    let mut numbers = house.spool.numbers();
+    house
+        .state
+        .look(|picture| numbers.retain(|seq| !picture.batches.contains_key(seq)));
+    for seq in numbers {
         while let Some(delivered) = delivered.next_if(|delivered| delivered.seq < seq) {
             take_checkpoint(house, delivered.told(), now)?;
         }
@@ -83,11 +93,7 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
             );
             house.state.append(now, &head.told())?;
             crash::point(Point::BatchRecorded);
-        } else if may_be_unknown(seq)
-            && !house
-                .state
-                .look(|picture| picture.batches.contains_key(&seq))
-        {
+        } else if may_be_unknown(seq) {
             let head = house.spool.head(seq)?;
             house.state.append(now, &owed_again(house, head.told()))?;
         }
@@ -126,17 +132,7 @@ fn recover(house: &House, services: &[ServiceConfig]) -> Result<(), StartError> 
 
 /// What a collection brought is compared no more where it left the configuration, or its deduplicate.
 pub(super) fn forget_idle_sets(house: &House, services: &[ServiceConfig]) {
-    let compared = services.iter().flat_map(|service| {
-        let collections = service.collections.iter();
-        collections
-            .filter(|name| service.deduplicates(name))
-            .map(|name| CollectionKey {
-                service: service.name.clone(),
-                collection: name.clone(),
-            })
-    });
-    let compared: Vec<CollectionKey> = compared.collect();
-    match house.spool.keep_sets_of(&compared) {
+    match house.spool.keep_sets_of(&compared(services)) {
         Ok(0) => {}
         Ok(count) => tracing::info!(
             count,
@@ -147,6 +143,20 @@ pub(super) fn forget_idle_sets(house: &House, services: &[ServiceConfig]) {
             tracing::warn!(%error, "sets that nobody needs stay; the next start tries again");
         }
     }
+}
+
+/// The collections of which a poll is compared with the one before.
+fn compared(services: &[ServiceConfig]) -> Vec<CollectionKey> {
+    let compared = services.iter().flat_map(|service| {
+        let collections = service.collections.iter();
+        collections
+            .filter(|name| service.deduplicates(name))
+            .map(|name| CollectionKey {
+                service: service.name.clone(),
+                collection: name.clone(),
+            })
+    });
+    compared.collect()
 }
 
 /// The record of a batch of which the ledger does not say for certain that it was delivered: it is

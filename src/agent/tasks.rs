@@ -107,6 +107,7 @@ pub(super) async fn run_forwarder(
 }
 
 pub(super) async fn keep_house(house: House, is_watched: bool, mut stopped: watch::Receiver<bool>) {
+    tokio::task::block_in_place(|| house.state.compare_stored_batches());
     if is_watched {
         tokio::task::block_in_place(|| admin::remember(&house));
     }

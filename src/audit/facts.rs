@@ -194,10 +194,6 @@ impl Sight {
             };
             found.files.iter().map(file).collect()
         });
-        let is_there = self
-            .in_place
-            .contains(&seq)
-            .then_some(batch.source.as_ref());
         let window = batch.damage.as_deref().map_or_else(String::new, in_words);
         let outputs = batch.outputs.iter().map(|output| {
             let key = (seq, output.clone());
@@ -212,9 +208,11 @@ impl Sight {
                 letters: Letters { counted, found },
             }
         });
+        let is_there = self.in_place.contains(&seq);
+        let key = is_there.then(|| batch.key()).flatten();
         Some(BatchFacts {
             seq,
-            collection: is_there.and_then(|source| Some(source?.key.collection.clone())),
+            collection: key.map(|key| key.collection),
             window,
             fetched: batch.events,
             files,

@@ -34,7 +34,7 @@ pub fn file(input: &[u8]) {
     }
     write(state, &format!("{FOLDER}/batch.json"), &head);
     write(state, &format!("{FOLDER}/events-0001.jsonl.zst"), &events);
-    match Spool::open(&Disk::machine(), &config(state), |_| None) {
+    match Spool::open(&Disk::machine(), &config(state), |_| None, &[]) {
         Ok(spool) => look_at(&spool),
         Err(error) => assert_fit_for_a_log(&error.to_string()),
     }

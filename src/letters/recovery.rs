@@ -41,10 +41,9 @@ fn behind(
     is_wanted: impl Fn(&EventPlace) -> bool,
 ) -> Result<BTreeMap<(String, u64), BTreeSet<u64>>, LettersError> {
     let mut behind: BTreeMap<(String, u64), BTreeSet<u64>> = BTreeMap::new();
-    let owed = house.state.look(owed);
     let mut note = |place: EventPlace| {
-        let events = owed.get(&(place.output.clone(), place.seq));
-        if is_wanted(&place) && events.is_some_and(|events| place.line < *events) {
+        let events = owed_events(house, &place);
+        if is_wanted(&place) && events.is_some_and(|events| place.line < events) {
             let lines = behind.entry((place.output, place.seq)).or_default();
             lines.insert(place.line);
         }
@@ -70,10 +69,7 @@ fn is_of_batch(house: &House, seq: u64, at: DateTime<Utc>) -> bool {
 
 /// How many letters there are of each output, those of batches left out that it still owes.
 pub fn count_settled(house: &House) -> Result<BTreeMap<String, u64>, LettersError> {
-    let owed = house.state.look(owed);
-    count(house, |event| {
-        owed.contains_key(&(event.output.clone(), event.seq))
-    })
+    count(house, |event| owed_events(house, event).is_some())
 }
 
 /// How many letters there are of an output from when it was configured before, those of the batches
@@ -107,21 +103,24 @@ fn count(
     Ok(counts)
 }
 
-/// What each output owes, with the events of the batch.
-fn owed(picture: &Picture) -> BTreeMap<(String, u64), u64> {
-    let mut owed = BTreeMap::new();
-    for (seq, batch) in &picture.batches {
-        for output in &batch.outputs {
-            owed.insert((output.clone(), *seq), batch.events);
-        }
-    }
-    owed
+/// The events of the batch of such an event, if its output still owes that.
+fn owed_events(house: &House, event: &EventPlace) -> Option<u64> {
+    house.state.look(|picture| {
+        let batch = picture.batches.get(&event.seq)?;
+        batch
+            .outputs
+            .contains(&event.output)
+            .then_some(batch.events)
+    })
 }
 
 /// Events of batches that are owed, whose letters a person has dealt with already.
 fn removed_lines(picture: &Picture) -> Vec<EventPlace> {
     let mut places = Vec::new();
-    for (seq, batch) in &picture.batches {
+    for seq in picture.batches.unusual() {
+        let Some(batch) = picture.batches.get(seq) else {
+            continue;
+        };
         for (output, removed) in &batch.removed {
             let lines = removed.dropped.lines().chain(removed.retried.lines());
             places.extend(lines.map(|line| EventPlace {

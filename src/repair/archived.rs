@@ -9,7 +9,7 @@ use crate::state::{BatchPicture, Record};
 
 /// Whether nobody owes this very batch any more: the archive holds it.
 pub(super) fn is_done_with(house: &House, seq: u64, batch: &BatchPicture) -> bool {
-    let Some(source) = &batch.source else {
+    let Some(source) = batch.source() else {
         return false;
     };
     let archived = house.spool.read_head(Place::Archive, seq);

@@ -38,8 +38,11 @@ impl<'a> Copies<'a> {
             // Of a copy that waits, the record itself may not be kept any more.
             Record::Snapshot { picture } => {
                 for (seq, batch) in &picture.batches {
-                    let copied = batch.source.as_ref().and_then(|of| of.copies.as_ref());
-                    if let Some(copied) = copied.filter(|_| batch.outputs.contains(self.output)) {
+                    let is_copy = batch.outline().is_some_and(|outline| outline.is_copy);
+                    if !is_copy || !batch.outputs.contains(self.output) {
+                        continue;
+                    }
+                    if let Some(copied) = batch.source().and_then(|source| source.copies) {
                         self.copies.insert(copied.seq, *seq);
                     }
                 }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
 use crate::state::{
-    BatchContent, BatchPicture, BatchSource, CollectionKey, EventFile, Origin, PolledCounts,
-    Record, Settlement, exactly,
+    BatchContent, BatchOutline, BatchPicture, BatchSource, CollectionKey, EventFile, Origin,
+    PolledCounts, Record, Settlement, exactly,
 };
 use crate::taxii::Timestamp;
 use crate::taxii::window::PollWindow;
@@ -65,6 +65,16 @@ impl BatchHead {
     #[must_use]
     pub fn source(&self) -> Option<BatchSource> {
         BatchSource::of(&self.told())
+    }
+
+    /// What of it is asked for all the time.
+    #[must_use]
+    pub fn outline(&self) -> BatchOutline {
+        BatchOutline {
+            staged_at: self.staged_at,
+            bytes: self.bytes(),
+            is_copy: self.is_copy(),
+        }
     }
 
     /// Whether it is a head of the same batch: one that is written again lacks what only people look at.
@@ -163,7 +173,7 @@ impl BatchHead {
     #[must_use]
     pub fn of_owed(seq: u64, batch: &BatchPicture) -> Option<Self> {
         let outputs = batch.outputs.iter().cloned().collect();
-        Some(Self::from_ledger(seq, batch.source.as_ref()?, outputs))
+        Some(Self::from_ledger(seq, &batch.source()?, outputs))
     }
 
     fn from_ledger(seq: u64, source: &BatchSource, outputs: Vec<String>) -> Self {
@@ -212,8 +222,8 @@ impl BatchHead {
                 letters: Vec::new(),
                 window: window.clone(),
                 content: None,
-                settles: settles.as_deref().cloned(),
-                copies: copies.as_deref().cloned(),
+                settles: settles.clone(),
+                copies: copies.clone(),
             },
         };
         Self {
@@ -346,7 +356,7 @@ mod tests {
         let head = head();
         let mut picture = crate::state::Picture::default();
         picture.apply(1, head.staged_at, &head.told());
-        let source = picture.batches[&7].source.clone().unwrap();
+        let source = picture.batches[&7].source().unwrap();
         let again = BatchHead::from_ledger(7, &source, vec!["o".to_owned()]);
         assert_eq!(again, head);
     }

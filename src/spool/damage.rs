@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use super::batch::{self, BatchHead};
 use super::event_file::{self, EventFileWriter, EventLines};
 use super::{
-    BatchReader, DamagedLine, InPlace, Place, SetAside, Spool, SpoolError, Staging, io_error,
-    number_of,
+    BatchReader, DamagedLine, Place, SetAside, Spool, SpoolError, Staging, io_error, number_of,
 };
 use crate::crash::{self, Point};
 use crate::disk;
@@ -261,7 +260,7 @@ impl Spool {
         let folder = self.folder(head.seq);
         self.make_head(head)
             .map_err(io_error("writing the head of", &folder))?;
-        self.lock().insert(head.seq, InPlace::from(head));
+        self.lock().insert(head.seq, head.outline());
         Ok(())
     }
 

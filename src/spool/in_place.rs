@@ -2,67 +2,43 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
-
-use super::BatchHead;
-use crate::state::{BatchSource, EventFile};
-
-/// What of a batch in place is asked for all the time. The rest the ledger knows: thousands of batches
-/// may wait, so that nothing is here twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InPlace {
-    /// When it was staged.
-    pub staged_at: DateTime<Utc>,
-    /// Bytes of its events on disk.
-    pub bytes: u64,
-    /// Whether nobody has [fetched](crate::state::Origin::is_copy) it.
-    pub is_copy: bool,
-}
-
-impl From<&BatchHead> for InPlace {
-    fn from(head: &BatchHead) -> Self {
-        Self {
-            staged_at: head.staged_at,
-            bytes: head.bytes(),
-            is_copy: head.is_copy(),
-        }
-    }
-}
-
-impl From<&BatchSource> for InPlace {
-    fn from(source: &BatchSource) -> Self {
-        Self {
-            staged_at: source.content.staged_at,
-            bytes: EventFile::bytes_of(&source.content.files),
-            is_copy: source.origin.is_copy(),
-        }
-    }
-}
+use crate::state::BatchOutline;
 
 /// The batches in place, by their numbers. What they take is counted as they come and go: polls and
 /// outputs ask for it all the time.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    batches: BTreeMap<u64, InPlace>,
+    batches: BTreeMap<u64, BatchOutline>,
     /// No sum of stated sizes is too large for it.
     bytes: u128,
 }
 
+impl FromIterator<(u64, BatchOutline)> for Places {
+    fn from_iter<I: IntoIterator<Item = (u64, BatchOutline)>>(batches: I) -> Self {
+        let batches = BTreeMap::from_iter(batches);
+        let bytes = batches.values().map(|batch| u128::from(batch.bytes));
+        Self {
+            bytes: bytes.sum(),
+            batches,
+        }
+    }
+}
+
 impl Places {
-    pub(super) fn insert(&mut self, seq: u64, batch: InPlace) {
+    pub(super) fn insert(&mut self, seq: u64, batch: BatchOutline) {
         self.bytes += u128::from(batch.bytes);
         if let Some(before) = self.batches.insert(seq, batch) {
             self.bytes -= u128::from(before.bytes);
         }
     }
 
-    pub(super) fn remove(&mut self, seq: u64) -> Option<InPlace> {
+    pub(super) fn remove(&mut self, seq: u64) -> Option<BatchOutline> {
         let batch = self.batches.remove(&seq)?;
         self.bytes -= u128::from(batch.bytes);
         Some(batch)
     }
 
-    pub(super) fn get(&self, seq: u64) -> Option<InPlace> {
+    pub(super) fn get(&self, seq: u64) -> Option<BatchOutline> {
         self.batches.get(&seq).copied()
     }
 
@@ -72,7 +48,7 @@ impl Places {
     }
 
     /// The one with the lowest number.
-    pub(super) fn oldest(&self) -> Option<InPlace> {
+    pub(super) fn oldest(&self) -> Option<BatchOutline> {
         self.batches.values().next().copied()
     }
 
@@ -93,23 +69,32 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;
+
+    fn outline(bytes: u64) -> BatchOutline {
+        BatchOutline {
+            staged_at: DateTime::UNIX_EPOCH,
+            bytes,
+            is_copy: false,
+        }
+    }
 
     proptest! {
         #[test]
         fn what_is_in_place_is_counted_whatever_comes_and_goes(
             steps in proptest::collection::vec((0_u64..4, proptest::option::of(any::<u64>())), 0..20),
         ) {
-            let mut places = Places::default();
+            let before = steps.iter().take(4).filter_map(|(seq, bytes)| {
+                let outline = outline((*bytes)?);
+                Some((*seq, outline))
+            });
+            let mut places = Places::from_iter(before);
             for (seq, bytes) in steps {
                 match bytes {
-                    Some(bytes) => places.insert(seq, InPlace {
-                        staged_at: DateTime::UNIX_EPOCH,
-                        bytes,
-                        is_copy: false,
-                    }),
+                    Some(bytes) => places.insert(seq, outline(bytes)),
                     None => drop(places.remove(seq)),
                 }
                 let each = places.numbers().filter_map(|seq| places.get(seq));

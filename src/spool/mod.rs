@@ -19,7 +19,7 @@ mod sets;
 mod staging;
 mod whereabouts;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +40,6 @@ pub use dead_letters::{
 };
 pub use error::SpoolError;
 use error::io_error;
-pub use in_place::InPlace;
 use in_place::Places;
 pub use inspection::{InspectedBatch, InspectedFile};
 pub use letter::{About, BlockLetter, EventLetter, LetterHead, with_event};
@@ -55,7 +54,7 @@ pub use staging::{Mark, Staging};
 pub use whereabouts::Place;
 
 pub use crate::state::EventFile;
-use crate::state::{BatchPicture, CollectionKey};
+use crate::state::{BatchOutline, BatchPicture, CollectionKey};
 
 /// A folder of a batch is called by its number, of so many digits.
 const NUMBER_DIGITS: usize = 12;
@@ -108,11 +107,13 @@ pub struct Spool {
 
 impl Spool {
     /// Opens the spool below the state folder: what was being staged is removed, what is ready is
-    /// found. Of what somebody is `owed` the head is not read: the ledger knows what is in it.
+    /// found. Of what somebody is `owed` the head is not read: the ledger knows what is in it. Sets of what
+    /// polls brought are looked for in batches of collections that are `compared`.
     pub fn open(
         disk: &Disk,
         config: &StateConfig,
         owed: impl Fn(u64) -> Option<Arc<BatchPicture>>,
+        compared: &[CollectionKey],
     ) -> Result<Self, SpoolError> {
         let state = config.directory.clone();
         let spool = state.join("spool");
@@ -180,7 +181,7 @@ impl Spool {
             .map_err(io_error("clearing", &spool.staging))?;
         crash::point(Point::StagingRemoved);
         spool
-            .find_ready(owed)
+            .find_ready(owed, compared)
             .map_err(io_error("reading", &spool.ready))?;
         crash::point(Point::SpoolOpened);
         Ok(spool)
@@ -275,7 +276,7 @@ impl Spool {
             let key = Arc::new(head.key());
             self.unadopted_sets().insert(head.seq, key);
         }
-        self.lock().insert(head.seq, InPlace::from(head));
+        self.lock().insert(head.seq, head.outline());
         Ok(())
     }
 
@@ -406,7 +407,7 @@ impl Spool {
 
     /// What is known of a batch in place; none if there is none of this number.
     #[must_use]
-    pub fn in_place(&self, seq: u64) -> Option<InPlace> {
+    pub fn in_place(&self, seq: u64) -> Option<BatchOutline> {
         self.lock().get(seq)
     }
 
@@ -612,35 +613,50 @@ impl Spool {
         Ok(())
     }
 
-    fn find_ready(&self, owed: impl Fn(u64) -> Option<Arc<BatchPicture>>) -> io::Result<()> {
-        let mut keys: BTreeSet<Arc<CollectionKey>> = BTreeSet::new();
-        let mut shared = |key: &CollectionKey| {
-            let known = keys.get(key).cloned();
-            known.unwrap_or_else(|| {
-                let key = Arc::new(key.clone());
-                keys.insert(Arc::clone(&key));
-                key
-            })
-        };
-        let mut in_place = |name: &str| {
-            let seq = number_of(name)?;
-            let owed = owed(seq);
-            let source = owed.as_ref().and_then(|owed| owed.source.as_ref());
-            if let Some(source) = source {
-                return Some((seq, InPlace::from(source), shared(&source.key)));
-            }
-            let head = BatchHead::read(&self.disk, &self.folder(seq)).ok()?;
-            (head.seq == seq).then(|| (seq, InPlace::from(&head), shared(&head.key())))
-        };
+    fn find_ready(
+        &self,
+        owed: impl Fn(u64) -> Option<Arc<BatchPicture>>,
+        compared: &[CollectionKey],
+    ) -> io::Result<()> {
+        let compared: HashMap<_, _> = compared
+            .iter()
+            .map(|key| (key, Arc::new(key.clone())))
+            .collect();
+        let mut unadopted_sets = self.unadopted_sets();
+        let mut headless = self.headless();
+        let mut numbers = Vec::new();
         for name in self.disk.names(&self.ready)? {
-            if let Some((seq, batch, key)) = in_place(&name) {
-                self.unadopted_sets().insert(seq, key);
-                self.lock().insert(seq, batch);
-            } else {
-                self.headless().push(name);
+            match number_of(&name) {
+                Some(seq) => numbers.push(seq),
+                None => headless.push(name),
             }
         }
+        // Whoever is asked finds the next beside the one before.
+        numbers.sort_unstable();
+        let found = numbers.into_iter().filter_map(|seq| {
+            let Some(batch) = self.find_batch(seq, owed(seq)) else {
+                headless.push(batch_name(seq));
+                return None;
+            };
+            // There may be thousands, and mostly nothing is compared.
+            if !compared.is_empty()
+                && let Some(key) = batch.key().and_then(|key| compared.get(&key).cloned())
+            {
+                unadopted_sets.insert(seq, key);
+            }
+            Some((seq, batch.outline()))
+        });
+        *self.lock() = found.collect();
         Ok(())
+    }
+
+    /// What is known of a batch whose folder is there; none if nothing is.
+    fn find_batch(&self, seq: u64, owed: Option<Arc<BatchPicture>>) -> Option<FoundBatch> {
+        let owed = owed.and_then(|batch| Some(FoundBatch::Owed(batch.outline()?, batch)));
+        owed.or_else(|| {
+            let head = BatchHead::read(&self.disk, &self.folder(seq)).ok()?;
+            (head.seq == seq).then(|| FoundBatch::Read(Box::new(head)))
+        })
     }
 
     fn unadopted_sets(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<CollectionKey>>> {
@@ -658,6 +674,30 @@ impl Spool {
     }
 }
 
+/// What a start finds in place.
+enum FoundBatch {
+    /// The ledger knows it.
+    Owed(BatchOutline, Arc<BatchPicture>),
+    /// Its head tells.
+    Read(Box<BatchHead>),
+}
+
+impl FoundBatch {
+    fn outline(&self) -> BatchOutline {
+        match self {
+            Self::Owed(outline, _) => *outline,
+            Self::Read(head) => head.outline(),
+        }
+    }
+
+    fn key(&self) -> Option<CollectionKey> {
+        match self {
+            Self::Owed(_, batch) => batch.key(),
+            Self::Read(head) => Some(head.key()),
+        }
+    }
+}
+
 /// What the folder of a batch is called.
 fn batch_name(seq: u64) -> String {
     format!("{seq:0NUMBER_DIGITS$}")
@@ -665,8 +705,10 @@ fn batch_name(seq: u64) -> String {
 
 /// The batch whose folder is called so.
 fn number_of(name: &str) -> Option<u64> {
-    let seq = name.parse().ok()?;
-    (batch_name(seq) == name).then_some(seq)
+    let is_padded =
+        name.len() == NUMBER_DIGITS || name.len() > NUMBER_DIGITS && !name.starts_with('0');
+    let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+    name.parse().ok().filter(|_| is_padded && is_number)
 }
 
 /// The batch of which something with this name is.

@@ -192,7 +192,7 @@ mod tests {
             max_dead_letter_bytes: 1 << 20,
             max_quarantine_bytes: 1000,
         };
-        Spool::open(&Disk::machine(), &config, |_| None).unwrap()
+        Spool::open(&Disk::machine(), &config, |_| None, &[]).unwrap()
     }
 
     /// Puts something there that is so old and so large.

@@ -44,7 +44,7 @@ impl Scene {
     }
 
     fn open(&self) -> Spool {
-        Spool::open(&Disk::machine(), &self.config, |_| None).unwrap()
+        Spool::open(&Disk::machine(), &self.config, |_| None, &[sets::key()]).unwrap()
     }
 
     fn ready(&self, seq: u64) -> PathBuf {
@@ -405,10 +405,7 @@ fn files_that_are_set_aside_are_passed_over_and_come_back() {
 
 /// What the ledger knows of a batch that is owed.
 fn owed(head: &BatchHead) -> BatchPicture {
-    BatchPicture {
-        source: head.source(),
-        ..BatchPicture::default()
-    }
+    BatchPicture::default().made_of(head.source())
 }
 
 #[test]
@@ -430,7 +427,7 @@ fn of_what_is_owed_no_head_is_read() {
             .find(|head| head.seq == seq)
             .map(|head| Arc::new(owed(head)))
     };
-    let spool = Spool::open(&Disk::machine(), &scene.config, of).unwrap();
+    let spool = Spool::open(&Disk::machine(), &scene.config, of, &[sets::key()]).unwrap();
     assert_eq!(spool.waiting(), waiting);
     assert_eq!(heads.clone().map(|head| spool.in_place(head.seq)), found);
     assert_eq!(spool.set_aside_headless().unwrap(), Vec::<String>::new());
@@ -598,7 +595,7 @@ fn a_window_larger_than_what_is_left_is_told_while_it_is_written() {
 fn the_free_disk_counts_more_than_the_spool() {
     let mut scene = Scene::new();
     scene.config.min_free_disk = u64::MAX;
-    let spool = Spool::open(&Disk::machine(), &scene.config, |_| None).unwrap();
+    let spool = Spool::open(&Disk::machine(), &scene.config, |_| None, &[sets::key()]).unwrap();
     let error = spool.stage("c").unwrap_err();
     assert!(error.to_string().contains("state.min_free_disk"), "{error}");
 }

@@ -3,67 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::picture::{BatchPicture, Picture};
-use super::record::{BatchContent, CollectionKey, Copied, DamagedFile, Origin, Record, Settlement};
+use super::record::{CollectionKey, DamagedFile, Record, Settlement};
 use crate::delivery::{Cursor, Progress};
 use crate::taxii::window::PollWindow;
-
-/// Where a batch comes from and what it is made of. What is rare is boxed: thousands may wait.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BatchSource {
-    /// Its collection.
-    pub key: CollectionKey,
-    /// Why it is there.
-    pub origin: Origin,
-    /// The window that brought it.
-    pub window: Option<PollWindow>,
-    /// Its files.
-    pub content: BatchContent,
-    /// The lines of a damaged batch whose place it takes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settles: Option<Box<Settlement>>,
-    /// What it is a copy of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub copies: Option<Box<Copied>>,
-}
-
-impl BatchSource {
-    /// Of the batch that a record brings; none if the record does not say what it is made of.
-    #[must_use]
-    pub fn of(record: &Record) -> Option<Self> {
-        let (key, origin, window, content) = match record {
-            Record::Polled {
-                key,
-                origin,
-                window,
-                content,
-                ..
-            } => (key, *origin, Some(window), content),
-            Record::Pushed { key, content, .. } => (key, Origin::Inbox, None, content),
-            Record::BatchAdded {
-                key,
-                origin,
-                window,
-                content,
-                ..
-            } => (key, *origin, window.as_ref(), content),
-            _ => return None,
-        };
-        let (settles, copies) = match record {
-            Record::BatchAdded {
-                settles, copies, ..
-            } => (settles.clone().map(Box::new), copies.clone().map(Box::new)),
-            _ => (None, None),
-        };
-        Some(Self {
-            key: key.clone(),
-            origin,
-            window: window.cloned(),
-            content: content.clone()?,
-            settles,
-            copies,
-        })
-    }
-}
 
 /// What is damaged of a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ mod owed;
 mod picture;
 mod record;
 mod restoration;
+mod source;
 mod store;
 mod tally;
 mod work;
@@ -29,7 +30,7 @@ use crate::crash::{self, Point};
 use crate::delivery::Progress;
 use crate::disk::Disk;
 use crate::storage::Storage;
-pub use damage::{BatchSource, Damage, SettledLines};
+pub use damage::{Damage, SettledLines};
 use diary::Earlier;
 pub use diary::{Delivered, Diary, DiaryEntry};
 use ledger::{AppendError, HistoryLine, Ledger, OpenLedgerError, Reading};
@@ -44,6 +45,7 @@ pub use record::{
     SettledCounts, Settlement,
 };
 use restoration::{MissingBatches, Told, Way};
+pub use source::{BatchOutline, BatchSource, WrittenSource};
 #[cfg(test)]
 pub(crate) use store::memory::{MemoryTables, Refusal};
 use store::{Found, Store};
@@ -79,7 +81,7 @@ pub enum OpenStateError {
     },
 }
 
-pub use store::{Changes, LookingTables, SledTables, StoreError, Table, Tables};
+pub use store::{Changes, KeyRange, LookingTables, SledTables, StoreError, Table, Tables};
 
 /// Ledger and store behind one lock, and what is so behind another: who looks does not wait for the
 /// disk.
@@ -315,6 +317,15 @@ impl State {
         self.append_to_ledger(&mut inner, now, &record)?;
         self.bring_store(&mut inner, &[record]);
         Ok(debt)
+    }
+
+    /// Compares what the store has of batches with what is so, if nobody has: there may be thousands, and a
+    /// start does not wait for that. Blocks while the disk works.
+    pub fn compare_stored_batches(&self) {
+        let mut inner = self.lock();
+        if let Err(error) = inner.store.compare_batches(&self.shown()) {
+            tracing::warn!(%error, "the store could not be brought up to the ledger; it is with the next record");
+        }
     }
 
     /// What was moved to `quarantine/` since the start.

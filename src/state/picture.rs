@@ -7,12 +7,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::damage::{BatchSource, Damage, SettledLines};
+use super::damage::{Damage, SettledLines};
 use super::names::Names;
 use super::owed::OwedBatches;
 use super::record::{
     Brought, CollectionKey, Finished, LetterCount, PolledCounts, Record, Removal, RemovedLetter,
 };
+use super::source::{BatchOutline, BatchSource, WrittenSource};
 use crate::delivery::{Cursor, Progress};
 use crate::taxii::Timestamp;
 
@@ -100,9 +101,12 @@ pub struct BatchPicture {
     /// By output, the lines whose dead letters a person has dealt with already.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removed: BTreeMap<String, RemovedLines>,
+    /// Of what it is made of, what is asked for all the time; an older version did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) outline: Option<BatchOutline>,
     /// Where it comes from and what it is made of, to write its head again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<BatchSource>,
+    pub(super) source: Option<WrittenSource>,
     /// What is damaged of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<Box<Damage>>,
@@ -124,6 +128,34 @@ pub struct RemovedLines {
 }
 
 impl BatchPicture {
+    /// The same, of which it is known what it is made of.
+    #[must_use]
+    pub fn made_of(self, source: Option<BatchSource>) -> Self {
+        Self {
+            outline: source.as_ref().map(BatchOutline::from),
+            source: source.as_ref().and_then(WrittenSource::of),
+            ..self
+        }
+    }
+
+    /// Where it comes from and what it is made of; none if the ledger does not say.
+    #[must_use]
+    pub fn source(&self) -> Option<BatchSource> {
+        self.source.as_ref()?.read()
+    }
+
+    /// Its collection; none if the ledger does not say.
+    #[must_use]
+    pub fn key(&self) -> Option<CollectionKey> {
+        self.source.as_ref()?.key()
+    }
+
+    /// What of it is asked for all the time; none if the ledger does not say what it is made of.
+    #[must_use]
+    pub fn outline(&self) -> Option<BatchOutline> {
+        self.outline.or_else(|| Some((&self.source()?).into()))
+    }
+
     /// What became of the events that an output has done with so far: a dead letter that was
     /// dropped counts as discarded. Tells also how many letters must be there.
     #[must_use]
@@ -169,6 +201,7 @@ impl BatchPicture {
             events: _,
             outputs: _,
             removed,
+            outline: _,
             source: _,
             damage,
             settled,
@@ -438,9 +471,9 @@ impl Picture {
             let batch = BatchPicture {
                 events: brought.events,
                 outputs: brought.outputs.iter().cloned().collect(),
-                source,
                 ..BatchPicture::default()
             };
+            let batch = batch.made_of(source);
             self.batches.insert(brought.seq, Arc::new(batch));
         }
     }

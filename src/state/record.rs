@@ -442,7 +442,9 @@ pub struct BatchContent {
 }
 
 /// A moment: quickly, if it is written as nearly all are.
-fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
+pub(super) fn moment<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<DateTime<Utc>, D::Error> {
     struct Moment;
 
     impl Visitor<'_> for Moment {

@@ -1,11 +1,12 @@
 //! The current picture in a table, and the cursors inside batches.
 //!
 //! The ledger is the truth for the picture: sled 0.34 opens a damaged file without an error and may
-//! show an older state, or a part of one. So the table is read once, in full, when it is opened;
-//! what it says is compared with its checksums, its fingerprint and the ledger, and from then on it
-//! is only written. What it must hold is known from the picture, and from the cursors, which are kept
+//! show an older state, or a part of one. So the table is read once, in full: all but its batches when it is
+//! opened, and these when they are needed, or behind the start. What it says is compared with its
+//! checksums, its fingerprint and the ledger, and from then on it is only written. What it must hold is known from the picture, and from the cursors, which are kept
 //! here: a table that breaks is made anew from there, and nothing is lost.
 
+mod held;
 mod looking;
 #[cfg(test)]
 pub(crate) mod memory;
@@ -16,6 +17,7 @@ mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -27,12 +29,16 @@ use crate::crash::{self, Point};
 use crate::delivery::{Progress, ReceiptKey};
 use crate::disk;
 use crate::storage::Storage;
+use held::{Fingerprints, Held};
 use picture_values::{Counters, json, parse};
-use value::{ValueChanges, Values};
+use value::ValueChanges;
+#[cfg(test)]
+use value::Values;
 
 pub use looking::LookingTables;
 pub use sled_table::SledTables;
-pub use table::{Changes, StoreError, Table, Tables};
+use table::ALL_KEYS;
+pub use table::{Changes, KeyRange, StoreError, Table, Tables};
 
 /// Keys begin with one of these and a slash.
 mod prefix {
@@ -47,6 +53,12 @@ mod prefix {
     pub(super) const RECEIPT: &str = "receipt";
 }
 
+/// The keys of batches, and all others.
+const BATCH_KEYS: KeyRange<'static> = (Bound::Included(b"batch/"), Bound::Excluded(b"batch0"));
+const OTHER_KEYS: [KeyRange<'static>; 2] = [
+    (Bound::Unbounded, Bound::Excluded(b"batch/")),
+    (Bound::Included(b"batch0"), Bound::Unbounded),
+];
 /// The key of the [`Summary`].
 const SUMMARY: &str = "summary";
 /// More damaged keys than this are not named one by one.
@@ -59,6 +71,9 @@ struct Summary {
     counters: Counters,
     /// That of all other values, as hexadecimal digits.
     fingerprint: String,
+    /// That of the values of batches; a version that read them with all others did not write it.
+    #[serde(default)]
+    fingerprint_of_batches: Option<String>,
     /// The version that has written it: another may write values in another form.
     #[serde(default)]
     version: String,
@@ -75,7 +90,7 @@ pub(super) struct Store {
     /// None after a failure, until it can be opened again.
     table: Option<Box<dyn Table>>,
     /// What the table must hold: of the picture's things the caller has the values.
-    values: Values,
+    held: Held,
     /// The values of cursors and receipts.
     work: BTreeMap<String, Vec<u8>>,
     counters: Counters,
@@ -125,6 +140,19 @@ struct TakenIn {
     damaged: Vec<String>,
 }
 
+impl TakenIn {
+    /// The fingerprint of the batches, which nobody has read; none if they must be: another version has
+    /// written them, or something else is not as it was written.
+    fn batches_that_can_wait(&self, others: Fingerprints) -> Option<u64> {
+        let summary = self.summary.as_ref()?;
+        let batches = summary.fingerprint_of_batches.as_ref()?;
+        let batches = u64::from_str_radix(batches, 16).ok()?;
+        let is_told = in_words(others.all ^ batches) == summary.fingerprint;
+        let is_of_this_version = summary.version == VERSION;
+        (self.damaged.is_empty() && is_of_this_version && is_told).then_some(batches)
+    }
+}
+
 impl Store {
     /// Opens the store, and tells what is in it; the caller brings it up to what is so. A store that
     /// is damaged is made anew; one that the disk or the rights keep from being read is an error, until
@@ -140,7 +168,7 @@ impl Store {
             path: path.to_owned(),
             quarantine: quarantine.to_owned(),
             table: None,
-            values: Values::default(),
+            held: Held::default(),
             work: BTreeMap::new(),
             counters: Counters::of(&Picture::default()),
             is_of_this_version: false,
@@ -152,7 +180,7 @@ impl Store {
             disk::is_unreadable(error) && can_be_made_anew && storage.disk.gives_up_unreadable()
         };
         let mut taken_in = TakenIn::default();
-        match store.open_table(|store, key, value| store.take_in(&mut taken_in, key, value)) {
+        match store.read_table(&mut taken_in) {
             Ok(()) => {}
             Err(StoreError::Io(error)) if disk::is_the_machines(&error) && !is_given_up(&error) => {
                 return Err(error.into());
@@ -178,20 +206,70 @@ impl Store {
         self.set_aside
     }
 
-    /// Opens the table and visits all that it holds.
-    fn open_table(
-        &mut self,
-        mut visit: impl FnMut(&mut Self, &[u8], &[u8]),
-    ) -> Result<(), StoreError> {
+    /// Opens the table and takes in what it holds: batches only where something may be wrong.
+    fn read_table(&mut self, taken_in: &mut TakenIn) -> Result<(), StoreError> {
         let table = self.storage.tables.open(&self.path)?;
-        table.scan(&mut |key, value| visit(self, key, value))?;
+        for range in OTHER_KEYS {
+            table.scan(range, &mut |key, value| self.take_in(taken_in, key, value))?;
+        }
+        match taken_in.batches_that_can_wait(self.held.fingerprints()) {
+            Some(fingerprint) => self.held.leave_batches(fingerprint),
+            None => table.scan(BATCH_KEYS, &mut |key, value| {
+                self.take_in(taken_in, key, value)
+            })?,
+        }
         self.table = Some(table);
         Ok(())
     }
 
+    /// Takes in the batches that lie in the table, if nobody has. Tells whether they are those that were
+    /// written last.
+    fn read_batches(&mut self) -> Result<bool, StoreError> {
+        let Some(fingerprint) = self.held.unread_batches() else {
+            return Ok(true);
+        };
+        let not_open = || io::Error::other("the store is not open");
+        let table = self.table.take().ok_or_else(not_open)?;
+        self.held.forget_batches();
+        let mut taken_in = TakenIn::default();
+        let scanned = table.scan(BATCH_KEYS, &mut |key, value| {
+            self.take_in(&mut taken_in, key, value);
+        });
+        self.table = Some(table);
+        if let Err(error) = scanned {
+            self.held.leave_batches(fingerprint);
+            return Err(error);
+        }
+        let damaged = taken_in.damaged;
+        let is_whole = damaged.is_empty() && self.held.fingerprints().batches == fingerprint;
+        if !is_whole {
+            tracing::warn!(
+                store = %self.path.display(),
+                damaged = damaged.len(),
+                "what the store has of batches is damaged, or not of the same time as the rest: it is made \
+                 anew from the ledger"
+            );
+        }
+        self.unwritten.extend(damaged);
+        Ok(is_whole)
+    }
+
+    /// From here on it is known what the table holds of batches. What cannot be read of it is written again.
+    fn know_batches(&mut self) {
+        if let Err(error) = self.read_batches() {
+            tracing::debug!(
+                %error,
+                store = %self.path.display(),
+                "the batches in the store cannot be read; it is opened again, and written whole"
+            );
+            self.table = None;
+            self.held.forget_batches();
+        }
+    }
+
     /// What was taken in of a table that could not be read to its end counts as not there.
     fn forget(&mut self) {
-        self.values = Values::default();
+        self.held = Held::default();
         self.work.clear();
         self.strange.clear();
     }
@@ -225,7 +303,7 @@ impl Store {
         match json.filter(|json| !is_of_work(name) || is_readable_work(name, json)) {
             None => taken_in.damaged.push(name.to_owned()),
             Some(json) => {
-                self.values.put(name, json);
+                self.held.put(name, json);
                 if is_of_work(name) {
                     self.work.insert(name.to_owned(), json.to_owned());
                 }
@@ -254,7 +332,7 @@ impl Store {
             );
         }
         let number = summary.as_ref().map(|summary| summary.counters.number);
-        let is_told = in_words(self.values.fingerprint());
+        let is_told = in_words(self.held.fingerprints().all);
         let summary = summary.filter(|it| it.fingerprint == is_told && damaged.is_empty());
         if let Some(summary) = summary {
             self.counters = summary.counters;
@@ -277,20 +355,9 @@ impl Store {
     /// The picture in a store that was found whole, read once more since nearly no start needs it; none
     /// if it is not whole any more, or another version has written what this one cannot read. What the
     /// disk keeps from being read is an error.
-    pub(super) fn picture(&self) -> Result<Option<Picture>, StoreError> {
-        let mut picture = self.counters.picture();
-        let mut seen = 0;
-        let Some(table) = self.table.as_ref() else {
-            return Ok(None);
-        };
-        let scanned = table.scan(&mut |key, value| {
-            seen += usize::from(self.put_into(&mut picture, key, value).is_some());
-        });
-        match scanned {
-            Ok(()) => {}
-            Err(StoreError::Io(error)) if disk::is_the_machines(&error) => {
-                return Err(error.into());
-            }
+    pub(super) fn picture(&mut self) -> Result<Option<Picture>, StoreError> {
+        match self.read_picture() {
+            Err(StoreError::Io(error)) if disk::is_the_machines(&error) => Err(error.into()),
             Err(error) => {
                 tracing::error!(
                     %error,
@@ -298,16 +365,31 @@ impl Store {
                     "the store cannot be read once more: what it has of records that are missing from \
                      the ledger is not known. Look at the disk"
                 );
-                return Ok(None);
+                Ok(None)
             }
+            read => read,
         }
-        Ok((seen == self.values.keys().count()).then_some(picture))
+    }
+
+    fn read_picture(&mut self) -> Result<Option<Picture>, StoreError> {
+        let mut picture = self.counters.picture();
+        let mut seen = 0;
+        if !self.read_batches()? {
+            return Ok(None);
+        }
+        let Some(table) = self.table.as_ref() else {
+            return Ok(None);
+        };
+        table.scan(ALL_KEYS, &mut |key, value| {
+            seen += usize::from(self.put_into(&mut picture, key, value).is_some());
+        })?;
+        Ok((seen == self.held.keys().count()).then_some(picture))
     }
 
     /// None if it is not what it was when the store was opened.
     fn put_into(&self, picture: &mut Picture, key: &[u8], value: &[u8]) -> Option<()> {
         let key = str::from_utf8(key).ok()?;
-        let json = value::decode(key, value).filter(|json| self.values.has(key, json))?;
+        let json = value::decode(key, value).filter(|json| self.held.has(key, json))?;
         if is_of_work(key) {
             return Some(());
         }
@@ -330,6 +412,10 @@ impl Store {
             let Some(keys) = picture_values::changed_by(record) else {
                 return self.rebuild(picture);
             };
+            let is_unread = self.held.unread_batches().is_some();
+            if is_unread && keys.iter().any(|key| picture_values::is_of_batch(key)) {
+                return self.rebuild(picture);
+            }
             for key in keys {
                 let value = picture_values::value(&key, picture);
                 changes.insert(key, value);
@@ -341,35 +427,53 @@ impl Store {
         self.bring(&changes, picture)
     }
 
-    /// Brings the whole picture up; cursors of batches that are still owed stay.
+    /// Brings the whole picture up; cursors of batches that are still owed stay. Batches that nobody has
+    /// read can wait where this version has brought the table up to the picture's record, and all else is
+    /// the same: they change with records alone.
     pub(super) fn rebuild(&mut self, picture: &Picture) -> Result<(), StoreError> {
-        let is_of_this_record = self.is_of_the_record_of(picture);
-        let mut changes = ValueChanges::new();
-        for key in self.values.keys() {
-            let stays = if is_of_work(key) {
-                is_open_cursor(key, picture) || is_open_receipt(key, picture)
-            } else {
-                picture_values::has(key, picture)
-            };
-            if !stays {
-                changes.insert(key.to_owned(), None);
-            }
+        let changes = self.differing(picture, picture_values::keys(picture));
+        let can_wait = self.held.unread_batches().is_some() && changes.is_empty();
+        if can_wait && self.is_of_the_record_of(picture) {
+            return Ok(());
         }
-        let differing = |key: String| {
-            let value = picture_values::value(&key, picture).unwrap_or_default();
-            (!self.values.has(&key, &value)).then_some((key, Some(value)))
-        };
-        changes.extend(picture_values::keys(picture).filter_map(differing));
-        // There are thousands, and they change with records alone: where the record is this one, and nothing
-        // else is another, they are what they were.
-        let is_the_same = is_of_this_record && changes.is_empty();
+        self.rebuild_with_batches(picture)
+    }
+
+    /// Brings batches up, if nobody has read them yet.
+    pub(super) fn compare_batches(&mut self, picture: &Picture) -> Result<(), StoreError> {
+        if self.held.unread_batches().is_none() {
+            return Ok(());
+        }
+        self.rebuild_with_batches(picture)
+    }
+
+    fn rebuild_with_batches(&mut self, picture: &Picture) -> Result<(), StoreError> {
+        self.know_batches();
         let batches = picture_values::batch_keys(picture);
-        let doubtful = batches.filter(|key| !is_the_same || !self.values.has_key(key));
-        changes.extend(doubtful.filter_map(differing));
-        if changes.is_empty() && is_of_this_record {
+        let all = picture_values::keys(picture).chain(batches);
+        let changes = self.differing(picture, all);
+        if changes.is_empty() && self.is_of_the_record_of(picture) {
             return Ok(());
         }
         self.bring(&changes, picture)
+    }
+
+    /// What is to change: these `keys` of the picture, and what it does not have.
+    fn differing(&self, picture: &Picture, keys: impl Iterator<Item = String>) -> ValueChanges {
+        let stays = |key: &str| {
+            if is_of_work(key) {
+                is_open_cursor(key, picture) || is_open_receipt(key, picture)
+            } else {
+                picture_values::has(key, picture)
+            }
+        };
+        let gone = self.held.keys().filter(|key| !stays(key));
+        let gone = gone.map(|key| (key.to_owned(), None));
+        let other = keys.filter_map(|key| {
+            let value = picture_values::value(&key, picture).unwrap_or_default();
+            (!self.held.has(&key, &value)).then_some((key, Some(value)))
+        });
+        gone.chain(other).collect()
     }
 
     /// Whether this version has brought the table up to the record that the picture is of.
@@ -384,11 +488,11 @@ impl Store {
         self.unwritten.extend(changes.keys().cloned());
         self.change(changes);
         self.counters = Counters::of(picture);
-        self.write(changes, self.values.fingerprint(), picture)
+        self.write(changes, self.held.fingerprints(), picture)
     }
 
     fn change(&mut self, changes: &ValueChanges) {
-        self.values.change(changes);
+        self.held.change(changes);
         for (key, value) in changes.iter().filter(|(key, _)| is_of_work(key)) {
             match value {
                 Some(value) => drop(self.work.insert(key.clone(), value.clone())),
@@ -438,8 +542,8 @@ impl Store {
         for key in &work.settled {
             changes.insert(receipt_key(output, *key), None);
         }
-        let fingerprint = self.values.fingerprint_with(&changes);
-        let written = self.write(&changes, fingerprint, picture);
+        let fingerprints = self.held.fingerprints_with(&changes);
+        let written = self.write(&changes, fingerprints, picture);
         match written {
             Ok(()) => self.change(&changes),
             Err(_) => self.unwritten.extend(changes.into_keys()),
@@ -466,7 +570,7 @@ impl Store {
     fn write(
         &mut self,
         changes: &ValueChanges,
-        fingerprint: u64,
+        fingerprints: Fingerprints,
         picture: &Picture,
     ) -> Result<(), StoreError> {
         let late = self
@@ -475,7 +579,7 @@ impl Store {
             .filter(|key| !changes.contains_key(*key));
         let late = late.map(|key| (key.clone(), self.value(key, picture)));
         let late: ValueChanges = late.collect();
-        let written = self.written(changes.iter().chain(&late), fingerprint);
+        let written = self.written(changes.iter().chain(&late), fingerprints);
         if let Some(table) = &self.table {
             match table.apply(&written) {
                 Ok(()) => {
@@ -491,9 +595,8 @@ impl Store {
             }
         }
         self.table = None;
-        let mut found = Vec::new();
-        match self.open_table(|_, key, _| found.push(key.to_owned())) {
-            Ok(()) => {}
+        let found = match self.open_again() {
+            Ok(found) => found,
             Err(StoreError::Io(error)) if disk::is_the_machines(&error) => return Err(error.into()),
             Err(error) => {
                 tracing::error!(
@@ -503,15 +606,29 @@ impl Store {
                      nothing is lost"
                 );
                 self.make_table_anew()?;
-                found.clear();
+                Vec::new()
             }
-        }
-        let whole = self.whole(changes, fingerprint, picture, &found);
+        };
+        let fingerprints = self.fingerprints_of_whole(fingerprints, picture);
+        let whole = self.whole(changes, fingerprints, picture, &found);
         let table = self.table.as_ref();
         let table = table.ok_or_else(|| io::Error::other("the store is not open"))?;
-        table.apply(&whole)?;
+        if let Err(error) = table.apply(&whole) {
+            // What lies in it is not known.
+            self.table = None;
+            return Err(error);
+        }
         self.is_written();
         Ok(())
+    }
+
+    /// Opens the table, and gives the keys that lie in it.
+    fn open_again(&mut self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let table = self.storage.tables.open(&self.path)?;
+        let mut found = Vec::new();
+        table.scan(ALL_KEYS, &mut |key, _| found.push(key.to_owned()))?;
+        self.table = Some(table);
+        Ok(found)
     }
 
     fn is_written(&mut self) {
@@ -523,7 +640,7 @@ impl Store {
     fn written<'c>(
         &self,
         changes: impl IntoIterator<Item = (&'c String, &'c Option<Vec<u8>>)>,
-        fingerprint: u64,
+        fingerprints: Fingerprints,
     ) -> Changes {
         let mut written = Changes::default();
         for key in &self.strange {
@@ -537,22 +654,40 @@ impl Store {
         }
         let summary = json(&Summary {
             counters: self.counters.clone(),
-            fingerprint: in_words(fingerprint),
+            fingerprint: in_words(fingerprints.all),
+            fingerprint_of_batches: Some(in_words(fingerprints.batches)),
             version: VERSION.to_owned(),
         });
         written.put(SUMMARY.as_bytes(), value::encode(SUMMARY, &summary));
         written
     }
 
+    /// Batches that nobody has read are written as the picture has them: they have not changed since.
+    fn fingerprints_of_whole(&mut self, of_it: Fingerprints, picture: &Picture) -> Fingerprints {
+        if self.held.unread_batches().is_none() {
+            return of_it;
+        }
+        self.held.forget_batches();
+        for key in picture_values::batch_keys(picture) {
+            let value = picture_values::value(&key, picture).unwrap_or_default();
+            self.held.put(&key, &value);
+        }
+        let batches = self.held.fingerprints().batches;
+        Fingerprints {
+            all: of_it.all ^ of_it.batches ^ batches,
+            batches,
+        }
+    }
+
     /// All that must become of what a table holds.
     fn whole(
         &self,
         changes: &ValueChanges,
-        fingerprint: u64,
+        fingerprints: Fingerprints,
         picture: &Picture,
         found: &[Vec<u8>],
     ) -> Changes {
-        let values = self.values.keys();
+        let values = self.held.keys();
         let values = values.map(|key| (key.to_owned(), self.value(key, picture)));
         let mut whole: ValueChanges = values.collect();
         whole.extend(
@@ -560,7 +695,7 @@ impl Store {
                 .iter()
                 .map(|(key, value)| (key.clone(), value.clone())),
         );
-        let mut written = self.written(&whole, fingerprint);
+        let mut written = self.written(&whole, fingerprints);
         for key in found {
             let is_known =
                 str::from_utf8(key).is_ok_and(|key| key == SUMMARY || whole.contains_key(key));
@@ -638,7 +773,47 @@ pub(super) fn with_foreign(entries: &mut BTreeMap<Vec<u8>, Vec<u8>>, key: &str, 
     let summary = value::decode(SUMMARY, bytes).and_then(parse::<Summary>);
     if let Some(mut summary) = summary {
         summary.fingerprint = in_words(values.fingerprint());
+        summary.fingerprint_of_batches = None;
         summary.version = "another".to_owned();
         *bytes = value::encode(SUMMARY, &self::json(&summary));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::RangeBounds;
+
+    use super::*;
+
+    /// Each key is read once: by its prefix, or as another.
+    #[test]
+    fn the_ranges_of_keys_tell_batches_from_all_others() {
+        let all = [
+            prefix::COLLECTION,
+            prefix::GATE,
+            prefix::UNANSWERED,
+            prefix::CLOCK,
+            prefix::OUTPUT,
+            prefix::BATCH,
+            prefix::REMOVING,
+            prefix::CURSOR,
+            prefix::RECEIPT,
+            "batc",
+            "batch",
+            "batch!",
+            "batch0",
+            "batches",
+            "",
+        ];
+        for prefix in all {
+            for name in ["", "/", "/1", "/\u{10ffff}", "0", "z/1"] {
+                let key = format!("{prefix}{name}");
+                let holds = |range| RangeBounds::<[u8]>::contains::<[u8]>(&range, key.as_bytes());
+                let is_of_batch = picture_values::is_of_batch(&key);
+                assert_eq!(holds(BATCH_KEYS), is_of_batch, "{key}");
+                let others = OTHER_KEYS.iter().filter(|range| holds(**range)).count();
+                assert_eq!(others, usize::from(!is_of_batch), "{key}");
+            }
+        }
     }
 }

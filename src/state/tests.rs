@@ -226,7 +226,7 @@ impl Fixture {
             disk: Disk::machine(),
             tables: Arc::new(self.tables.clone()),
         };
-        let (store, found) =
+        let (mut store, found) =
             Store::open(&storage, &self.store(), self.folder.path(), true).unwrap();
         match found {
             Found::Whole { .. } => store.picture().unwrap().unwrap(),
@@ -270,31 +270,142 @@ fn assert_told(state: &State, before: &Picture, why: &str) {
     assert!(state.look(|picture| picture.number) >= before.number);
 }
 
-/// As a backup may bring it back.
+/// As a backup may bring it back: with the rest, or behind the start if its batches alone are others.
 #[test]
 fn a_store_that_tells_another_story_up_to_the_same_record_is_brought_up() {
-    let (fixture, _) = Fixture::with(&[polled(1)]);
-    let other = Fixture::new();
-    let mut elsewhere = polled(1);
-    if let Record::Polled { outputs, .. } = &mut elsewhere {
-        outputs.pop();
+    for (second, waits) in [(50, false), (1, true)] {
+        let (fixture, _) = Fixture::with(&[polled(1)]);
+        let other = Fixture::new();
+        let mut elsewhere = polled(1);
+        if let Record::Polled { outputs, .. } = &mut elsewhere {
+            outputs.pop();
+        }
+        let state = other.open().unwrap();
+        state.append(at(second), &elsewhere).unwrap();
+        drop(state);
+        let mut entries = BTreeMap::new();
+        other
+            .tables
+            .change(&other.store(), |its| entries.clone_from(its));
+        fixture
+            .tables
+            .change(&fixture.store(), |its| *its = entries);
+        let is_brought_up = || fixture.stored().batches[&1].outputs.contains("p");
+        assert!(!is_brought_up());
+        let state = fixture.open().unwrap();
+        let picture = state.look(Picture::clone);
+        assert!(picture.batches[&1].outputs.contains("p"));
+        assert_eq!(is_brought_up(), !waits);
+        state.compare_stored_batches();
+        drop(state);
+        assert_eq!(fixture.stored(), picture);
     }
-    let state = other.open().unwrap();
-    state.append(at(50), &elsewhere).unwrap();
-    drop(state);
-    let mut entries = BTreeMap::new();
-    other
-        .tables
-        .change(&other.store(), |its| entries.clone_from(its));
-    fixture
-        .tables
-        .change(&fixture.store(), |its| *its = entries);
-    assert!(!fixture.stored().batches[&1].outputs.contains("p"));
-    let state = fixture.open().unwrap();
-    let picture = state.look(Picture::clone);
-    assert!(picture.batches[&1].outputs.contains("p"));
-    drop(state);
-    assert_eq!(fixture.stored(), picture);
+}
+
+/// There may be thousands: a start does not wait for them.
+#[test]
+fn batches_in_the_store_are_read_behind_the_start_or_when_one_changes() {
+    let reads: [fn(&State); 5] = [
+        State::compare_stored_batches,
+        |state| state.append(at(50), &polled(4)).unwrap(),
+        |state| state.append(at(50), &finished(1)).unwrap(),
+        |state| drop(state.finish_batches(at(50), "o", &[(2, Finished::default())])),
+        |state| assert_eq!(state.forget_output(at(50), "p").unwrap().batches, 3),
+    ];
+    let mut old = Vec::new();
+    let (elsewhere, _) = Fixture::with(&[polled(1), finished(1)]);
+    elsewhere.tables.change(&elsewhere.store(), |entries| {
+        old = entries[b"batch/1".as_slice()].clone();
+    });
+    let damages: [fn(&mut BTreeMap<Vec<u8>, Vec<u8>>, &[u8]); 4] = [
+        |entries, old| drop(entries.insert(b"batch/1".to_vec(), old.to_vec())),
+        |entries, _| {
+            *entries
+                .get_mut(b"batch/2".as_slice())
+                .unwrap()
+                .last_mut()
+                .unwrap() ^= 1
+        },
+        |entries, _| drop(entries.remove(b"batch/3".as_slice()).unwrap()),
+        |entries, old| drop(entries.insert(b"batch/\xff".to_vec(), old.to_vec())),
+    ];
+    for (way, read) in reads.iter().enumerate() {
+        for damage in damages {
+            let (fixture, before) = Fixture::with(&[polled(1), polled(2), polled(3)]);
+            let state = fixture.open().unwrap();
+            state.keep_work("o", &delivered(3)).unwrap();
+            drop(state);
+            fixture
+                .tables
+                .change(&fixture.store(), |entries| damage(entries, &old));
+            let logs = Logs::capture();
+            let state = fixture.open().unwrap();
+            assert_eq!(logs.take_alarms(), [], "nobody has read them");
+            assert_told(&state, &before, "as the ledger says");
+            state.keep_work("p", &delivered(2)).unwrap();
+            assert_eq!(logs.take_alarms(), [], "nobody needs them");
+            read(&state);
+            let told = logs.take_alarms();
+            assert_eq!(told.len(), 1, "{way}: {told:?}");
+            assert!(
+                told[0].text.contains("what the store has of batches"),
+                "{told:?}"
+            );
+            state.compare_stored_batches();
+            let picture = state.look(Picture::clone);
+            let low = state.progress("p", 1).cursor.low();
+            drop(state);
+            assert_eq!(fixture.stored(), picture, "{way}");
+            let state = fixture.open().unwrap();
+            assert_eq!(state.progress("p", 1).cursor.low(), low);
+            state.compare_stored_batches();
+            assert_eq!(logs.take_alarms(), [], "{way}: it is mended");
+        }
+    }
+}
+
+#[test]
+fn batches_in_the_store_that_nobody_has_read_help_where_the_ledger_lacks_records() {
+    for is_damaged in [false, true] {
+        let (fixture, before) = Fixture::with(&[polled(1), polled(2), polled(3)]);
+        fixture.tables.change(&fixture.store(), |entries| {
+            if is_damaged {
+                entries.remove(b"batch/2".as_slice()).unwrap();
+            }
+        });
+        fixture.edit(|lines| drop(lines.pop()));
+        let state = fixture.open().unwrap();
+        assert_eq!(state.look(|picture| picture.is_doubtful), is_damaged);
+        let batches = state.look(|picture| picture.batches.clone());
+        assert_eq!(batches == before.batches, !is_damaged);
+        let picture = state.look(Picture::clone);
+        drop(state);
+        assert_eq!(fixture.stored(), picture);
+    }
+}
+
+/// Nobody has read them, and what lies there is not known when the table is opened again.
+#[test]
+fn a_store_that_fails_before_its_batches_were_read_is_written_whole() {
+    for refusal in [Refusal::Write, Refusal::WriteThatTook, Refusal::Read] {
+        let (fixture, before) = Fixture::with(&[polled(1), polled(2)]);
+        let state = fixture.open().unwrap();
+        fixture.tables.change(&fixture.store(), |entries| {
+            entries.remove(b"batch/1".as_slice()).unwrap();
+        });
+        fixture.tables.refuse(Some(refusal));
+        if refusal == Refusal::Read {
+            state.compare_stored_batches();
+        } else {
+            let _ = state.keep_work("o", &delivered(3));
+        }
+        fixture.tables.refuse(None);
+        state.keep_work("o", &delivered(3)).unwrap();
+        drop(state);
+        assert_eq!(fixture.stored().batches, before.batches, "{refusal:?}");
+        let state = fixture.open().unwrap();
+        assert_eq!(state.progress("o", 1).cursor.low(), 3);
+    }
 }
 
 #[test]
@@ -594,8 +705,12 @@ impl Tables for SlowTables {
 }
 
 impl Table for SlowTable {
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        self.table.scan(visit)
+    fn scan(
+        &self,
+        range: KeyRange<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), StoreError> {
+        self.table.scan(range, visit)
     }
 
     fn apply(&self, changes: &Changes) -> Result<(), StoreError> {

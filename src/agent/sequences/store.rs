@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::disk::Disk;
 use crate::disk::model::ModelDisk;
-use crate::state::{Changes, MemoryTables, StoreError, Table, Tables};
+use crate::state::{Changes, KeyRange, MemoryTables, StoreError, Table, Tables};
 
 /// Tables that are no more when the disk is not.
 #[derive(Debug, Clone)]
@@ -36,9 +36,13 @@ impl Tables for StoppingTables {
 }
 
 impl Table for StoppingTable {
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+    fn scan(
+        &self,
+        range: KeyRange<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), StoreError> {
         self.disk.alive()?;
-        self.table.scan(visit)
+        self.table.scan(range, visit)
     }
 
     fn apply(&self, changes: &Changes) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use super::*;
 
 const LIMIT: usize = 100;
 
-fn key() -> CollectionKey {
+pub(super) fn key() -> CollectionKey {
     CollectionKey {
         service: "s".into(),
         collection: "c".into(),
@@ -80,12 +80,9 @@ fn one_whose_batch_has_a_damaged_head_is_found_by_what_the_ledger_knows() {
     let head = spool.head(seq).unwrap();
     drop(spool);
     fs::write(scene.ready(seq).join("batch.json"), "{").unwrap();
-    let owed = BatchPicture {
-        source: head.source(),
-        ..BatchPicture::default()
-    };
+    let owed = BatchPicture::default().made_of(head.source());
     let owed = |_| Some(Arc::new(owed.clone()));
-    let spool = Spool::open(&Disk::machine(), &scene.config, owed).unwrap();
+    let spool = Spool::open(&Disk::machine(), &scene.config, owed, &[key()]).unwrap();
     assert_eq!(new(&spool, &[1]), 0);
 }
 

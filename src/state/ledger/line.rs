@@ -141,7 +141,7 @@ pub(super) fn claimed_number(start: &[u8]) -> Option<u64> {
 
 /// The line and what its checksum is of, if that is right.
 fn checked(line: &[u8]) -> Option<(&str, &str)> {
-    let line = std::str::from_utf8(line).ok()?;
+    let line = simdutf8::basic::from_utf8(line).ok()?;
     let (body, crc) = line.rsplit_once(CRC_KEY)?;
     let crc = u32::from_str_radix(crc.strip_suffix("\"}")?, 16).ok()?;
     (crc32fast::hash(body.as_bytes()) == crc).then_some((line, body))

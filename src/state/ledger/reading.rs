@@ -73,10 +73,11 @@ impl Reading {
         // A damaged snapshot costs no record: the segments before it tell the same. A copy of an old
         // segment under a new name tells nothing new.
         let newest = newest_snapshot(disk, folder, &mut found);
-        let read_already = newest
-            .as_ref()
-            .and_then(|newest| Some((newest.segment, newest.bytes?)));
-        reading.snapshot = newest.map(|newest| newest.picture);
+        let mut begun = None;
+        if let Some(newest) = newest {
+            reading.snapshot = Some(newest.picture);
+            begun = newest.rest.map(|rest| (newest.segment, rest));
+        }
         reading.base = reading.snapshot.as_ref().map(|newest| newest.number);
         let newest = reading.base;
         let snapshots = found.iter().map(|(_, snapshot)| snapshot.as_ref().ok());
@@ -108,13 +109,16 @@ impl Reading {
                 ),
             }
         }
-        for segment in &needed {
-            let path = folder.join(segment_name(*segment));
-            let snapshot = read_already.filter(|(of, _)| of == segment);
-            let opened = Lines::open(disk, &path);
-            opened
-                .and_then(|lines| reading.segment(lines, &path, snapshot.map(|(_, bytes)| bytes)))
-                .map_err(|source| OpenLedgerError::Io { path, source })?;
+        for segment in needed {
+            let path = folder.join(segment_name(segment));
+            let read = match begun.take_if(|(of, _)| *of == segment) {
+                Some((_, rest)) => {
+                    reading.has_lines = true;
+                    reading.segment(rest, &path)
+                }
+                None => Lines::open(disk, &path).and_then(|lines| reading.segment(lines, &path)),
+            };
+            read.map_err(|source| OpenLedgerError::Io { path, source })?;
         }
         let base = reading.base.unwrap_or(0);
         reading.records.retain(|number, _| *number > base);
@@ -181,12 +185,8 @@ impl Reading {
         self.damaged.push(DamagedLine { file, line: 1 });
     }
 
-    /// Reads a segment, which may open with a snapshot of so many bytes that was read already.
-    fn segment(&mut self, mut lines: Lines, path: &Path, snapshot: Option<u64>) -> io::Result<()> {
-        if let Some(bytes) = snapshot {
-            lines.skip_line(bytes)?;
-            self.has_lines = true;
-        }
+    /// Reads a segment, or what of it was not read yet.
+    fn segment(&mut self, mut lines: Lines, path: &Path) -> io::Result<()> {
         // Those since the last line that could be read.
         let mut damaged = 0_u64;
         while let Some(Line {
@@ -257,8 +257,8 @@ struct Newest {
     picture: Picture,
     /// The segment that it opens.
     segment: u64,
-    /// Its line's bytes there; none if that was cut short behind it.
-    bytes: Option<u64>,
+    /// What comes behind it there; none if its line was cut short.
+    rest: Option<Lines>,
 }
 
 /// The newest snapshot that can be read; one that cannot be is none.
@@ -272,28 +272,35 @@ fn newest_snapshot(disk: &Disk, folder: &Path, found: &mut [Opening]) -> Option<
             |opening: &&mut Opening| matches!(opening.1, Ok(Some(number)) if number == newest);
         for (segment, snapshot) in found.iter_mut().filter(opens_it) {
             let path = folder.join(segment_name(*segment));
-            let look = |line: Line<'_>| (decode(line.text), line.is_ended.then(|| line.bytes()));
-            let read = first_line(disk, &path, look);
-            match read {
-                Ok(Some((
-                    Some(Entry {
-                        number,
-                        record: Record::Snapshot { picture },
-                        ..
-                    }),
-                    bytes,
-                ))) => {
-                    return Some(Newest {
-                        picture: Picture { number, ..*picture },
-                        segment: *segment,
-                        bytes,
-                    });
-                }
-                Ok(_) => *snapshot = Ok(None),
+            match read_snapshot(disk, &path, *segment) {
+                Ok(Some(newest)) => return Some(newest),
+                Ok(None) => *snapshot = Ok(None),
                 Err(error) => *snapshot = Err(error),
             }
         }
     }
+}
+
+/// The snapshot that a segment opens with; none if it opens with none that is whole.
+fn read_snapshot(disk: &Disk, path: &Path, segment: u64) -> io::Result<Option<Newest>> {
+    let mut lines = Lines::open(disk, path)?;
+    let Some(first) = lines.next()? else {
+        return Ok(None);
+    };
+    let is_ended = first.is_ended;
+    let Some(Entry {
+        number,
+        record: Record::Snapshot { picture },
+        ..
+    }) = decode(first.text)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Newest {
+        picture: Picture { number, ..*picture },
+        segment,
+        rest: is_ended.then_some(lines),
+    }))
 }
 
 /// The number of the snapshot that a segment opens with if that is whole: each is as large as all that
@@ -308,15 +315,7 @@ fn claimed_snapshot(disk: &Disk, path: &Path) -> io::Result<Option<u64>> {
 
 /// The number of the snapshot that a segment opens with; none if it opens with none that is whole.
 fn opening_snapshot(disk: &Disk, path: &Path) -> io::Result<Option<u64>> {
-    let read = first_line(disk, path, |line| snapshot_number(line.text))?;
-    Ok(read.flatten())
-}
-
-/// Looks at the first line of a segment, if it has one.
-fn first_line<T>(
-    disk: &Disk,
-    path: &Path,
-    look: impl FnOnce(Line<'_>) -> T,
-) -> io::Result<Option<T>> {
-    Ok(Lines::open(disk, path)?.next()?.map(look))
+    let mut lines = Lines::open(disk, path)?;
+    let first = lines.next()?;
+    Ok(first.and_then(|first| snapshot_number(first.text)))
 }

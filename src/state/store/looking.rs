@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
 use super::sled_table::SledTables;
-use super::table::{Changes, StoreError, Table, Tables};
+use super::table::{Changes, KeyRange, StoreError, Table, Tables};
 use crate::disk::Disk;
 
 /// See above.
@@ -28,8 +28,12 @@ struct LookingTable {
 }
 
 impl Table for LookingTable {
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        self.table.scan(visit)
+    fn scan(
+        &self,
+        range: KeyRange<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), StoreError> {
+        self.table.scan(range, visit)
     }
 
     fn apply(&self, changes: &Changes) -> Result<(), StoreError> {

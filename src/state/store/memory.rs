@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::table::{Changes, StoreError, Table, Tables};
+use super::table::{Changes, KeyRange, StoreError, Table, Tables};
 use crate::disk::Disk;
 
 /// The device fails.
@@ -21,7 +22,7 @@ pub(crate) struct MemoryTables(Arc<Mutex<Kept>>);
 pub(crate) enum Refusal {
     /// To open, and to read: the disk fails.
     Read,
-    /// The same, but for one time more that all is read.
+    /// The same, but for one time more that it is read to its end.
     ReadAgain,
     /// To write: the disk fails, and nothing was written.
     Write,
@@ -124,14 +125,19 @@ impl MemoryTable {
 }
 
 impl Table for MemoryTable {
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+    fn scan(
+        &self,
+        range: KeyRange<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), StoreError> {
         self.look(|entries| {
-            for (key, value) in entries {
+            for (key, value) in entries.range::<[u8], _>(range) {
                 visit(key, value);
             }
         })?;
         let refusal = &mut self.tables.lock().refusal;
-        if *refusal == Some(Refusal::ReadAgain) {
+        let is_at_end = range.1 == Bound::Unbounded;
+        if is_at_end && *refusal == Some(Refusal::ReadAgain) {
             *refusal = Some(Refusal::Read);
         }
         Ok(())
@@ -154,12 +160,13 @@ impl Table for MemoryTable {
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::ALL_KEYS;
     use super::*;
 
     /// All that is in a table.
     fn entries(table: &dyn Table) -> Result<Entries, StoreError> {
         let mut entries = Entries::new();
-        table.scan(&mut |key, value| {
+        table.scan(ALL_KEYS, &mut |key, value| {
             entries.insert(key.to_owned(), value.to_owned());
         })?;
         Ok(entries)

@@ -152,6 +152,11 @@ pub(super) fn batch_keys(picture: &Picture) -> impl Iterator<Item = String> {
     picture.batches.keys().map(|seq| of(prefix::BATCH, seq))
 }
 
+/// Whether it is the key of a batch.
+pub(super) fn is_of_batch(key: &str) -> bool {
+    matches!(key.split_once('/'), Some((prefix::BATCH, _)))
+}
+
 /// The keys of what a record has changed; none where the whole must be compared.
 pub(super) fn changed_by(record: &Record) -> Option<Vec<String>> {
     let mut keys = Vec::new();

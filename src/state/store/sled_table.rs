@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::table::{Changes, StoreError, Table, Tables};
+use super::table::{Changes, KeyRange, StoreError, Table, Tables};
 use crate::disk::Disk;
 
 /// What sled may keep of its pages in memory, in bytes.
@@ -92,9 +92,13 @@ impl SledTable {
 }
 
 impl Table for SledTable {
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+    fn scan(
+        &self,
+        range: KeyRange<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), StoreError> {
         self.with(|db| {
-            for entry in db.iter() {
+            for entry in db.range::<&[u8], _>(range) {
                 let (key, value) = entry?;
                 visit(&key, &value);
             }

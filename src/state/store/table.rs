@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Bound;
 use std::path::Path;
 
 use crate::disk::Disk;
@@ -17,12 +18,22 @@ pub trait Tables: fmt::Debug + Send + Sync {
 
 /// Keys with their values, on disk.
 pub trait Table: fmt::Debug + Send + Sync {
-    /// Visits all keys, in their order, with their values.
-    fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
+    /// Visits the keys of a range, in their order, with their values.
+    fn scan(
+        &self,
+        range: KeyRange<'_>,
+        visit: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), StoreError>;
     /// Makes changes, all or none: when this returns they are durable; when it fails, they may be
     /// made or not.
     fn apply(&self, changes: &Changes) -> Result<(), StoreError>;
 }
+
+/// From where to where.
+pub type KeyRange<'k> = (Bound<&'k [u8]>, Bound<&'k [u8]>);
+
+/// All keys.
+pub(super) const ALL_KEYS: KeyRange<'static> = (Bound::Unbounded, Bound::Unbounded);
 
 /// What is to become of some keys: a value, or none. A later change of a key takes the place of an
 /// earlier one.

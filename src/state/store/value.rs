@@ -49,11 +49,6 @@ impl Values {
         self.hashes.get(key) == Some(&hash(key, value))
     }
 
-    /// Whether the key has one.
-    pub(super) fn has_key(&self, key: &str) -> bool {
-        self.hashes.contains_key(key)
-    }
-
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         self.hashes.keys().map(String::as_str)
     }
@@ -71,22 +66,13 @@ impl Values {
         })
     }
 
-    pub(super) fn change(&mut self, changes: &ValueChanges) {
-        for (key, value) in changes {
-            match value {
-                Some(value) => self.put(key, value),
-                None => self.remove(key),
-            }
-        }
-    }
-
     pub(super) fn put(&mut self, key: &str, value: &[u8]) {
         let hash = hash(key, value);
         let before = self.hashes.insert(key.to_owned(), hash);
         self.fingerprint ^= before.unwrap_or(0) ^ hash;
     }
 
-    fn remove(&mut self, key: &str) {
+    pub(super) fn remove(&mut self, key: &str) {
         self.fingerprint ^= self.hashes.remove(key).unwrap_or(0);
     }
 }
@@ -138,14 +124,16 @@ mod tests {
             let mut states = vec![(values.clone(), there.clone())];
             for step in steps {
                 let expected = values.fingerprint_with(&step);
-                values.change(&step);
-                prop_assert_eq!(values.fingerprint(), expected);
                 for (key, value) in step {
-                    match value {
-                        Some(value) => drop(there.insert(key, value)),
-                        None => drop(there.remove(&key)),
+                    if let Some(value) = value {
+                        values.put(&key, &value);
+                        there.insert(key, value);
+                    } else {
+                        values.remove(&key);
+                        there.remove(&key);
                     }
                 }
+                prop_assert_eq!(values.fingerprint(), expected);
                 states.push((values.clone(), there.clone()));
             }
             let mut anew = Values::default();
