@@ -91,7 +91,7 @@ mod tests {
                 let outline = outline((*bytes)?);
                 Some((*seq, outline))
             });
-            let mut places = Places::from_iter(before);
+            let mut places: Places = before.collect();
             for (seq, bytes) in steps {
                 match bytes {
                     Some(bytes) => places.insert(seq, outline(bytes)),

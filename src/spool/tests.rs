@@ -405,7 +405,7 @@ fn files_that_are_set_aside_are_passed_over_and_come_back() {
 
 /// What the ledger knows of a batch that is owed.
 fn owed(head: &BatchHead) -> BatchPicture {
-    BatchPicture::default().made_of(head.source())
+    BatchPicture::default().made_of(head.source().as_ref())
 }
 
 #[test]

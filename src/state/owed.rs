@@ -49,6 +49,7 @@ impl OwedBatches {
 
     /// Adds a batch.
     pub(super) fn insert(&mut self, seq: u64, batch: Arc<BatchPicture>) {
+        let batch = batch.complete();
         self.remove(seq);
         self.sums.add(seq, &batch);
         self.batches.insert(seq, batch);
@@ -170,6 +171,47 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// What other versions write of a batch: without an outline, and in other words.
+    #[test]
+    fn a_batch_is_the_same_in_whatever_words() {
+        let read = |batch: &str| {
+            let owed: OwedBatches = serde_json::from_str(&format!("{{\"7\":{batch}}}")).unwrap();
+            Arc::clone(&owed[&7])
+        };
+        let key = r#""key":{"service":"s","collection":"c"}"#;
+        let content = r#""content":{"staged_at":"2026-03-01T12:00:00Z","window_end":"2026-03-01T11:00:00Z",
+            "files":[{"name":"f","events":3,"bytes":100,"crc32":"0a0b0c0d"}]}"#;
+        let rest = r#""origin":"replay","window":null"#;
+        let before = r#"{"events":3,"outputs":["o"]"#;
+        let old = read(&format!("{before},\"source\":{{{rest},{content},{key}}}}}"));
+        let outline = old.outline().unwrap();
+        assert_eq!((outline.bytes, outline.is_copy), (100, true));
+        assert_eq!(outline.staged_at.to_rfc3339(), "2026-03-01T12:00:00+00:00");
+        assert_eq!(old.key().unwrap().to_string(), "s/c");
+        let source = old.source().unwrap();
+        assert_eq!(source.content.files.len(), 1);
+        let written = BatchPicture {
+            events: 3,
+            outputs: vec!["o".to_owned()].into(),
+            ..BatchPicture::default()
+        };
+        let written = written.made_of(Some(&source));
+        assert_eq!(*old, written);
+        let again = read(&serde_json::to_string(&written).unwrap());
+        assert_eq!(*again, written);
+        let other = read(&format!(
+            "{before},\"source\":{{{rest},{content},\"key\":{{\"service\":\"s\",\"collection\":\"d\"}}}}}}"
+        ));
+        assert_ne!(*other, written);
+        // What nobody can read costs nothing else.
+        let unknown = read(&format!(
+            "{before},\"source\":{{\"of\":\"another version\"}}}}"
+        ));
+        assert_eq!((unknown.source(), unknown.outline()), (None, None));
+        assert_eq!(unknown.events, 3);
+        assert!(unknown.outputs.contains("o"));
+    }
 
     /// What the batches come to, counted one by one.
     fn counted(owed: &OwedBatches) -> (BTreeMap<String, OwedSum>, BTreeSet<u64>) {

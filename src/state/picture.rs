@@ -130,10 +130,10 @@ pub struct RemovedLines {
 impl BatchPicture {
     /// The same, of which it is known what it is made of.
     #[must_use]
-    pub fn made_of(self, source: Option<BatchSource>) -> Self {
+    pub fn made_of(self, source: Option<&BatchSource>) -> Self {
         Self {
-            outline: source.as_ref().map(BatchOutline::from),
-            source: source.as_ref().and_then(WrittenSource::of),
+            outline: source.map(BatchOutline::from),
+            source: source.and_then(WrittenSource::of),
             ..self
         }
     }
@@ -153,7 +153,17 @@ impl BatchPicture {
     /// What of it is asked for all the time; none if the ledger does not say what it is made of.
     #[must_use]
     pub fn outline(&self) -> Option<BatchOutline> {
-        self.outline.or_else(|| Some((&self.source()?).into()))
+        self.outline
+    }
+
+    /// An older version has not written the outline.
+    pub(super) fn complete(mut self: Arc<Self>) -> Arc<Self> {
+        if self.outline.is_none()
+            && let Some(source) = self.source()
+        {
+            Arc::make_mut(&mut self).outline = Some(BatchOutline::from(&source));
+        }
+        self
     }
 
     /// What became of the events that an output has done with so far: a dead letter that was
@@ -361,7 +371,7 @@ impl Picture {
     /// Takes in a record that may bring a batch.
     fn apply_batch(&mut self, number: u64, at: DateTime<Utc>, record: &Record) {
         if let Some(brought) = record.brings() {
-            self.added(&brought, BatchSource::of(record));
+            self.added(&brought, BatchSource::of(record).as_ref());
         }
         match record {
             Record::Polled {
@@ -465,7 +475,7 @@ impl Picture {
     }
 
     /// A batch is here.
-    fn added(&mut self, brought: &Brought<'_>, source: Option<BatchSource>) {
+    fn added(&mut self, brought: &Brought<'_>, source: Option<&BatchSource>) {
         self.next_seq = self.next_seq.max(brought.seq + 1);
         if !brought.outputs.is_empty() {
             let batch = BatchPicture {

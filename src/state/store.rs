@@ -1,10 +1,11 @@
 //! The current picture in a table, and the cursors inside batches.
 //!
 //! The ledger is the truth for the picture: sled 0.34 opens a damaged file without an error and may
-//! show an older state, or a part of one. So the table is read once, in full: all but its batches when it is
-//! opened, and these when they are needed, or behind the start. What it says is compared with its
-//! checksums, its fingerprint and the ledger, and from then on it is only written. What it must hold is known from the picture, and from the cursors, which are kept
-//! here: a table that breaks is made anew from there, and nothing is lost.
+//! show an older state, or a part of one. So the table is read once, in full: all but its batches when it
+//! is opened, and these when they are needed, or behind the start. What it says is compared with its
+//! checksums, its fingerprint and the ledger, and from then on it is only written. What it must hold is
+//! known from the picture, and from the cursors, which are kept here: a table that breaks is made anew
+//! from there, and nothing is lost.
 
 mod held;
 mod looking;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,9 @@ const OTHER_KEYS: [KeyRange<'static>; 2] = [
 ];
 /// The key of the [`Summary`].
 const SUMMARY: &str = "summary";
+/// Who runs has all that the store must hold in memory, and makes it anew when the disk could not read it for
+/// so long.
+const UNREADABLE_WAIT: Duration = Duration::from_secs(120);
 /// More damaged keys than this are not named one by one.
 const NAMED_KEYS: usize = 10;
 
@@ -102,14 +107,17 @@ pub(super) struct Store {
     strange: Vec<Vec<u8>>,
     /// How often it was moved to `quarantine` and made anew.
     set_aside: u64,
+    /// Since when it cannot be opened and read, where that is so.
+    unreadable_since: Option<Instant>,
 }
 
-/// What was found when the store was opened.
+/// What was found when the store was opened, as far as it was read.
 #[derive(Debug)]
 pub(super) enum Found {
     /// Nothing at all.
     Nothing,
-    /// The whole [picture](Store::picture) as of some record.
+    /// The whole picture as of some record: that its batches are whole too is seen when it is
+    /// [asked for](Store::picture).
     Whole {
         /// The number of that record.
         number: u64,
@@ -175,14 +183,15 @@ impl Store {
             unwritten: BTreeSet::new(),
             strange: Vec::new(),
             set_aside: 0,
-        };
-        let is_given_up = |error: &io::Error| {
-            disk::is_unreadable(error) && can_be_made_anew && storage.disk.gives_up_unreadable()
+            unreadable_since: None,
         };
         let mut taken_in = TakenIn::default();
         match store.read_table(&mut taken_in) {
             Ok(()) => {}
-            Err(StoreError::Io(error)) if disk::is_the_machines(&error) && !is_given_up(&error) => {
+            Err(StoreError::Io(error))
+                if disk::is_the_machines(&error)
+                    && !(can_be_made_anew && store.is_given_up(&error)) =>
+            {
                 return Err(error.into());
             }
             Err(error) => {
@@ -210,12 +219,14 @@ impl Store {
     fn read_table(&mut self, taken_in: &mut TakenIn) -> Result<(), StoreError> {
         let table = self.storage.tables.open(&self.path)?;
         for range in OTHER_KEYS {
-            table.scan(range, &mut |key, value| self.take_in(taken_in, key, value))?;
+            table.scan(range, &mut |key, value| {
+                self.take_in(taken_in, key, value);
+            })?;
         }
         match taken_in.batches_that_can_wait(self.held.fingerprints()) {
             Some(fingerprint) => self.held.leave_batches(fingerprint),
             None => table.scan(BATCH_KEYS, &mut |key, value| {
-                self.take_in(taken_in, key, value)
+                self.take_in(taken_in, key, value);
             })?,
         }
         self.table = Some(table);
@@ -235,36 +246,49 @@ impl Store {
         let scanned = table.scan(BATCH_KEYS, &mut |key, value| {
             self.take_in(&mut taken_in, key, value);
         });
-        self.table = Some(table);
         if let Err(error) = scanned {
             self.held.leave_batches(fingerprint);
             return Err(error);
         }
+        self.table = Some(table);
         let damaged = taken_in.damaged;
         let is_whole = damaged.is_empty() && self.held.fingerprints().batches == fingerprint;
         if !is_whole {
             tracing::warn!(
                 store = %self.path.display(),
-                damaged = damaged.len(),
-                "what the store has of batches is damaged, or not of the same time as the rest: it is made \
-                 anew from the ledger"
+                values = damaged.len(),
+                keys = named(&damaged),
+                "what the store has of batches is damaged, or not of the same time as the rest: it does not \
+                 count, and is made anew from the ledger"
             );
         }
         self.unwritten.extend(damaged);
         Ok(is_whole)
     }
 
-    /// From here on it is known what the table holds of batches. What cannot be read of it is written again.
-    fn know_batches(&mut self) {
-        if let Err(error) = self.read_batches() {
-            tracing::debug!(
+    /// From here on it is known what the table holds of batches. What cannot be read of it is written again:
+    /// the table is opened again for that. Tells whether nothing is wrong with it.
+    fn know_batches(&mut self) -> bool {
+        self.read_batches().unwrap_or_else(|error| {
+            tracing::warn!(
                 %error,
                 store = %self.path.display(),
-                "the batches in the store cannot be read; it is opened again, and written whole"
+                "the batches in the store cannot be read; it is opened again, and written whole. Look at the \
+                 disk"
             );
             self.table = None;
             self.held.forget_batches();
+            false
+        })
+    }
+
+    /// Whether it was waited for long enough for what cannot be read: by the start, or since it is so.
+    fn is_given_up(&mut self, error: &io::Error) -> bool {
+        if !disk::is_unreadable(error) {
+            return false;
         }
+        let since = *self.unreadable_since.get_or_insert_with(Instant::now);
+        self.storage.disk.gives_up_unreadable() || since.elapsed() >= UNREADABLE_WAIT
     }
 
     /// What was taken in of a table that could not be read to its end counts as not there.
@@ -322,11 +346,10 @@ impl Store {
             return Found::Nothing;
         }
         if !damaged.is_empty() {
-            let keys = damaged.iter().take(NAMED_KEYS).map(String::as_str);
             tracing::warn!(
                 store = %self.path.display(),
                 values = damaged.len(),
-                keys = keys.collect::<Vec<_>>().join(", "),
+                keys = named(&damaged),
                 "values in the store are damaged: they count as nothing done and are removed; what \
                  they told of open batches is sent again"
             );
@@ -431,9 +454,12 @@ impl Store {
     /// read can wait where this version has brought the table up to the picture's record, and all else is
     /// the same: they change with records alone.
     pub(super) fn rebuild(&mut self, picture: &Picture) -> Result<(), StoreError> {
-        let changes = self.differing(picture, picture_values::keys(picture));
-        let can_wait = self.held.unread_batches().is_some() && changes.is_empty();
-        if can_wait && self.is_of_the_record_of(picture) {
+        let can_wait = self.held.unread_batches().is_some() && self.is_of_the_record_of(picture);
+        if can_wait
+            && self
+                .differing(picture, picture_values::keys(picture))
+                .is_empty()
+        {
             return Ok(());
         }
         self.rebuild_with_batches(picture)
@@ -448,11 +474,11 @@ impl Store {
     }
 
     fn rebuild_with_batches(&mut self, picture: &Picture) -> Result<(), StoreError> {
-        self.know_batches();
+        let is_whole = self.know_batches();
         let batches = picture_values::batch_keys(picture);
         let all = picture_values::keys(picture).chain(batches);
         let changes = self.differing(picture, all);
-        if changes.is_empty() && self.is_of_the_record_of(picture) {
+        if is_whole && changes.is_empty() && self.is_of_the_record_of(picture) {
             return Ok(());
         }
         self.bring(&changes, picture)
@@ -597,7 +623,11 @@ impl Store {
         self.table = None;
         let found = match self.open_again() {
             Ok(found) => found,
-            Err(StoreError::Io(error)) if disk::is_the_machines(&error) => return Err(error.into()),
+            Err(StoreError::Io(error))
+                if disk::is_the_machines(&error) && !self.is_given_up(&error) =>
+            {
+                return Err(error.into());
+            }
             Err(error) => {
                 tracing::error!(
                     %error,
@@ -634,6 +664,7 @@ impl Store {
     fn is_written(&mut self) {
         self.unwritten.clear();
         self.strange.clear();
+        self.unreadable_since = None;
     }
 
     /// The changes in the table's own form, with the summary of what there will be.
@@ -707,6 +738,11 @@ impl Store {
     }
 }
 
+/// The first of some keys.
+fn named(keys: &[String]) -> String {
+    keys.get(..NAMED_KEYS).unwrap_or(keys).join(", ")
+}
+
 fn in_words(fingerprint: u64) -> String {
     format!("{fingerprint:016x}")
 }
@@ -758,7 +794,12 @@ fn is_open_cursor(key: &str, picture: &Picture) -> bool {
 
 /// Puts a value into a table as another version might: all checksums are right.
 #[cfg(test)]
-pub(super) fn with_foreign(entries: &mut BTreeMap<Vec<u8>, Vec<u8>>, key: &str, json: &[u8]) {
+pub(super) fn with_foreign(
+    entries: &mut BTreeMap<Vec<u8>, Vec<u8>>,
+    version: &str,
+    key: &str,
+    json: &[u8],
+) {
     entries.insert(key.as_bytes().to_vec(), value::encode(key, json));
     let mut values = Values::default();
     for (key, bytes) in entries.iter() {
@@ -774,7 +815,7 @@ pub(super) fn with_foreign(entries: &mut BTreeMap<Vec<u8>, Vec<u8>>, key: &str, 
     if let Some(mut summary) = summary {
         summary.fingerprint = in_words(values.fingerprint());
         summary.fingerprint_of_batches = None;
-        summary.version = "another".to_owned();
+        summary.version = version.to_owned();
         *bytes = value::encode(SUMMARY, &self::json(&summary));
     }
 }

@@ -302,6 +302,8 @@ fn a_store_that_tells_another_story_up_to_the_same_record_is_brought_up() {
     }
 }
 
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// There may be thousands: a start does not wait for them.
 #[test]
 fn batches_in_the_store_are_read_behind_the_start_or_when_one_changes() {
@@ -317,17 +319,12 @@ fn batches_in_the_store_are_read_behind_the_start_or_when_one_changes() {
     elsewhere.tables.change(&elsewhere.store(), |entries| {
         old = entries[b"batch/1".as_slice()].clone();
     });
-    let damages: [fn(&mut BTreeMap<Vec<u8>, Vec<u8>>, &[u8]); 4] = [
-        |entries, old| drop(entries.insert(b"batch/1".to_vec(), old.to_vec())),
-        |entries, _| {
-            *entries
-                .get_mut(b"batch/2".as_slice())
-                .unwrap()
-                .last_mut()
-                .unwrap() ^= 1
-        },
-        |entries, _| drop(entries.remove(b"batch/3".as_slice()).unwrap()),
-        |entries, old| drop(entries.insert(b"batch/\xff".to_vec(), old.to_vec())),
+    let old = &old;
+    let damages: [&dyn Fn(&mut Entries); 4] = [
+        &|entries| drop(entries.insert(b"batch/1".to_vec(), old.clone())),
+        &|entries| entries.get_mut(b"batch/2".as_slice()).unwrap()[0] ^= 1,
+        &|entries| drop(entries.remove(b"batch/3".as_slice()).unwrap()),
+        &|entries| drop(entries.insert(b"batch/\xff".to_vec(), old.clone())),
     ];
     for (way, read) in reads.iter().enumerate() {
         for damage in damages {
@@ -337,7 +334,7 @@ fn batches_in_the_store_are_read_behind_the_start_or_when_one_changes() {
             drop(state);
             fixture
                 .tables
-                .change(&fixture.store(), |entries| damage(entries, &old));
+                .change(&fixture.store(), |entries| damage(entries));
             let logs = Logs::capture();
             let state = fixture.open().unwrap();
             assert_eq!(logs.take_alarms(), [], "nobody has read them");
@@ -533,6 +530,56 @@ fn a_store_that_stays_unreadable_is_made_anew_if_the_ledger_tells_all() {
     assert!(told[0].text.contains("moved to quarantine/"), "{told:?}");
     drop(state);
     assert_told(&fixture.open().unwrap(), &before, "as ever");
+}
+
+/// All that the store must hold is in memory by then.
+#[test]
+fn batches_in_the_store_that_stay_unreadable_are_made_anew_with_all_else() {
+    for is_behind in [false, true] {
+        let (fixture, _) = Fixture::with(&[polled(1), polled(2)]);
+        let state = fixture.open().unwrap();
+        state.keep_work("o", &delivered(3)).unwrap();
+        if is_behind {
+            fixture.tables.refuse(Some(Refusal::Write));
+            state.append(at(50), &polled(3)).unwrap();
+        }
+        let before = state.look(Picture::clone);
+        drop(state);
+        fixture.tables.refuse(Some(Refusal::BadBatches));
+        // It may pass.
+        let opened = fixture.open();
+        assert_eq!(opened.is_err(), is_behind);
+        if let Ok(state) = opened {
+            state.keep_work("p", &delivered(2)).unwrap();
+            state.compare_stored_batches();
+            state.keep_work("p", &delivered(3)).unwrap_err();
+            fixture.tables.refuse(None);
+            state.keep_work("p", &delivered(3)).unwrap();
+            let low = |output| state.progress(output, 1).cursor.low();
+            assert_eq!((low("o"), low("p")), (3, 3));
+            drop(state);
+            assert_eq!(fixture.stored(), before, "it is written whole");
+            fixture.tables.refuse(Some(Refusal::BadBatches));
+        }
+        let logs = Logs::capture();
+        let state = fixture
+            .open_on(Disk::machine().giving_up_unreadable())
+            .unwrap();
+        state.compare_stored_batches();
+        state.keep_work("p", &delivered(4)).unwrap();
+        let told = logs.take_alarms();
+        assert!(
+            told.iter().any(|line| line.text.contains("made anew")),
+            "{told:?}"
+        );
+        let picture = state.look(Picture::clone);
+        assert_eq!(picture.batches, before.batches);
+        drop(state);
+        assert_eq!(fixture.stored(), picture);
+        let state = fixture.open().unwrap();
+        let low = |output| state.progress(output, 1).cursor.low();
+        assert_eq!((low("o"), low("p")), (3, 4), "no cursor is lost");
+    }
 }
 
 #[test]
@@ -777,7 +824,14 @@ fn who_waits_for_the_state_holds_up_nobody_else() {
 #[test]
 fn what_another_version_has_put_into_the_store_costs_nothing() {
     let damaged = |fixture: &Fixture| fixture.edit(|lines| lines[1][30] ^= 1);
-    for (more, is_ledger_damaged) in [(None, false), (Some("invented/1"), false), (None, true)] {
+    let cases = [
+        (None, false, "another"),
+        // One that read batches with all else.
+        (None, false, env!("CARGO_PKG_VERSION")),
+        (Some("invented/1"), false, "another"),
+        (None, true, "another"),
+    ];
+    for (more, is_ledger_damaged, version) in cases {
         let is_doubtful = is_ledger_damaged;
         let (fixture, before) = Fixture::with(&[polled(1), polled(2)]);
         let state = fixture.open().unwrap();
@@ -785,9 +839,9 @@ fn what_another_version_has_put_into_the_store_costs_nothing() {
         drop(state);
         // Its checksum is right, and so is the fingerprint of all.
         fixture.tables.change(&fixture.store(), |entries| {
-            store::with_foreign(entries, "batch/1", b"{\"of another version\":1}");
+            store::with_foreign(entries, version, "batch/1", b"{\"of another version\":1}");
             if let Some(key) = more {
-                store::with_foreign(entries, key, b"1");
+                store::with_foreign(entries, version, key, b"1");
             }
         });
         if is_ledger_damaged {

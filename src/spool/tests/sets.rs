@@ -80,7 +80,7 @@ fn one_whose_batch_has_a_damaged_head_is_found_by_what_the_ledger_knows() {
     let head = spool.head(seq).unwrap();
     drop(spool);
     fs::write(scene.ready(seq).join("batch.json"), "{").unwrap();
-    let owed = BatchPicture::default().made_of(head.source());
+    let owed = BatchPicture::default().made_of(head.source().as_ref());
     let owed = |_| Some(Arc::new(owed.clone()));
     let spool = Spool::open(&Disk::machine(), &scene.config, owed, &[key()]).unwrap();
     assert_eq!(new(&spool, &[1]), 0);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +32,8 @@ pub(crate) enum Refusal {
     Damaged,
     /// To open, until it is set aside: the disk cannot read it.
     BadSector,
+    /// To read its batches, until it is set aside: the disk cannot read them.
+    BadBatches,
 }
 
 #[derive(Debug, Default)]
@@ -105,7 +107,7 @@ impl Tables for MemoryTables {
     fn set_aside(&self, _: &Disk, path: &Path, _: &Path) -> io::Result<()> {
         let mut kept = self.lock();
         kept.tables.remove(path);
-        let goes_with_it = [Refusal::Damaged, Refusal::BadSector];
+        let goes_with_it = [Refusal::Damaged, Refusal::BadSector, Refusal::BadBatches];
         kept.refusal = kept
             .refusal
             .filter(|refusal| !goes_with_it.contains(refusal));
@@ -130,6 +132,9 @@ impl Table for MemoryTable {
         range: KeyRange<'_>,
         visit: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<(), StoreError> {
+        if RangeBounds::<[u8]>::contains::<[u8]>(&range, b"batch/") {
+            self.tables.refused(&[Refusal::BadBatches])?;
+        }
         self.look(|entries| {
             for (key, value) in entries.range::<[u8], _>(range) {
                 visit(key, value);

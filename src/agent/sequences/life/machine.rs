@@ -68,6 +68,12 @@ impl Life {
         for _ in 0..MAX_STARTS {
             let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
             let built = Agent::build_on(self.config.clone(), clock, &self.storage);
+            // What the agent does behind its start, if it comes so far. The sequence stays what it is.
+            if let Ok(agent) = &built
+                && self.random.clone().bool()
+            {
+                agent.house().state.compare_stored_batches();
+            }
             if let Ok(agent) = &built
                 && let Err(error) =
                     repair::check_heads(agent.house(), &agent.house().spool.numbers())
