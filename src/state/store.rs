@@ -34,8 +34,6 @@ use crate::storage::Storage;
 use held::{Fingerprints, Held};
 use picture_values::{Counters, json, parse};
 use value::ValueChanges;
-#[cfg(test)]
-use value::Values;
 
 pub use looking::LookingTables;
 pub use sled_table::SledTables;
@@ -149,15 +147,14 @@ struct TakenIn {
 }
 
 impl TakenIn {
-    /// The fingerprint of the batches, which nobody has read; none if they must be: another version has
-    /// written them, or something else is not as it was written.
+    /// The fingerprint of the batches, which nobody has read; none if they must be: something else is not
+    /// as it was written, or a version has written it that read all at once.
     fn batches_that_can_wait(&self, others: Fingerprints) -> Option<u64> {
         let summary = self.summary.as_ref()?;
         let batches = summary.fingerprint_of_batches.as_ref()?;
         let batches = u64::from_str_radix(batches, 16).ok()?;
         let is_told = in_words(others.all ^ batches) == summary.fingerprint;
-        let is_of_this_version = summary.version == VERSION;
-        (self.damaged.is_empty() && is_of_this_version && is_told).then_some(batches)
+        (self.damaged.is_empty() && is_told).then_some(batches)
     }
 }
 
@@ -801,11 +798,11 @@ pub(super) fn with_foreign(
     json: &[u8],
 ) {
     entries.insert(key.as_bytes().to_vec(), value::encode(key, json));
-    let mut values = Values::default();
+    let mut held = Held::default();
     for (key, bytes) in entries.iter() {
         let name = str::from_utf8(key).unwrap_or_default();
         if let Some(json) = value::decode(name, bytes).filter(|_| name != SUMMARY) {
-            values.put(name, json);
+            held.put(name, json);
         }
     }
     let Some(bytes) = entries.get_mut(SUMMARY.as_bytes()) else {
@@ -813,8 +810,10 @@ pub(super) fn with_foreign(
     };
     let summary = value::decode(SUMMARY, bytes).and_then(parse::<Summary>);
     if let Some(mut summary) = summary {
-        summary.fingerprint = in_words(values.fingerprint());
-        summary.fingerprint_of_batches = None;
+        let fingerprints = held.fingerprints();
+        summary.fingerprint = in_words(fingerprints.all);
+        let is_another = version != VERSION;
+        summary.fingerprint_of_batches = is_another.then(|| in_words(fingerprints.batches));
         summary.version = version.to_owned();
         *bytes = value::encode(SUMMARY, &self::json(&summary));
     }
