@@ -117,15 +117,12 @@ fn owed_events(house: &House, event: &EventPlace) -> Option<u64> {
 /// Events of batches that are owed, whose letters a person has dealt with already.
 fn removed_lines(picture: &Picture) -> Vec<EventPlace> {
     let mut places = Vec::new();
-    for seq in picture.batches.unusual() {
-        let Some(batch) = picture.batches.get(seq) else {
-            continue;
-        };
+    for (seq, batch) in picture.batches.unusual_batches() {
         for (output, removed) in &batch.removed {
             let lines = removed.dropped.lines().chain(removed.retried.lines());
             places.extend(lines.map(|line| EventPlace {
                 output: output.clone(),
-                seq: *seq,
+                seq,
                 line,
             }));
         }

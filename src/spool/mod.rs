@@ -633,30 +633,37 @@ impl Spool {
         }
         // Whoever is asked finds the next beside the one before.
         numbers.sort_unstable();
+        // There may be thousands, and mostly nothing is compared.
+        let may_have_set = !compared.is_empty();
         let found = numbers.into_iter().filter_map(|seq| {
-            let Some(batch) = self.find_batch(seq, owed(seq)) else {
+            let Some((outline, key)) = self.find_batch(seq, owed(seq), may_have_set) else {
                 headless.push(batch_name(seq));
                 return None;
             };
-            // There may be thousands, and mostly nothing is compared.
-            if !compared.is_empty()
-                && let Some(key) = batch.key().and_then(|key| compared.get(&key).cloned())
-            {
+            if let Some(key) = key.and_then(|key| compared.get(&key).cloned()) {
                 unadopted_sets.insert(seq, key);
             }
-            Some((seq, batch.outline()))
+            Some((seq, outline))
         });
         *self.lock() = found.collect();
         Ok(())
     }
 
-    /// What is known of a batch whose folder is there; none if nothing is.
-    fn find_batch(&self, seq: u64, owed: Option<Arc<BatchPicture>>) -> Option<FoundBatch> {
-        let owed = owed.and_then(|batch| Some(FoundBatch::Owed(batch.outline()?, batch)));
-        owed.or_else(|| {
-            let head = BatchHead::read(&self.disk, &self.folder(seq)).ok()?;
-            (head.seq == seq).then(|| FoundBatch::Read(Box::new(head)))
-        })
+    /// What is known of a batch whose folder is there; none if nothing is. Its collection is told where a
+    /// set of it may be there.
+    fn find_batch(
+        &self,
+        seq: u64,
+        owed: Option<Arc<BatchPicture>>,
+        may_have_set: bool,
+    ) -> Option<(BatchOutline, Option<CollectionKey>)> {
+        if let Some(batch) = owed
+            && let Some(outline) = batch.outline()
+        {
+            return Some((outline, may_have_set.then(|| batch.key()).flatten()));
+        }
+        let head = BatchHead::read(&self.disk, &self.folder(seq)).ok()?;
+        (head.seq == seq).then(|| (head.outline(), Some(head.key())))
     }
 
     fn unadopted_sets(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<CollectionKey>>> {
@@ -671,30 +678,6 @@ impl Spool {
 
     fn lock(&self) -> MutexGuard<'_, Places> {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a start finds in place.
-enum FoundBatch {
-    /// The ledger knows it.
-    Owed(BatchOutline, Arc<BatchPicture>),
-    /// Its head tells.
-    Read(Box<BatchHead>),
-}
-
-impl FoundBatch {
-    fn outline(&self) -> BatchOutline {
-        match self {
-            Self::Owed(outline, _) => *outline,
-            Self::Read(head) => head.outline(),
-        }
-    }
-
-    fn key(&self) -> Option<CollectionKey> {
-        match self {
-            Self::Owed(_, batch) => batch.key(),
-            Self::Read(head) => Some(head.key()),
-        }
     }
 }
 

@@ -88,8 +88,7 @@ impl BatchPicture {
 impl Picture {
     /// The batches that have damaged files.
     pub(super) fn damaged_batches(&self) -> impl Iterator<Item = (u64, &BatchPicture)> {
-        let unusual = self.batches.unusual().iter();
-        let batches = unusual.filter_map(|seq| Some((*seq, self.batches.get(seq)?.as_ref())));
+        let batches = self.batches.unusual_batches();
         batches.filter(|(_, batch)| batch.damage.is_some())
     }
 

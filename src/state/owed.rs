@@ -47,6 +47,12 @@ impl OwedBatches {
         &self.sums.unusual
     }
 
+    /// The same, each with its number.
+    pub fn unusual_batches(&self) -> impl Iterator<Item = (u64, &BatchPicture)> {
+        let unusual = self.sums.unusual.iter();
+        unusual.filter_map(|seq| Some((*seq, self.batches.get(seq)?.as_ref())))
+    }
+
     /// Adds a batch.
     pub(super) fn insert(&mut self, seq: u64, batch: Arc<BatchPicture>) {
         let batch = batch.complete();
