@@ -15,6 +15,8 @@ pub(super) struct Lines {
     /// How many there were.
     count: usize,
     text: Vec<u8>,
+    /// The last one had no line break.
+    is_over: bool,
 }
 
 /// A line of a segment.
@@ -38,17 +40,20 @@ impl Lines {
             ),
             count: 0,
             text: Vec::new(),
+            is_over: false,
         })
     }
 
-    /// The next line, as long as there is one.
+    /// The next line, as long as there is one. What is written meanwhile behind a line that had no end
+    /// is the rest of it, and no line.
     pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         self.text.clear();
-        if self.file.read_until(b'\n', &mut self.text)? == 0 {
+        if self.is_over || self.file.read_until(b'\n', &mut self.text)? == 0 {
             return Ok(None);
         }
         self.count += 1;
         let ended = self.text.strip_suffix(b"\n");
+        self.is_over = ended.is_none();
         Ok(Some(Line {
             number: self.count,
             text: ended.unwrap_or(&self.text),
@@ -62,6 +67,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::disk;
 
     #[test]
     fn lines_come_with_their_numbers_and_the_last_may_lack_its_end() {
@@ -78,5 +84,24 @@ mod tests {
         assert_eq!(lines.next().unwrap(), Some(line(2, "", true)));
         assert_eq!(lines.next().unwrap(), Some(line(3, "third", false)));
         assert_eq!(lines.next().unwrap(), None);
+    }
+    /// Half of a line is seen while it is written where a page of the file ends in it.
+    #[test]
+    fn the_rest_of_a_line_that_is_being_written_is_no_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        fs::write(&path, "first\nsec").unwrap();
+        let disk = Disk::machine();
+        let mut lines = Lines::open(&disk, &path).unwrap();
+        assert!(lines.next().unwrap().unwrap().is_ended);
+        assert!(!lines.next().unwrap().unwrap().is_ended);
+        disk::append(&mut *disk.append_file(&path).unwrap(), b"ond\nthird\n").unwrap();
+        assert_eq!(lines.next().unwrap(), None);
+        let mut again = Lines::open(&disk, &path).unwrap();
+        let mut count = 0;
+        while again.next().unwrap().is_some_and(|line| line.is_ended) {
+            count += 1;
+        }
+        assert_eq!(count, 3);
     }
 }
