@@ -69,9 +69,10 @@ def measure(folder):
 
 
 def configure(file, service, collector, window=None, lookback="30d", spool="2GiB", **how):
-    """Writes a configuration between the two; its state lies beside it."""
+    """Writes a configuration between the two; its state lies beside it, if nothing else is said."""
     window = f'max_window = "{window}"' if window else ""
-    text = SERVICE.format(state=file.with_suffix(".state"), window=window, lookback=lookback, spool=spool, **service, **how)
+    how = {"state": file.with_suffix(".state"), **how}
+    text = SERVICE.format(window=window, lookback=lookback, spool=spool, **service, **how)
     text += OUTPUT.format(hec=collector["url"], token=collector["token"])
     file.write_text(text)
     file.chmod(0o600)
