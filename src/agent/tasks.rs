@@ -12,6 +12,9 @@ use crate::poller::{Asked, Place, Places, Poller, Questions};
 use crate::repair;
 use crate::wake::{Wake, told_to_stop};
 
+/// What is checked behind a start, which may be thousands of batches, does not stand in the way of the first
+/// polls.
+const CHECKS_DELAY: Duration = Duration::from_secs(5);
 /// How often the archive is looked through for what is too old.
 const JANITOR_INTERVAL: Duration = Duration::from_secs(3600);
 /// So many heads of batches are checked before it is seen whether the agent is to stop.
@@ -107,12 +110,16 @@ pub(super) async fn run_forwarder(
 }
 
 pub(super) async fn keep_house(house: House, is_watched: bool, mut stopped: watch::Receiver<bool>) {
-    tokio::task::block_in_place(|| house.state.compare_stored_batches());
     if is_watched {
         tokio::task::block_in_place(|| admin::remember(&house));
     }
+    tidy(&house);
+    tokio::select! {
+        () = told_to_stop(&mut stopped) => return,
+        () = tokio::time::sleep(CHECKS_DELAY) => {}
+    }
+    tokio::task::block_in_place(|| house.state.compare_stored_batches());
     loop {
-        let now = house.clock.now().utc;
         for numbers in house.spool.numbers().chunks(HEADS_AT_ONCE) {
             if *stopped.borrow() {
                 return;
@@ -126,15 +133,19 @@ pub(super) async fn keep_house(house: House, is_watched: bool, mut stopped: watc
                 );
             }
         }
-        tokio::task::block_in_place(|| {
-            house.spool.evict_archive(now);
-            repair::tidy_quarantine(&house);
-        });
         tokio::select! {
             () = told_to_stop(&mut stopped) => return,
             () = tokio::time::sleep(JANITOR_INTERVAL) => {}
         }
+        tidy(&house);
     }
+}
+
+fn tidy(house: &House) {
+    tokio::task::block_in_place(|| {
+        house.spool.evict_archive(house.clock.now().utc);
+        repair::tidy_quarantine(house);
+    });
 }
 
 async fn after(wake: Wake) {
