@@ -101,7 +101,7 @@ pub(crate) fn with_each_folder(meanwhile: Option<Meanwhile>) {
 }
 
 /// A process begins, and does not know which syncs failed in the one before. Of the ledger it need
-/// not know: it writes on no file that another has begun.
+/// not know: it writes on no file of which it is not told that all syncs were done.
 pub(super) fn begin_process() {
     let is_of_ledger = |path: &PathBuf| path.components().any(|part| part.as_os_str() == "ledger");
     UNSYNCED.with_borrow_mut(|unsynced| unsynced.retain(is_of_ledger));

@@ -20,20 +20,21 @@ use crate::disk::{self, Disk, DiskFile};
 pub use history::HistoryLine;
 pub(super) use history::{history, recent};
 use line::WrittenSnapshot;
+use reading::End;
 pub(super) use reading::Reading;
 
 /// A segment is closed when its records have grown to this: a start reads those of the last one.
 const SEGMENT_BYTES: u64 = 1 << 20;
 /// Or to this part of the snapshot that opens it, if that is more: a large one is not written again for a
-/// few records.
-const SNAPSHOT_SHARE: u64 = 2;
+/// few records, neither by who runs nor by the next start. The sequences' snapshots are small.
+const SNAPSHOT_SHARE: u64 = if cfg!(test) { 1 } else { 8 };
 /// No segment is longer: one is closed when it is full, and a snapshot takes some hundred bytes for each
 /// batch that is owed. Of a longer one nothing is read.
 const MAX_SEGMENT_BYTES: u64 = 256 << 20;
 /// Segments are kept for people to look at, and for who asks what was before, as long as they are not more
 /// than so many of these bytes: the larger the snapshots, the fewer records.
 const KEEP_FULL_SEGMENTS: u64 = 64;
-/// Each start begins one: so many are kept at most.
+/// Nearly each start begins one: so many are kept at most.
 const MAX_SEGMENTS: usize = 64;
 /// The last, and one more in case that its snapshot is damaged.
 const MIN_SEGMENTS: usize = 2;
@@ -48,6 +49,8 @@ pub struct Ledger {
     segment: u64,
     /// None after a failed write: what lies on disk is not known, so a new segment is begun.
     file: Option<Box<dyn DiskFile>>,
+    /// The end that the next record follows: the segment is opened with it.
+    goes_on_behind: Option<End>,
     /// Bytes of the snapshot that opens the segment.
     snapshot_bytes: u64,
     /// Bytes of the records behind it.
@@ -96,15 +99,18 @@ pub enum AppendError {
 
 impl Ledger {
     /// Goes on with the ledger that was read, from what is told now. Where anything is wrong with
-    /// what was read, or `picture` is not what it tells, a new segment is begun.
+    /// what was read, or `picture` is not what it tells, a new segment is begun. The next record begins one
+    /// too, unless that would tell a large snapshot again, and the ledger is known to be durable up to its
+    /// last record (`durable`).
     pub(super) fn go_on(
         disk: &Disk,
         folder: &Path,
         reading: &Reading,
         picture: &Picture,
+        durable: Option<u64>,
         now: DateTime<Utc>,
     ) -> Result<Self, OpenLedgerError> {
-        Self::go_on_with(disk, folder, reading, picture, now, SEGMENT_BYTES)
+        Self::go_on_with(disk, folder, reading, picture, durable, now, SEGMENT_BYTES)
     }
 
     fn go_on_with(
@@ -112,6 +118,7 @@ impl Ledger {
         folder: &Path,
         reading: &Reading,
         picture: &Picture,
+        durable: Option<u64>,
         now: DateTime<Utc>,
         segment_bytes: u64,
     ) -> Result<Self, OpenLedgerError> {
@@ -124,14 +131,20 @@ impl Ledger {
             folder: folder.to_owned(),
             segment: reading.last_segment,
             file: None,
+            goes_on_behind: None,
             snapshot_bytes: 0,
             record_bytes: 0,
             segment_bytes,
             number: picture.number,
         };
-        // The next record begins a segment: what a process wrote that was killed, or whose sync failed,
-        // may not be durable, and no sync of that file can be trusted any more.
         if reading.tells_all(picture.number) {
+            // The next record begins a segment: what a process wrote that was killed, or whose sync failed,
+            // may not be durable, and no sync of that file can be trusted any more.
+            if durable == Some(picture.number) {
+                let end = reading.end_with(picture.number);
+                let has_few = |end: &End| end.record_bytes <= end.snapshot_bytes / SNAPSHOT_SHARE;
+                ledger.goes_on_behind = end.filter(has_few);
+            }
             return Ok(ledger);
         }
         ledger
@@ -141,6 +154,11 @@ impl Ledger {
                 error => io_error(io::Error::other(error)),
             })?;
         Ok(ledger)
+    }
+
+    /// Whether the ledger that was read is known to be durable, or a new segment tells it.
+    pub(super) fn is_durable(&self) -> bool {
+        self.file.is_some() || self.goes_on_behind.is_some()
     }
 
     /// Moves all segments but the open one to a folder in `quarantine`; gives its path.
@@ -165,6 +183,9 @@ impl Ledger {
         record: &Record,
         before: &Picture,
     ) -> Result<u64, AppendError> {
+        if let Some(end) = self.goes_on_behind.take() {
+            self.open_behind(end);
+        }
         if self.file.is_none() || self.is_full() {
             self.begin_segment(now, before)?;
         }
@@ -173,6 +194,26 @@ impl Ledger {
             put_record(file, &line).map_err(serde_json::Error::io)?;
             Ok(line.len() as u64)
         })
+    }
+
+    /// Opens the last segment, unless that cannot be, or somebody has touched it since it was read.
+    fn open_behind(&mut self, end: End) {
+        let path = self.path(self.segment);
+        let opened = self.disk.metadata(&path).and_then(|there| {
+            let is_as_it_was = there.bytes == end.snapshot_bytes + end.record_bytes;
+            let file = is_as_it_was.then(|| self.disk.append_file(&path));
+            file.transpose()
+        });
+        match opened {
+            Ok(file) => self.file = file,
+            Err(error) => tracing::debug!(
+                %error,
+                file = %path.display(),
+                "the ledger's last segment cannot be opened; the next one is begun"
+            ),
+        }
+        self.snapshot_bytes = end.snapshot_bytes;
+        self.record_bytes = end.record_bytes;
     }
 
     /// Whether the segment has as many records as it may.
@@ -188,6 +229,7 @@ impl Ledger {
         picture: &Picture,
     ) -> Result<(), AppendError> {
         self.file = None;
+        self.goes_on_behind = None;
         let segment = self.segment + 1;
         let path = self.path(segment);
         // Whatever becomes of the file, its name is used up.

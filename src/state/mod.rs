@@ -190,11 +190,21 @@ impl State {
             .map_err(store_error)?;
         tell_what_was_found(&reading, &found, way, &picture);
         // Before the store forgets what only it knew.
-        let ledger = Ledger::go_on(disk, &ledger_folder, &reading, &picture, now)?;
+        let ledger = Ledger::go_on(
+            disk,
+            &ledger_folder,
+            &reading,
+            &picture,
+            found.durable(),
+            now,
+        )?;
         // A segment that was begun has used one.
         picture.number = ledger.number();
         let is_lost = matches!(way, Way::Lost | Way::LostButStored) && reading.has_lines;
         let is_set_aside = is_lost && set_aside_segments(&ledger, &quarantine);
+        if ledger.is_durable() {
+            store.note_durable(picture.number);
+        }
         store.rebuild(&picture).map_err(store_error)?;
         Ok(Self {
             disk: disk.clone(),

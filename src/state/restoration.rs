@@ -65,7 +65,7 @@ pub(super) fn tell(
     has_spool: bool,
 ) -> Result<Told, StoreError> {
     let in_store = match found {
-        Found::Whole { number } => Some(*number),
+        Found::Whole { number, .. } => Some(*number),
         Found::Nothing | Found::Doubtful { .. } => None,
     };
     let Some(base) = reading.take_snapshot() else {

@@ -30,7 +30,7 @@ use super::work::{StoredReceipt, WorkChanges};
 use crate::delivery::Progress;
 use crate::storage::Storage;
 use held::Held;
-use picture_values::Counters;
+use picture_values::{Counters, batch_key};
 use value::ValueChanges;
 use work_values::{WorkValues, is_of_work};
 
@@ -66,6 +66,8 @@ pub(super) struct Store {
     held: Held,
     work: WorkValues,
     counters: Counters,
+    /// Up to this record the ledger is known to be durable.
+    durable: u64,
     /// Whether this version has written what lies in the table.
     is_of_this_version: bool,
     /// Keys of which it is not known what the table holds.
@@ -89,19 +91,24 @@ impl Store {
         !self.unwritten.is_empty()
     }
 
-    /// Brings what records have changed up to `picture`.
+    /// Brings what records have changed up to `picture`; they are durable.
     pub(super) fn apply(
         &mut self,
         records: &[Record],
         picture: &Picture,
     ) -> Result<(), StoreError> {
+        self.durable = picture.number;
         let mut changes = ValueChanges::new();
         for record in records {
             let Some(keys) = picture_values::changed_by(record) else {
                 return self.rebuild(picture);
             };
-            let is_unread = self.held.unread_batches().is_some();
-            if is_unread && keys.iter().any(|key| picture_values::is_of_batch(key)) {
+            // One that is new was not there to be read. Where nobody owes it, it may be an old one.
+            let brought = record.brings().filter(|batch| !batch.outputs.is_empty());
+            let new = brought.map(|batch| batch_key(batch.seq));
+            let is_unread =
+                |key: &String| picture_values::is_of_batch(key) && new.as_ref() != Some(key);
+            if self.held.unread_batches().is_some() && keys.iter().any(is_unread) {
                 return self.rebuild(picture);
             }
             for key in keys {
@@ -113,6 +120,11 @@ impl Store {
             }
         }
         self.bring(&changes, picture)
+    }
+
+    /// Up to this record the ledger is known to be durable: the next change tells it.
+    pub(super) fn note_durable(&mut self, number: u64) {
+        self.durable = number;
     }
 
     /// Brings the whole picture up; cursors of batches that are still owed stay. Batches that nobody has

@@ -85,6 +85,7 @@ mod tests {
         assert_eq!(lines.next().unwrap(), Some(line(3, "third", false)));
         assert_eq!(lines.next().unwrap(), None);
     }
+
     /// Half of a line is seen while it is written where a page of the file ends in it.
     #[test]
     fn the_rest_of_a_line_that_is_being_written_is_no_line() {

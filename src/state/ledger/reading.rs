@@ -38,6 +38,20 @@ pub(in crate::state) struct Reading {
     snapshots: BTreeSet<u64>,
     /// A line is wrong, if only because its writing was cut short.
     is_flawed: bool,
+    /// The last segment that was read.
+    end: End,
+}
+
+/// A segment that was read, and what of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct End {
+    segment: u64,
+    /// Bytes of the newest snapshot, if that opens it.
+    pub(super) snapshot_bytes: u64,
+    /// Bytes of the lines behind it.
+    pub(super) record_bytes: u64,
+    /// The number in its last line.
+    number: u64,
 }
 
 /// A line that cannot be read.
@@ -76,7 +90,7 @@ impl Reading {
         let mut begun = None;
         if let Some(newest) = newest {
             reading.snapshot = Some(newest.picture);
-            begun = newest.rest.map(|rest| (newest.segment, rest));
+            begun = newest.rest.map(|rest| (newest.end, rest));
         }
         reading.base = reading.snapshot.as_ref().map(|newest| newest.number);
         let newest = reading.base;
@@ -111,12 +125,18 @@ impl Reading {
         }
         for segment in needed {
             let path = folder.join(segment_name(segment));
-            let read = match begun.take_if(|(of, _)| *of == segment) {
-                Some((_, rest)) => {
+            let read = match begun.take_if(|(end, _)| end.segment == segment) {
+                Some((end, rest)) => {
                     reading.has_lines = true;
-                    reading.segment(rest, &path)
+                    reading.segment(rest, &path, end)
                 }
-                None => Lines::open(disk, &path).and_then(|lines| reading.segment(lines, &path)),
+                None => {
+                    let end = End {
+                        segment,
+                        ..End::default()
+                    };
+                    Lines::open(disk, &path).and_then(|lines| reading.segment(lines, &path, end))
+                }
             };
             read.map_err(|source| OpenLedgerError::Io { path, source })?;
         }
@@ -177,6 +197,13 @@ impl Reading {
         !self.is_flawed && self.base.is_some() && self.last_number() == number
     }
 
+    /// Where the last segment ends, if nothing is wrong with what was read and this is the last number.
+    pub(super) fn end_with(&self, number: u64) -> Option<End> {
+        let is_of_it = self.end.number == number && self.end.segment == self.last_segment;
+        let nothing_is_wrong = self.tells_all(number) && self.is_whole();
+        (nothing_is_wrong && is_of_it).then_some(self.end)
+    }
+
     /// It was not written here, or something was put behind its end: whatever it told may be missing.
     fn too_large(&mut self, file: PathBuf) {
         self.is_flawed = true;
@@ -185,8 +212,9 @@ impl Reading {
         self.damaged.push(DamagedLine { file, line: 1 });
     }
 
-    /// Reads a segment, or what of it was not read yet.
-    fn segment(&mut self, mut lines: Lines, path: &Path) -> io::Result<()> {
+    /// Reads a segment, or what of it was not read yet; up to `end` it was.
+    fn segment(&mut self, mut lines: Lines, path: &Path, end: End) -> io::Result<()> {
+        self.end = end;
         // Those since the last line that could be read.
         let mut damaged = 0_u64;
         while let Some(Line {
@@ -197,9 +225,14 @@ impl Reading {
         {
             self.has_lines |= is_ended;
             self.is_flawed |= !is_ended;
+            let bytes = text.len() as u64 + 1;
             if number == 1 && self.base.is_some() && snapshot_number(text) == self.base {
                 // A copy of the one that was read, and as large as all that waits.
+                self.end.snapshot_bytes = bytes;
+                self.end.number = self.base.unwrap_or(0);
             } else if let Some(entry) = decode(text) {
+                self.end.record_bytes += bytes;
+                self.end.number = entry.number;
                 let is_first = number as u64 - 1 == damaged;
                 if is_first && damaged > 0 {
                     self.opens_with_damage(entry.number.saturating_sub(damaged));
@@ -255,8 +288,8 @@ type Opening = (u64, io::Result<Option<u64>>);
 /// The newest snapshot.
 struct Newest {
     picture: Picture,
-    /// The segment that it opens.
-    segment: u64,
+    /// Itself, in the segment that it opens.
+    end: End,
     /// What comes behind it there; none if its line was cut short.
     rest: Option<Lines>,
 }
@@ -287,7 +320,7 @@ fn read_snapshot(disk: &Disk, path: &Path, segment: u64) -> io::Result<Option<Ne
     let Some(first) = lines.next()? else {
         return Ok(None);
     };
-    let is_ended = first.is_ended;
+    let (is_ended, bytes) = (first.is_ended, first.text.len() as u64 + 1);
     let Some(Entry {
         number,
         record: Record::Snapshot { picture },
@@ -298,7 +331,12 @@ fn read_snapshot(disk: &Disk, path: &Path, segment: u64) -> io::Result<Option<Ne
     };
     Ok(Some(Newest {
         picture: Picture { number, ..*picture },
-        segment,
+        end: End {
+            segment,
+            snapshot_bytes: bytes,
+            record_bytes: 0,
+            number,
+        },
         rest: is_ended.then_some(lines),
     }))
 }

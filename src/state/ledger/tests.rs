@@ -6,6 +6,7 @@ use crate::state::store::Found;
 use crate::taxii::Timestamp;
 use crate::taxii::window::PollWindow;
 use std::fs::{self, OpenOptions};
+use std::io::Write;
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_400_000_000 + second, 0).unwrap()
@@ -28,11 +29,24 @@ fn abandoned(until: i64) -> Record {
 
 /// Opens the ledger where there is no store.
 fn open(folder: &Path, second: i64) -> (Ledger, Picture, Way) {
+    open_durable(folder, second, None)
+}
+
+/// The same where it is known up to which record it is durable.
+fn open_durable(folder: &Path, second: i64, durable: Option<u64>) -> (Ledger, Picture, Way) {
     let disk = Disk::machine();
     let mut reading = Reading::read(&disk, folder).unwrap();
     let told = tell(&mut reading, &Found::Nothing, || Ok(None), false).unwrap();
-    let ledger =
-        Ledger::go_on_with(&disk, folder, &reading, &told.picture, at(second), 1000).unwrap();
+    let ledger = Ledger::go_on_with(
+        &disk,
+        folder,
+        &reading,
+        &told.picture,
+        durable,
+        at(second),
+        1000,
+    );
+    let ledger = ledger.unwrap();
     (ledger, told.picture, told.way)
 }
 
@@ -51,6 +65,32 @@ impl Fixture {
             ledger,
             picture,
         }
+    }
+
+    /// So many batches wait, and a segment has begun with them.
+    fn owing(batches: u64) -> Self {
+        let mut fixture = Self::new();
+        for seq in 1..=batches {
+            let record = Record::Pushed {
+                key: CollectionKey {
+                    service: "s".into(),
+                    collection: "c".into(),
+                },
+                message_id: None,
+                subscription: None,
+                seq: Some(seq),
+                outputs: vec!["o".into()],
+                counts: crate::state::PolledCounts::default(),
+                content: None,
+            };
+            fixture.append_record(1, &record);
+        }
+        fixture
+            .ledger
+            .begin_segment(at(1), &fixture.picture)
+            .unwrap();
+        fixture.picture.number = fixture.ledger.number();
+        fixture
     }
 
     fn append(&mut self, second: i64) -> u64 {
@@ -434,6 +474,125 @@ fn a_start_writes_nothing_and_its_first_record_begins_a_segment() {
 }
 
 #[test]
+fn a_start_goes_on_in_a_durable_segment_with_few_records_behind_a_large_snapshot() {
+    let mut fixture = Fixture::owing(200);
+    let (mut goes_on, mut begins) = (0, 0);
+    for second in 1..=60 {
+        fixture.append(second);
+        let Ledger {
+            segment,
+            snapshot_bytes,
+            record_bytes,
+            ..
+        } = fixture.ledger;
+        let durable = Some(fixture.picture.number);
+        let (ledger, picture, way) = open_durable(fixture.folder.path(), 99, durable);
+        assert_eq!((way, &picture), (Way::Ledger, &fixture.picture));
+        fixture.ledger = ledger;
+        let is_small = record_bytes > snapshot_bytes / SNAPSHOT_SHARE;
+        assert_eq!(fixture.ledger.is_durable(), !is_small);
+        fixture.append(second);
+        if is_small {
+            begins += 1;
+            assert_eq!(fixture.ledger.segment, segment + 1);
+        } else {
+            goes_on += 1;
+            assert_eq!(fixture.ledger.segment, segment);
+            assert_eq!(fixture.ledger.snapshot_bytes, snapshot_bytes);
+            let length = fs::metadata(fixture.ledger.path(segment)).unwrap().len();
+            assert_eq!(length, snapshot_bytes + fixture.ledger.record_bytes);
+        }
+    }
+    assert!(goes_on > 10 && begins > 0, "{goes_on} {begins}");
+    fixture.reopen();
+    assert_eq!(fixture.gaps(), 120);
+    assert!(!fixture.picture.is_doubtful);
+}
+
+#[test]
+fn a_start_goes_on_in_no_segment_of_which_that_is_not_known() {
+    type Spoil = fn(&Fixture) -> Option<u64>;
+    let spoil: [(&str, Spoil); 6] = [
+        ("nothing is known", |_| None),
+        ("the last record is not", |fixture| {
+            Some(fixture.picture.number - 1)
+        }),
+        ("it was cut short", |fixture| {
+            let path = fixture.ledger.path(fixture.ledger.segment);
+            let length = fs::metadata(&path).unwrap().len();
+            let file = OpenOptions::new().write(true).open(&path).unwrap();
+            file.set_len(length - 1).unwrap();
+            Some(fixture.picture.number)
+        }),
+        ("an older one has a newer name", |fixture| {
+            let last = fixture.ledger.segment;
+            let [from, to] = [last - 1, last + 9].map(|segment| fixture.ledger.path(segment));
+            fs::copy(from, to).unwrap();
+            Some(fixture.picture.number)
+        }),
+        ("a shorter copy has a newer name", |fixture| {
+            let last = fixture.ledger.segment;
+            let [from, to] = [last, last + 9].map(|segment| fixture.ledger.path(segment));
+            let text = fs::read_to_string(from).unwrap();
+            let (copied, _) = text.trim_end().rsplit_once('\n').unwrap();
+            fs::write(to, format!("{copied}\n")).unwrap();
+            Some(fixture.picture.number)
+        }),
+        ("its snapshot is damaged", |fixture| {
+            fixture.flip(fixture.ledger.segment, 0);
+            Some(fixture.picture.number)
+        }),
+    ];
+    for (what, spoil) in spoil {
+        let mut fixture = Fixture::owing(200);
+        let before = fixture.gaps();
+        fixture.append(1);
+        let durable = Some(fixture.picture.number);
+        let (ledger, ..) = open_durable(fixture.folder.path(), 99, durable);
+        assert!(ledger.is_durable(), "before");
+        let durable = spoil(&fixture);
+        let last = *segments(&Disk::machine(), fixture.folder.path())
+            .unwrap()
+            .last()
+            .unwrap();
+        let (ledger, picture, way) = open_durable(fixture.folder.path(), 99, durable);
+        assert_eq!(way, Way::Ledger, "{what}");
+        assert_eq!(picture.collections, fixture.picture.collections, "{what}");
+        (fixture.ledger, fixture.picture) = (ledger, picture);
+        fixture.append(2);
+        assert_eq!(fixture.ledger.segment, last + 1, "{what}");
+        fixture.reopen();
+        assert_eq!(fixture.gaps(), before + 2, "{what}");
+    }
+}
+
+#[test]
+fn a_segment_that_was_touched_since_it_was_read_is_left_as_it_is() {
+    let touch: [fn(&Path); 2] = [
+        |path| {
+            let mut file = OpenOptions::new().append(true).open(path).unwrap();
+            file.write_all(b"\n").unwrap();
+        },
+        |path| fs::remove_file(path).unwrap(),
+    ];
+    for touch in touch {
+        let mut fixture = Fixture::owing(200);
+        let durable = Some(fixture.picture.number);
+        let (ledger, ..) = open_durable(fixture.folder.path(), 99, durable);
+        fixture.ledger = ledger;
+        let segment = fixture.ledger.segment;
+        let path = fixture.ledger.path(segment);
+        touch(&path);
+        let touched = fs::read(&path).ok();
+        fixture.append(1);
+        assert_eq!(fixture.ledger.segment, segment + 1);
+        assert_eq!(fs::read(&path).ok(), touched);
+        fixture.reopen();
+        assert_eq!(fixture.gaps(), 1);
+    }
+}
+
+#[test]
 fn many_starts_keep_a_bounded_number_of_segments() {
     let folder = tempfile::tempdir().unwrap();
     for second in 0..i64::try_from(MAX_SEGMENTS).unwrap() + 10 {
@@ -442,7 +601,7 @@ fn many_starts_keep_a_bounded_number_of_segments() {
         let picture = tell(&mut reading, &Found::Nothing, || Ok(None), false)
             .unwrap()
             .picture;
-        let ledger = Ledger::go_on(&disk, folder.path(), &reading, &picture, at(second));
+        let ledger = Ledger::go_on(&disk, folder.path(), &reading, &picture, None, at(second));
         let record = abandoned(second);
         ledger
             .unwrap()
@@ -455,36 +614,19 @@ fn many_starts_keep_a_bounded_number_of_segments() {
 
 #[test]
 fn a_large_snapshot_does_not_come_with_each_record() {
-    let mut fixture = Fixture::new();
-    for seq in 1..=400 {
-        let record = Record::Pushed {
-            key: CollectionKey {
-                service: "s".into(),
-                collection: "c".into(),
-            },
-            message_id: None,
-            subscription: None,
-            seq: Some(seq),
-            outputs: vec!["o".into()],
-            counts: crate::state::PolledCounts::default(),
-            content: None,
-        };
-        fixture.append_record(1, &record);
-    }
-    // Each of them is in every snapshot, and half of one is more than the records of a segment.
-    for second in 2..=100 {
-        fixture.append(second);
-    }
-    let snapshot = fixture.ledger.snapshot_bytes;
-    assert!(
-        snapshot / SNAPSHOT_SHARE > 2 * fixture.ledger.segment_bytes,
-        "{snapshot}"
-    );
-    let records = fs::metadata(fixture.ledger.path(fixture.ledger.segment - 1))
-        .unwrap()
-        .len()
-        - snapshot;
+    let mut fixture = Fixture::owing(1600);
+    // Each batch is in every snapshot, and a share of one is more than the records of a segment.
+    let Ledger {
+        segment,
+        snapshot_bytes: snapshot,
+        ..
+    } = fixture.ledger;
     let share = snapshot / SNAPSHOT_SHARE;
+    assert!(share > 2 * fixture.ledger.segment_bytes, "{snapshot}");
+    while fixture.ledger.segment == segment {
+        fixture.append(2);
+    }
+    let records = fs::metadata(fixture.ledger.path(segment)).unwrap().len() - snapshot;
     assert!(
         (share..share + 1000).contains(&records),
         "{records} behind {snapshot}"

@@ -2,7 +2,7 @@
 //! when somebody has read them. Pure.
 
 use super::picture_values::is_of_batch;
-use super::value::{ValueChanges, Values};
+use super::value::{ValueChanges, Values, hash};
 
 /// See above.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Held {
         self.others.keys().chain(batches.into_iter().flatten())
     }
 
-    /// Who changes batches has read them.
+    /// Who changes batches has read them; one that is new may come while nobody has.
     pub(super) fn change(&mut self, changes: &ValueChanges) {
         for (key, value) in changes {
             match value {
@@ -106,8 +106,12 @@ impl Held {
         }
     }
 
+    /// A batch that nobody has read is new.
     pub(super) fn put(&mut self, key: &str, value: &[u8]) {
-        self.values_with(key).put(key, value);
+        match &mut self.batches {
+            Batches::Unread { fingerprint } if is_of_batch(key) => *fingerprint ^= hash(key, value),
+            _ => self.values_with(key).put(key, value),
+        }
     }
 
     fn values_with(&mut self, key: &str) -> &mut Values {
@@ -155,7 +159,8 @@ mod tests {
                 let is_unread = held.unread_batches().is_some();
                 prop_assert_eq!(is_unread, index >= unread_from);
                 if is_unread {
-                    step.retain(|key, _| !is_of_batch(key));
+                    let is_new = |key: &String, value: &Option<_>| value.is_some() && !there.contains_key(key);
+                    step.retain(|key, value| !is_of_batch(key) || is_new(key, value));
                 }
                 let others = step.clone().into_iter().filter(|(key, _)| !is_of_batch(key)).collect();
                 let expected = held.fingerprints_with(&others);

@@ -149,7 +149,12 @@ pub(super) fn keys(picture: &Picture) -> impl Iterator<Item = String> {
 
 /// The keys of its batches.
 pub(super) fn batch_keys(picture: &Picture) -> impl Iterator<Item = String> {
-    picture.batches.keys().map(|seq| of(prefix::BATCH, seq))
+    picture.batches.keys().map(|seq| batch_key(*seq))
+}
+
+/// The key of a batch.
+pub(super) fn batch_key(seq: u64) -> String {
+    of(prefix::BATCH, seq)
 }
 
 /// Whether it is the key of a batch.
@@ -168,27 +173,27 @@ pub(super) fn changed_by(record: &Record) -> Option<Vec<String>> {
         Record::Polled { key, seq, .. } => {
             keys.push(of(prefix::COLLECTION, key));
             keys.push(of(prefix::CLOCK, &key.service));
-            keys.extend(seq.map(|seq| of(prefix::BATCH, seq)));
+            keys.extend(seq.map(batch_key));
         }
         Record::Pushed { key, seq, .. } => {
             keys.push(of(prefix::COLLECTION, key));
-            keys.extend(seq.map(|seq| of(prefix::BATCH, seq)));
+            keys.extend(seq.map(batch_key));
         }
         Record::PollFailed { key, .. }
         | Record::WindowAbandoned { key, .. }
         | Record::CheckpointSet { key, .. } => keys.push(of(prefix::COLLECTION, key)),
         Record::OutputFinished { output, seq, .. } => {
             keys.push(of(prefix::OUTPUT, output));
-            keys.push(of(prefix::BATCH, seq));
+            keys.push(batch_key(*seq));
         }
         Record::Damaged { seq, .. }
         | Record::Mended { seq, .. }
-        | Record::RepairFailed { seq, .. } => keys.push(of(prefix::BATCH, seq)),
+        | Record::RepairFailed { seq, .. } => keys.push(batch_key(*seq)),
         Record::LettersRemoved { letters, .. } => {
             for letter in letters {
                 keys.push(of(prefix::REMOVING, &letter.id));
                 if let Some(place) = &letter.event {
-                    keys.push(of(prefix::BATCH, place.seq));
+                    keys.push(batch_key(place.seq));
                     keys.push(of(prefix::OUTPUT, &place.output));
                 }
             }

@@ -35,6 +35,8 @@ pub(in crate::state) enum Found {
     Whole {
         /// The number of that record.
         number: u64,
+        /// Up to this one the ledger is known to be durable.
+        durable: u64,
     },
     /// Not all of what it held, or values of different times.
     Doubtful {
@@ -48,8 +50,16 @@ impl Found {
     pub(in crate::state) fn number(&self) -> Option<u64> {
         match self {
             Self::Nothing => None,
-            Self::Whole { number } => Some(*number),
+            Self::Whole { number, .. } => Some(*number),
             Self::Doubtful { number } => *number,
+        }
+    }
+
+    /// Up to which record the ledger is known to be durable.
+    pub(in crate::state) fn durable(&self) -> Option<u64> {
+        match self {
+            Self::Whole { durable, .. } => Some(*durable),
+            Self::Nothing | Self::Doubtful { .. } => None,
         }
     }
 }
@@ -88,6 +98,7 @@ impl Store {
             held: Held::default(),
             work: WorkValues::default(),
             counters: Counters::of(&Picture::default()),
+            durable: 0,
             is_of_this_version: false,
             unwritten: BTreeSet::new(),
             strange: Vec::new(),
@@ -128,10 +139,11 @@ impl Store {
             })?;
         }
         // A version that read all at once has not written what the batches come to.
-        if let Some(fingerprint) = taken_in.summary.as_ref().and_then(Summary::of_batches) {
+        let of_batches = taken_in.summary.as_ref().and_then(Summary::of_batches);
+        if let Some(fingerprint) = of_batches {
             self.held.leave_batches(fingerprint);
         }
-        if !taken_in.is_whole(self.held.fingerprints()) {
+        if of_batches.is_none() || !taken_in.is_whole(self.held.fingerprints()) {
             self.held.forget_batches();
             table.scan(BATCH_KEYS, &mut |key, value| {
                 self.take_in(&mut taken_in, key, value);
@@ -246,8 +258,10 @@ impl Store {
         if let Some(summary) = summary.filter(|_| is_whole) {
             self.is_of_this_version = summary.is_of_this_version();
             self.counters = summary.counters;
+            self.durable = summary.durable;
             return Found::Whole {
                 number: self.counters.number,
+                durable: self.durable,
             };
         }
         if damaged.is_empty() {

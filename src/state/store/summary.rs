@@ -28,18 +28,22 @@ pub(super) struct Summary {
     /// The version that has written it: another may write values in another form.
     #[serde(default)]
     version: String,
+    /// Up to this record the ledger is known to be durable.
+    #[serde(default)]
+    pub(super) durable: u64,
 }
 
 impl Summary {
     /// Its key.
     pub(super) const KEY: &str = "summary";
 
-    pub(super) fn new(counters: Counters, fingerprints: Fingerprints) -> Self {
+    pub(super) fn new(counters: Counters, durable: u64, fingerprints: Fingerprints) -> Self {
         Self {
             counters,
             fingerprint: in_words(fingerprints.all),
             fingerprint_of_batches: Some(in_words(fingerprints.batches)),
             version: VERSION.to_owned(),
+            durable,
         }
     }
 

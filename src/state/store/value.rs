@@ -77,7 +77,8 @@ impl Values {
     }
 }
 
-fn hash(key: &str, value: &[u8]) -> u64 {
+/// What the fingerprint has of a key and its value.
+pub(super) fn hash(key: &str, value: &[u8]) -> u64 {
     let mut sha = Sha256::new();
     // Where the key ends must be told: it may be of any length.
     sha.update((key.len() as u64).to_le_bytes());

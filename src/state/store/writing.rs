@@ -110,12 +110,13 @@ impl Store {
                 None => written.remove(key.as_bytes()),
             }
         }
-        let summary = Summary::new(self.counters.clone(), fingerprints);
+        let summary = Summary::new(self.counters.clone(), self.durable, fingerprints);
         written.put(Summary::KEY.as_bytes(), summary.encode());
         written
     }
 
-    /// Batches that nobody has read are written as the picture has them: they have not changed since.
+    /// Batches that nobody has read are written as the picture has them: it has new ones, and
+    /// the others have not changed since.
     fn fingerprints_of_whole(&mut self, of_it: Fingerprints, picture: &Picture) -> Fingerprints {
         if self.held.unread_batches().is_none() {
             return of_it;
