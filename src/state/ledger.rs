@@ -20,7 +20,6 @@ use crate::disk::{self, Disk, DiskFile};
 pub use history::HistoryLine;
 pub(super) use history::{history, recent};
 use line::WrittenSnapshot;
-use reading::End;
 pub(super) use reading::Reading;
 
 /// A segment is closed when its records have grown to this: a start reads those of the last one.
@@ -49,8 +48,8 @@ pub struct Ledger {
     segment: u64,
     /// None after a failed write: what lies on disk is not known, so a new segment is begun.
     file: Option<Box<dyn DiskFile>>,
-    /// The end that the next record follows: the segment is opened with it.
-    goes_on_behind: Option<End>,
+    /// The next record follows what was read: the segment is opened with it.
+    goes_on: bool,
     /// Bytes of the snapshot that opens the segment.
     snapshot_bytes: u64,
     /// Bytes of the records behind it.
@@ -131,7 +130,7 @@ impl Ledger {
             folder: folder.to_owned(),
             segment: reading.last_segment,
             file: None,
-            goes_on_behind: None,
+            goes_on: false,
             snapshot_bytes: 0,
             record_bytes: 0,
             segment_bytes,
@@ -140,10 +139,13 @@ impl Ledger {
         if reading.tells_all(picture.number) {
             // The next record begins a segment: what a process wrote that was killed, or whose sync failed,
             // may not be durable, and no sync of that file can be trusted any more.
-            if durable == Some(picture.number) {
-                let end = reading.end_with(picture.number);
-                let has_few = |end: &End| end.record_bytes <= end.snapshot_bytes / SNAPSHOT_SHARE;
-                ledger.goes_on_behind = end.filter(has_few);
+            if durable == Some(picture.number)
+                && let Some(end) = reading.end_with(picture.number)
+                && end.record_bytes <= end.snapshot_bytes / SNAPSHOT_SHARE
+            {
+                ledger.goes_on = true;
+                ledger.snapshot_bytes = end.snapshot_bytes;
+                ledger.record_bytes = end.record_bytes;
             }
             return Ok(ledger);
         }
@@ -158,7 +160,7 @@ impl Ledger {
 
     /// Whether the ledger that was read is known to be durable, or a new segment tells it.
     pub(super) fn is_durable(&self) -> bool {
-        self.file.is_some() || self.goes_on_behind.is_some()
+        self.file.is_some() || self.goes_on
     }
 
     /// Moves all segments but the open one to a folder in `quarantine`; gives its path.
@@ -183,8 +185,8 @@ impl Ledger {
         record: &Record,
         before: &Picture,
     ) -> Result<u64, AppendError> {
-        if let Some(end) = self.goes_on_behind.take() {
-            self.open_behind(end);
+        if std::mem::take(&mut self.goes_on) {
+            self.open_again();
         }
         if self.file.is_none() || self.is_full() {
             self.begin_segment(now, before)?;
@@ -197,10 +199,10 @@ impl Ledger {
     }
 
     /// Opens the last segment, unless that cannot be, or somebody has touched it since it was read.
-    fn open_behind(&mut self, end: End) {
+    fn open_again(&mut self) {
         let path = self.path(self.segment);
         let opened = self.disk.metadata(&path).and_then(|there| {
-            let is_as_it_was = there.bytes == end.snapshot_bytes + end.record_bytes;
+            let is_as_it_was = there.bytes == self.snapshot_bytes + self.record_bytes;
             let file = is_as_it_was.then(|| self.disk.append_file(&path));
             file.transpose()
         });
@@ -212,8 +214,6 @@ impl Ledger {
                 "the ledger's last segment cannot be opened; the next one is begun"
             ),
         }
-        self.snapshot_bytes = end.snapshot_bytes;
-        self.record_bytes = end.record_bytes;
     }
 
     /// Whether the segment has as many records as it may.
@@ -229,7 +229,7 @@ impl Ledger {
         picture: &Picture,
     ) -> Result<(), AppendError> {
         self.file = None;
-        self.goes_on_behind = None;
+        self.goes_on = false;
         let segment = self.segment + 1;
         let path = self.path(segment);
         // Whatever becomes of the file, its name is used up.
